@@ -1,0 +1,1 @@
+//! Every edge to the outside: venue decoders, the event log, imports.

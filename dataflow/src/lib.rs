@@ -1,0 +1,1 @@
+//! The timely and differential graph from events to explained scores.

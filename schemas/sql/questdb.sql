@@ -1,0 +1,284 @@
+CREATE TABLE IF NOT EXISTS instruments (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    native_symbol SYMBOL,
+    price_decimals LONG,
+    size_decimals LONG,
+    tick_size DOUBLE,
+    lot_size DOUBLE,
+    contract_size DOUBLE,
+    status SYMBOL,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY YEAR WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS bars (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    open DOUBLE,
+    high DOUBLE,
+    low DOUBLE,
+    close DOUBLE,
+    volume DOUBLE,
+    turnover DOUBLE,
+    buy_volume DOUBLE,
+    sell_volume DOUBLE,
+    n_trades LONG,
+    n_buys LONG,
+    vwap DOUBLE,
+    first_trade_id VARCHAR,
+    last_trade_id VARCHAR,
+    source SYMBOL,
+    quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS indicators (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    sma_5 DOUBLE,
+    sma_10 DOUBLE,
+    sma_20 DOUBLE,
+    sma_50 DOUBLE,
+    sma_200 DOUBLE,
+    ema_9 DOUBLE,
+    ema_12 DOUBLE,
+    ema_20 DOUBLE,
+    ema_26 DOUBLE,
+    ema_50 DOUBLE,
+    ema_200 DOUBLE,
+    dema_20 DOUBLE,
+    tema_20 DOUBLE,
+    wma_20 DOUBLE,
+    rsi_14 DOUBLE,
+    macd_line DOUBLE,
+    macd_signal_line DOUBLE,
+    macd_histogram DOUBLE,
+    stochastic_k DOUBLE,
+    stochastic_d DOUBLE,
+    williams_r_14 DOUBLE,
+    cci_20 DOUBLE,
+    ao DOUBLE,
+    roc_10 DOUBLE,
+    adx_14 DOUBLE,
+    plus_di_14 DOUBLE,
+    minus_di_14 DOUBLE,
+    atr_14 DOUBLE,
+    atr_20 DOUBLE,
+    atr_50 DOUBLE,
+    bollinger_upper DOUBLE,
+    bollinger_middle DOUBLE,
+    bollinger_lower DOUBLE,
+    bollinger_percent_b DOUBLE,
+    bollinger_width DOUBLE,
+    keltner_upper DOUBLE,
+    keltner_middle DOUBLE,
+    keltner_lower DOUBLE,
+    donchian_upper DOUBLE,
+    donchian_lower DOUBLE,
+    donchian_middle DOUBLE,
+    obv DOUBLE,
+    adl DOUBLE,
+    cmf_20 DOUBLE,
+    mfi_14 DOUBLE,
+    vwap_day DOUBLE,
+    volume_sma_20 DOUBLE,
+    relative_volume DOUBLE,
+    volume_delta DOUBLE,
+    cvd DOUBLE,
+    psar DOUBLE,
+    supertrend DOUBLE,
+    supertrend_direction DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS component_scores (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    dimension SYMBOL,
+    component SYMBOL,
+    raw_value DOUBLE,
+    raw_score DOUBLE,
+    div DOUBLE,
+    div_type SYMBOL,
+    score DOUBLE,
+    weight DOUBLE,
+    impact DOUBLE,
+    label SYMBOL,
+    coverage DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe, dimension, component);
+
+CREATE TABLE IF NOT EXISTS dimension_scores (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    dimension SYMBOL,
+    score DOUBLE,
+    weight DOUBLE,
+    impact DOUBLE,
+    coverage DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe, dimension);
+
+CREATE TABLE IF NOT EXISTS confluence (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    profile SYMBOL,
+    score DOUBLE,
+    coverage DOUBLE,
+    technical_score DOUBLE,
+    technical_weight DOUBLE,
+    technical_contribution DOUBLE,
+    technical_coverage DOUBLE,
+    volume_score DOUBLE,
+    volume_weight DOUBLE,
+    volume_contribution DOUBLE,
+    volume_coverage DOUBLE,
+    consensus SYMBOL,
+    consensus_strength DOUBLE,
+    reliability DOUBLE,
+    reliability_quality DOUBLE,
+    reliability_coverage DOUBLE,
+    reliability_agreement DOUBLE,
+    reliability_calibration DOUBLE,
+    price DOUBLE,
+    quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS signals (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    signal_id SYMBOL,
+    profile SYMBOL,
+    signal SYMBOL,
+    direction SYMBOL,
+    status SYMBOL,
+    status_reason VARCHAR,
+    status_ts TIMESTAMP,
+    score DOUBLE,
+    strength DOUBLE,
+    reliability DOUBLE,
+    price DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, signal_id);
+
+CREATE TABLE IF NOT EXISTS relations (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    benchmark SYMBOL,
+    timeframe SYMBOL,
+    window LONG,
+    alpha DOUBLE,
+    beta DOUBLE,
+    correlation DOUBLE,
+    r2 DOUBLE,
+    residual_volatility DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, benchmark, timeframe, window);
+
+CREATE TABLE IF NOT EXISTS late_events (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    event_id VARCHAR,
+    price DOUBLE,
+    size DOUBLE,
+    side SYMBOL,
+    ts_recv TIMESTAMP,
+    known_at TIMESTAMP,
+    reason VARCHAR
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, event_id);
+
+CREATE TABLE IF NOT EXISTS quarantine (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    rule SYMBOL,
+    id VARCHAR,
+    detail VARCHAR,
+    raw VARCHAR,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, rule, id);
+
+CREATE TABLE IF NOT EXISTS feed_status (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    status SYMBOL,
+    cause VARCHAR,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, status);
+
+CREATE TABLE IF NOT EXISTS runs (
+    ts TIMESTAMP,
+    run_id SYMBOL,
+    config_hash SYMBOL,
+    config VARCHAR,
+    frontier TIMESTAMP,
+    events LONG
+) TIMESTAMP(ts) PARTITION BY YEAR WAL
+DEDUP UPSERT KEYS(ts, run_id);
+

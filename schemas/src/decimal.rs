@@ -1,0 +1,135 @@
+//! Exact decimal numbers: text to mantissa and decimals, never through a float.
+
+use crate::event::Decimal;
+
+/// Most decimals a number may have; 10^18 is the largest power of ten in an i64.
+pub const DECIMALS_MAX: u32 = 18;
+
+/// Powers of ten as i64.
+pub const POW10: [i64; 19] = {
+    let mut powers = [1i64; 19];
+    let mut i = 1;
+    while i < 19 {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+impl Decimal {
+    /// `mantissa / 10^decimals`.
+    pub const fn new(mantissa: i64, decimals: u32) -> Decimal {
+        Decimal { mantissa, decimals }
+    }
+
+    /// Reads plain or exponent notation (`-12.50`, `6.818e-05`); `None` if it is not a number or does not fit exactly.
+    /// Trailing zeros of a fraction are dropped, so equal numbers are equal values.
+    pub fn parse(text: &str) -> Option<Decimal> {
+        let (text, exponent) = match text.find(['e', 'E']) {
+            Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let mut mantissa: i64 = 0;
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            mantissa = mantissa.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
+        }
+        if negative {
+            mantissa = -mantissa;
+        }
+        let decimals = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+        if decimals < 0 {
+            let power = POW10.get(usize::try_from(-decimals).ok()?)?;
+            return Some(Decimal::new(mantissa.checked_mul(*power)?, 0));
+        }
+        let mut decimals = u32::try_from(decimals).ok()?;
+        while 0 < decimals && mantissa % 10 == 0 {
+            mantissa /= 10;
+            decimals -= 1;
+        }
+        (decimals <= DECIMALS_MAX).then_some(Decimal::new(mantissa, decimals))
+    }
+
+    /// The shortest decimal that reads back as `value`; `None` for NaN, infinities and what does not fit.
+    pub fn from_f64(value: f64) -> Option<Decimal> {
+        if value.is_finite() { Decimal::parse(&format!("{value}")) } else { None }
+    }
+
+    /// The mantissa at `decimals` decimals, if exact and in range.
+    pub fn at(&self, decimals: u32) -> Option<i64> {
+        if self.decimals <= decimals {
+            let power = POW10.get(usize::try_from(decimals - self.decimals).ok()?)?;
+            self.mantissa.checked_mul(*power)
+        } else {
+            let power = POW10.get(usize::try_from(self.decimals - decimals).ok()?)?;
+            (self.mantissa % power == 0).then_some(self.mantissa / power)
+        }
+    }
+
+    /// The nearest f64 (exact division of two exact numbers while the mantissa is below 2^53).
+    pub fn to_f64(&self) -> f64 {
+        self.mantissa as f64 / 10f64.powi(self.decimals as i32)
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = format!("{:0width$}", self.mantissa.unsigned_abs(), width = self.decimals as usize + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - self.decimals as usize);
+        let sign = if self.mantissa < 0 { "-" } else { "" };
+        if fraction.is_empty() { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_exactly_or_not_at_all() {
+        for (text, expected) in [
+            ("61837.63000000", Some((6183763, 2))),
+            ("0.00000000", Some((0, 0))),
+            ("-6.12e-06", Some((-612, 8))),
+            ("1e3", Some((1000, 0))),
+            ("10", Some((10, 0))),
+            (".5", Some((5, 1))),
+            ("", None),
+            (".", None),
+            ("1.2.3", None),
+            ("NaN", None),
+            ("99999999999999999999", None),
+            ("1e-19", None),
+        ] {
+            let got = Decimal::parse(text).map(|d| (d.mantissa, d.decimals));
+            assert_eq!(got, expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn display_reads_back(mantissa in -1_000_000_000_000i64..1_000_000_000_000, decimals in 0u32..12) {
+            let text = Decimal::new(mantissa, decimals).to_string();
+            let back = Decimal::parse(&text).unwrap();
+            proptest::prop_assert_eq!(back.at(decimals), Some(mantissa));
+        }
+
+        #[test]
+        fn floats_read_back(value in -1e9f64..1e9) {
+            if let Some(d) = Decimal::from_f64(value) {
+                proptest::prop_assert!((d.to_f64() - value).abs() <= value.abs() * 1e-15);
+            }
+        }
+    }
+}

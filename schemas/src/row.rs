@@ -1,0 +1,115 @@
+//! Rows of tables as values: cells in column order, and versions of a row.
+
+use std::sync::Arc;
+
+use crate::{Table, Ts};
+
+/// One value of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Absent.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A finite number.
+    Float(f64),
+    /// A name from a small set, or a text.
+    Text(Arc<str>),
+    /// A point in time.
+    Ts(Ts),
+}
+
+impl Cell {
+    /// A text.
+    pub fn text(text: impl Into<Arc<str>>) -> Cell {
+        Cell::Text(text.into())
+    }
+
+    /// As JSON: times as RFC 3339.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Cell::Null => serde_json::Value::Null,
+            Cell::Bool(value) => (*value).into(),
+            Cell::Int(value) => (*value).into(),
+            Cell::Float(value) => (*value).into(),
+            Cell::Text(value) => (**value).into(),
+            Cell::Ts(ts) => crate::time::format_ts(*ts).into(),
+        }
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(value: Option<f64>) -> Cell {
+        value.filter(|value| value.is_finite()).map_or(Cell::Null, Cell::Float)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Cell {
+        Cell::from(Some(value))
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(value: i64) -> Cell {
+        Cell::Int(value)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(value: bool) -> Cell {
+        Cell::Bool(value)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(value: &str) -> Cell {
+        Cell::text(value)
+    }
+}
+
+impl From<&Arc<str>> for Cell {
+    fn from(value: &Arc<str>) -> Cell {
+        Cell::Text(value.clone())
+    }
+}
+
+/// One version of a table's row, complete with its tail (known_at, revision, retracted, config_hash).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// The table it belongs to.
+    pub table: &'static Table,
+    /// One cell for each column of the table.
+    pub cells: Vec<Cell>,
+}
+
+impl Version {
+    /// The cell of a column.
+    pub fn get(&self, column: &str) -> Option<&Cell> {
+        self.cells.get(self.table.position(column)?)
+    }
+
+    /// As a JSON object in column order; nulls stay.
+    pub fn to_json(&self) -> serde_json::Value {
+        let pairs = self.table.columns.iter().zip(&self.cells);
+        serde_json::Value::Object(pairs.map(|(column, cell)| (column.name.to_string(), cell.to_json())).collect())
+    }
+
+    /// The key: cells of the table's key columns as text, joined.
+    pub fn key(&self) -> String {
+        let mut key = String::new();
+        for position in self.table.key_positions() {
+            match &self.cells[position] {
+                Cell::Text(text) => key.push_str(text),
+                Cell::Ts(value) | Cell::Int(value) => key.push_str(&value.to_string()),
+                Cell::Float(value) => key.push_str(&value.to_bits().to_string()),
+                Cell::Bool(value) => key.push_str(&value.to_string()),
+                Cell::Null => {}
+            }
+            key.push('|');
+        }
+        key
+    }
+}

@@ -1,0 +1,127 @@
+//! Tables of the market itself: bars and indicators.
+
+use super::{Kind::*, Table, col};
+
+/// Bars per instrument and timeframe.
+pub static BARS: Table = Table {
+    name: "bars",
+    doc: "OHLCV and flow per instrument and timeframe.",
+    columns: &[
+        col("ts", Ts, "", "start of the bar"),
+        col("ts_close", Ts, "", "end of the bar, exclusive"),
+        col("exchange", Symbol, "", "venue"),
+        col("market", Symbol, "", "spot, linear or inverse"),
+        col("symbol", Symbol, "", "canonical symbol"),
+        col("timeframe", Symbol, "", "duration of the bar"),
+        col("open", F64, "quote", "first trade's price"),
+        col("high", F64, "quote", "highest price"),
+        col("low", F64, "quote", "lowest price"),
+        col("close", F64, "quote", "last trade's price"),
+        col("volume", F64, "base", "traded size"),
+        col("turnover", F64, "quote", "traded value"),
+        col("buy_volume", F64, "base", "size bought by takers"),
+        col("sell_volume", F64, "base", "size sold by takers"),
+        col("n_trades", I64, "", "number of trades"),
+        col("n_buys", I64, "", "number of trades bought by takers"),
+        col("vwap", F64, "quote", "turnover / volume"),
+        col("first_trade_id", Text, "", "the venue's id of the first trade, or its row number"),
+        col("last_trade_id", Text, "", "the venue's id of the last trade, or its row number"),
+        col("source", Symbol, "", "trades, or venue for a backfilled kline"),
+        col("quality", Symbol, "", "ok, partial, suspect or gap"),
+        col("known_at", Ts, "", "when this version became known"),
+        col("revision", I64, "", "number of earlier versions of this key with other values"),
+        col("retracted", Bool, "", "true if the row no longer exists"),
+        col("config_hash", Symbol, "", "hash of the settings that shape results"),
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "timeframe"],
+    partition_by: "DAY",
+    derived: true,
+};
+
+macro_rules! indicators {
+    ($($name:literal $unit:literal $doc:literal),+ $(,)?) => {
+        /// Indicator columns in the order of the registry; METHODS.md defines each.
+        pub static INDICATOR_COLUMNS: &[&str] = &[$($name),+];
+
+        /// Indicators per instrument and timeframe, one wide row a bar.
+        pub static INDICATORS: Table = Table {
+            name: "indicators",
+            doc: "Indicators per bar; null until warm; no row for a gap bar.",
+            columns: &[
+                col("ts", Ts, "", "start of the bar"),
+                col("ts_close", Ts, "", "end of the bar, exclusive"),
+                col("exchange", Symbol, "", "venue"),
+                col("market", Symbol, "", "spot, linear or inverse"),
+                col("symbol", Symbol, "", "canonical symbol"),
+                col("timeframe", Symbol, "", "duration of the bar"),
+                $(col($name, F64, $unit, $doc),)+
+                col("known_at", Ts, "", "when this version became known"),
+                col("revision", I64, "", "number of earlier versions of this key with other values"),
+                col("retracted", Bool, "", "true if the row no longer exists"),
+                col("config_hash", Symbol, "", "hash of the settings that shape results"),
+            ],
+            designated: "ts",
+            key: &["ts", "exchange", "market", "symbol", "timeframe"],
+            partition_by: "DAY",
+            derived: true,
+        };
+    };
+}
+
+indicators! {
+    "sma_5" "quote" "simple moving average of 5 closes",
+    "sma_10" "quote" "simple moving average of 10 closes",
+    "sma_20" "quote" "simple moving average of 20 closes",
+    "sma_50" "quote" "simple moving average of 50 closes",
+    "sma_200" "quote" "simple moving average of 200 closes",
+    "ema_9" "quote" "exponential moving average, period 9",
+    "ema_12" "quote" "exponential moving average, period 12",
+    "ema_20" "quote" "exponential moving average, period 20",
+    "ema_26" "quote" "exponential moving average, period 26",
+    "ema_50" "quote" "exponential moving average, period 50",
+    "ema_200" "quote" "exponential moving average, period 200",
+    "dema_20" "quote" "double exponential moving average",
+    "tema_20" "quote" "triple exponential moving average",
+    "wma_20" "quote" "linearly weighted moving average",
+    "rsi_14" "0..100" "relative strength index, Wilder",
+    "macd_line" "quote" "EMA 12 - EMA 26",
+    "macd_signal_line" "quote" "EMA 9 of the line",
+    "macd_histogram" "quote" "line - signal line",
+    "stochastic_k" "0..100" "stochastic 14, smoothed by 3",
+    "stochastic_d" "0..100" "mean of 3 k",
+    "williams_r_14" "-100..0" "Williams %R",
+    "cci_20" "" "commodity channel index",
+    "ao" "quote" "awesome oscillator 5/34",
+    "roc_10" "percent" "rate of change",
+    "adx_14" "0..100" "average directional index",
+    "plus_di_14" "0..100" "positive directional indicator",
+    "minus_di_14" "0..100" "negative directional indicator",
+    "atr_14" "quote" "average true range, Wilder",
+    "atr_20" "quote" "average true range, period 20",
+    "atr_50" "quote" "average true range, period 50",
+    "bollinger_upper" "quote" "mean of 20 closes + 2 deviations",
+    "bollinger_middle" "quote" "mean of 20 closes",
+    "bollinger_lower" "quote" "mean of 20 closes - 2 deviations",
+    "bollinger_percent_b" "" "position of the close between the bands",
+    "bollinger_width" "" "distance of the bands over the middle",
+    "keltner_upper" "quote" "EMA 20 + 2 ATR 20",
+    "keltner_middle" "quote" "EMA 20",
+    "keltner_lower" "quote" "EMA 20 - 2 ATR 20",
+    "donchian_upper" "quote" "highest high of 20",
+    "donchian_lower" "quote" "lowest low of 20",
+    "donchian_middle" "quote" "middle of the channel",
+    "obv" "base" "on-balance volume",
+    "adl" "base" "accumulation/distribution line",
+    "cmf_20" "-1..1" "Chaikin money flow",
+    "mfi_14" "0..100" "money flow index",
+    "vwap_day" "quote" "volume-weighted price of the UTC day so far",
+    "volume_sma_20" "base" "mean volume of 20 bars",
+    "relative_volume" "" "volume over its baseline",
+    "volume_delta" "base" "taker buys - taker sells",
+    "cvd" "base" "running sum of volume_delta",
+    "psar" "quote" "parabolic SAR 0.02/0.2",
+    "supertrend" "quote" "SuperTrend 10/3",
+    "supertrend_direction" "" "1 up, -1 down",
+}
+

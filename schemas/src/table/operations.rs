@@ -1,0 +1,108 @@
+//! Tables of operations: what was refused, what came late, which feeds and runs there are.
+
+use super::{Kind::*, Table, col};
+
+/// Instruments as declared, discovered or inferred.
+pub static INSTRUMENTS: Table = Table {
+    name: "instruments",
+    doc: "What is known of each instrument, newest declaration first.",
+    columns: &[
+        col("ts", Ts, "", "when it was declared"),
+        col("exchange", Symbol, "", "venue"),
+        col("market", Symbol, "", "spot, linear or inverse"),
+        col("symbol", Symbol, "", "canonical symbol"),
+        col("native_symbol", Symbol, "", "the venue's spelling"),
+        col("price_decimals", I64, "", "decimals of prices"),
+        col("size_decimals", I64, "", "decimals of sizes"),
+        col("tick_size", F64, "quote", "smallest price step"),
+        col("lot_size", F64, "base or contracts", "smallest size step"),
+        col("contract_size", F64, "quote", "value of one inverse contract"),
+        col("status", Symbol, "", "the venue's trading status"),
+        col("known_at", Ts, "", "when it became known"),
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol"],
+    partition_by: "YEAR",
+    derived: false,
+};
+
+/// Trades that came after their horizon.
+pub static LATE_EVENTS: Table = Table {
+    name: "late_events",
+    doc: "Trades known too late to correct anything.",
+    columns: &[
+        col("ts", Ts, "", "event time"),
+        col("exchange", Symbol, "", "venue"),
+        col("market", Symbol, "", "spot, linear or inverse"),
+        col("symbol", Symbol, "", "canonical symbol"),
+        col("event_id", Text, "", "the venue's id, or the row number"),
+        col("price", F64, "quote", "its price"),
+        col("size", F64, "base or contracts", "its size"),
+        col("side", Symbol, "", "taker side"),
+        col("ts_recv", Ts, "", "when it was received"),
+        col("known_at", Ts, "", "its knowledge time"),
+        col("reason", Text, "", "why it changed nothing"),
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "event_id"],
+    partition_by: "DAY",
+    derived: false,
+};
+
+/// Frames and events that were refused.
+pub static QUARANTINE: Table = Table {
+    name: "quarantine",
+    doc: "Frames that could not be decoded and events that broke a rule, with the reason.",
+    columns: &[
+        col("ts", Ts, "", "receive time"),
+        col("exchange", Symbol, "", "venue"),
+        col("market", Symbol, "", "market, if known"),
+        col("symbol", Symbol, "", "symbol, if known"),
+        col("rule", Symbol, "", "name of the rule"),
+        col("id", Text, "", "identity of the event or hash of the frame"),
+        col("detail", Text, "", "what was wrong"),
+        col("raw", Text, "", "the frame, at most 1,000 characters"),
+        col("known_at", Ts, "", "its knowledge time"),
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "rule", "id"],
+    partition_by: "DAY",
+    derived: false,
+};
+
+/// Changes of feeds' states.
+pub static FEED_STATUS: Table = Table {
+    name: "feed_status",
+    doc: "Changes of each feed's state.",
+    columns: &[
+        col("ts", Ts, "", "event time"),
+        col("exchange", Symbol, "", "venue"),
+        col("market", Symbol, "", "spot, linear or inverse"),
+        col("symbol", Symbol, "", "canonical symbol"),
+        col("status", Symbol, "", "connected, disconnected, gap, ..."),
+        col("cause", Text, "", "why"),
+        col("known_at", Ts, "", "its knowledge time"),
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "status"],
+    partition_by: "MONTH",
+    derived: false,
+};
+
+/// Runs and how far the store holds them.
+pub static RUNS: Table = Table {
+    name: "runs",
+    doc: "Each run: its settings and how far its rows are stored.",
+    columns: &[
+        col("ts", Ts, "", "knowledge time of its first row"),
+        col("run_id", Symbol, "", "live, replay or the name given"),
+        col("config_hash", Symbol, "", "hash of the settings that shape results"),
+        col("config", Text, "", "these settings as JSON"),
+        col("frontier", Ts, "", "everything known before this is stored"),
+        col("events", I64, "", "events read"),
+    ],
+    designated: "ts",
+    key: &["ts", "run_id"],
+    partition_by: "YEAR",
+    derived: false,
+};

@@ -1,0 +1,2 @@
+//! prism.
+fn main() {}

@@ -1,0 +1,300 @@
+"""Components of a bar, their divergence between timeframes, dimension scores, confluence and signals."""
+
+import math
+
+WEIGHTS = {
+    "technical": {"rsi": 0.20, "ao": 0.20, "macd": 0.15, "williams_r": 0.15, "cci": 0.15, "atr": 0.15},
+    "volume": {"volume_delta": 0.20, "adl": 0.15, "cmf": 0.15, "relative_volume": 0.20, "obv": 0.15, "divergence": 0.15},
+}
+DIMENSION_WEIGHTS = {"technical": 0.15, "volume": 0.15}
+ROLE_WEIGHTS = (0.10, 0.20, 0.30, 0.40)
+DIVERGENCE_THRESHOLD = 10.0
+DIVERGENCE_MAX = 10.0
+QUALITY = {"ok": 1.0, "partial": 0.5, "suspect": 0.25}
+TIE = 1e-12  # vote weights this close are a tie
+
+BULLISH, BEARISH, HYSTERESIS = 70.0, 30.0, 3.0
+COOLDOWN = 300_000
+
+
+def sign(x):
+    return (x > 0) - (x < 0)
+
+
+def squash(z):
+    return 50 + 50 * math.tanh(z / 2)
+
+
+def clip(x):
+    return min(max(x, 0.0), 100.0)
+
+
+def correlation(xs, ys):
+    """Pearson's correlation, or None if one side is constant."""
+    if min(xs) == max(xs) or min(ys) == max(ys):
+        return None
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    dx, dy = [x - mean_x for x in xs], [y - mean_y for y in ys]
+    return sum(a * b for a, b in zip(dx, dy)) / math.sqrt(sum(a * a for a in dx) * sum(b * b for b in dy))
+
+
+def components(ind, i):
+    """{(dimension, component): (raw value, raw score)} of bar i of a series; a component that is absent is left out."""
+    col = ind.columns
+    found = {}
+
+    def window(name, n):
+        if i + 1 < n:
+            return None
+        values = col[name][i + 1 - n : i + 1]
+        return None if None in values else values
+
+    def technical(name, raw, score):
+        found["technical", name] = (raw, score)
+
+    def volume(name, raw, score):
+        found["volume", name] = (raw, score)
+
+    close = col["_close"][i]
+    atr = col["atr_14"][i]
+
+    r = col["rsi_14"][i]
+    if r is not None and col["_moved"][i]:
+        if r > 70:
+            score = 90 - 40 * (r - 70) / 30
+        elif r < 30:
+            score = 10 + 40 * (30 - r) / 30
+        else:
+            score = 50 + 2 * (r - 50)
+        technical("rsi", r, score)
+
+    aos = window("ao", 6)
+    if aos and atr:
+        v = aos[-1] / atr
+        m = (aos[-1] - aos[-2]) / atr
+        t = sum(sign(b - a) for a, b in zip(aos, aos[1:])) / 5
+        technical("ao", v, 50 + 50 * (0.5 * math.tanh(v / 2) + 0.3 * math.tanh(2 * m) + 0.2 * t))
+
+    histogram, line = window("macd_histogram", 2), window("macd_line", 2)
+    if histogram and line and atr:
+        h = histogram[1] / atr
+        parts = 0.4 * math.tanh(2 * h) + 0.3 * math.tanh(line[1] / atr / 2)
+        parts += 0.15 * sign(histogram[1] - histogram[0]) + 0.15 * sign(line[1] - line[0])
+        technical("macd", h, 50 + 50 * parts)
+
+    w = col["williams_r_14"][i]
+    if w is not None and col["_range_of_14"][i]:
+        x = 100 + w
+        score = 80 - 1.5 * (x - 80) if x > 80 else 20 + 1.5 * (20 - x) if x < 20 else x
+        technical("williams_r", w, score)
+
+    c = col["cci_20"][i]
+    typical = window("_typical", 20)
+    if c is not None and min(typical) != max(typical):
+        if abs(c) <= 200:
+            score = squash(c / 100)
+        else:
+            score = 50 + (squash(2 * sign(c)) - 50) * max(0.0, 1 - (abs(c) - 200) / 200)
+        technical("cci", c, score)
+
+    slow_atr = col["atr_50"][i]
+    if slow_atr and atr:
+        x = atr / slow_atr
+        technical("atr", x, 50 + 50 * math.tanh((close - col["ema_20"][i]) / atr) * min(x, 2) / 2)
+
+    deltas, volumes = window("volume_delta", 14), window("_volume", 14)
+    share = sum(deltas) / sum(volumes) if volumes and sum(volumes) else None
+    adx = col["adx_14"][i]
+    if share is not None and adx is not None:
+        volume("volume_delta", share, 50 + 50 * math.tanh(2 * share * (0.5 + adx / 50)))
+
+    adls = window("adl", 20)
+    r = correlation(range(20), adls) if adls else None
+    if r is not None:
+        volume("adl", r, squash(3 * r))
+
+    flows = window("cmf_20", 3)
+    if flows:
+        x = sum(flows) / 3
+        volume("cmf", x, squash(8 * x))
+
+    v = col["relative_volume"][i]
+    if v is not None:
+        volume("relative_volume", v, squash(sign(close - col["_open"][i]) * v))
+
+    obvs = window("obv", 25)
+    if obvs:
+        changes = [b - a for a, b in zip(obvs, obvs[5:])]
+        rho = correlation(obvs[5:], window("_close", 20))
+        if rho is not None and min(changes) != max(changes):
+            mean = sum(changes) / 20
+            deviation = math.sqrt(sum((d - mean) ** 2 for d in changes) / 20)
+            z = (changes[-1] - mean) / deviation
+            volume("obv", z, squash(z * (1 + rho) / 2))
+
+    if share is not None and atr:
+        f = math.tanh(3 * share)
+        p = math.tanh((close - col["_close"][i - 14]) / (atr * math.sqrt(14)))
+        volume("divergence", f - p, 50 + 25 * (f - p))
+
+    return found
+
+
+def label(component, raw, score):
+    if component == "rsi":
+        if raw < 30:
+            return "strongly oversold"
+        if raw < 45:
+            return "moderately oversold"
+        if raw <= 55:
+            return "neutral"
+        return "moderately overbought" if raw <= 70 else "strongly overbought"
+    if score >= 70:
+        return "strongly bullish"
+    if score >= 55:
+        return "bullish"
+    if score > 45:
+        return "neutral"
+    return "bearish" if score > 30 else "strongly bearish"
+
+
+def divergence(key, own, adx, higher):
+    """Points that the higher roles add; `higher` holds (role weight, components) of each that exists."""
+    total = weights = 0.0
+    for weight, other in higher:
+        if key in other:
+            total += weight * (other[key][1] - own[key][1])
+            weights += weight
+    diff = total / weights if weights else 0.0
+    if abs(diff) <= DIVERGENCE_THRESHOLD or adx is None:
+        return 0.0
+    size = DIVERGENCE_MAX * min(1.0, (abs(diff) - DIVERGENCE_THRESHOLD) / 40)
+    return sign(diff) * size * min(1.0, adx / 25)
+
+
+def component_rows(own, adx, higher):
+    """{(dimension, component): stored values} of one role's bar."""
+    rows = {}
+    for dimension, weights in WEIGHTS.items():
+        present = sum(weight for name, weight in weights.items() if (dimension, name) in own)
+        coverage = present / sum(weights.values())
+        for name in weights:
+            key = (dimension, name)
+            if key not in own:
+                continue
+            raw, raw_score = own[key]
+            div = divergence(key, own, adx, higher)
+            div_type = "bullish" if div > 0 else "bearish" if div < 0 else "none"
+            score = clip(raw_score + div)
+            weight = weights[name] / present
+            rows[key] = (raw, raw_score, div, div_type, score, weight, weight * score, label(name, raw, score), coverage)
+    return rows
+
+
+def with_weights(scores):
+    """{dimension: (score, coverage)} -> {dimension: (score, weight, impact, coverage)}."""
+    total = sum(DIMENSION_WEIGHTS[d] for d in scores)
+    rows = {}
+    for dimension, (score, coverage) in scores.items():
+        weight = DIMENSION_WEIGHTS[dimension] / total
+        rows[dimension] = (score, weight, weight * score, coverage)
+    return rows
+
+
+def dimension_rows(rows):
+    """Dimension rows of one role's bar from its component rows."""
+    scores = {}
+    for dimension in WEIGHTS:
+        own = [row for key, row in rows.items() if key[0] == dimension]
+        if own:
+            scores[dimension] = (sum(row[6] for row in own), own[0][8])
+    return with_weights(scores)
+
+
+def all_rows(roles):
+    """Dimension rows of the timeframe `all`; `roles` holds (role weight, component rows, dimension rows)."""
+    scores = {}
+    for dimension, weights in WEIGHTS.items():
+        present = [(w, parts, dims[dimension][0]) for w, parts, dims in roles if dimension in dims]
+        if present:
+            names = [n for n in weights if any((dimension, n) in parts for _, parts, _ in present)]
+            score = sum(w * s for w, _, s in present) / sum(w for w, _, _ in present)
+            scores[dimension] = (score, sum(weights[n] for n in names) / sum(weights.values()))
+    return with_weights(scores)
+
+
+def consensus(roles):
+    """The side with most vote weight and its share."""
+    votes = {"BUY": 0.0, "SELL": 0.0, "NEUTRAL": 0.0}
+    registered = sum(DIMENSION_WEIGHTS.values())
+    for weight, _, dims in roles:
+        if not dims:
+            continue
+        present = sum(DIMENSION_WEIGHTS[d] for d in dims)
+        score = sum(DIMENSION_WEIGHTS[d] * row[0] for d, row in dims.items()) / present
+        side = "BUY" if score >= 55 else "SELL" if score <= 45 else "NEUTRAL"
+        votes[side] += weight * sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in dims.items()) / registered
+    first, second = sorted(votes, key=votes.get, reverse=True)[:2]
+    side = "NEUTRAL" if votes[first] - votes[second] <= TIE else first
+    return side, votes[side] / sum(votes.values())
+
+
+def confluence_row(everything, roles, bar):
+    """Stored values of one confluence row, or None without a dimension."""
+    if not everything:
+        return None
+    registered = sum(DIMENSION_WEIGHTS.values())
+    score = sum(row[2] for row in everything.values())
+    coverage = sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in everything.items()) / registered
+    parts = []
+    for dimension in DIMENSION_WEIGHTS:
+        parts += everything.get(dimension, (None, None, None, 0.0))
+    side, strength = consensus(roles)
+    quality = QUALITY[bar.quality]
+    covered = sum(w * DIMENSION_WEIGHTS[d] * row[3] for w, _, dims in roles for d, row in dims.items())
+    covered /= sum(ROLE_WEIGHTS) * registered
+    scores = [row[0] for row in everything.values()]
+    agreement = 1 - (max(scores) - min(scores)) / 100
+    reliability = quality * covered * agreement * 1.0
+    return (
+        ("prism", score, coverage, *parts, side, strength)
+        + (reliability, quality, covered, agreement, 1.0, bar.close, bar.quality)
+    )
+
+
+def fnv1a(text):
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) % 2**64
+    return f"{value:016x}"
+
+
+class Signals:
+    """The signals of a row of confluence scores; cutting it forgets what happened from a row on."""
+
+    def __init__(self):
+        self.list = []  # each [row it was raised at, direction, row it ended at or None, status]
+
+    def cut(self, first):
+        self.list = [signal for signal in self.list if signal[0] < first]
+        for signal in self.list:
+            if signal[2] is not None and signal[2] >= first:
+                signal[2:] = [None, "active"]
+
+    def may_raise(self, direction, row, ends):
+        raised = [signal[0] for signal in self.list if signal[1] == direction]
+        return not raised or ends[row] - ends[raised[-1]] >= COOLDOWN
+
+    def append(self, row, score, ends):
+        """Takes the score of the next row; `ends` are the bar ends by row."""
+        wanted = "BULLISH" if score >= BULLISH else "BEARISH" if score <= BEARISH else None
+        open_signal = self.list[-1] if self.list and self.list[-1][2] is None else None
+        if open_signal:
+            bullish = open_signal[1] == "BULLISH"
+            if bullish and score >= BULLISH - HYSTERESIS or not bullish and score <= BEARISH + HYSTERESIS:
+                return
+            open_signal[2:] = [row, "closed"]
+        if wanted and self.may_raise(wanted, row, ends):
+            if open_signal:
+                open_signal[3] = "superseded"
+            self.list.append([row, wanted, None, "active"])
