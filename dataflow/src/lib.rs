@@ -1,1 +1,21 @@
 //! The timely and differential graph from events to explained scores.
+//!
+//! No clock, no socket, no file: the same events give the same rows, bit for bit, whatever the number of workers,
+//! the stride of the frontier or the batches of arrival. METHODS.md says what every number means.
+
+pub mod admit;
+pub mod analyse;
+pub mod assemble;
+pub mod bar;
+pub mod bars;
+pub mod drive;
+pub mod event;
+pub mod indicator;
+pub mod operator;
+pub mod registry;
+pub mod relation;
+pub mod score;
+pub mod settings;
+pub mod signals;
+pub mod tables;
+pub mod types;

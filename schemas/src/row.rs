@@ -100,16 +100,22 @@ impl Version {
     /// The key: cells of the table's key columns as text, joined.
     pub fn key(&self) -> String {
         let mut key = String::new();
-        for position in self.table.key_positions() {
-            match &self.cells[position] {
-                Cell::Text(text) => key.push_str(text),
-                Cell::Ts(value) | Cell::Int(value) => key.push_str(&value.to_string()),
-                Cell::Float(value) => key.push_str(&value.to_bits().to_string()),
-                Cell::Bool(value) => key.push_str(&value.to_string()),
-                Cell::Null => {}
-            }
-            key.push('|');
-        }
+        push_key(self.table, &self.cells, &mut key);
         key
+    }
+}
+
+/// Appends the key of a row to `key`: cells of the table's key columns as text, each followed by `|`.
+pub fn push_key(table: &Table, cells: &[Cell], key: &mut String) {
+    use std::fmt::Write;
+    for position in table.key_positions() {
+        // Writing to a String cannot fail.
+        let _ = match &cells[position] {
+            Cell::Text(text) => write!(key, "{text}|"),
+            Cell::Ts(value) | Cell::Int(value) => write!(key, "{value}|"),
+            Cell::Float(value) => write!(key, "{}|", value.to_bits()),
+            Cell::Bool(value) => write!(key, "{value}|"),
+            Cell::Null => write!(key, "|"),
+        };
     }
 }

@@ -1,0 +1,613 @@
+//! Binance: spot, USD-M (linear) and COIN-M (inverse) streams, raw and combined, and REST depth and exchangeInfo.
+//!
+//! Documented at <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams> and
+//! <https://developers.binance.com/docs/derivatives>. `ts_event` is the matching engine's time `T` where the message has
+//! one, else the sender's `E`; spot bookTicker and spot depth snapshots have neither and take `ts_recv`.
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use serde::Deserialize;
+use sonic_rs::LazyValue;
+
+use super::{DecodeError, Exchange, Fields, decimals_of, levels, taker, trade_event};
+
+const ID: &str = "binance";
+
+/// The decoder of one market's connections.
+#[derive(Clone, Debug)]
+pub struct Binance {
+    market: Market,
+    default_symbol: Option<String>,
+}
+
+type Events = Vec<(InstrumentId, Event)>;
+
+impl Binance {
+    /// A decoder for spot, linear (USD-M) or inverse (COIN-M).
+    pub fn new(market: Market) -> Binance {
+        Binance { market, default_symbol: None }
+    }
+
+    /// With the symbol of frames that name none: REST depth answers.
+    pub fn with_symbol(mut self, symbol: &str) -> Binance {
+        self.default_symbol = Some(symbol.to_ascii_uppercase());
+        self
+    }
+
+    /// The answer to a REST depth request for `symbol`, as a book snapshot.
+    pub fn decode_depth(
+        &self,
+        symbol: &str,
+        body: &str,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "depth" };
+        let depth: Depth = fields.json(body)?;
+        let symbol = fields.symbol("symbol", depth.symbol.unwrap_or(symbol))?;
+        let ts_event = match depth.ts.or(depth.ts_sent) {
+            Some(millis) => fields.millis("T", millis)?,
+            None => ts_recv,
+        };
+        let side = |field, pairs: &Pairs| {
+            levels(pairs.iter().map(|[price, size]| (*price, *size)))
+                .ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+        };
+        let book = Book {
+            snapshot: true,
+            bids: Some(side("bids", &depth.bids)?),
+            asks: Some(side("asks", &depth.asks)?),
+            update_id: Some(depth.last_update_id),
+            ..Book::default()
+        };
+        self.put(out, symbol, event(ts_event, ts_recv, Body::Book(book)));
+        Ok(())
+    }
+
+    /// The answer to exchangeInfo: one Instrument event per symbol.
+    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "exchangeInfo" };
+        let info: ExchangeInfo = fields.json(body)?;
+        let mut events = Vec::with_capacity(info.symbols.len());
+        for one in &info.symbols {
+            let mut instrument = Instrument {
+                contract_type: one.contract_type.unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" }).into(),
+                base: one.base_asset.into(),
+                quote: one.quote_asset.into(),
+                status: one.status.or(one.contract_status).unwrap_or_default().into(),
+                native_symbol: one.symbol.into(),
+                contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
+                ..Instrument::default()
+            };
+            for filter in &one.filters {
+                match filter.kind {
+                    "PRICE_FILTER" => instrument.tick_size = fields.optional("tickSize", filter.tick_size)?,
+                    "LOT_SIZE" => {
+                        instrument.lot_size = fields.optional("stepSize", filter.step_size)?;
+                        instrument.min_size = fields.optional("minQty", filter.min_size)?;
+                        instrument.max_size = fields.optional("maxQty", filter.max_size)?;
+                    }
+                    "MIN_NOTIONAL" | "NOTIONAL" => {
+                        let text = filter.min_notional.or(filter.notional);
+                        instrument.min_notional = fields.optional("minNotional", text)?;
+                    }
+                    _ => {}
+                }
+            }
+            instrument.price_decimals = decimals_of(instrument.tick_size);
+            instrument.size_decimals = decimals_of(instrument.lot_size);
+            let symbol = fields.symbol("symbol", one.symbol)?;
+            let id = InstrumentId { exchange: ID.into(), market: self.market, symbol };
+            events.push((id, event(ts_recv, ts_recv, Body::Instrument(instrument))));
+        }
+        out.append(&mut events);
+        Ok(())
+    }
+
+    fn put(&self, out: &mut Events, symbol: String, event: Event) {
+        out.push((InstrumentId { exchange: ID.into(), market: self.market, symbol }, event));
+    }
+
+    fn one(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let kind: Kind = Fields { kind: "message" }.json(text)?;
+        match kind.e {
+            Some("trade") => self.trade(text, ts_recv, out),
+            Some("aggTrade") => self.agg_trade(text, ts_recv, out),
+            Some("depthUpdate") => self.depth_update(text, ts_recv, out),
+            Some("bookTicker") => self.book_ticker(text, ts_recv, out),
+            Some("markPriceUpdate") => self.mark_price(text, ts_recv, out),
+            Some("kline") => self.kline(text, ts_recv, out),
+            Some("forceOrder") => self.force_order(text, ts_recv, out),
+            Some("24hrTicker") => self.ticker(text, ts_recv, out),
+            Some(other) => Err(DecodeError::Unknown(other.into())),
+            None if kind.last_update_id.is_some() => {
+                let symbol = self.default_symbol.as_deref().unwrap_or_default();
+                self.decode_depth(symbol, text, ts_recv, out)
+            }
+            None if kind.best_bid.is_some() => self.book_ticker(text, ts_recv, out),
+            None if kind.code.is_some() || kind.error.is_some() => Err(DecodeError::Refused(text.chars().take(300).collect())),
+            // The acknowledgement of a request: {"result":null,"id":1}.
+            None if kind.id.is_some() => Ok(()),
+            None => Err(DecodeError::Unknown(text.chars().take(40).collect())),
+        }
+    }
+
+    fn trade(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "trade" };
+        let raw: TradeFrame = fields.json(text)?;
+        let trade = Trade {
+            id: Some(trade::Id::Number(raw.id)),
+            price: Some(fields.decimal("p", raw.price)?),
+            size: Some(fields.decimal("q", raw.size)?),
+            side: taker(raw.buyer_is_maker).into(),
+            // Insurance fund and auto-deleveraging orders are closed positions, not plain matches.
+            liquidation: raw.origin.filter(|origin| matches!(*origin, "INSURANCE_FUND" | "ADL")).map(|_| true),
+            stream: "trade".into(),
+            ..Trade::default()
+        };
+        let ts_event = fields.millis("T", raw.ts)?;
+        let event = trade_event(trade, ts_event, ts_recv, Some(raw.id), 0, text.as_bytes());
+        self.put(out, fields.symbol("s", raw.symbol)?, event);
+        Ok(())
+    }
+
+    fn agg_trade(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "aggTrade" };
+        let raw: AggTradeFrame = fields.json(text)?;
+        let trade = Trade {
+            id: Some(trade::Id::Number(raw.id)),
+            price: Some(fields.decimal("p", raw.price)?),
+            size: Some(fields.decimal("q", raw.size)?),
+            side: taker(raw.buyer_is_maker).into(),
+            stream: "aggTrade".into(),
+            ..Trade::default()
+        };
+        let ts_event = fields.millis("T", raw.ts)?;
+        let event = trade_event(trade, ts_event, ts_recv, Some(raw.id), 0, text.as_bytes());
+        self.put(out, fields.symbol("s", raw.symbol)?, event);
+        Ok(())
+    }
+
+    fn depth_update(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "depthUpdate" };
+        let raw: DepthFrame = fields.json(text)?;
+        let side = |field, pairs: &Pairs| {
+            levels(pairs.iter().map(|[price, size]| (*price, *size)))
+                .ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+        };
+        let previous = match raw.previous_id {
+            Some(id) => Some(u64::try_from(id).map_err(|_| fields.wrong("pu", format!("is negative: {id}")))?),
+            None if self.market == Market::Spot => None,
+            None => return Err(fields.wrong("pu", "is missing")),
+        };
+        let book = Book {
+            snapshot: false,
+            bids: Some(side("b", &raw.bids)?),
+            asks: Some(side("a", &raw.asks)?),
+            first_update_id: Some(raw.first_id),
+            update_id: Some(raw.last_id),
+            previous_update_id: previous,
+            depth: None,
+        };
+        let ts_event = fields.millis("T", raw.ts.unwrap_or(raw.ts_sent))?;
+        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Book(book)));
+        Ok(())
+    }
+
+    fn book_ticker(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "bookTicker" };
+        let raw: BookTickerFrame = fields.json(text)?;
+        let ticker = Ticker {
+            bid_price: Some(fields.decimal("b", raw.bid_price)?),
+            bid_size: Some(fields.decimal("B", raw.bid_size)?),
+            ask_price: Some(fields.decimal("a", raw.ask_price)?),
+            ask_size: Some(fields.decimal("A", raw.ask_size)?),
+            update_id: Some(raw.update_id),
+            ..Ticker::default()
+        };
+        let ts_event = match raw.ts.or(raw.ts_sent) {
+            Some(millis) => fields.millis("T", millis)?,
+            None => ts_recv,
+        };
+        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        Ok(())
+    }
+
+    fn mark_price(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "markPriceUpdate" };
+        let raw: MarkFrame = fields.json(text)?;
+        let ticker = Ticker {
+            mark: Some(fields.decimal("p", raw.mark)?),
+            index: fields.optional("i", raw.index)?,
+            // Delivery contracts have no funding: an empty rate and time 0.
+            funding_rate: fields.optional("r", raw.rate)?,
+            next_funding_ts: raw.next.filter(|next| *next != 0).map(|next| fields.millis("T", next)).transpose()?,
+            ..Ticker::default()
+        };
+        let ts_event = fields.millis("E", raw.ts_sent)?;
+        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        Ok(())
+    }
+
+    fn kline(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "kline" };
+        let raw: KlineFrame = fields.json(text)?;
+        let bar = &raw.k;
+        let timeframe: Timeframe = bar.timeframe.parse().map_err(|error: String| fields.wrong("i", error))?;
+        // COIN-M counts v and V in contracts (our size) and q in base: not a turnover in quote.
+        let turnover = match self.market {
+            Market::Inverse => None,
+            _ => Some(fields.decimal("q", bar.turnover)?),
+        };
+        let kline = Kline {
+            timeframe: timeframe.name().into(),
+            start: fields.millis("t", bar.start)?,
+            open: Some(fields.decimal("o", bar.open)?),
+            high: Some(fields.decimal("h", bar.high)?),
+            low: Some(fields.decimal("l", bar.low)?),
+            close: Some(fields.decimal("c", bar.close)?),
+            volume: Some(fields.decimal("v", bar.volume)?),
+            turnover,
+            buy_volume: Some(fields.decimal("V", bar.buy_volume)?),
+            n_trades: Some(bar.n_trades),
+            closed: bar.closed,
+        };
+        let ts_event = fields.millis("E", raw.ts_sent)?;
+        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Kline(kline)));
+        Ok(())
+    }
+
+    fn force_order(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "forceOrder" };
+        let raw: ForceOrderFrame = fields.json(text)?;
+        let order = &raw.o;
+        let side = match order.side {
+            "BUY" => Side::Buy,
+            "SELL" => Side::Sell,
+            other => return Err(fields.wrong("S", format!("is no side: \"{other}\""))),
+        };
+        let liquidation = Liquidation {
+            side: side.into(),
+            price: Some(fields.decimal("p", order.price)?),
+            size: Some(fields.decimal("q", order.size)?),
+            completeness: "latest_per_second".into(),
+        };
+        let ts_event = fields.millis("T", order.ts)?;
+        self.put(out, fields.symbol("s", order.symbol)?, event(ts_event, ts_recv, Body::Liquidation(liquidation)));
+        Ok(())
+    }
+
+    fn ticker(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "24hrTicker" };
+        let raw: TickerFrame = fields.json(text)?;
+        let ticker = Ticker {
+            last: Some(fields.decimal("c", raw.last)?),
+            bid_price: fields.optional("b", raw.bid_price)?,
+            bid_size: fields.optional("B", raw.bid_size)?,
+            ask_price: fields.optional("a", raw.ask_price)?,
+            ask_size: fields.optional("A", raw.ask_size)?,
+            open_24h: Some(fields.decimal("o", raw.open)?),
+            high_24h: Some(fields.decimal("h", raw.high)?),
+            low_24h: Some(fields.decimal("l", raw.low)?),
+            volume_24h: Some(fields.decimal("v", raw.volume)?),
+            // COIN-M counts it in base.
+            turnover_24h: match self.market {
+                Market::Inverse => None,
+                _ => Some(fields.decimal("q", raw.turnover)?),
+            },
+            ..Ticker::default()
+        };
+        let ts_event = fields.millis("E", raw.ts_sent)?;
+        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        Ok(())
+    }
+}
+
+impl Exchange for Binance {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        self.market
+    }
+
+    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let before = out.len();
+        let fields = Fields { kind: "message" };
+        let result = (|| {
+            if frame.trim_start().starts_with('[') {
+                let many: Vec<LazyValue> = fields.json(frame)?;
+                return many.iter().try_for_each(|one| self.one(one.as_raw_str(), ts_recv, out));
+            }
+            let envelope: Envelope = fields.json(frame)?;
+            let Some(data) = envelope.data else { return self.one(frame, ts_recv, out) };
+            // depth5, depth10 and depth20 send the whole top of the book in the shape of a delta.
+            let depth = envelope.stream.and_then(|stream| stream.split_once("@depth"));
+            if let Some((_, levels)) = depth.filter(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit())) {
+                return Err(DecodeError::Unknown(format!("depth{levels}")));
+            }
+            let data = data.as_raw_str();
+            // Streams of all symbols (!ticker@arr) carry a list.
+            if data.starts_with('[') {
+                let many: Vec<LazyValue> = fields.json(data)?;
+                return many.iter().try_for_each(|one| self.one(one.as_raw_str(), ts_recv, out));
+            }
+            self.one(data, ts_recv, out)
+        })();
+        if result.is_err() {
+            out.truncate(before);
+        }
+        for (index, (_, event)) in (0..).zip(&mut out[before..]) {
+            event.index = index;
+        }
+        result
+    }
+}
+
+fn event(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
+    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
+}
+
+type Pairs<'a> = Vec<[&'a str; 2]>;
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    stream: Option<&'a str>,
+    #[serde(borrow)]
+    data: Option<LazyValue<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    e: Option<&'a str>,
+    #[serde(rename = "lastUpdateId")]
+    last_update_id: Option<u64>,
+    #[serde(rename = "b", borrow)]
+    best_bid: Option<LazyValue<'a>>,
+    #[serde(borrow)]
+    id: Option<LazyValue<'a>>,
+    code: Option<i64>,
+    #[serde(borrow)]
+    error: Option<LazyValue<'a>>,
+}
+
+// {"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}
+#[derive(Deserialize)]
+struct TradeFrame<'a> {
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "t")]
+    id: u64,
+    #[serde(rename = "p")]
+    price: &'a str,
+    #[serde(rename = "q")]
+    size: &'a str,
+    #[serde(rename = "T")]
+    ts: i64,
+    #[serde(rename = "m")]
+    buyer_is_maker: bool,
+    #[serde(rename = "X")]
+    origin: Option<&'a str>,
+}
+
+// {"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":1672515782136,"m":true}
+#[derive(Deserialize)]
+struct AggTradeFrame<'a> {
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "a")]
+    id: u64,
+    #[serde(rename = "p")]
+    price: &'a str,
+    #[serde(rename = "q")]
+    size: &'a str,
+    #[serde(rename = "T")]
+    ts: i64,
+    #[serde(rename = "m")]
+    buyer_is_maker: bool,
+}
+
+// {"e":"depthUpdate","E":123456789,"T":123456788,"s":"BTCUSDT","U":157,"u":160,"pu":149,"b":[["0.0024","10"]],"a":[]}
+#[derive(Deserialize)]
+struct DepthFrame<'a> {
+    #[serde(rename = "E")]
+    ts_sent: i64,
+    #[serde(rename = "T")]
+    ts: Option<i64>,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "U")]
+    first_id: u64,
+    #[serde(rename = "u")]
+    last_id: u64,
+    #[serde(rename = "pu")]
+    previous_id: Option<i64>,
+    #[serde(rename = "b", borrow)]
+    bids: Pairs<'a>,
+    #[serde(rename = "a", borrow)]
+    asks: Pairs<'a>,
+}
+
+// {"lastUpdateId":1027024,"E":1589436922972,"T":1589436922959,"bids":[["4.00000000","431.00000000"]],"asks":[]}
+#[derive(Deserialize)]
+struct Depth<'a> {
+    #[serde(rename = "lastUpdateId")]
+    last_update_id: u64,
+    #[serde(rename = "E")]
+    ts_sent: Option<i64>,
+    #[serde(rename = "T")]
+    ts: Option<i64>,
+    symbol: Option<&'a str>,
+    #[serde(borrow)]
+    bids: Pairs<'a>,
+    #[serde(borrow)]
+    asks: Pairs<'a>,
+}
+
+// {"e":"bookTicker","u":400900217,"E":1568014460893,"T":1568014460891,"s":"BNBUSDT","b":"25.3","B":"31","a":"25.4","A":"40"}
+#[derive(Deserialize)]
+struct BookTickerFrame<'a> {
+    #[serde(rename = "u")]
+    update_id: u64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "b")]
+    bid_price: &'a str,
+    #[serde(rename = "B")]
+    bid_size: &'a str,
+    #[serde(rename = "a")]
+    ask_price: &'a str,
+    #[serde(rename = "A")]
+    ask_size: &'a str,
+    #[serde(rename = "T")]
+    ts: Option<i64>,
+    #[serde(rename = "E")]
+    ts_sent: Option<i64>,
+}
+
+// {"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15","i":"11784.62","P":"11784.25","r":"0.00038","T":1562306400000}
+#[derive(Deserialize)]
+struct MarkFrame<'a> {
+    #[serde(rename = "E")]
+    ts_sent: i64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "p")]
+    mark: &'a str,
+    #[serde(rename = "i")]
+    index: Option<&'a str>,
+    #[serde(rename = "r")]
+    rate: Option<&'a str>,
+    #[serde(rename = "T")]
+    next: Option<i64>,
+}
+
+// {"e":"kline","E":1672515782136,"s":"BNBBTC","k":{"t":1672515780000,"i":"1m","o":"0.0010","c":"0.0020", ... ,"x":false}}
+#[derive(Deserialize)]
+struct KlineFrame<'a> {
+    #[serde(rename = "E")]
+    ts_sent: i64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(borrow)]
+    k: KlineBar<'a>,
+}
+
+#[derive(Deserialize)]
+struct KlineBar<'a> {
+    #[serde(rename = "t")]
+    start: i64,
+    #[serde(rename = "i")]
+    timeframe: &'a str,
+    #[serde(rename = "o")]
+    open: &'a str,
+    #[serde(rename = "h")]
+    high: &'a str,
+    #[serde(rename = "l")]
+    low: &'a str,
+    #[serde(rename = "c")]
+    close: &'a str,
+    #[serde(rename = "v")]
+    volume: &'a str,
+    #[serde(rename = "q")]
+    turnover: &'a str,
+    #[serde(rename = "V")]
+    buy_volume: &'a str,
+    #[serde(rename = "n")]
+    n_trades: u64,
+    #[serde(rename = "x")]
+    closed: bool,
+}
+
+// {"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL","q":"0.014","p":"9910","X":"FILLED","T":1568014460893}}
+#[derive(Deserialize)]
+struct ForceOrderFrame<'a> {
+    #[serde(borrow)]
+    o: ForceOrder<'a>,
+}
+
+#[derive(Deserialize)]
+struct ForceOrder<'a> {
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "S")]
+    side: &'a str,
+    #[serde(rename = "p")]
+    price: &'a str,
+    #[serde(rename = "q")]
+    size: &'a str,
+    #[serde(rename = "T")]
+    ts: i64,
+}
+
+// {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18"}
+#[derive(Deserialize)]
+struct TickerFrame<'a> {
+    #[serde(rename = "E")]
+    ts_sent: i64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "c")]
+    last: &'a str,
+    #[serde(rename = "b")]
+    bid_price: Option<&'a str>,
+    #[serde(rename = "B")]
+    bid_size: Option<&'a str>,
+    #[serde(rename = "a")]
+    ask_price: Option<&'a str>,
+    #[serde(rename = "A")]
+    ask_size: Option<&'a str>,
+    #[serde(rename = "o")]
+    open: &'a str,
+    #[serde(rename = "h")]
+    high: &'a str,
+    #[serde(rename = "l")]
+    low: &'a str,
+    #[serde(rename = "v")]
+    volume: &'a str,
+    #[serde(rename = "q")]
+    turnover: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ExchangeInfo<'a> {
+    #[serde(borrow)]
+    symbols: Vec<SymbolInfo<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SymbolInfo<'a> {
+    symbol: &'a str,
+    status: Option<&'a str>,
+    #[serde(rename = "contractStatus")]
+    contract_status: Option<&'a str>,
+    #[serde(rename = "contractType")]
+    contract_type: Option<&'a str>,
+    #[serde(rename = "contractSize")]
+    contract_size: Option<i64>,
+    #[serde(rename = "baseAsset")]
+    base_asset: &'a str,
+    #[serde(rename = "quoteAsset")]
+    quote_asset: &'a str,
+    #[serde(borrow)]
+    filters: Vec<Filter<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Filter<'a> {
+    #[serde(rename = "filterType")]
+    kind: &'a str,
+    #[serde(rename = "tickSize")]
+    tick_size: Option<&'a str>,
+    #[serde(rename = "stepSize")]
+    step_size: Option<&'a str>,
+    #[serde(rename = "minQty")]
+    min_size: Option<&'a str>,
+    #[serde(rename = "maxQty")]
+    max_size: Option<&'a str>,
+    #[serde(rename = "minNotional")]
+    min_notional: Option<&'a str>,
+    notional: Option<&'a str>,
+}

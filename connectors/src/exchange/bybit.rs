@@ -1,0 +1,442 @@
+//! Bybit v5 public streams and instruments-info: linear, spot and inverse by connection.
+//!
+//! Documented at <https://bybit-exchange.github.io/docs/v5/ws/connect>. Book times are the matching engine's (`cts`).
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use serde::Deserialize;
+use sonic_rs::LazyValue;
+
+use super::{DecodeError, Exchange, Fields, decimals_of, levels, trade_event};
+
+const ID: &str = "bybit";
+
+type Events = Vec<(InstrumentId, Event)>;
+
+/// The decoder of one market's connections: frames do not say which market they are of.
+#[derive(Clone, Debug)]
+pub struct Bybit {
+    market: Market,
+}
+
+impl Bybit {
+    /// A decoder for `/v5/public/{linear,spot,inverse}`.
+    pub fn new(market: Market) -> Bybit {
+        Bybit { market }
+    }
+
+    /// The market a connection's or a request's URL names.
+    pub fn market_of(url: &str) -> Option<Market> {
+        let (_, category) = url.split_once("/v5/public/").or_else(|| url.split_once("category="))?;
+        Market::parse(category.split(['?', '&', '/']).next()?)
+    }
+
+    /// The answer to instruments-info: one Instrument event per symbol.
+    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "instruments-info" };
+        let answer: Answer = fields.json(body)?;
+        if answer.code != 0 {
+            return Err(DecodeError::Refused(answer.message.unwrap_or_default().into()));
+        }
+        let mut events = Vec::with_capacity(answer.result.list.len());
+        for one in &answer.result.list {
+            let tick_size = fields.optional("tickSize", one.price.tick_size)?;
+            let lot = &one.lot;
+            let lot_size = fields.optional("qtyStep", lot.qty_step.or(lot.base_precision))?;
+            let instrument = Instrument {
+                price_decimals: decimals_of(tick_size),
+                size_decimals: decimals_of(lot_size),
+                tick_size,
+                lot_size,
+                min_size: fields.optional("minOrderQty", lot.min_size)?,
+                max_size: fields.optional("maxOrderQty", lot.max_size)?,
+                min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
+                // Inverse contracts are worth one quote unit each.
+                contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
+                contract_type: one.contract_type.unwrap_or("SPOT").into(),
+                base: one.base.into(),
+                quote: one.quote.into(),
+                status: one.status.into(),
+                native_symbol: one.symbol.into(),
+            };
+            events.push((
+                self.instrument(fields, "symbol", one.symbol)?,
+                event(ts_recv, ts_recv, Body::Instrument(instrument)),
+            ));
+        }
+        out.append(&mut events);
+        Ok(())
+    }
+
+    fn instrument(&self, fields: Fields, field: &'static str, text: &str) -> Result<InstrumentId, DecodeError> {
+        Ok(InstrumentId { exchange: ID.into(), market: self.market, symbol: fields.symbol(field, text)? })
+    }
+
+    fn trades(&self, frame: &str, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "publicTrade" };
+        let trades: Vec<TradeItem> = fields.json(data)?;
+        for (index, raw) in (0..).zip(&trades) {
+            let trade = Trade {
+                id: Some(trade::Id::Text(raw.id.into())),
+                price: Some(fields.decimal("p", raw.price)?),
+                size: Some(fields.decimal("v", raw.size)?),
+                side: side(fields, "S", raw.side)?.into(),
+                block_trade: raw.block_trade,
+                liquidation: None,
+                stream: "publicTrade".into(),
+            };
+            let ts_event = fields.millis("T", raw.ts)?;
+            let event = trade_event(trade, ts_event, ts_recv, raw.seq, index, frame.as_bytes());
+            out.push((self.instrument(fields, "s", raw.symbol)?, event));
+        }
+        Ok(())
+    }
+
+    fn book(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "orderbook" };
+        let raw: BookData = fields.json(data)?;
+        let snapshot = match envelope.kind {
+            Some("snapshot") => true,
+            Some("delta") => false,
+            _ => return Err(fields.wrong("type", "is neither snapshot nor delta")),
+        };
+        let depth = envelope.topic.and_then(|topic| topic.split('.').nth(1)).and_then(|depth| depth.parse().ok());
+        let side = |field, pairs: &Pairs| {
+            levels(pairs.iter().map(|[price, size]| (*price, *size)))
+                .ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+        };
+        let book = Book {
+            snapshot,
+            bids: Some(side("b", &raw.bids)?),
+            asks: Some(side("a", &raw.asks)?),
+            update_id: Some(raw.update_id),
+            depth: Some(fields.some("topic", depth)?),
+            ..Book::default()
+        };
+        let ts_event = fields.millis("ts", fields.some("ts", envelope.cts.or(envelope.ts))?)?;
+        let event = Event { seq: raw.seq, ..event(ts_event, ts_recv, Body::Book(book)) };
+        out.push((self.instrument(fields, "s", raw.symbol)?, event));
+        Ok(())
+    }
+
+    fn ticker(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "tickers" };
+        let raw: TickerData = fields.json(data)?;
+        // Inverse markets count turnover and open interest value in base.
+        let in_quote = |text| if self.market == Market::Inverse { None } else { text };
+        let next = raw.next_funding.filter(|text| !text.is_empty() && *text != "0");
+        let next = next.map(|text| text.parse().map_err(|_| fields.wrong("nextFundingTime", "is no time"))).transpose()?;
+        let ticker = Ticker {
+            last: fields.optional("lastPrice", raw.last)?,
+            mark: fields.optional("markPrice", raw.mark)?,
+            index: fields.optional("indexPrice", raw.index)?,
+            bid_price: fields.optional("bid1Price", raw.bid_price)?,
+            bid_size: fields.optional("bid1Size", raw.bid_size)?,
+            ask_price: fields.optional("ask1Price", raw.ask_price)?,
+            ask_size: fields.optional("ask1Size", raw.ask_size)?,
+            open_interest: fields.optional("openInterest", raw.open_interest)?,
+            open_interest_value: fields.optional("openInterestValue", in_quote(raw.open_interest_value))?,
+            funding_rate: fields.optional("fundingRate", raw.funding_rate)?,
+            next_funding_ts: next.map(|millis| fields.millis("nextFundingTime", millis)).transpose()?,
+            open_24h: fields.optional("prevPrice24h", raw.open_24h)?,
+            high_24h: fields.optional("highPrice24h", raw.high_24h)?,
+            low_24h: fields.optional("lowPrice24h", raw.low_24h)?,
+            volume_24h: fields.optional("volume24h", raw.volume_24h)?,
+            turnover_24h: fields.optional("turnover24h", in_quote(raw.turnover_24h))?,
+            update_id: None,
+        };
+        let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
+        let event = Event { seq: envelope.cs, ..event(ts_event, ts_recv, Body::Ticker(ticker)) };
+        out.push((self.instrument(fields, "symbol", raw.symbol)?, event));
+        Ok(())
+    }
+
+    fn klines(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "kline" };
+        let bars: Vec<KlineItem> = fields.json(data)?;
+        let symbol = envelope.topic.and_then(|topic| topic.split('.').nth(2));
+        let symbol = fields.some("topic", symbol)?;
+        for (index, raw) in (0..).zip(&bars) {
+            let timeframe = timeframe(raw.interval)
+                .ok_or_else(|| fields.wrong("interval", format!("is no timeframe: \"{}\"", raw.interval)))?;
+            let turnover = if self.market == Market::Inverse { None } else { raw.turnover };
+            let kline = Kline {
+                timeframe: timeframe.name().into(),
+                start: fields.millis("start", raw.start)?,
+                open: Some(fields.decimal("open", raw.open)?),
+                high: Some(fields.decimal("high", raw.high)?),
+                low: Some(fields.decimal("low", raw.low)?),
+                close: Some(fields.decimal("close", raw.close)?),
+                volume: Some(fields.decimal("volume", raw.volume)?),
+                turnover: fields.optional("turnover", turnover)?,
+                buy_volume: None,
+                n_trades: None,
+                closed: raw.confirm,
+            };
+            let ts_event = fields.millis("timestamp", fields.some("timestamp", raw.ts.or(envelope.ts))?)?;
+            let event = Event { index, ..event(ts_event, ts_recv, Body::Kline(kline)) };
+            out.push((self.instrument(fields, "topic", symbol)?, event));
+        }
+        Ok(())
+    }
+
+    fn liquidations(&self, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "allLiquidation" };
+        let items: Vec<LiquidationItem> = fields.json(data)?;
+        for (index, raw) in (0..).zip(&items) {
+            // S is the position's side: a long that is liquidated sells.
+            let side = match side(fields, "S", raw.side)? {
+                Side::Buy => Side::Sell,
+                _ => Side::Buy,
+            };
+            let liquidation = Liquidation {
+                side: side.into(),
+                price: Some(fields.decimal("p", raw.price)?),
+                size: Some(fields.decimal("v", raw.size)?),
+                completeness: "all".into(),
+            };
+            let ts_event = fields.millis("T", raw.ts)?;
+            let event = Event { index, ..event(ts_event, ts_recv, Body::Liquidation(liquidation)) };
+            out.push((self.instrument(fields, "s", raw.symbol)?, event));
+        }
+        Ok(())
+    }
+}
+
+impl Exchange for Bybit {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        self.market
+    }
+
+    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let before = out.len();
+        let envelope: Envelope = Fields { kind: "message" }.json(frame)?;
+        let Some(topic) = envelope.topic else {
+            return match (envelope.success, envelope.op) {
+                (Some(false), _) => Err(DecodeError::Refused(envelope.message.unwrap_or_default().into())),
+                (_, Some("subscribe" | "unsubscribe" | "ping" | "pong" | "auth")) => Ok(()),
+                (_, op) => Err(DecodeError::Unknown(op.unwrap_or("a message without topic").into())),
+            };
+        };
+        let data = Fields { kind: "message" }.some("data", envelope.data.as_ref())?.as_raw_str();
+        let result = match topic.split('.').next().unwrap_or_default() {
+            "publicTrade" => self.trades(frame, data, ts_recv, out),
+            "orderbook" => self.book(&envelope, data, ts_recv, out),
+            "tickers" => self.ticker(&envelope, data, ts_recv, out),
+            "kline" => self.klines(&envelope, data, ts_recv, out),
+            "allLiquidation" => self.liquidations(data, ts_recv, out),
+            other => Err(DecodeError::Unknown(other.into())),
+        };
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+}
+
+fn event(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
+    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
+}
+
+fn side(fields: Fields, field: &'static str, text: &str) -> Result<Side, DecodeError> {
+    match text {
+        "Buy" => Ok(Side::Buy),
+        "Sell" => Ok(Side::Sell),
+        other => Err(fields.wrong(field, format!("is no side: \"{other}\""))),
+    }
+}
+
+/// Bybit names minutes by number, and days, weeks and months by letter.
+fn timeframe(interval: &str) -> Option<Timeframe> {
+    match interval {
+        "D" => Some(Timeframe::D1),
+        "W" => Some(Timeframe::W1),
+        "M" => Some(Timeframe::Month),
+        minutes => {
+            let length = minutes.parse::<i64>().ok()?.checked_mul(prism_schemas::time::MINUTE)?;
+            Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == length)
+        }
+    }
+}
+
+type Pairs<'a> = Vec<[&'a str; 2]>;
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    topic: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    ts: Option<i64>,
+    cts: Option<i64>,
+    cs: Option<u64>,
+    #[serde(borrow)]
+    data: Option<LazyValue<'a>>,
+    success: Option<bool>,
+    op: Option<&'a str>,
+    #[serde(rename = "ret_msg")]
+    message: Option<&'a str>,
+}
+
+// {"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,"s":"BTCUSDT","S":"Buy",
+// "v":"0.001","p":"16578.50","L":"PlusTick","i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,"seq":1783284617}]}
+#[derive(Deserialize)]
+struct TradeItem<'a> {
+    #[serde(rename = "T")]
+    ts: i64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "S")]
+    side: &'a str,
+    #[serde(rename = "v")]
+    size: &'a str,
+    #[serde(rename = "p")]
+    price: &'a str,
+    #[serde(rename = "i")]
+    id: &'a str,
+    #[serde(rename = "BT")]
+    block_trade: Option<bool>,
+    seq: Option<u64>,
+}
+
+// {"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1687940967466,"data":{"s":"BTCUSDT","b":[["30247.20","0"]],
+// "a":[["30248.70","0"]],"u":177400507,"seq":66544703342},"cts":1687940967464}
+#[derive(Deserialize)]
+struct BookData<'a> {
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "b", borrow)]
+    bids: Pairs<'a>,
+    #[serde(rename = "a", borrow)]
+    asks: Pairs<'a>,
+    #[serde(rename = "u")]
+    update_id: u64,
+    seq: Option<u64>,
+}
+
+// {"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"65117.44"},"cs":753843907770,"ts":1673272861686}
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TickerData<'a> {
+    symbol: &'a str,
+    #[serde(rename = "lastPrice")]
+    last: Option<&'a str>,
+    #[serde(rename = "markPrice")]
+    mark: Option<&'a str>,
+    #[serde(rename = "indexPrice")]
+    index: Option<&'a str>,
+    #[serde(rename = "bid1Price")]
+    bid_price: Option<&'a str>,
+    #[serde(rename = "bid1Size")]
+    bid_size: Option<&'a str>,
+    #[serde(rename = "ask1Price")]
+    ask_price: Option<&'a str>,
+    #[serde(rename = "ask1Size")]
+    ask_size: Option<&'a str>,
+    open_interest: Option<&'a str>,
+    open_interest_value: Option<&'a str>,
+    funding_rate: Option<&'a str>,
+    #[serde(rename = "nextFundingTime")]
+    next_funding: Option<&'a str>,
+    #[serde(rename = "prevPrice24h")]
+    open_24h: Option<&'a str>,
+    #[serde(rename = "highPrice24h")]
+    high_24h: Option<&'a str>,
+    #[serde(rename = "lowPrice24h")]
+    low_24h: Option<&'a str>,
+    #[serde(rename = "volume24h")]
+    volume_24h: Option<&'a str>,
+    #[serde(rename = "turnover24h")]
+    turnover_24h: Option<&'a str>,
+}
+
+// {"topic":"kline.5.BTCUSDT","data":[{"start":1672324800000,"end":1672325099999,"interval":"5","open":"16649.5","close":"16677",
+// "high":"16677","low":"16608","volume":"2.081","turnover":"34666.4005","confirm":false,"timestamp":1672324988882}],"ts":1672324988882}
+#[derive(Deserialize)]
+struct KlineItem<'a> {
+    start: i64,
+    interval: &'a str,
+    open: &'a str,
+    high: &'a str,
+    low: &'a str,
+    close: &'a str,
+    volume: &'a str,
+    turnover: Option<&'a str>,
+    confirm: bool,
+    #[serde(rename = "timestamp")]
+    ts: Option<i64>,
+}
+
+// {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell",
+// "v":"20000","p":"0.04499"}]}
+#[derive(Deserialize)]
+struct LiquidationItem<'a> {
+    #[serde(rename = "T")]
+    ts: i64,
+    #[serde(rename = "s")]
+    symbol: &'a str,
+    #[serde(rename = "S")]
+    side: &'a str,
+    #[serde(rename = "v")]
+    size: &'a str,
+    #[serde(rename = "p")]
+    price: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(rename = "retCode")]
+    code: i64,
+    #[serde(rename = "retMsg")]
+    message: Option<&'a str>,
+    #[serde(borrow)]
+    result: AnswerList<'a>,
+}
+
+#[derive(Deserialize)]
+struct AnswerList<'a> {
+    #[serde(borrow)]
+    list: Vec<InstrumentItem<'a>>,
+}
+
+#[derive(Deserialize)]
+struct InstrumentItem<'a> {
+    symbol: &'a str,
+    #[serde(rename = "contractType")]
+    contract_type: Option<&'a str>,
+    status: &'a str,
+    #[serde(rename = "baseCoin")]
+    base: &'a str,
+    #[serde(rename = "quoteCoin")]
+    quote: &'a str,
+    #[serde(rename = "priceFilter", borrow)]
+    price: PriceFilter<'a>,
+    #[serde(rename = "lotSizeFilter", borrow)]
+    lot: LotFilter<'a>,
+}
+
+#[derive(Deserialize)]
+struct PriceFilter<'a> {
+    #[serde(rename = "tickSize")]
+    tick_size: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct LotFilter<'a> {
+    #[serde(rename = "qtyStep")]
+    qty_step: Option<&'a str>,
+    #[serde(rename = "basePrecision")]
+    base_precision: Option<&'a str>,
+    #[serde(rename = "minOrderQty")]
+    min_size: Option<&'a str>,
+    #[serde(rename = "maxOrderQty")]
+    max_size: Option<&'a str>,
+    #[serde(rename = "minNotionalValue")]
+    min_notional: Option<&'a str>,
+    #[serde(rename = "minOrderAmt")]
+    min_amount: Option<&'a str>,
+}

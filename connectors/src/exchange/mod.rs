@@ -1,0 +1,189 @@
+//! Venues: each one file of pure functions from frames to events, and one line in `exchanges()`.
+
+mod binance;
+mod bybit;
+
+pub use binance::Binance;
+pub use bybit::Bybit;
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
+
+/// Decodes a venue's frames. No socket and no clock: the caller says when a frame was received.
+pub trait Exchange: Send {
+    /// The venue's name in `InstrumentId::exchange`.
+    fn id(&self) -> &'static str;
+
+    /// The kind of contract of this connection.
+    fn market(&self) -> Market;
+
+    /// Appends a frame's events. Acknowledgements and pongs have none. On an error nothing is appended.
+    fn decode(
+        &mut self,
+        frame: &str,
+        ts_recv: Ts,
+        out: &mut Vec<(InstrumentId, Event)>,
+    ) -> Result<(), DecodeError>;
+}
+
+/// A decoder for each venue and market.
+pub fn exchanges() -> Vec<Box<dyn Exchange>> {
+    vec![
+        Box::new(Bybit::new(Market::Linear)),
+        Box::new(Bybit::new(Market::Spot)),
+        Box::new(Bybit::new(Market::Inverse)),
+        Box::new(Binance::new(Market::Linear)),
+        Box::new(Binance::new(Market::Spot)),
+        Box::new(Binance::new(Market::Inverse)),
+    ]
+}
+
+/// The decoder of a venue and market.
+pub fn exchange(id: &str, market: Market) -> Option<Box<dyn Exchange>> {
+    exchanges().into_iter().find(|exchange| exchange.id() == id && exchange.market() == market)
+}
+
+/// Why a frame has no events. In every case the caller quarantines the frame and goes on; what else it does differs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The frame is cut or garbled: many in a row mean a broken connection, so reconnect.
+    #[error("no valid frame: {0}")]
+    Malformed(String),
+    /// A kind of message nobody here reads: unsubscribe from its channel, or write its decoder.
+    #[error("no decoder for \"{0}\"")]
+    Unknown(String),
+    /// A field is missing or does not hold what the venue documents: the venue changed its format, so tell an operator.
+    #[error("field \"{field}\" of {kind} {problem}")]
+    Field {
+        /// The kind of message.
+        kind: &'static str,
+        /// The field's name on the wire.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The venue refused a request: correct it, or wait and repeat it.
+    #[error("the venue answered: {0}")]
+    Refused(String),
+}
+
+impl DecodeError {
+    /// The name under which the frame is quarantined and counted.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            DecodeError::Malformed(_) => "malformed_frame",
+            DecodeError::Unknown(_) => "unknown_frame",
+            DecodeError::Field { .. } => "invalid_field",
+            DecodeError::Refused(_) => "refused_request",
+        }
+    }
+}
+
+/// Bytes of a quarantined frame that are kept.
+pub const RAW_MAX: usize = 64 << 10;
+
+/// A frame or record that is no event, with its reason.
+pub fn quarantined(rule: &str, detail: String, raw: &[u8], ts_recv: Ts) -> Event {
+    let raw = raw[..raw.len().min(RAW_MAX)].to_vec();
+    let body = Some(Body::Quarantined(Quarantined { rule: rule.into(), detail, raw }));
+    Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body }
+}
+
+/// A trade as an event, or its quarantine if it has no positive price and size.
+pub(crate) fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, index: u32, raw: &[u8]) -> Event {
+    let positive = |number: Option<Decimal>| number.is_some_and(|number| 0 < number.mantissa);
+    if positive(trade.price) && positive(trade.size) {
+        return Event { ts_event, ts_recv, seq, index, body: Some(Body::Trade(trade)) };
+    }
+    let text = |number: Option<Decimal>| number.map_or("absent".to_string(), |number| number.to_string());
+    let id = match &trade.id {
+        Some(trade::Id::Number(number)) => number.to_string(),
+        Some(trade::Id::Text(text)) => text.clone(),
+        None => "without id".into(),
+    };
+    let detail = format!("trade {id}: price {}, size {}", text(trade.price), text(trade.size));
+    let event = quarantined("nonpositive_trade", detail, raw, ts_recv);
+    Event { ts_event, seq, index, ..event }
+}
+
+/// Price levels brought to common decimals; `None` if one is no number or does not fit.
+pub(crate) fn levels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Levels> {
+    let mut levels = Levels::default();
+    let parsed: Option<Vec<(Decimal, Decimal)>> =
+        pairs.map(|(price, size)| Some((Decimal::parse(price)?, Decimal::parse(size)?))).collect();
+    let parsed = parsed?;
+    levels.price_decimals = parsed.iter().map(|(price, _)| price.decimals).max().unwrap_or(0);
+    levels.size_decimals = parsed.iter().map(|(_, size)| size.decimals).max().unwrap_or(0);
+    levels.prices.reserve_exact(parsed.len());
+    levels.sizes.reserve_exact(parsed.len());
+    for (price, size) in &parsed {
+        levels.prices.push(price.at(levels.price_decimals)?);
+        levels.sizes.push(size.at(levels.size_decimals)?);
+    }
+    Some(levels)
+}
+
+/// The taker's side when the buyer or the seller was the maker.
+pub(crate) const fn taker(buyer_is_maker: bool) -> Side {
+    if buyer_is_maker { Side::Sell } else { Side::Buy }
+}
+
+/// Decimals of a step such as a tick or a lot.
+pub(crate) fn decimals_of(step: Option<Decimal>) -> u32 {
+    step.map_or(0, |step| step.decimals)
+}
+
+/// Reads fields of one kind of message; a failure names the field.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields {
+    /// The kind of message.
+    pub kind: &'static str,
+}
+
+impl Fields {
+    pub(crate) fn wrong(self, field: &'static str, problem: impl Into<String>) -> DecodeError {
+        DecodeError::Field { kind: self.kind, field, problem: problem.into() }
+    }
+
+    pub(crate) fn some<T>(self, field: &'static str, value: Option<T>) -> Result<T, DecodeError> {
+        value.ok_or_else(|| self.wrong(field, "is missing"))
+    }
+
+    pub(crate) fn decimal(self, field: &'static str, text: &str) -> Result<Decimal, DecodeError> {
+        Decimal::parse(text).ok_or_else(|| self.wrong(field, format!("is no exact number: \"{text}\"")))
+    }
+
+    /// An absent or empty field stays absent.
+    pub(crate) fn optional(self, field: &'static str, text: Option<&str>) -> Result<Option<Decimal>, DecodeError> {
+        text.filter(|text| !text.is_empty()).map(|text| self.decimal(field, text)).transpose()
+    }
+
+    pub(crate) fn millis(self, field: &'static str, millis: i64) -> Result<Ts, DecodeError> {
+        let ts = millis.checked_mul(prism_schemas::time::MILLISECOND).filter(|ts| 0 < *ts);
+        ts.ok_or_else(|| self.wrong(field, format!("is no time: {millis}")))
+    }
+
+    pub(crate) fn symbol(self, field: &'static str, text: &str) -> Result<String, DecodeError> {
+        let symbol = prism_schemas::canonical_symbol(text);
+        let named = |c: char| c.is_alphanumeric() || c == '_';
+        if symbol.is_empty() || !symbol.chars().all(named) {
+            return Err(self.wrong(field, format!("is no symbol: \"{text}\"")));
+        }
+        Ok(symbol)
+    }
+
+    pub(crate) fn json<'a, T: serde::Deserialize<'a>>(self, text: &'a str) -> Result<T, DecodeError> {
+        sonic_rs::from_str(text).map_err(|error| {
+            if error.is_syntax() || error.is_eof() {
+                return DecodeError::Malformed(short(&error.to_string()));
+            }
+            DecodeError::Field { kind: self.kind, field: "?", problem: short(&error.to_string()) }
+        })
+    }
+}
+
+/// The first line of a message: sonic-rs adds an excerpt of the input below it.
+fn short(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_string()
+}

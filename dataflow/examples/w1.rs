@@ -1,0 +1,307 @@
+//! Workload W1 through prism's own graph: trades in memory to bars, indicators, relations and scores in memory.
+//!
+//! Run with `make bench-w1 TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]`. Times from the first trade in memory to the last result in memory.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    error::Error,
+    fs::File,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use arrow::{
+    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, cast::AsArray},
+    compute::cast,
+    datatypes::{DataType, Float64Type, Int64Type},
+};
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
+use prism_dataflow::{
+    admit::Record,
+    analyse::Analysed,
+    assemble::{Plan, assemble},
+    bar::Bar,
+    drive::{Driver, Pace},
+    event::Trade,
+    relation::Relation,
+    score::confluence::{Confluence, Score},
+    settings::Settings,
+    types::{Diff, Rows, Time},
+};
+use prism_schemas::{Decimal, InstrumentId, Market, time::MILLISECOND};
+use timely::dataflow::{channels::pact::Pipeline, operators::{generic::operator::Operator, probe::Handle as Probe}};
+
+/// W1's rules as settings: no flat bars, lateness 2 s, its own score.
+fn settings() -> Result<Settings, serde_json::Error> {
+    serde_json::from_value(serde_json::json!({
+        "time": { "epoch": "100ms", "grace": "2s", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
+        "timeframes": {
+            "maintained": ["1m", "5m", "15m", "1h"], "roles": ["1m", "5m", "15m", "1h"], "weights": [0.1, 0.2, 0.3, 0.4],
+        },
+        "bars": { "empty": "omit", "jump": 2.0, "gap_max": "1h" },
+        "indicators": { "columns": [
+            "ema_12", "ema_26", "macd_line", "rsi_14", "bollinger_middle", "atr_14", "obv", "cvd", "talib_macd",
+        ] },
+        "score": { "profile": "w1", "divergence_threshold": 10.0, "divergence_max": 10.0 },
+        "relations": { "benchmark": "BTCUSDT", "window": 60 },
+        "signals": { "bullish": 70.0, "bearish": 30.0, "hysteresis": 3.0, "cooldown": "5m" },
+    }))
+}
+
+/// Results of one worker, as they leave the graph.
+#[derive(Default)]
+struct Results {
+    bars: Vec<(Bar, Time, Diff)>,
+    analysed: Vec<(Analysed, Time, Diff)>,
+    relations: Vec<(Relation, Time, Diff)>,
+    scores: Vec<(Score, Time, Diff)>,
+}
+
+/// Moves a collection's updates to memory.
+fn collect<D: Clone + 'static>(rows: Rows<'_, D>, probe: &Probe<Time>) -> Rc<RefCell<Vec<(D, Time, Diff)>>> {
+    let all = Rc::new(RefCell::new(Vec::new()));
+    let into = all.clone();
+    rows.probe_with(probe).inner.sink(Pipeline, "collect", move |(input, _)| {
+        input.for_each(|_, data| into.borrow_mut().append(data));
+    });
+    all
+}
+
+/// The rows that stand at the end, by key.
+fn standing<D, K: Ord>(mut updates: Vec<(D, Time, Diff)>, key: impl Fn(&D) -> K) -> Vec<D> {
+    if updates.iter().any(|(_, _, diff)| *diff < 0) {
+        let mut last: BTreeMap<K, (D, Time, Diff)> = BTreeMap::new();
+        updates.sort_by_key(|(_, time, diff)| (*time, *diff));
+        for update in updates {
+            last.insert(key(&update.0), update);
+        }
+        return last.into_values().filter(|(_, _, diff)| 0 < *diff).map(|(row, ..)| row).collect();
+    }
+    updates.into_iter().map(|(row, ..)| row).collect()
+}
+
+struct Output {
+    bars: Vec<Bar>,
+    analysed: Vec<Analysed>,
+    relations: Vec<Relation>,
+    scores: Vec<Arc<Confluence>>,
+}
+
+fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch: usize) -> Result<Output, String> {
+    let (plan_of_workers, trades) = (plan.clone(), trades.clone());
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let plan = &plan_of_workers;
+        let probe = Probe::new();
+        let (inputs, bars, analysed, relations, scores) = worker.dataflow(|scope| {
+            let (inputs, outputs) = assemble(scope, plan);
+            let bars = collect(outputs.bars, &probe);
+            let analysed = collect(outputs.analysed, &probe);
+            let relations = collect(outputs.relations, &probe);
+            let scores = outputs.scores.filter(|score| matches!(score, Score::Confluence(_)));
+            (inputs, bars, analysed, relations, collect(scores, &probe))
+        });
+        let time = &plan.settings.time;
+        let pace = Pace { epoch: time.epoch as Time, stride, batch };
+        let mut driver = Driver::new(inputs, probe, pace);
+        let (mut newest, mut last_event) = (i64::MIN, i64::MIN);
+        let (index, peers) = (worker.index() as u32, worker.peers() as u32);
+        for trade in trades.iter() {
+            // The file is one partition: its order of arrival gives every trade its knowledge time.
+            newest = newest.max(trade.ts_recv);
+            last_event = last_event.max(trade.ts_event);
+            if trade.instrument % peers == index {
+                let known = time.round_up(newest) as Time;
+                driver.send(worker, Record::Trade(Trade { known, ..*trade }));
+            }
+        }
+        plan.sealed.set(last_event);
+        let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
+        let end = time.close(longest.unwrap_or(last_event)).max(time.round_up(newest)) as Time;
+        driver.advance(end + time.epoch as Time);
+        driver.drain(worker);
+        let take = |all: &Rc<RefCell<_>>| std::mem::take(&mut *all.borrow_mut());
+        Results { bars: take(&bars), analysed: std::mem::take(&mut *analysed.borrow_mut()),
+            relations: std::mem::take(&mut *relations.borrow_mut()), scores: std::mem::take(&mut *scores.borrow_mut()) }
+    })?;
+    let mut all = Results::default();
+    for results in guards.join() {
+        let mut results = results?;
+        all.bars.append(&mut results.bars);
+        all.analysed.append(&mut results.analysed);
+        all.relations.append(&mut results.relations);
+        all.scores.append(&mut results.scores);
+    }
+    let confluence = |score: &Score| match score {
+        Score::Confluence(confluence) => Some(confluence.clone()),
+        Score::Role(_) => None,
+    };
+    Ok(Output {
+        bars: standing(all.bars, |bar| (bar.instrument, bar.timeframe, bar.start)),
+        analysed: standing(all.analysed, |row| (row.bar.instrument, row.bar.timeframe, row.bar.start)),
+        relations: standing(all.relations, |relation| (relation.instrument, relation.start)),
+        scores: standing(all.scores, |score| confluence(score).map(|c| (c.bar.instrument, c.bar.start)))
+            .iter().filter_map(confluence).collect(),
+    })
+}
+
+/// Reads the Parquet file into trades in arrival order, without knowledge times.
+fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(65_536).build()?;
+    let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+    let mut trades: Vec<Trade> = Vec::new();
+    for batch in reader {
+        let batch = batch?;
+        let column = |name: &str, kind: &DataType| -> Result<ArrayRef, Box<dyn Error>> {
+            let column = batch.column_by_name(name).ok_or(format!("{path} has no column {name}"))?;
+            Ok(cast(column, kind)?)
+        };
+        let (ts, symbols) = (column("ts_ms", &DataType::Int64)?, column("symbol", &DataType::Utf8)?);
+        let (prices, sizes) = (column("price", &DataType::Float64)?, column("qty", &DataType::Float64)?);
+        let sides = column("side", &DataType::Int64)?;
+        let received = match batch.column_by_name("ts_recv_ms") {
+            Some(column) => cast(column, &DataType::Int64)?,
+            None => ts.clone(),
+        };
+        for row in 0..batch.num_rows() {
+            let symbol = symbols.as_string::<i32>().value(row);
+            let instrument = match numbers.get(symbol) {
+                Some(number) => *number,
+                None => {
+                    let number = plan.registry.number(&InstrumentId::new("w1", Market::Linear, symbol));
+                    numbers.insert(symbol.into(), number);
+                    number
+                }
+            };
+            let decimal = |values: &ArrayRef| {
+                let value = values.as_primitive::<Float64Type>().value(row);
+                Decimal::from_f64(value).ok_or(format!("row {row}: {value} is not an exact decimal"))
+            };
+            let integer = |values: &ArrayRef| values.as_primitive::<Int64Type>().value(row);
+            let (price, size) = (decimal(&prices)?, decimal(&sizes)?);
+            let number = trades.len() as u64 + 1;
+            trades.push(Trade {
+                ts_event: integer(&ts) * MILLISECOND,
+                ts_recv: integer(&received) * MILLISECOND,
+                known: 0,
+                seq: number,
+                id: number,
+                price: price.mantissa,
+                size: size.mantissa,
+                instrument,
+                index: 0,
+                price_decimals: price.decimals as u8,
+                size_decimals: size.decimals as u8,
+                id_kind: 1,
+                buy: 0 < integer(&sides),
+                inverse: false,
+                stream: 0,
+            });
+        }
+    }
+    Ok(trades)
+}
+
+fn write(dir: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) -> Result<(), Box<dyn Error>> {
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))?;
+    let mut writer = ArrowWriter::try_new(File::create(dir.join(name))?, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(dir)?;
+    let names = |numbers: &mut dyn Iterator<Item = u32>| -> ArrayRef {
+        Arc::new(numbers.map(|number| Some(plan.registry.id(number).symbol.clone())).collect::<StringArray>())
+    };
+    let frames = |bars: &mut dyn Iterator<Item = &Bar>| -> ArrayRef {
+        Arc::new(bars.map(|bar| Some(bar.timeframe.name())).collect::<StringArray>())
+    };
+    let starts = |starts: &mut dyn Iterator<Item = i64>| -> ArrayRef {
+        Arc::new(starts.map(|start| start / MILLISECOND).collect::<Int64Array>())
+    };
+    let bars = || output.bars.iter();
+    let float = |of: fn(&Bar) -> Option<f64>| -> ArrayRef { Arc::new(bars().map(of).collect::<Float64Array>()) };
+    write(dir, "bars.parquet", vec![
+        ("symbol", names(&mut bars().map(|bar| bar.instrument))),
+        ("tf", frames(&mut bars())),
+        ("start_ms", starts(&mut bars().map(|bar| bar.start))),
+        ("open", float(|bar| Some(bar.open))),
+        ("high", float(|bar| Some(bar.high))),
+        ("low", float(|bar| Some(bar.low))),
+        ("close", float(|bar| Some(bar.close))),
+        ("volume", float(|bar| Some(bar.volume))),
+        ("buy_volume", float(|bar| bar.buy_volume)),
+        ("sell_volume", float(Bar::sell_volume)),
+        ("vwap", float(|bar| bar.turnover.map(|turnover| turnover / bar.volume))),
+        ("count", Arc::new(bars().map(|bar| bar.n_trades.map(|n| n as i64)).collect::<Int64Array>())),
+    ])?;
+
+    let rows = || output.analysed.iter();
+    let mut columns = vec![
+        ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
+        ("tf", frames(&mut rows().map(|row| &row.bar))),
+        ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
+    ];
+    for (name, ours) in [
+        ("ema12", "ema_12"), ("ema26", "ema_26"), ("macd", "macd_line"), ("macd_signal", "macd_signal_line"),
+        ("macd_hist", "macd_histogram"), ("rsi14", "rsi_14"), ("bb_mid", "bollinger_middle"), ("bb_up", "bollinger_upper"),
+        ("bb_lo", "bollinger_lower"), ("atr14", "atr_14"), ("obv", "obv"), ("cvd", "cvd"), ("talib_macd", "talib_macd"),
+        ("talib_macd_signal", "talib_macd_signal"), ("talib_macd_hist", "talib_macd_hist"),
+    ] {
+        let at = plan.catalogue.columns.iter().position(|column| column == ours).ok_or(format!("no column {ours}"))?;
+        columns.push((name, Arc::new(rows().map(|row| row.indicators[at]).collect::<Float64Array>()) as ArrayRef));
+    }
+    write(dir, "indicators.parquet", columns)?;
+
+    let rows = || output.relations.iter();
+    let float = |of: fn(&Relation) -> Option<f64>| -> ArrayRef { Arc::new(rows().map(of).collect::<Float64Array>()) };
+    write(dir, "cross.parquet", vec![
+        ("symbol", names(&mut rows().map(|row| row.instrument))),
+        ("start_ms", starts(&mut rows().map(|row| row.start))),
+        ("beta", float(|row| Some(row.regression.beta))),
+        ("alpha", float(|row| Some(row.regression.alpha))),
+        ("corr", float(|row| row.regression.correlation)),
+    ])?;
+
+    let rows = || output.scores.iter();
+    write(dir, "score.parquet", vec![
+        ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
+        ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
+        ("score", Arc::new(rows().map(|row| Some(row.score)).collect::<Float64Array>())),
+    ])
+}
+
+/// The process's largest resident memory in MiB, where the system tells.
+fn peak_rss_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (Some(path), Some(out)) = (args.first(), args.get(1)) else {
+        return Err("usage: w1 FILE.parquet OUT_DIR [WORKERS] [STRIDE] [BATCH]".into());
+    };
+    let number = |at: usize, default: u64| args.get(at).map_or(Ok(default), |text| text.parse());
+    let (workers, stride, batch) = (number(2, 1)?, number(3, 600)?, number(4, 0)?);
+    let plan = Plan::new(settings()?)?;
+    let trades = Arc::new(read(path, &plan)?);
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time; no result depends on it")]
+    let start = Instant::now();
+    let output = run(&plan, &trades, workers as usize, stride.max(1), batch as usize)?;
+    let seconds = start.elapsed().as_secs_f64();
+    save(Path::new(out), &plan, &output)?;
+    println!(
+        "{}",
+        serde_json::json!({
+            "trades": trades.len(), "seconds": seconds, "trades_per_s": (trades.len() as f64 / seconds).round(),
+            "workers": workers, "stride": stride, "peak_rss_mib": peak_rss_mib(),
+        })
+    );
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Log messages to records of the graph, each with its knowledge time.
+
+use prism_schemas::{
+    Decimal, Event, InstrumentId, Market, Timeframe, Ts,
+    event::{Batch, Feed, Side, event::Body, trade::Id},
+    instrument::fnv1a,
+};
+
+use crate::{
+    event::{Control, Fact, Kline, RowError, Trade, delivers, timeframe_number},
+    registry::Registry,
+    settings::TimeSettings,
+    types::Time,
+};
+
+/// A record on its way into the graph.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A trade.
+    Trade(Trade),
+    /// Anything else that the graph reads.
+    Control(Box<Control>),
+}
+
+impl Record {
+    /// Its knowledge time.
+    pub fn known(&self) -> Time {
+        match self {
+            Record::Trade(trade) => trade.known,
+            Record::Control(control) => control.known,
+        }
+    }
+}
+
+/// Gives the events of one partition their knowledge times: the running maximum of `ts_recv`, rounded up to the epoch.
+pub struct Admission {
+    registry: Registry,
+    time: TimeSettings,
+    newest: Ts,
+    last: Option<(InstrumentId, u32)>,
+    /// Largest event time of a trade or venue bar so far.
+    pub last_event: Ts,
+}
+
+impl Admission {
+    /// For a partition that was read from its start.
+    pub fn new(registry: Registry, time: TimeSettings) -> Admission {
+        Admission { registry, time, newest: Ts::MIN, last: None, last_event: Ts::MIN }
+    }
+
+    /// Admits one message. Events the graph does not read only move time.
+    pub fn admit(&mut self, batch: &Batch, records: &mut Vec<Record>) {
+        let same = self.last.as_ref().filter(|(id, _)| {
+            id.symbol == batch.symbol && id.exchange == batch.exchange && id.market.name() == batch.market
+        });
+        let (market, number) = match same {
+            Some((id, number)) => (id.market, *number),
+            None => {
+                // A market this version does not know is read as spot, so that its refusals still have a name.
+                let market = Market::parse(&batch.market).unwrap_or(Market::Spot);
+                let id = InstrumentId::new(&batch.exchange, market, &batch.symbol);
+                let number = self.registry.number(&id);
+                self.last = Some((id, number));
+                (market, number)
+            }
+        };
+        for event in &batch.events {
+            self.newest = self.newest.max(event.ts_recv);
+            let known = self.time.round_up(self.newest) as Time;
+            let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
+            match &event.body {
+                Some(Body::Trade(trade)) => {
+                    self.last_event = self.last_event.max(event.ts_event);
+                    records.push(match trade_record(event, trade, market, number, known) {
+                        Ok(trade) => Record::Trade(trade),
+                        Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
+                    });
+                }
+                Some(Body::Kline(kline)) if kline.closed => {
+                    self.last_event = self.last_event.max(kline.start);
+                    records.push(control(match kline_fact(kline) {
+                        Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
+                        Err(detail) => refused(number, event, "incomplete_kline", detail),
+                    }));
+                }
+                Some(Body::Instrument(instrument)) => {
+                    if let Some(size) = &instrument.contract_size {
+                        records.push(control(Fact::ContractSize(size.mantissa, size.decimals)));
+                    }
+                }
+                Some(Body::FeedStatus(status)) => {
+                    let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
+                    records.extend(delivers(feed).map(|delivers| control(Fact::Feed(event.ts_event, delivers))));
+                }
+                Some(Body::Quarantined(frame)) => {
+                    let raw = String::from_utf8_lossy(&frame.raw).chars().take(1_000).collect();
+                    let id = format!("{:016x}", fnv1a(&frame.raw));
+                    let fact = refused(number, event, &frame.rule, &frame.detail);
+                    records.push(control(match fact {
+                        Fact::Refused(error) => Fact::Refused(RowError { id, raw, ..error }),
+                        other => other,
+                    }));
+                }
+                None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The knowledge time of the partition's newest event: nothing known earlier follows.
+    pub fn known(&self) -> Option<Time> {
+        (self.newest != Ts::MIN).then(|| self.time.round_up(self.newest) as Time)
+    }
+}
+
+fn refused(instrument: u32, event: &Event, rule: &str, detail: &str) -> Fact {
+    Fact::Refused(RowError {
+        instrument,
+        ts_event: event.ts_event,
+        ts_recv: event.ts_recv,
+        rule: rule.into(),
+        detail: detail.into(),
+        id: event.seq.map(|seq| seq.to_string()).unwrap_or_default(),
+        trade: None,
+        raw: String::new(),
+    })
+}
+
+fn trade_record(
+    event: &Event,
+    trade: &prism_schemas::event::Trade,
+    market: Market,
+    instrument: u32,
+    known: Time,
+) -> Result<Trade, &'static str> {
+    let price = trade.price.as_ref().ok_or("it has no price")?;
+    let size = trade.size.as_ref().ok_or("it has no size")?;
+    let decimals = |decimal: &Decimal| u8::try_from(decimal.decimals).map_err(|_| "it has too many decimals");
+    let buy = match trade.side() {
+        Side::Buy => true,
+        Side::Sell => false,
+        Side::Unspecified => return Err("it has no taker side"),
+    };
+    let (id, id_kind) = match &trade.id {
+        Some(Id::Number(number)) => (*number, 1),
+        Some(Id::Text(text)) => (text_id(text), 2),
+        None => (0, 0),
+    };
+    Ok(Trade {
+        ts_event: event.ts_event,
+        ts_recv: event.ts_recv,
+        known,
+        seq: event.seq.unwrap_or(id),
+        id,
+        price: price.mantissa,
+        size: size.mantissa,
+        instrument,
+        index: u16::try_from(event.index).unwrap_or(u16::MAX),
+        price_decimals: decimals(price)?,
+        size_decimals: decimals(size)?,
+        id_kind,
+        buy,
+        inverse: market == Market::Inverse,
+        stream: fnv1a(trade.stream.as_bytes()) as u8,
+    })
+}
+
+/// The first 16 hex digits of a UUID, or a hash of any other text.
+fn text_id(text: &str) -> u64 {
+    let digits: String = text.chars().filter(|c| *c != '-').take(16).collect();
+    match u64::from_str_radix(&digits, 16) {
+        Ok(id) if digits.len() == 16 && text.len() == 36 => id,
+        _ => fnv1a(text.as_bytes()),
+    }
+}
+
+fn kline_fact(kline: &prism_schemas::event::Kline) -> Result<(Timeframe, Kline), &'static str> {
+    let timeframe: Timeframe = kline.timeframe.parse().map_err(|_| "its timeframe is unknown")?;
+    let value = |price: &Option<Decimal>| price.as_ref().map(Decimal::to_f64).ok_or("a price or the volume is missing");
+    if timeframe.start(kline.start) != kline.start {
+        return Err("its start is not aligned to its timeframe");
+    }
+    let fact = Kline {
+        start: kline.start,
+        open: value(&kline.open)?,
+        high: value(&kline.high)?,
+        low: value(&kline.low)?,
+        close: value(&kline.close)?,
+        volume: value(&kline.volume)?,
+        turnover: kline.turnover.as_ref().map(Decimal::to_f64),
+    };
+    Ok((timeframe, fact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_keeps_its_first_half() {
+        assert_eq!(text_id("2100000000-not-a-uuid"), fnv1a(b"2100000000-not-a-uuid"));
+        assert_eq!(text_id("6ebbe0a3-2b1f-5d3a-9c2e-7a1b2c3d4e5f"), 0x6ebb_e0a3_2b1f_5d3a);
+    }
+}

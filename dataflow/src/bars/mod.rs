@@ -1,0 +1,296 @@
+//! Trades to bars on every timeframe, exactly by the rules of time: closed when due, corrected when late.
+
+mod dedup;
+mod fold;
+mod tape;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
+
+use differential_dataflow::AsCollection;
+use prism_schemas::{Timeframe, Ts};
+use timely::{
+    container::CapacityContainerBuilder,
+    dataflow::{
+        StreamVec,
+        channels::pact::Exchange,
+        operators::{Capability, OkErr, generic::operator::Operator},
+    },
+};
+
+use crate::{
+    bar::Bar,
+    event::{Control, Fact, RowError, Trade},
+    settings::Settings,
+    types::{Diff, Rows, Time},
+};
+use tape::{Place, Tape};
+
+type Update = (Result<Bar, RowError>, Time, Diff);
+
+/// Bars of every maintained timeframe, and the events that changed nothing.
+///
+/// Keeps, per instrument, the intervals that end within the horizon and the open ones, and recent trade identities.
+/// Trades of one instrument must come in the order of their partition.
+pub fn bars<'s>(
+    trades: StreamVec<'s, Time, Trade>,
+    controls: StreamVec<'s, Time, Control>,
+    settings: &Settings,
+    sealed: Seal,
+) -> (Rows<'s, Bar>, Rows<'s, RowError>) {
+    let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
+    let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
+    let mut market = Market::new(settings.clone(), sealed);
+    let (oks, errs) = trades
+        .binary_frontier::<_, CapacityContainerBuilder<Vec<Update>>, _, _, _, _>(
+            controls,
+            by_trade,
+            by_control,
+            "bars",
+            move |capability, _| {
+                let mut capability: Option<Capability<Time>> = Some(capability);
+                move |(trades, trades_to), (controls, controls_to), output| {
+                    trades.for_each(|_, data| market.trades.push_back(std::mem::take(data)));
+                    controls.for_each(|_, data| market.controls.append(data));
+                    let frontier = [trades_to, controls_to].iter().filter_map(|to| to.frontier().first().copied()).min();
+                    match (frontier, &mut capability) {
+                        (Some(frontier), Some(capability)) => {
+                            if *capability.time() < frontier {
+                                market.advance(frontier);
+                                output.session(capability).give_iterator(market.updates.drain(..));
+                                capability.downgrade(&frontier);
+                            }
+                        }
+                        (None, capability) => *capability = None,
+                        (Some(_), None) => {}
+                    }
+                }
+            },
+        )
+        .ok_err(|(row, time, diff)| match row {
+            Ok(bar) => Ok((bar, time, diff)),
+            Err(error) => Err((error, time, diff)),
+        });
+    (oks.as_collection(), errs.as_collection())
+}
+
+/// All instruments of this worker and what waits for its time.
+struct Market {
+    settings: Settings,
+    tapes: Vec<Option<Tape>>,
+    /// Containers of trades as received, each in the order of its sender.
+    trades: VecDeque<Vec<Trade>>,
+    controls: Vec<Control>,
+    /// Trades known after their finest bar closed, to be applied in order.
+    late: Vec<Trade>,
+    /// The next end of a finest interval to close.
+    next_end: Option<Ts>,
+    sealed: Seal,
+    updates: Vec<Update>,
+}
+
+impl Market {
+    fn new(settings: Settings, sealed: Seal) -> Market {
+        Market {
+            settings,
+            tapes: Vec::new(),
+            trades: VecDeque::new(),
+            controls: Vec::new(),
+            late: Vec::new(),
+            next_end: None,
+            sealed,
+            updates: Vec::new(),
+        }
+    }
+
+    /// Applies everything known before `frontier`, in the order it became known.
+    fn advance(&mut self, frontier: Time) {
+        self.controls.sort_by_key(|control| control.known);
+        let n_due = self.controls.partition_point(|control| control.known < frontier);
+        let controls: Vec<Control> = self.controls.drain(..n_due).collect();
+        for control in &controls {
+            if let Fact::ContractSize(size, decimals) = control.fact {
+                tape(&mut self.tapes, control.instrument, &self.settings).declare(control.known, (size, decimals));
+            }
+        }
+        let first_known = self.trades.iter().filter_map(|trades| trades.first()).map(|trade| trade.known).min();
+        let first_known = first_known.into_iter().chain(controls.first().map(|control| control.known)).min();
+        if let (None, Some(known)) = (self.next_end, first_known.filter(|known| *known < frontier)) {
+            self.next_end = Some(self.first_end(known as Ts));
+        }
+        self.fold(frontier);
+        self.late.sort_by_key(|trade| trade.known);
+        self.walk(frontier, controls);
+    }
+
+    /// The first end of a finest interval that closes at or after `known`.
+    fn first_end(&self, known: Ts) -> Ts {
+        let finest = self.settings.timeframes.maintained[0];
+        let mut end = finest.start(known - self.settings.time.grace - self.settings.time.epoch);
+        while self.settings.time.close(end) < known {
+            end = finest.end(end);
+        }
+        end
+    }
+
+    /// Folds what commutes at once and keeps late trades for their time.
+    fn fold(&mut self, frontier: Time) {
+        let mut ahead = VecDeque::new();
+        for mut trades in self.trades.drain(..) {
+            let all_due = trades.last().is_none_or(|trade| trade.known < frontier);
+            let n_due = if all_due { trades.len() } else { trades.partition_point(|trade| trade.known < frontier) };
+            for trade in &trades[..n_due] {
+                let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
+                match judge(&self.settings, tape, trade) {
+                    Ok(Place::Folded) => {}
+                    Ok(Place::Late) => self.late.push(*trade),
+                    Err(error) => self.updates.push((Err(*error), trade.known, 1)),
+                }
+            }
+            if n_due < trades.len() {
+                ahead.push_back(trades.split_off(n_due));
+            }
+        }
+        self.trades = ahead;
+    }
+
+    /// Walks through time: rare events and late trades when they become known, bars when they close.
+    fn walk(&mut self, frontier: Time, controls: Vec<Control>) {
+        let mut controls = controls.into_iter().peekable();
+        let mut late = std::mem::take(&mut self.late).into_iter().peekable();
+        let finest = self.settings.timeframes.maintained[0];
+        while let Some(mut end) = self.next_end {
+            let event = controls.peek().map(|control| control.known).into_iter().chain(late.peek().map(|trade| trade.known));
+            let event = event.min().unwrap_or(frontier);
+            if !self.tapes.iter().flatten().any(|tape| tape.is_alive(&self.settings, end)) {
+                end = end.max(self.first_end(event as Ts));
+                self.next_end = Some(end);
+            }
+            let close = self.settings.time.close(end) as Time;
+            let now = event.min(close);
+            if frontier <= now {
+                break;
+            }
+            while let Some(control) = controls.next_if(|control| control.known == now) {
+                self.apply(control);
+            }
+            while let Some(trade) = late.next_if(|trade| trade.known == now) {
+                let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
+                match tape.part(&trade) {
+                    Ok(part) => tape.correct(&self.settings, &trade, part),
+                    Err(rule) => self.updates.push((Err(refuse(&trade, rule, "")), now, 1)),
+                }
+            }
+            while self.settings.time.close(end) as Time == now {
+                let sealed = self.sealed.get().is_some_and(|last| last < end - finest.length());
+                for tape in self.tapes.iter_mut().flatten() {
+                    tape.close(&self.settings, end, sealed);
+                }
+                end = finest.end(end);
+                self.next_end = Some(end);
+            }
+            let cutoff = now as Ts - self.settings.keep();
+            for tape in self.tapes.iter_mut().flatten() {
+                tape.render(&self.settings, cutoff, |old, new| {
+                    self.updates.extend(old.map(|bar| (Ok(bar), now, -1)));
+                    self.updates.extend(new.map(|bar| (Ok(bar), now, 1)));
+                });
+            }
+        }
+    }
+
+    fn apply(&mut self, control: Control) {
+        let tape = tape(&mut self.tapes, control.instrument, &self.settings);
+        match control.fact {
+            Fact::ContractSize(..) => {}
+            Fact::Feed(ts, delivers) => tape.feed(ts, delivers),
+            Fact::Refused(error) => self.updates.push((Err(error), control.known, 1)),
+            Fact::Kline(timeframe, kline) => {
+                let timeframe = Timeframe::ALL[usize::from(timeframe)];
+                if let Err((rule, detail)) = tape.kline(&self.settings, timeframe, kline, control.known as Ts) {
+                    let error = RowError {
+                        instrument: control.instrument,
+                        ts_event: kline.start,
+                        ts_recv: control.known as Ts,
+                        rule: rule.into(),
+                        detail,
+                        id: format!("{timeframe} kline {}", kline.start),
+                        trade: None,
+                        raw: String::new(),
+                    };
+                    self.updates.push((Err(error), control.known, 1));
+                }
+            }
+        }
+    }
+}
+
+/// The event time of the last trade of a sealed log: bars that start later are not made. Shared by the workers of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Seal(Arc<OnceLock<Ts>>);
+
+impl Seal {
+    /// Declares that the log is complete; the first declaration holds.
+    pub fn set(&self, last: Ts) {
+        self.0.get_or_init(|| last);
+    }
+
+    fn get(&self) -> Option<Ts> {
+        self.0.get().copied()
+    }
+}
+
+fn tape<'a>(tapes: &'a mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) -> &'a mut Tape {
+    let at = instrument as usize;
+    if tapes.len() <= at {
+        tapes.resize_with(at + 1, || None);
+    }
+    tapes[at].get_or_insert_with(|| Tape::new(instrument, settings))
+}
+
+/// Applies the rules every trade must pass and folds it if it is in time.
+fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, Box<RowError>> {
+    let fail = |rule, detail: &str| Err(Box::new(refuse(trade, rule, detail)));
+    if trade.price <= 0 || trade.size <= 0 {
+        return fail("non_positive", "price and size must be above 0");
+    }
+    if settings.time.max_ahead < trade.ts_event - trade.ts_recv {
+        return fail("ahead_of_clock", "its event time is further ahead of its receive time than time.max_ahead");
+    }
+    if !tape.dedup.is_first(trade, settings.time.dedup) {
+        return fail("duplicate", "a trade of this identity came before; the first holds");
+    }
+    let part = match tape.part(trade) {
+        Ok(part) => part,
+        Err(rule) => return fail(rule, ""),
+    };
+    let place = tape.fold(settings, trade, part);
+    if let Place::Late = place {
+        let base = settings.timeframes.base();
+        let end = base.end(base.start(trade.ts_event));
+        if settings.time.horizon < trade.known as Ts - end {
+            return fail("late", "its base bar ended more than time.horizon before it became known");
+        }
+    }
+    Ok(place)
+}
+
+fn refuse(trade: &Trade, rule: &str, detail: &str) -> RowError {
+    let ten_to = |decimals: u8| 10f64.powi(i32::from(decimals));
+    RowError {
+        instrument: trade.instrument,
+        ts_event: trade.ts_event,
+        ts_recv: trade.ts_recv,
+        rule: rule.into(),
+        detail: detail.into(),
+        id: trade.event_id().to_string(),
+        trade: Some((
+            trade.price as f64 / ten_to(trade.price_decimals),
+            trade.size as f64 / ten_to(trade.size_decimals),
+            trade.buy,
+        )),
+        raw: String::new(),
+    }
+}

@@ -1,0 +1,124 @@
+//! Events inside the graph: small records that carry their own knowledge time.
+
+use prism_schemas::{Timeframe, Ts, event::Feed};
+use serde::{Deserialize, Serialize};
+
+use crate::{bar::EventId, types::Time};
+
+/// A trade. Prices and sizes are exact: `price / 10^price_decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trade {
+    /// When it happened, says the venue.
+    pub ts_event: Ts,
+    /// When we received it.
+    pub ts_recv: Ts,
+    /// Knowledge time.
+    pub known: Time,
+    /// Order among trades of one `ts_event`: venue sequence or row number.
+    pub seq: u64,
+    /// Identity; meaning by `id_kind`.
+    pub id: u64,
+    /// Price mantissa.
+    pub price: i64,
+    /// Size mantissa, in base units or contracts.
+    pub size: i64,
+    /// Dense number of the instrument.
+    pub instrument: u32,
+    /// Order among trades of one `seq`.
+    pub index: u16,
+    /// Decimals of the price.
+    pub price_decimals: u8,
+    /// Decimals of the size.
+    pub size_decimals: u8,
+    /// 0 none, 1 number, 2 text.
+    pub id_kind: u8,
+    /// The taker bought.
+    pub buy: bool,
+    /// The contract is inverse: size in contracts.
+    pub inverse: bool,
+    /// The venue's stream it came from, by hash.
+    pub stream: u8,
+}
+
+impl Trade {
+    /// Its identity.
+    pub fn event_id(&self) -> EventId {
+        match self.id_kind {
+            1 => EventId::Number(self.id),
+            2 => EventId::Text(self.id),
+            _ => EventId::None,
+        }
+    }
+}
+
+/// A venue's closed bar in floats.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in Bar")]
+pub struct Kline {
+    pub start: Ts,
+    pub open: f64,
+    pub high: f64,
+    pub low: f64,
+    pub close: f64,
+    pub volume: f64,
+    pub turnover: Option<f64>,
+}
+
+/// Rare events that change how trades are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    /// Quote value of one inverse contract, as mantissa and decimals.
+    ContractSize(i64, u32),
+    /// The feed's state changed at this event time.
+    Feed(Ts, bool),
+    /// The venue's own bar.
+    Kline(u8, Kline),
+    /// An event was refused before it became a record.
+    Refused(RowError),
+}
+
+/// A rare event with its knowledge time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Control {
+    /// Dense number of the instrument.
+    pub instrument: u32,
+    /// Knowledge time.
+    pub known: Time,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// An event that changed nothing, and why: data, not a failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowError {
+    /// Dense number of the instrument.
+    pub instrument: u32,
+    /// Event time.
+    pub ts_event: Ts,
+    /// Receive time.
+    pub ts_recv: Ts,
+    /// Name of the rule; `late` goes to `late_events`, all others to `quarantine`.
+    pub rule: String,
+    /// What was wrong.
+    pub detail: String,
+    /// The event's identity.
+    pub id: String,
+    /// Price, size and whether the taker bought, of a trade.
+    pub trade: Option<(f64, f64, bool)>,
+    /// The frame, where there is one.
+    pub raw: String,
+}
+
+/// The number of a timeframe in records.
+pub fn timeframe_number(timeframe: Timeframe) -> u8 {
+    timeframe as u8
+}
+
+/// Whether a feed in this state delivers everything; `None` where the state does not tell.
+pub fn delivers(feed: Feed) -> Option<bool> {
+    match feed {
+        Feed::Connected | Feed::ResyncFinished => Some(true),
+        Feed::Disconnected | Feed::Gap | Feed::ResyncStarted => Some(false),
+        Feed::Stale | Feed::Throttled | Feed::Unspecified => None,
+    }
+}

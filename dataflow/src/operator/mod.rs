@@ -1,0 +1,7 @@
+//! The generic operators: the only place where lateness, order and retraction are handled.
+
+mod in_order;
+mod scan;
+
+pub use in_order::{Emit, in_order};
+pub use scan::{Item, Machine, scan_by_key};

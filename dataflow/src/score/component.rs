@@ -1,0 +1,113 @@
+//! A component: one measured aspect of a bar, scored 0..100 with 50 neutral.
+
+use crate::bar::Bar;
+
+/// A column of the indicator row, resolved by name once.
+#[derive(Clone, Copy, Debug)]
+pub struct Col(usize);
+
+/// The names of an indicator row.
+pub struct Columns<'a>(pub &'a [String]);
+
+/// A profile needs an indicator that `indicators.columns` leaves out.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the score profile needs the indicator column \"{0}\"")]
+pub struct MissingColumn(pub String);
+
+impl Columns<'_> {
+    /// The column of this name.
+    pub fn get(&self, name: &str) -> Result<Col, MissingColumn> {
+        self.0.iter().position(|have| have == name).map(Col).ok_or_else(|| MissingColumn(name.into()))
+    }
+}
+
+/// What a component reads: a bar (never a gap bar) and its indicators.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The bar.
+    pub bar: &'a Bar,
+    /// Its indicator row.
+    pub row: &'a [Option<f64>],
+}
+
+impl Inputs<'_> {
+    /// The value of an indicator, `None` until warm.
+    pub fn get(&self, col: Col) -> Option<f64> {
+        self.row[col.0]
+    }
+}
+
+/// A component's outcome for one bar, before divergence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The measured value, in the component's own unit.
+    pub raw: f64,
+    /// 0..100, 50 neutral.
+    pub score: f64,
+}
+
+/// A streaming component. `None` while an input is missing or a denominator is 0.
+pub trait Component: Clone + Send + Sync + 'static {
+    /// Its name in `component_scores`.
+    const NAME: &'static str;
+
+    /// Takes the next bar of its series and gives the reading.
+    fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading>;
+
+    /// The score in words; `score` includes the divergence.
+    fn label(_raw: f64, score: f64) -> &'static str {
+        match score {
+            s if 70.0 <= s => "strongly bullish",
+            s if 55.0 <= s => "bullish",
+            s if 45.0 < s => "neutral",
+            s if 30.0 < s => "bearish",
+            _ => "strongly bearish",
+        }
+    }
+}
+
+/// A component with its type erased.
+pub trait Scoring: Send + Sync {
+    /// A copy with the same state.
+    fn boxed(&self) -> Box<dyn Scoring>;
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Takes the next bar.
+    fn update(&mut self, inputs: Inputs<'_>) -> Option<Reading>;
+    /// The score in words.
+    fn words(&self, raw: f64, score: f64) -> &'static str;
+}
+
+impl<C: Component> Scoring for C {
+    fn boxed(&self) -> Box<dyn Scoring> {
+        Box::new(self.clone())
+    }
+
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn update(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
+        self.next(inputs).filter(|reading| reading.raw.is_finite() && reading.score.is_finite())
+    }
+
+    fn words(&self, raw: f64, score: f64) -> &'static str {
+        C::label(raw, score)
+    }
+}
+
+/// `50 + 50 tanh(z / 2)`.
+pub fn squash(z: f64) -> f64 {
+    50.0 + 50.0 * libm::tanh(z / 2.0)
+}
+
+/// -1, 0 or 1.
+pub fn sign(x: f64) -> f64 {
+    if 0.0 < x {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
+}

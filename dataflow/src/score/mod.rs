@@ -1,0 +1,8 @@
+//! Scores: components, dimensions and the profiles that weigh them.
+
+pub mod component;
+pub mod confluence;
+pub mod profile;
+pub mod technical;
+pub mod volume;
+pub mod w1;

@@ -1,0 +1,55 @@
+//! Score profiles: which dimensions and components there are, their weights and how they combine.
+
+use crate::score::{
+    component::{Columns, MissingColumn, Scoring},
+    technical, volume, w1,
+};
+
+/// A component and its weight within its dimension.
+pub struct Weighted {
+    /// Share of the dimension, before redistribution.
+    pub weight: f64,
+    /// The component's prototype.
+    pub component: Box<dyn Scoring>,
+}
+
+/// A dimension: one of the views that make up the confluence.
+pub struct Dimension {
+    /// Its name.
+    pub name: &'static str,
+    /// Share of the confluence, before redistribution.
+    pub weight: f64,
+    /// Its components.
+    pub components: Vec<Weighted>,
+}
+
+/// A way of scoring.
+pub struct Profile {
+    /// Its name, as in `score.profile`.
+    pub name: &'static str,
+    /// Its dimensions.
+    pub dimensions: Vec<Dimension>,
+    /// Maps the role-weighted mean to the final score.
+    pub finish: fn(f64) -> f64,
+    /// The final score where nothing is present; `None`: no row.
+    pub when_absent: Option<f64>,
+    /// Whether scores are on 0..100, so that divergence applies and clips.
+    pub divergence: bool,
+}
+
+impl Profile {
+    /// The profile of this name over these indicator columns.
+    pub fn new(name: &str, columns: &Columns<'_>) -> Result<Option<Profile>, MissingColumn> {
+        Ok(match name {
+            "prism" => Some(Profile {
+                name: "prism",
+                dimensions: vec![technical::dimension(0.15, columns)?, volume::dimension(0.15, columns)?],
+                finish: |score| score,
+                when_absent: None,
+                divergence: true,
+            }),
+            "w1" => Some(w1::profile(columns)?),
+            _ => None,
+        })
+    }
+}

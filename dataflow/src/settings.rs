@@ -1,0 +1,219 @@
+//! The settings that shape results, and their hash.
+
+use prism_schemas::{Timeframe, Ts, instrument::fnv1a, time::duration};
+use serde::{Deserialize, Serialize};
+
+/// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
+const FORMULA_VERSION: u32 = 1;
+
+/// Everything that changes results; nothing that does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Knowledge time and lateness.
+    pub time: TimeSettings,
+    /// Which bars are made and what they are for.
+    pub timeframes: TimeframeSettings,
+    /// How bars are made.
+    pub bars: BarSettings,
+    /// Which indicators are kept.
+    pub indicators: IndicatorSettings,
+    /// How scores are made.
+    pub score: ScoreSettings,
+    /// How relations are made.
+    pub relations: RelationSettings,
+    /// When signals are raised.
+    pub signals: SignalSettings,
+}
+
+/// Knowledge time and lateness, in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSettings {
+    /// Knowledge time is rounded up to a multiple of this.
+    #[serde(with = "duration")]
+    pub epoch: i64,
+    /// A bar closes this long after its end.
+    #[serde(with = "duration")]
+    pub grace: i64,
+    /// How long a bar stays correctable.
+    #[serde(with = "duration")]
+    pub horizon: i64,
+    /// How far an event's time may lead its receive time.
+    #[serde(with = "duration")]
+    pub max_ahead: i64,
+    /// How long a trade's identity is remembered.
+    #[serde(with = "duration")]
+    pub dedup: i64,
+}
+
+impl TimeSettings {
+    /// The knowledge time of an event received at `ts_recv`, the latest of its partition so far.
+    pub fn round_up(&self, ts: Ts) -> Ts {
+        ts.div_euclid(self.epoch) * self.epoch + if ts.rem_euclid(self.epoch) == 0 { 0 } else { self.epoch }
+    }
+
+    /// When a bar that ends at `end` closes.
+    pub fn close(&self, end: Ts) -> Ts {
+        self.round_up(end + self.grace)
+    }
+}
+
+/// Which bars are made and what they are for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeframeSettings {
+    /// Timeframes of bars and indicators.
+    #[serde(with = "names")]
+    pub maintained: Vec<Timeframe>,
+    /// Base, LTF, MTF and HTF: the timeframes that scores read.
+    #[serde(with = "names")]
+    pub roles: Vec<Timeframe>,
+    /// Their weights in directional scores.
+    pub weights: Vec<f64>,
+}
+
+impl TimeframeSettings {
+    /// The base timeframe: confluence, signals and relations are made at its closes.
+    pub fn base(&self) -> Timeframe {
+        self.roles[0]
+    }
+}
+
+/// What an interval without trades becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Empty {
+    /// A bar that repeats the close, or a gap bar if the feed was not connected.
+    Flat,
+    /// Nothing.
+    Omit,
+}
+
+/// How bars are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BarSettings {
+    /// What an interval without trades becomes.
+    pub empty: Empty,
+    /// A bar further than this factor from the last close is suspect.
+    pub jump: f64,
+    /// Gap bars are made for at most this long after a feed's end; then the series waits for the next trade.
+    #[serde(with = "duration")]
+    pub gap_max: i64,
+}
+
+/// Which indicators are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndicatorSettings {
+    /// Column names; an indicator is kept if one of its columns is named. Empty: all.
+    pub columns: Vec<String>,
+}
+
+/// How scores are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSettings {
+    /// Name of the score profile.
+    pub profile: String,
+    /// Points by which higher roles must disagree before a component is adjusted.
+    pub divergence_threshold: f64,
+    /// Most points of an adjustment.
+    pub divergence_max: f64,
+}
+
+/// How relations are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationSettings {
+    /// Symbol whose returns explain the others', on the same exchange and market.
+    pub benchmark: String,
+    /// Pairs of returns in a regression.
+    pub window: usize,
+}
+
+/// When signals are raised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalSettings {
+    /// A score at or above raises a bullish signal.
+    pub bullish: f64,
+    /// A score at or below raises a bearish signal.
+    pub bearish: f64,
+    /// Points a score must come back to end a signal.
+    pub hysteresis: f64,
+    /// Least time between two signals of one direction.
+    #[serde(with = "duration")]
+    pub cooldown: i64,
+}
+
+impl Settings {
+    /// Settings that contradict themselves, as a sentence that names the key.
+    pub fn check(&self) -> Result<(), String> {
+        let frames = &self.timeframes;
+        let sorted = |list: &[Timeframe]| list.windows(2).all(|pair| pair[0] < pair[1]);
+        let fail = |message: String| Err(message);
+        if self.time.epoch <= 0 {
+            return fail("time.epoch must be longer than 0".into());
+        }
+        if self.time.grace < 0 || self.time.horizon < 0 || self.time.dedup < 0 || self.time.max_ahead < 0 {
+            return fail("durations in [time] cannot be negative".into());
+        }
+        if frames.maintained.is_empty() || !sorted(&frames.maintained) {
+            return fail("timeframes.maintained must name timeframes once each, shortest first".into());
+        }
+        let finest = frames.maintained[0];
+        if let Some(bad) = frames.maintained.iter().find(|tf| tf.length() % finest.length() != 0) {
+            return fail(format!("timeframes.maintained: {bad} is not a multiple of {finest}"));
+        }
+        if frames.roles.is_empty() || 4 < frames.roles.len() || !sorted(&frames.roles) {
+            return fail("timeframes.roles must name one to four timeframes, shortest first".into());
+        }
+        if let Some(missing) = frames.roles.iter().find(|tf| !frames.maintained.contains(tf)) {
+            return fail(format!("timeframes.roles: {missing} is not in timeframes.maintained"));
+        }
+        if frames.weights.len() != frames.roles.len() || frames.weights.iter().any(|w| !(0.0 < *w && w.is_finite())) {
+            return fail("timeframes.weights must give each role a weight above 0".into());
+        }
+        if self.bars.jump.is_nan() || self.bars.jump <= 1.0 {
+            return fail("bars.jump must be above 1".into());
+        }
+        if self.relations.window < 2 {
+            return fail("relations.window must be at least 2".into());
+        }
+        let signals = &self.signals;
+        let apart = signals.bearish + signals.hysteresis < signals.bullish - signals.hysteresis;
+        if signals.hysteresis < 0.0 || !apart {
+            return fail("signals: bearish + hysteresis must be below bullish - hysteresis".into());
+        }
+        Ok(())
+    }
+
+    /// How long rows are kept for corrections, in nanoseconds.
+    pub fn keep(&self) -> i64 {
+        self.time.horizon + self.timeframes.base().length()
+    }
+
+    /// Hash of everything here and of the formulas, 16 hex digits.
+    pub fn hash(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        format!("{:016x}", fnv1a(format!("{FORMULA_VERSION}|{text}").as_bytes()))
+    }
+}
+
+/// Serde for lists of timeframes by name.
+mod names {
+    use prism_schemas::Timeframe;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Timeframe>, D::Error> {
+        let names = Vec::<String>::deserialize(from)?;
+        names.iter().map(|name| name.parse().map_err(D::Error::custom)).collect()
+    }
+
+    #[expect(clippy::ptr_arg, reason = "serde calls it with the field's type")]
+    pub(super) fn serialize<S: Serializer>(list: &Vec<Timeframe>, to: S) -> Result<S::Ok, S::Error> {
+        list.iter().map(|tf| tf.name()).collect::<Vec<_>>().serialize(to)
+    }
+}

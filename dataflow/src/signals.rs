@@ -1,0 +1,222 @@
+//! Signals: crossings of the confluence score, with hysteresis and cooldown.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use prism_schemas::Ts;
+
+use crate::{
+    operator::in_order,
+    score::confluence::{Confluence, Score},
+    settings::{Settings, SignalSettings},
+    types::{Diff, Rows},
+};
+
+/// Which way a signal points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Direction {
+    Bullish,
+    Bearish,
+}
+
+impl Direction {
+    /// BULLISH or BEARISH.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Bullish => "BULLISH",
+            Direction::Bearish => "BEARISH",
+        }
+    }
+}
+
+/// Where a signal stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The score is still beyond its threshold, less hysteresis.
+    Active,
+    /// The score came back, at the bar that ends here.
+    Closed(Ts),
+    /// The opposite signal was raised, at the bar that ends here.
+    Superseded(Ts),
+}
+
+/// A crossing with its current state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signal {
+    /// Dense number of the instrument.
+    pub instrument: u32,
+    /// Start of the crossing's base bar.
+    pub start: Ts,
+    /// End of the crossing's base bar.
+    pub end: Ts,
+    /// Which way it points.
+    pub direction: Direction,
+    /// Where it stands.
+    pub status: Status,
+    /// Confluence at the crossing.
+    pub score: f64,
+    /// Reliability at the crossing.
+    pub reliability: f64,
+    /// Close of the crossing's bar.
+    pub price: f64,
+}
+
+/// What the crossings so far leave behind.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Start of the active signal's bar.
+    active: Option<(Direction, Ts)>,
+    /// End of the bar that raised the last signal of each direction.
+    last_end: [Option<Ts>; 2],
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    start: Ts,
+    end: Ts,
+    score: f64,
+    reliability: f64,
+    price: f64,
+    /// State before this row.
+    before: State,
+}
+
+#[derive(Default)]
+struct Instrument {
+    entries: VecDeque<Entry>,
+    /// State before the first entry.
+    forgotten: State,
+    signals: BTreeMap<Ts, Signal>,
+}
+
+/// Signals of every instrument. Keeps the scores of the horizon and the signals that still can change.
+pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Signal> {
+    let rules = settings.signals.clone();
+    let keep = settings.keep();
+    let mut instruments: Vec<Instrument> = Vec::new();
+    let mut touched: Vec<(usize, Ts)> = Vec::new();
+    let confluences = scores.flat_map(|score| match score {
+        Score::Confluence(confluence) => Some(confluence),
+        Score::Role(_) => None,
+    });
+    in_order(confluences, "signals", move |time, batch: &mut Vec<(Arc<Confluence>, Diff)>, emit| {
+        batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
+        touched.clear();
+        for (row, diff) in batch.drain(..) {
+            let at = row.bar.instrument as usize;
+            if instruments.len() <= at {
+                instruments.resize_with(at + 1, Instrument::default);
+            }
+            let (entries, start) = (&mut instruments[at].entries, row.bar.start);
+            match (entries.binary_search_by_key(&start, |entry| entry.start), diff) {
+                (Ok(place), ..=-1) => drop(entries.remove(place)),
+                (Err(place), 1..) => {
+                    let (score, reliability, price) = (row.score, row.reliability(), row.bar.close);
+                    let entry = Entry { start, end: row.bar.end, score, reliability, price, before: State::default() };
+                    entries.insert(place, entry);
+                }
+                _ => debug_assert!(false, "a row twice, or none to take back"),
+            }
+            match touched.last_mut() {
+                Some((last, first)) if *last == at => *first = (*first).min(start),
+                _ => touched.push((at, start)),
+            }
+        }
+        for (at, first) in touched.drain(..) {
+            let instrument = &mut instruments[at];
+            let old = instrument.signals.clone();
+            instrument.rerun(at as u32, first, &rules);
+            for (start, signal) in &old {
+                emit.replace(Some(*signal), instrument.signals.get(start).copied());
+            }
+            for (start, signal) in &instrument.signals {
+                if !old.contains_key(start) {
+                    emit.insert(*signal);
+                }
+            }
+            instrument.trim(time as Ts - keep, &rules);
+        }
+    })
+}
+
+/// What a row does to the state: the signal it ends, with its new status, and the direction it raises.
+fn step(state: &mut State, entry: &Entry, rules: &SignalSettings) -> (Option<(Ts, Status)>, Option<Direction>) {
+    let back = match state.active {
+        Some((Direction::Bullish, _)) => entry.score < rules.bullish - rules.hysteresis,
+        Some((Direction::Bearish, _)) => rules.bearish + rules.hysteresis < entry.score,
+        None => false,
+    };
+    let ended = if back { state.active.take() } else { None };
+    let raised = match state.active {
+        None if rules.bullish <= entry.score => Some(Direction::Bullish),
+        None if entry.score <= rules.bearish => Some(Direction::Bearish),
+        _ => None,
+    };
+    let raised = raised.filter(|direction| {
+        let last = state.last_end[*direction as usize];
+        last.is_none_or(|last| rules.cooldown <= entry.end - last)
+    });
+    if let Some(direction) = raised {
+        state.active = Some((direction, entry.start));
+        state.last_end[direction as usize] = Some(entry.end);
+    }
+    let status = if raised.is_some() { Status::Superseded(entry.end) } else { Status::Closed(entry.end) };
+    (ended.map(|(_, start)| (start, status)), raised)
+}
+
+impl Instrument {
+    /// Raises and ends signals again from the row that starts at `first` on.
+    fn rerun(&mut self, number: u32, first: Ts, rules: &SignalSettings) {
+        let from = self.entries.partition_point(|entry| entry.start < first);
+        let mut state = match from.checked_sub(1) {
+            Some(before) => {
+                let mut state = self.entries[before].before;
+                step(&mut state, &self.entries[before], rules);
+                state
+            }
+            None => self.forgotten,
+        };
+        self.signals.retain(|start, _| *start < first);
+        for signal in self.signals.values_mut() {
+            if matches!(signal.status, Status::Closed(end) | Status::Superseded(end) if first < end) {
+                signal.status = Status::Active;
+            }
+        }
+        for at in from..self.entries.len() {
+            let entry = &mut self.entries[at];
+            entry.before = state;
+            let (ended, raised) = step(&mut state, entry, rules);
+            if let Some((start, status)) = ended
+                && let Some(signal) = self.signals.get_mut(&start)
+            {
+                signal.status = status;
+            }
+            if let Some(direction) = raised {
+                let Entry { start, end, score, reliability, price, .. } = *entry;
+                let status = Status::Active;
+                let signal = Signal { instrument: number, start, end, direction, status, score, reliability, price };
+                self.signals.insert(start, signal);
+            }
+        }
+    }
+
+    /// Forgets rows that ended before `cutoff`, and signals that ended before them.
+    fn trim(&mut self, cutoff: Ts, rules: &SignalSettings) {
+        while self.entries.len() > 1
+            && let Some(front) = self.entries.front()
+            && front.end < cutoff
+        {
+            let mut state = front.before;
+            step(&mut state, front, rules);
+            self.forgotten = state;
+            self.entries.pop_front();
+        }
+        self.signals.retain(|_, signal| match signal.status {
+            Status::Active => true,
+            Status::Closed(end) | Status::Superseded(end) => cutoff <= end,
+        });
+    }
+}

@@ -1,0 +1,312 @@
+//! The leaves: collections to versions of table rows, with known_at and revision.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prism_schemas::{
+    Cell, Table, Version,
+    instrument::fnv1a,
+    row,
+    table::{self, INDICATOR_COLUMNS},
+};
+use timely::dataflow::operators::probe::Handle as Probe;
+
+use crate::{
+    analyse::Analysed,
+    assemble::{Outputs, Plan},
+    bar::{Bar, EventId, Quality, Source},
+    event::RowError,
+    operator::{Emit, in_order},
+    relation::Relation,
+    score::confluence::{Confluence, DimensionScore, RoleScore, Score, Vote},
+    signals::{Direction, Signal, Status},
+    types::{Diff, Rows, Time},
+};
+
+/// Takes versions of rows, in the order of known_at for each key.
+pub type Sink = Arc<dyn Fn(Version) + Send + Sync>;
+
+/// Cells of a row without the tail.
+type Draft = (&'static Table, Vec<Cell>);
+
+/// Sends every table's versions to `sink` and probes each leaf.
+pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
+    let names = Arc::new(Names { plan: plan.clone(), config_hash: plan.settings.hash().into() });
+    leaf(outputs.bars, "bars rows", Names::bar, &names, sink, probe);
+    leaf(outputs.analysed, "indicators rows", Names::indicators, &names, sink, probe);
+    leaf(outputs.scores, "scores rows", Names::score, &names, sink, probe);
+    leaf(outputs.signals, "signals rows", Names::signal, &names, sink, probe);
+    leaf(outputs.relations, "relations rows", Names::relation, &names, sink, probe);
+    let sink = sink.clone();
+    let errors = in_order(outputs.errors, "errors rows", move |time, batch: &mut Vec<(RowError, Diff)>, _: &mut Emit<()>| {
+        batch.drain(..).for_each(|(error, _)| sink(names.error(&error, time)));
+    });
+    errors.probe_with(probe);
+}
+
+/// What is known of a key beyond its current row.
+struct Past {
+    revision: i64,
+    /// Time of the last version, by which it is forgotten.
+    known: Time,
+}
+
+/// Turns a collection into versions: equal rows cancel, the rest count revisions.
+///
+/// Keeps the revisions of keys that were corrected within the horizon.
+fn leaf<'s, D: Clone + 'static>(
+    rows: Rows<'s, D>,
+    name: &str,
+    draw: fn(&Names, &D, &mut Vec<Draft>),
+    names: &Arc<Names>,
+    sink: &Sink,
+    probe: &Probe<Time>,
+) {
+    let (names, sink) = (names.clone(), sink.clone());
+    let keep = 2 * names.plan.settings.keep() as Time;
+    let mut past: BTreeMap<(u64, String), Past> = BTreeMap::new();
+    let mut drafts = Vec::new();
+    let mut next_prune = 0;
+    let versions = in_order(rows, name, move |time, batch: &mut Vec<(D, Diff)>, _: &mut Emit<()>| {
+        // The row before and the row after, for each key of this instant.
+        let mut changes: BTreeMap<(u64, String), [Option<Draft>; 2]> = BTreeMap::new();
+        for (row, diff) in batch.drain(..) {
+            draw(&names, &row, &mut drafts);
+            for draft in drafts.drain(..) {
+                let change = changes.entry(key(&draft)).or_default();
+                let side = &mut change[usize::from(0 < diff)];
+                debug_assert!(side.is_none(), "two rows of one key");
+                *side = Some(draft);
+            }
+        }
+        for (key, change) in changes {
+            let (draft, is_new, retracted) = match change {
+                [Some(old), Some(new)] if old == new => continue,
+                [Some(_), Some(new)] => (new, false, false),
+                [Some(old), None] => (old, false, true),
+                [None, Some(new)] => (new, true, false),
+                [None, None] => continue,
+            };
+            let revision = match past.get_mut(&key) {
+                Some(past) => {
+                    past.revision += 1;
+                    past.known = time;
+                    past.revision
+                }
+                None if is_new => 0,
+                None => {
+                    past.insert(key, Past { revision: 1, known: time });
+                    1
+                }
+            };
+            sink(names.version(draft, time, revision, retracted));
+        }
+        if next_prune <= time {
+            past.retain(|_, past| time < past.known.saturating_add(keep));
+            next_prune = time + keep;
+        }
+    });
+    versions.probe_with(probe);
+}
+
+fn key((table, cells): &Draft) -> (u64, String) {
+    let mut text = String::new();
+    row::push_key(table, cells, &mut text);
+    (fnv1a(table.name.as_bytes()), text)
+}
+
+/// Draws rows: names for numbers, cells in column order.
+struct Names {
+    plan: Plan,
+    config_hash: Arc<str>,
+}
+
+impl Names {
+    /// A draft with its tail.
+    fn version(&self, (table, mut cells): Draft, time: Time, revision: i64, retracted: bool) -> Version {
+        if retracted && *table == table::SIGNALS {
+            for (column, value) in [("status", "withdrawn"), ("status_reason", "a correction took the crossing back")] {
+                if let Some(at) = table.position(column) {
+                    cells[at] = value.into();
+                }
+            }
+        }
+        cells.extend([Cell::Ts(time as i64), revision.into(), retracted.into(), Cell::Text(self.config_hash.clone())]);
+        debug_assert_eq!(cells.len(), table.columns.len(), "{}", table.name);
+        Version { table, cells }
+    }
+
+    /// ts, ts_close, exchange, market, symbol.
+    fn place(&self, instrument: u32, start: i64, end: i64) -> Vec<Cell> {
+        let id = self.plan.registry.id(instrument);
+        let mut cells = Vec::with_capacity(72);
+        cells.extend([Cell::Ts(start), Cell::Ts(end)]);
+        cells.extend([Cell::from(&*id.exchange), id.market.name().into(), Cell::from(&*id.symbol)]);
+        cells
+    }
+
+    fn base(&self) -> &'static str {
+        self.plan.settings.timeframes.base().name()
+    }
+
+    fn bar(&self, bar: &Bar, drafts: &mut Vec<Draft>) {
+        let mut cells = self.place(bar.instrument, bar.start, bar.end);
+        let is_gap = bar.quality == Quality::Gap;
+        let number = |value: f64| Cell::from((!is_gap).then_some(value));
+        let count = |value: Option<u64>| value.map_or(Cell::Null, |value| Cell::Int(value as i64));
+        let id = |id: EventId| if id == EventId::None { Cell::Null } else { Cell::text(id.to_string()) };
+        let vwap = bar.turnover.filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
+        cells.push(bar.timeframe.name().into());
+        cells.extend([bar.open, bar.high, bar.low, bar.close, bar.volume].map(number));
+        cells.extend([bar.turnover, bar.buy_volume, bar.sell_volume()].map(Cell::from));
+        cells.extend([count(bar.n_trades), count(bar.n_buys), vwap.into(), id(bar.first_id), id(bar.last_id)]);
+        cells.push(match bar.source {
+            Source::Trades => "trades".into(),
+            Source::Venue => "venue".into(),
+        });
+        cells.push(quality(bar.quality).into());
+        drafts.push((&table::BARS, cells));
+    }
+
+    fn indicators(&self, row: &Analysed, drafts: &mut Vec<Draft>) {
+        if row.bar.quality == Quality::Gap {
+            return;
+        }
+        let mut cells = self.place(row.bar.instrument, row.bar.start, row.bar.end);
+        cells.push(row.bar.timeframe.name().into());
+        let kept = &self.plan.catalogue.columns;
+        if kept.len() == INDICATOR_COLUMNS.len() {
+            cells.extend(row.indicators.iter().map(|value| Cell::from(*value)));
+        } else {
+            let of = |name: &&str| kept.iter().position(|have| have == name).and_then(|at| row.indicators[at]);
+            cells.extend(INDICATOR_COLUMNS.iter().map(|name| Cell::from(of(name))));
+        }
+        drafts.push((&table::INDICATORS, cells));
+    }
+
+    fn score(&self, score: &Score, drafts: &mut Vec<Draft>) {
+        match score {
+            Score::Role(role) => self.role(role, drafts),
+            Score::Confluence(confluence) => self.confluence(confluence, drafts),
+        }
+    }
+
+    fn dimension(&self, number: usize) -> &'static str {
+        self.plan.catalogue.profile.dimensions[number].name
+    }
+
+    fn role(&self, role: &RoleScore, drafts: &mut Vec<Draft>) {
+        let Some(bar) = role.bar else { return };
+        let timeframe = bar.timeframe.name();
+        for c in &role.components {
+            let mut cells = self.place(bar.instrument, bar.start, bar.end);
+            cells.extend([timeframe.into(), self.dimension(c.dimension).into(), Cell::from(c.name)]);
+            cells.extend([c.raw_value, c.raw_score, c.div].map(Cell::from));
+            cells.push(match c.div {
+                div if 0.0 < div => "bullish".into(),
+                div if div < 0.0 => "bearish".into(),
+                _ => "none".into(),
+            });
+            cells.extend([c.score, c.weight, c.impact].map(Cell::from));
+            cells.extend([Cell::from(c.label), c.coverage.into()]);
+            drafts.push((&table::COMPONENT_SCORES, cells));
+        }
+        self.dimensions(&bar, timeframe, &role.dimensions, drafts);
+    }
+
+    fn dimensions(&self, bar: &Bar, timeframe: &str, scores: &[DimensionScore], drafts: &mut Vec<Draft>) {
+        for d in scores {
+            let mut cells = self.place(bar.instrument, bar.start, bar.end);
+            cells.extend([Cell::from(timeframe), self.dimension(d.dimension).into()]);
+            cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from));
+            drafts.push((&table::DIMENSION_SCORES, cells));
+        }
+    }
+
+    fn confluence(&self, c: &Confluence, drafts: &mut Vec<Draft>) {
+        self.dimensions(&c.bar, "all", &c.dimensions, drafts);
+        let mut cells = self.place(c.bar.instrument, c.bar.start, c.bar.end);
+        cells.extend([self.plan.catalogue.profile.name.into(), Cell::from(c.score), c.coverage.into()]);
+        for name in ["technical", "volume"] {
+            let found = c.dimensions.iter().find(|d| self.dimension(d.dimension) == name);
+            match found {
+                Some(d) => cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from)),
+                None => cells.extend([Cell::Null, Cell::Null, Cell::Null, Cell::Float(0.0)]),
+            }
+        }
+        cells.push(match c.consensus {
+            Vote::Buy => "BUY".into(),
+            Vote::Sell => "SELL".into(),
+            Vote::Neutral => "NEUTRAL".into(),
+        });
+        let factors = [c.quality, c.role_coverage, c.agreement, Confluence::CALIBRATION];
+        cells.extend([c.consensus_strength, c.reliability()].into_iter().chain(factors).map(Cell::from));
+        cells.extend([c.bar.close.into(), Cell::from(quality(c.bar.quality))]);
+        drafts.push((&table::CONFLUENCE, cells));
+    }
+
+    fn signal(&self, signal: &Signal, drafts: &mut Vec<Draft>) {
+        let id = self.plan.registry.id(signal.instrument);
+        let profile = self.plan.catalogue.profile.name;
+        let direction = signal.direction.name();
+        let text = format!("{}|{}|{}|{profile}|{}|{direction}", id.exchange, id.market.name(), id.symbol, signal.start);
+        let (status, reason, at) = match signal.status {
+            Status::Active => ("active", "the score is beyond its threshold", None),
+            Status::Closed(end) => ("closed", "the score came back", Some(end)),
+            Status::Superseded(end) => ("superseded", "the opposite signal was raised", Some(end)),
+        };
+        let mut cells = self.place(signal.instrument, signal.start, signal.end);
+        cells.extend([self.base().into(), Cell::text(format!("{:016x}", fnv1a(text.as_bytes())))]);
+        cells.extend([profile.into(), Cell::from(direction)]);
+        cells.push(match signal.direction {
+            Direction::Bullish => "long".into(),
+            Direction::Bearish => "short".into(),
+        });
+        cells.extend([Cell::from(status), reason.into(), at.map_or(Cell::Null, Cell::Ts)]);
+        let strength = (signal.score - 50.0).abs() / 50.0;
+        cells.extend([signal.score, strength, signal.reliability, signal.price].map(Cell::from));
+        drafts.push((&table::SIGNALS, cells));
+    }
+
+    fn relation(&self, relation: &Relation, drafts: &mut Vec<Draft>) {
+        let r = &relation.regression;
+        let settings = &self.plan.settings;
+        let mut cells = self.place(relation.instrument, relation.start, relation.end);
+        cells.extend([Cell::from(&*settings.relations.benchmark), self.base().into()]);
+        cells.extend([Cell::Int(settings.relations.window as i64), r.alpha.into(), r.beta.into()]);
+        cells.extend([r.correlation.into(), Cell::from(r.correlation.map(|c| c * c)), r.residual_volatility.into()]);
+        drafts.push((&table::RELATIONS, cells));
+    }
+
+    fn error(&self, error: &RowError, time: Time) -> Version {
+        let instrument = self.plan.registry.id(error.instrument);
+        let names = [Cell::from(&*instrument.exchange), instrument.market.name().into(), Cell::from(&*instrument.symbol)];
+        let known = Cell::Ts(time as i64);
+        let text = |text: &str| Cell::from(text);
+        match (&*error.rule, error.trade) {
+            ("late", Some((price, size, buy))) => {
+                let mut cells = vec![Cell::Ts(error.ts_event)];
+                cells.extend(names);
+                let side = if buy { "buy" } else { "sell" };
+                cells.extend([text(&error.id), price.into(), size.into(), side.into(), Cell::Ts(error.ts_recv)]);
+                cells.extend([known, text(&error.detail)]);
+                Version { table: &table::LATE_EVENTS, cells }
+            }
+            _ => {
+                let mut cells = vec![Cell::Ts(error.ts_recv)];
+                cells.extend(names);
+                cells.extend([&error.rule, &error.id, &error.detail, &error.raw].map(|value| text(value)));
+                cells.push(known);
+                Version { table: &table::QUARANTINE, cells }
+            }
+        }
+    }
+}
+
+fn quality(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Ok => "ok",
+        Quality::Partial => "partial",
+        Quality::Suspect => "suspect",
+        Quality::Gap => "gap",
+    }
+}

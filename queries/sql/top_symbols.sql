@@ -1,0 +1,2 @@
+-- Instruments by their newest confluence score.
+SELECT * FROM live.confluence ORDER BY score DESC, symbol, exchange, market LIMIT $limit

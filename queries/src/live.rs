@@ -1,0 +1,163 @@
+//! Rows in memory: every row not stored yet, and the newest of each series.
+
+mod table;
+
+use std::collections::BTreeSet;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{ops::RangeInclusive, sync::Arc};
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use prism_schemas::table::TABLES;
+use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version};
+
+use self::table::LiveTable;
+
+/// The tables that have a view of their newest rows, `live.<name>`.
+pub const LIVE_VIEWS: [&str; 7] =
+    ["confluence", "signals", "bars", "component_scores", "dimension_scores", "indicators", "relations"];
+
+/// Rows in memory, shared by the writer of results and every reader. The newest (known_at, revision) of a key wins.
+#[derive(Debug)]
+pub struct LiveRows {
+    keep: i64,
+    tables: Vec<RwLock<LiveTable>>,
+    progress: RwLock<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    newest: Option<Ts>,
+    stored: Option<Ts>,
+    instruments: BTreeSet<InstrumentId>,
+}
+
+impl LiveRows {
+    /// Stored rows stay in memory while they were known at most `keep` nanoseconds before the newest.
+    pub fn new(keep: i64) -> LiveRows {
+        let tables = TABLES.iter().map(|table| RwLock::new(LiveTable::new(table))).collect();
+        LiveRows { keep, tables, progress: RwLock::default() }
+    }
+
+    /// Takes versions in any order. Returns how many were refused because a cell is not of its column's kind.
+    pub fn apply(&self, versions: &[Version]) -> usize {
+        let mut newest: Option<Ts> = None;
+        let mut instruments = BTreeSet::new();
+        let mut refused = 0;
+        let mut rest = versions;
+        while let Some(first) = rest.first() {
+            let run = rest.iter().position(|version| version.table != first.table).unwrap_or(rest.len());
+            let (these, others) = rest.split_at(run);
+            rest = others;
+            let Some(lock) = self.table(first.table) else {
+                refused += these.len();
+                continue;
+            };
+            let mut table = write(lock);
+            for version in these {
+                if !table.apply(version) {
+                    refused += 1;
+                    tracing::error!(table = version.table.name, key = %version.key(), "cells do not fit the table");
+                    continue;
+                }
+                newest = newest.max(ts(version, "known_at"));
+                if first.table.name == "bars" || first.table.name == "confluence" {
+                    instruments.extend(instrument(version));
+                }
+            }
+        }
+        let known = read(&self.progress);
+        let news = newest > known.newest || !instruments.is_subset(&known.instruments);
+        drop(known);
+        if news {
+            let mut progress = write(&self.progress);
+            progress.newest = progress.newest.max(newest);
+            progress.instruments.append(&mut instruments);
+        }
+        refused
+    }
+
+    /// Says that every row known before `frontier` is in the store, so that old ones can leave memory.
+    pub fn stored_up_to(&self, frontier: Ts) {
+        let mut progress = write(&self.progress);
+        progress.stored = progress.stored.max(Some(frontier));
+        let (stored, newest) = (progress.stored.unwrap_or(frontier), progress.newest.unwrap_or(frontier));
+        drop(progress);
+        let before = stored.min(newest.saturating_sub(self.keep));
+        for lock in &self.tables {
+            write(lock).forget(before);
+        }
+    }
+
+    /// Everything known before this is in the store.
+    pub fn stored(&self) -> Option<Ts> {
+        read(&self.progress).stored
+    }
+
+    /// The newest knowledge time of all rows.
+    pub fn newest(&self) -> Option<Ts> {
+        read(&self.progress).newest
+    }
+
+    /// Every instrument that has a bar or a score in memory.
+    pub fn instruments(&self) -> BTreeSet<InstrumentId> {
+        read(&self.progress).instruments.clone()
+    }
+
+    /// Number of rows in memory.
+    pub fn len(&self) -> usize {
+        self.tables.iter().map(|lock| read(lock).len()).sum()
+    }
+
+    /// Whether there is no row in memory.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All rows of a table in memory, retracted ones included, with `ts` in the range.
+    pub fn batches(&self, table: &Table, range: &RangeInclusive<Ts>) -> Result<Vec<RecordBatch>, ArrowError> {
+        self.table(table).map_or(Ok(Vec::new()), |lock| read(lock).batches(range))
+    }
+
+    /// The newest row of each key without ts, retracted rows skipped.
+    pub fn latest(&self, table: &Table) -> Vec<Arc<Version>> {
+        self.table(table).map_or(Vec::new(), |lock| read(lock).latest())
+    }
+
+    /// As [`LiveRows::latest`], as one batch.
+    pub fn latest_batch(&self, table: &Table) -> Result<RecordBatch, ArrowError> {
+        match self.table(table) {
+            Some(lock) => read(lock).latest_batch(),
+            None => Ok(RecordBatch::new_empty(table.schema())),
+        }
+    }
+
+    fn table(&self, table: &Table) -> Option<&RwLock<LiveTable>> {
+        self.tables.get(TABLES.iter().position(|other| **other == *table)?)
+    }
+}
+
+/// The instrument a row is about.
+pub fn instrument(version: &Version) -> Option<InstrumentId> {
+    let text = |column| match version.get(column)? {
+        Cell::Text(text) => Some(&**text),
+        _ => None,
+    };
+    Some(InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?))
+}
+
+fn ts(version: &Version, column: &str) -> Option<Ts> {
+    match version.get(column)? {
+        Cell::Ts(ts) => Some(*ts),
+        _ => None,
+    }
+}
+
+// A panic while a lock is held leaves rows that are each whole, so readers may go on.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

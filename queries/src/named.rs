@@ -1,0 +1,51 @@
+//! Named queries: the SQL behind each endpoint, one file in `sql/` each.
+
+use crate::params::Type;
+use crate::params::Type::{Float, Int, Text, Time};
+
+/// A named query.
+#[derive(Debug)]
+pub struct Named {
+    /// Its name, that of its file.
+    pub name: &'static str,
+    /// Its SQL.
+    pub sql: &'static str,
+    /// Its parameters; each may be null.
+    pub parameters: &'static [(&'static str, Type)],
+}
+
+const INSTRUMENT: [(&str, Type); 3] = [("exchange", Text), ("market", Text), ("symbol", Text)];
+
+macro_rules! named {
+    ($($constant:ident = $name:literal ($($parameter:expr),*);)*) => {
+        $(
+            #[doc = concat!("`sql/", $name, ".sql`")]
+            pub static $constant: Named = Named {
+                name: $name,
+                sql: include_str!(concat!("../sql/", $name, ".sql")),
+                parameters: &[$($parameter),*],
+            };
+        )*
+        /// Every named query.
+        pub static NAMED: &[&Named] = &[$(&$constant),*];
+    };
+}
+
+named! {
+    ANALYSIS_COMPONENTS = "analysis_components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
+    ANALYSIS_DIMENSIONS = "analysis_dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
+    BARS = "bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
+    CONFLUENCE = "confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("limit", Int));
+    COUNT_BARS = "count_bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("from", Time));
+    INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
+    INSTRUMENTS = "instruments" ();
+    SIGNAL = "signal" (("signal_id", Text));
+    SIGNALS = "signals" (
+        ("symbol", Text), ("signal_type", Text), ("status", Text), ("min_score", Float), ("from", Time), ("to", Time),
+        ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
+    );
+    SIGNALS_COUNT = "signals_count" (
+        ("symbol", Text), ("signal_type", Text), ("status", Text), ("min_score", Float), ("from", Time), ("to", Time)
+    );
+    TOP_SYMBOLS = "top_symbols" (("limit", Int));
+}

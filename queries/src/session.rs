@@ -1,0 +1,42 @@
+//! The session every statement starts from: catalogue, functions and limits.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::prelude::SessionConfig;
+
+use crate::catalogue::{Catalogue, PRISM};
+use crate::guard::UNBOUNDED_FUNCTIONS;
+
+/// A state to be cloned for each statement; clones share catalogue and memory pool.
+pub(crate) fn state(catalogue: &Catalogue, memory_bytes: usize, partitions: usize) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(PRISM, PRISM)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(partitions)
+        .with_batch_size(8_192);
+    config.options_mut().sql_parser.collect_spans = true;
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+    config.options_mut().execution.time_zone = Some("+00:00".into());
+    let top = NonZeroUsize::MIN;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory_bytes), top)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let mut state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_catalog_list(catalogue.providers()?)
+        .build();
+    for name in UNBOUNDED_FUNCTIONS {
+        state.deregister_udf(name)?;
+    }
+    Ok(state)
+}

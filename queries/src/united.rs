@@ -1,0 +1,314 @@
+//! `prism.<table>`: stored rows united with the rows in memory that are not stored yet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::row::{RowConverter, SortField};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use prism_schemas::{Table, Ts};
+
+use crate::live::LiveRows;
+use crate::range::ts_range;
+use crate::stored::{self, Store, Want, adapt, broken, truth};
+
+/// A table of `prism`.
+#[derive(Debug)]
+pub(crate) struct United {
+    table: &'static Table,
+    schema: SchemaRef,
+    store: Option<Store>,
+    live: Arc<LiveRows>,
+}
+
+impl United {
+    pub(crate) fn new(table: &'static Table, store: Option<Store>, live: Arc<LiveRows>) -> United {
+        United { table, schema: table.schema(), store, live }
+    }
+
+    fn columns(&self, names: &BTreeSet<&str>) -> Result<SchemaRef> {
+        let positions: Vec<usize> = names.iter().filter_map(|name| self.table.position(name)).collect();
+        let mut positions = positions;
+        positions.sort_unstable();
+        Ok(Arc::new(self.schema.project(&positions)?))
+    }
+
+    /// Rows in memory that may not be in the store. Taken before the files are listed: what leaves here is there.
+    fn unstored(&self, range: &RangeInclusive<Ts>) -> Result<Vec<RecordBatch>> {
+        let stored = self.live.stored().filter(|_| self.store.is_some());
+        let batches = self.live.batches(self.table, range)?;
+        let (Some(stored), Some(known_at)) = (stored, self.table.position("known_at")) else { return Ok(batches) };
+        let mut unstored = Vec::new();
+        for batch in batches {
+            let micros = batch.column(known_at).as_primitive::<TimestampMicrosecondType>();
+            let fresh: BooleanArray = micros
+                .iter()
+                .map(|at| Some(at.is_none_or(|at| stored.div_euclid(1_000) <= at)))
+                .collect();
+            let batch = filter_record_batch(&batch, &fresh)?;
+            if batch.num_rows() > 0 {
+                unstored.push(batch);
+            }
+        }
+        Ok(unstored)
+    }
+}
+
+#[async_trait]
+impl TableProvider for United {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let range = ts_range(filters, self.table.designated);
+        let live = self.unstored(&range)?;
+        let files = match &self.store {
+            Some(store) => store.files(self.table, &range)?,
+            None => Vec::new(),
+        };
+        let output = match projection {
+            Some(positions) => Arc::new(self.schema.project(positions)?),
+            None => self.schema.clone(),
+        };
+        let overlay = !live.is_empty() && !files.is_empty();
+        let mut names: BTreeSet<&str> = output.fields().iter().map(|field| field.name().as_str()).collect();
+        names.insert("retracted");
+        if overlay {
+            names.extend(self.table.key.iter().copied().chain(["known_at", "revision"]));
+        }
+        let named = |filter: &Expr| -> Vec<String> {
+            filter.column_refs().into_iter().map(|column| column.name.clone()).collect()
+        };
+        let (mut key_filters, mut key_names, mut filter_names) = (Vec::new(), BTreeSet::new(), Vec::new());
+        for filter in filters {
+            let columns = named(filter);
+            if !columns.is_empty() && columns.iter().all(|name| self.table.key.contains(&name.as_str())) {
+                key_filters.push(filter.clone());
+                key_names.extend(self.table.key.iter().copied().filter(|key| columns.iter().any(|name| name == key)));
+            }
+            filter_names.extend(columns);
+        }
+        names.extend(filter_names.iter().map(String::as_str));
+        let schema = self.columns(&names)?;
+        let key_schema = self.columns(&key_names)?;
+        let physical = |filters: Vec<Expr>, schema: &SchemaRef| -> Result<Option<Arc<dyn PhysicalExpr>>> {
+            let Some(filter) = conjunction(filters) else { return Ok(None) };
+            let schema = DFSchema::try_from(schema.as_ref().clone())?;
+            state.create_physical_expr(filter, &schema).map(Some)
+        };
+        let scan = Scan {
+            table: self.table,
+            files,
+            live,
+            overlay,
+            filter: physical(filters.to_vec(), &schema)?,
+            output: output.clone(),
+            want: Want {
+                key_filter: physical(key_filters, &key_schema)?,
+                key_schema,
+                schema,
+                range,
+                designated: self.table.designated,
+            },
+        };
+        let partition: Arc<dyn PartitionStream> = Arc::new(Partition(Arc::new(scan)));
+        Ok(Arc::new(StreamingTableExec::try_new(output, vec![partition], None, [], false, limit)?))
+    }
+}
+
+#[derive(Debug)]
+struct Partition(Arc<Scan>);
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        &self.0.output
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let reading = Reading::new(self.0.clone());
+        Box::pin(RecordBatchStreamAdapter::new(self.0.output.clone(), futures::stream::iter(reading)))
+    }
+}
+
+/// One scan, planned: files and rows in memory as they were then.
+#[derive(Debug)]
+struct Scan {
+    table: &'static Table,
+    files: Vec<PathBuf>,
+    live: Vec<RecordBatch>,
+    overlay: bool,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    output: SchemaRef,
+    want: Want,
+}
+
+/// One pass over a scan: stored rows first, then those rows in memory of which the store had no newer version.
+struct Reading {
+    scan: Arc<Scan>,
+    n_files: usize,
+    n_live: usize,
+    reader: Option<ParquetRecordBatchReader>,
+    overlay: Option<Overlay>,
+    failed: bool,
+}
+
+/// The keys in memory: where each row is, and how new.
+struct Overlay {
+    keys: RowConverter,
+    rows: HashMap<Box<[u8]>, (usize, usize, (i64, i64))>,
+    superseded: Vec<Vec<bool>>,
+}
+
+impl Reading {
+    fn new(scan: Arc<Scan>) -> Reading {
+        Reading { scan, n_files: 0, n_live: 0, reader: None, overlay: None, failed: false }
+    }
+
+    fn advance(&mut self) -> Result<Option<RecordBatch>> {
+        if self.scan.overlay && self.overlay.is_none() {
+            self.overlay = Some(Overlay::new(&self.scan)?);
+        }
+        loop {
+            if let Some(reader) = &mut self.reader {
+                if let Some(batch) = reader.next() {
+                    let path = &self.scan.files[self.n_files - 1];
+                    let batch = batch.map_err(|error| broken(path, error))?;
+                    let mut batch = adapt(&batch, &self.scan.want.schema)?;
+                    if let Some(overlay) = &mut self.overlay {
+                        batch = overlay.stored(&self.scan, batch)?;
+                    }
+                    return self.finish(batch).map(Some);
+                }
+                self.reader = None;
+            }
+            let Some(path) = self.scan.files.get(self.n_files) else { break };
+            self.n_files += 1;
+            self.reader = stored::open(path, &self.scan.want).map_err(|error| broken(path, error))?;
+        }
+        let Some(batch) = self.scan.live.get(self.n_live) else { return Ok(None) };
+        let mut batch = adapt(batch, &self.scan.want.schema)?;
+        if let Some(overlay) = &self.overlay {
+            let keep: BooleanArray = overlay.superseded[self.n_live].iter().map(|gone| Some(!gone)).collect();
+            batch = filter_record_batch(&batch, &keep)?;
+        }
+        self.n_live += 1;
+        self.finish(batch).map(Some)
+    }
+
+    /// Hides retracted rows, applies the filters, keeps the columns asked for.
+    fn finish(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
+        if let Some(retracted) = batch.column_by_name("retracted") {
+            let keep: BooleanArray = retracted.as_boolean().iter().map(|gone| Some(gone != Some(true))).collect();
+            batch = filter_record_batch(&batch, &keep)?;
+        }
+        if let Some(filter) = &self.scan.filter {
+            let keep = truth(&filter.evaluate(&batch)?.into_array(batch.num_rows())?);
+            batch = filter_record_batch(&batch, &keep)?;
+        }
+        Ok(adapt(&batch, &self.scan.output)?)
+    }
+}
+
+impl Iterator for Reading {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if self.failed {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+impl Overlay {
+    fn new(scan: &Scan) -> Result<Overlay> {
+        let schema = scan.table.schema();
+        let fields = scan.table.key_positions().map(|at| SortField::new(schema.field(at).data_type().clone()));
+        let mut overlay =
+            Overlay { keys: RowConverter::new(fields.collect())?, rows: HashMap::new(), superseded: Vec::new() };
+        for (at, batch) in scan.live.iter().enumerate() {
+            let keys = overlay.keys(scan.table, batch)?;
+            let ages = Ages::of(batch);
+            for (row, key) in keys.iter().enumerate() {
+                overlay.rows.insert(key.as_ref().into(), (at, row, ages.age(row)));
+            }
+            overlay.superseded.push(vec![false; batch.num_rows()]);
+        }
+        Ok(overlay)
+    }
+
+    fn keys(&self, table: &Table, batch: &RecordBatch) -> Result<arrow::row::Rows> {
+        let columns = table.key.iter().filter_map(|name| batch.column_by_name(name).cloned());
+        Ok(self.keys.convert_columns(&columns.collect::<Vec<_>>())?)
+    }
+
+    /// The stored rows that no row in memory replaces; notes those that replace one in memory.
+    fn stored(&mut self, scan: &Scan, batch: RecordBatch) -> Result<RecordBatch> {
+        let keys = self.keys(scan.table, &batch)?;
+        let ages = Ages::of(&batch);
+        let keep: BooleanArray = keys
+            .iter()
+            .enumerate()
+            .map(|(row, key)| {
+                let Some((at, live_row, live_age)) = self.rows.get(key.as_ref()) else { return Some(true) };
+                let newer = *live_age < ages.age(row);
+                if newer {
+                    self.superseded[*at][*live_row] = true;
+                }
+                Some(newer)
+            })
+            .collect();
+        Ok(filter_record_batch(&batch, &keep)?)
+    }
+}
+
+/// (known_at, revision) of a batch's rows; a table without them has no order, and memory wins.
+struct Ages<'a> {
+    known_at: Option<&'a arrow::array::PrimitiveArray<TimestampMicrosecondType>>,
+    revision: Option<&'a arrow::array::PrimitiveArray<Int64Type>>,
+}
+
+impl Ages<'_> {
+    fn of(batch: &RecordBatch) -> Ages<'_> {
+        Ages {
+            known_at: batch.column_by_name("known_at").and_then(|column| column.as_primitive_opt()),
+            revision: batch.column_by_name("revision").and_then(|column| column.as_primitive_opt()),
+        }
+    }
+
+    fn age(&self, row: usize) -> (i64, i64) {
+        let known_at = self.known_at.filter(|column| column.is_valid(row)).map_or(0, |column| column.value(row));
+        let revision = self.revision.filter(|column| column.is_valid(row)).map_or(0, |column| column.value(row));
+        (known_at, revision)
+    }
+}
