@@ -1,2 +1,79 @@
-//! prism.
-fn main() {}
+//! prism: public crypto market feeds into explained, reproducible trading signals.
+
+mod analyze;
+mod config;
+mod demo;
+mod feed;
+mod import;
+mod output;
+mod passthrough;
+mod replay;
+mod sql;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Public crypto market feeds into explained, reproducible trading signals.
+#[derive(Parser)]
+#[command(name = "prism", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in one process on a synthetic market: no service, no key, no network
+    Demo(demo::Args),
+    /// Put recordings and histories into a log
+    Import(import::Args),
+    /// Run a log through the dataflow into a store
+    Replay(replay::Args),
+    /// Query a store with SQL
+    Sql(sql::Args),
+    /// Print the component breakdown of a symbol's newest score
+    Analyze(analyze::Args),
+}
+
+/// The caller asked for something that cannot be: exit code 2.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl std::fmt::Display for Misuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// An error that exits with code 2.
+pub(crate) fn misuse(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Misuse(message.into()))
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,prism=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Import(args) => import::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Sql(args) => sql::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Whether the reader of our output went away, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -8,9 +8,9 @@
 //! - [`synthetic`]: a seeded market that speaks a venue's frames
 //! - [`store`] and [`digest`]: tables as Parquet files, and a digest of what they say
 
-//// pub mod digest;
+pub mod digest;
 pub mod exchange;
 pub mod import;
 pub mod log;
-//// pub mod store;
-//// pub mod synthetic;
+pub mod store;
+pub mod synthetic;

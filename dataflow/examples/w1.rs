@@ -20,7 +20,7 @@ use arrow::{
 };
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use prism_dataflow::{
-    admit::Record,
+    admit::Clock,
     analyse::Analysed,
     assemble::{Plan, assemble},
     bar::Bar,
@@ -106,25 +106,23 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
         let time = &plan.settings.time;
         let pace = Pace { epoch: time.epoch as Time, stride, batch };
         let mut driver = Driver::new(inputs, probe, pace);
-        let (mut newest, mut last_event) = (i64::MIN, i64::MIN);
+        let mut clock = Clock::new(time.clone());
+        let mut last_event = i64::MIN;
         let (index, peers) = (worker.index() as u32, worker.peers() as u32);
         for trade in trades.iter() {
             // The file is one partition: its order of arrival gives every trade its knowledge time.
-            newest = newest.max(trade.ts_recv);
+            let known = clock.receive(trade.ts_recv);
             last_event = last_event.max(trade.ts_event);
             if trade.instrument % peers == index {
-                let known = time.round_up(newest) as Time;
-                driver.send(worker, Record::Trade(Trade { known, ..*trade }));
+                driver.send_trade(worker, Trade { known, ..*trade });
             }
         }
         plan.sealed.set(last_event);
         let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
-        let end = time.close(longest.unwrap_or(last_event)).max(time.round_up(newest)) as Time;
+        let end = (time.close(longest.unwrap_or(last_event)) as Time).max(clock.known.unwrap_or(0));
         driver.advance(end + time.epoch as Time);
         driver.drain(worker);
-        let take = |all: &Rc<RefCell<_>>| std::mem::take(&mut *all.borrow_mut());
-        Results { bars: take(&bars), analysed: std::mem::take(&mut *analysed.borrow_mut()),
-            relations: std::mem::take(&mut *relations.borrow_mut()), scores: std::mem::take(&mut *scores.borrow_mut()) }
+        Results { bars: bars.take(), analysed: analysed.take(), relations: relations.take(), scores: scores.take() }
     })?;
     let mut all = Results::default();
     for results in guards.join() {

@@ -32,11 +32,33 @@ impl Record {
     }
 }
 
+/// The knowledge time of a partition: the running maximum of `ts_recv`, rounded up to the epoch.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    time: TimeSettings,
+    /// Knowledge time of the newest event.
+    pub known: Option<Time>,
+}
+
+impl Clock {
+    /// Of a partition that is read from its start.
+    pub fn new(time: TimeSettings) -> Clock {
+        Clock { time, known: None }
+    }
+
+    /// The knowledge time of the next event of the partition.
+    pub fn receive(&mut self, ts_recv: Ts) -> Time {
+        match self.known {
+            Some(known) if ts_recv <= known as Ts => known,
+            _ => *self.known.insert(self.time.round_up(ts_recv) as Time),
+        }
+    }
+}
+
 /// Gives the events of one partition their knowledge times: the running maximum of `ts_recv`, rounded up to the epoch.
 pub struct Admission {
     registry: Registry,
-    time: TimeSettings,
-    newest: Ts,
+    clock: Clock,
     last: Option<(InstrumentId, u32)>,
     /// Largest event time of a trade or venue bar so far.
     pub last_event: Ts,
@@ -45,11 +67,17 @@ pub struct Admission {
 impl Admission {
     /// For a partition that was read from its start.
     pub fn new(registry: Registry, time: TimeSettings) -> Admission {
-        Admission { registry, time, newest: Ts::MIN, last: None, last_event: Ts::MIN }
+        Admission { registry, clock: Clock::new(time), last: None, last_event: Ts::MIN }
     }
 
     /// Admits one message. Events the graph does not read only move time.
     pub fn admit(&mut self, batch: &Batch, records: &mut Vec<Record>) {
+        if batch.symbol.is_empty() && batch.events.iter().all(|event| matches!(event.body, Some(Body::Heartbeat(_)))) {
+            for event in &batch.events {
+                self.clock.receive(event.ts_recv);
+            }
+            return;
+        }
         let same = self.last.as_ref().filter(|(id, _)| {
             id.symbol == batch.symbol && id.exchange == batch.exchange && id.market.name() == batch.market
         });
@@ -65,8 +93,7 @@ impl Admission {
             }
         };
         for event in &batch.events {
-            self.newest = self.newest.max(event.ts_recv);
-            let known = self.time.round_up(self.newest) as Time;
+            let known = self.clock.receive(event.ts_recv);
             let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
             match &event.body {
                 Some(Body::Trade(trade)) => {
@@ -109,7 +136,7 @@ impl Admission {
 
     /// The knowledge time of the partition's newest event: nothing known earlier follows.
     pub fn known(&self) -> Option<Time> {
-        (self.newest != Ts::MIN).then(|| self.time.round_up(self.newest) as Time)
+        self.clock.known
     }
 }
 

@@ -2,9 +2,11 @@
 
 use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
 
-use crate::{admit::Record, assemble::Inputs, types::Time};
+use crate::{admit::Record, assemble::Inputs, event::Trade, types::Time};
 
-/// Epochs of input that may be in flight before the reader waits for the graph.
+/// Trades handed to the engine together, unless the pace says otherwise.
+const TRADES_AT_ONCE: usize = 1_024;
+/// Strides of input that may be in flight before the reader waits for the graph.
 const STRIDES_AHEAD: Time = 2;
 
 /// How the frontier moves: nothing here changes results.
@@ -23,39 +25,53 @@ pub struct Driver {
     inputs: Inputs,
     probe: Probe<Time>,
     pace: Pace,
-    n_pending: usize,
+    trades: Vec<Trade>,
     frontier: Time,
+    /// Knowledge time by which a stride is complete.
+    next: Time,
 }
 
 impl Driver {
     /// Drives `inputs` at this pace.
     pub fn new(inputs: Inputs, probe: Probe<Time>, pace: Pace) -> Driver {
-        Driver { inputs, probe, pace, n_pending: 0, frontier: 0 }
+        let batch = if pace.batch == 0 { TRADES_AT_ONCE } else { pace.batch };
+        let trades = Vec::with_capacity(batch);
+        Driver { inputs, probe, pace: Pace { batch, ..pace }, trades, frontier: 0, next: 0 }
     }
 
     /// Hands over a record. Records must come in the order of their knowledge times.
     pub fn send(&mut self, worker: &mut Worker, record: Record) {
-        self.reach(worker, record.known());
         match record {
-            Record::Trade(trade) => self.inputs.trades.send(trade),
-            Record::Control(control) => self.inputs.controls.send(*control),
+            Record::Trade(trade) => self.send_trade(worker, trade),
+            Record::Control(control) => {
+                self.reach(worker, control.known);
+                self.inputs.controls.send(*control);
+            }
         }
-        self.n_pending += 1;
-        if self.n_pending == self.pace.batch {
-            self.inputs.trades.flush();
-            self.inputs.controls.flush();
-            worker.step();
-            self.n_pending = 0;
+    }
+
+    /// Hands over a trade.
+    pub fn send_trade(&mut self, worker: &mut Worker, trade: Trade) {
+        self.reach(worker, trade.known);
+        self.trades.push(trade);
+        if self.trades.len() == self.pace.batch {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.trades.is_empty() {
+            self.inputs.trades.send_batch(&mut self.trades);
+            self.trades.reserve(self.pace.batch);
         }
     }
 
     /// Nothing known before `known` will follow: moves the frontier if a stride is complete, and waits if the graph is behind.
     pub fn reach(&mut self, worker: &mut Worker, known: Time) {
-        let span = self.pace.epoch * self.pace.stride;
-        if self.frontier + span <= known {
+        if self.next <= known {
             self.advance(known - known % self.pace.epoch);
             worker.step();
-            let behind = self.frontier.saturating_sub(span * STRIDES_AHEAD);
+            let behind = self.frontier.saturating_sub(self.pace.epoch * self.pace.stride * STRIDES_AHEAD);
             while self.probe.less_than(&behind) {
                 worker.step();
             }
@@ -64,11 +80,12 @@ impl Driver {
 
     /// Moves the frontier to `to` at once.
     pub fn advance(&mut self, to: Time) {
+        self.flush();
         if self.frontier < to {
             self.inputs.trades.advance_to(to);
             self.inputs.controls.advance_to(to);
             self.frontier = to;
-            self.n_pending = 0;
+            self.next = to + self.pace.epoch * self.pace.stride;
         }
     }
 

@@ -1,2 +1,2 @@
--- Every instrument that has a score or a bar.
-SELECT DISTINCT exchange, market, symbol FROM bars
+-- Every instrument that has a score.
+SELECT DISTINCT exchange, market, symbol FROM confluence

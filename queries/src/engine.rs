@@ -175,10 +175,11 @@ impl Job {
             plan = LogicalPlanBuilder::from(plan).limit(0, Some(self.rows_max + 1))?.build()?;
         }
         let frame = DataFrame::new(state, plan);
-        let columns = frame.schema().fields().iter().map(|field| OutputColumn {
-            name: field.name().clone(),
-            kind: field.data_type().to_string(),
-        });
+        let columns = frame
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| OutputColumn { name: field.name().clone(), kind: field.data_type().to_string() });
         let columns = columns.collect();
         let mut stream = frame.execute_stream().await?;
         let (mut batches, mut n_rows, mut truncated) = (Vec::new(), 0, false);

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Expr, Function, Query, Select, SetExpr, Statement as Sql, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, Query, Select, SetExpr, Statement as Sql, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -57,10 +59,31 @@ fn is_operator(token: &Token) -> bool {
     match token {
         Token::Word(word) => matches!(
             word.keyword,
-            Keyword::AND | Keyword::OR | Keyword::XOR | Keyword::NOT | Keyword::IS | Keyword::IN | Keyword::BETWEEN
-                | Keyword::LIKE | Keyword::ILIKE | Keyword::SIMILAR | Keyword::RLIKE | Keyword::REGEXP | Keyword::DIV
-                | Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS | Keyword::JOIN | Keyword::AT
-                | Keyword::COLLATE | Keyword::APPLY | Keyword::PIVOT | Keyword::UNPIVOT | Keyword::FROM | Keyword::OVERLAPS
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::XOR
+                | Keyword::NOT
+                | Keyword::IS
+                | Keyword::IN
+                | Keyword::BETWEEN
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::SIMILAR
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::DIV
+                | Keyword::UNION
+                | Keyword::INTERSECT
+                | Keyword::EXCEPT
+                | Keyword::MINUS
+                | Keyword::JOIN
+                | Keyword::AT
+                | Keyword::COLLATE
+                | Keyword::APPLY
+                | Keyword::PIVOT
+                | Keyword::UNPIVOT
+                | Keyword::FROM
+                | Keyword::OVERLAPS
         ),
         Token::EOF | Token::Comma | Token::Whitespace(_) | Token::LParen | Token::RParen | Token::Period => false,
         Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) | Token::SemiColon => false,
@@ -96,7 +119,10 @@ fn allow_sql(sql: &Sql) -> Result<bool, Error> {
         other => {
             let text = other.to_string();
             let verb: Vec<&str> = text.split_whitespace().take(2).collect();
-            Err(Error::not_allowed(format!("{}; only SELECT, WITH, VALUES, EXPLAIN, SHOW TABLES and DESCRIBE are", verb.join(" "))))
+            Err(Error::not_allowed(format!(
+                "{}; only SELECT, WITH, VALUES, EXPLAIN, SHOW TABLES and DESCRIBE are",
+                verb.join(" ")
+            )))
         }
     }
 }

@@ -32,20 +32,22 @@ macro_rules! named {
 }
 
 named! {
-    ANALYSIS_COMPONENTS = "analysis_components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
-    ANALYSIS_DIMENSIONS = "analysis_dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
     BARS = "bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
-    CONFLUENCE = "confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("limit", Int));
-    COUNT_BARS = "count_bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("from", Time));
+    BARS_COUNT = "bars_count" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time));
+    COMPONENTS = "components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
     INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     INSTRUMENTS = "instruments" ();
+    LIVE_COMPONENTS = "live_components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_CONFLUENCE = "live_confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_DIMENSIONS = "live_dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     SIGNAL = "signal" (("signal_id", Text));
     SIGNALS = "signals" (
-        ("symbol", Text), ("signal_type", Text), ("status", Text), ("min_score", Float), ("from", Time), ("to", Time),
-        ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
+        INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
+        ("from", Time), ("to", Time), ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
     );
     SIGNALS_COUNT = "signals_count" (
-        ("symbol", Text), ("signal_type", Text), ("status", Text), ("min_score", Float), ("from", Time), ("to", Time)
+        INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
+        ("from", Time), ("to", Time)
     );
     TOP_SYMBOLS = "top_symbols" (("limit", Int));
 }

@@ -62,7 +62,8 @@ impl QueryResult {
     /// As CSV with a header; null is empty.
     pub fn csv(&self) -> Result<String, Error> {
         let mut out = String::new();
-        let line = |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quote(&cell)).collect::<Vec<_>>().join(",");
+        let line =
+            |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quote(&cell)).collect::<Vec<_>>().join(",");
         out += &line(&mut self.columns.iter().map(|column| column.name.clone()));
         out.push('\n');
         for row in self.rows()? {

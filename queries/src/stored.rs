@@ -13,7 +13,9 @@ use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::PhysicalExpr;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use prism_schemas::time::{DAY, parse_ts};
@@ -117,7 +119,8 @@ fn may_hold(group: &RowGroupMetaData, designated: &str, range: &RangeInclusive<T
     match column.and_then(|column| column.statistics()) {
         Some(Statistics::Int64(values)) => match (values.min_opt(), values.max_opt()) {
             (Some(min), Some(max)) => {
-                min.saturating_mul(1_000) <= *range.end() && *range.start() <= max.saturating_mul(1_000).saturating_add(999)
+                min.saturating_mul(1_000) <= *range.end()
+                    && *range.start() <= max.saturating_mul(1_000).saturating_add(999)
             }
             _ => true,
         },

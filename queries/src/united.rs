@@ -54,10 +54,8 @@ impl United {
         let mut unstored = Vec::new();
         for batch in batches {
             let micros = batch.column(known_at).as_primitive::<TimestampMicrosecondType>();
-            let fresh: BooleanArray = micros
-                .iter()
-                .map(|at| Some(at.is_none_or(|at| stored.div_euclid(1_000) <= at)))
-                .collect();
+            let fresh: BooleanArray =
+                micros.iter().map(|at| Some(at.is_none_or(|at| stored.div_euclid(1_000) <= at))).collect();
             let batch = filter_record_batch(&batch, &fresh)?;
             if batch.num_rows() > 0 {
                 unstored.push(batch);
@@ -180,10 +178,13 @@ struct Reading {
     failed: bool,
 }
 
-/// The keys in memory: where each row is, and how new.
+/// Where a row in memory is (batch, row), and how new (known_at, revision).
+type Place = (usize, usize, (i64, i64));
+
+/// The keys in memory.
 struct Overlay {
     keys: RowConverter,
-    rows: HashMap<Box<[u8]>, (usize, usize, (i64, i64))>,
+    rows: HashMap<Box<[u8]>, Place>,
     superseded: Vec<Vec<bool>>,
 }
 
@@ -203,7 +204,7 @@ impl Reading {
                     let batch = batch.map_err(|error| broken(path, error))?;
                     let mut batch = adapt(&batch, &self.scan.want.schema)?;
                     if let Some(overlay) = &mut self.overlay {
-                        batch = overlay.stored(&self.scan, batch)?;
+                        batch = overlay.stored(&self.scan, &batch)?;
                     }
                     return self.finish(batch).map(Some);
                 }
@@ -273,9 +274,9 @@ impl Overlay {
     }
 
     /// The stored rows that no row in memory replaces; notes those that replace one in memory.
-    fn stored(&mut self, scan: &Scan, batch: RecordBatch) -> Result<RecordBatch> {
-        let keys = self.keys(scan.table, &batch)?;
-        let ages = Ages::of(&batch);
+    fn stored(&mut self, scan: &Scan, batch: &RecordBatch) -> Result<RecordBatch> {
+        let keys = self.keys(scan.table, batch)?;
+        let ages = Ages::of(batch);
         let keep: BooleanArray = keys
             .iter()
             .enumerate()
@@ -288,7 +289,7 @@ impl Overlay {
                 Some(newer)
             })
             .collect();
-        Ok(filter_record_batch(&batch, &keep)?)
+        Ok(filter_record_batch(batch, &keep)?)
     }
 }
 

@@ -36,13 +36,7 @@ impl Binance {
     }
 
     /// The answer to a REST depth request for `symbol`, as a book snapshot.
-    pub fn decode_depth(
-        &self,
-        symbol: &str,
-        body: &str,
-        ts_recv: Ts,
-        out: &mut Events,
-    ) -> Result<(), DecodeError> {
+    pub fn decode_depth(&self, symbol: &str, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "depth" };
         let depth: Depth = fields.json(body)?;
         let symbol = fields.symbol("symbol", depth.symbol.unwrap_or(symbol))?;
@@ -72,7 +66,10 @@ impl Binance {
         let mut events = Vec::with_capacity(info.symbols.len());
         for one in &info.symbols {
             let mut instrument = Instrument {
-                contract_type: one.contract_type.unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" }).into(),
+                contract_type: one
+                    .contract_type
+                    .unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" })
+                    .into(),
                 base: one.base_asset.into(),
                 quote: one.quote_asset.into(),
                 status: one.status.or(one.contract_status).unwrap_or_default().into(),
@@ -126,7 +123,9 @@ impl Binance {
                 self.decode_depth(symbol, text, ts_recv, out)
             }
             None if kind.best_bid.is_some() => self.book_ticker(text, ts_recv, out),
-            None if kind.code.is_some() || kind.error.is_some() => Err(DecodeError::Refused(text.chars().take(300).collect())),
+            None if kind.code.is_some() || kind.error.is_some() => {
+                Err(DecodeError::Refused(text.chars().take(300).collect()))
+            }
             // The acknowledgement of a request: {"result":null,"id":1}.
             None if kind.id.is_some() => Ok(()),
             None => Err(DecodeError::Unknown(text.chars().take(40).collect())),

@@ -126,7 +126,8 @@ impl Bybit {
         // Inverse markets count turnover and open interest value in base.
         let in_quote = |text| if self.market == Market::Inverse { None } else { text };
         let next = raw.next_funding.filter(|text| !text.is_empty() && *text != "0");
-        let next = next.map(|text| text.parse().map_err(|_| fields.wrong("nextFundingTime", "is no time"))).transpose()?;
+        let next =
+            next.map(|text| text.parse().map_err(|_| fields.wrong("nextFundingTime", "is no time"))).transpose()?;
         let ticker = Ticker {
             last: fields.optional("lastPrice", raw.last)?,
             mark: fields.optional("markPrice", raw.mark)?,

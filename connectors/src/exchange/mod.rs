@@ -19,12 +19,7 @@ pub trait Exchange: Send {
     fn market(&self) -> Market;
 
     /// Appends a frame's events. Acknowledgements and pongs have none. On an error nothing is appended.
-    fn decode(
-        &mut self,
-        frame: &str,
-        ts_recv: Ts,
-        out: &mut Vec<(InstrumentId, Event)>,
-    ) -> Result<(), DecodeError>;
+    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>;
 }
 
 /// A decoder for each venue and market.

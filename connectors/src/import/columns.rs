@@ -47,15 +47,15 @@ impl Source for Columns {
     fn next(&mut self, out: &mut Events) -> std::io::Result<bool> {
         let Some(batch) = self.reader.next() else { return Ok(false) };
         let batch = batch.map_err(other)?;
-        let column = |name: &str, kind: DataType| cast(&batch, name, kind);
-        let times = column("ts_ms", DataType::Int64)?;
-        let (times, symbols) = (times.as_primitive::<Int64Type>(), column("symbol", DataType::Utf8)?);
-        let (prices, sizes) = (column("price", DataType::Float64)?, column("qty", DataType::Float64)?);
+        let column = |name: &str, kind: &DataType| cast(&batch, name, kind);
+        let times = column("ts_ms", &DataType::Int64)?;
+        let (times, symbols) = (times.as_primitive::<Int64Type>(), column("symbol", &DataType::Utf8)?);
+        let (prices, sizes) = (column("price", &DataType::Float64)?, column("qty", &DataType::Float64)?);
         let (prices, sizes) = (prices.as_primitive::<Float64Type>(), sizes.as_primitive::<Float64Type>());
-        let sides = column("side", DataType::Int64)?;
+        let sides = column("side", &DataType::Int64)?;
         let (symbols, sides) = (symbols.as_string::<i32>(), sides.as_primitive::<Int64Type>());
         let received = match batch.column_by_name("ts_recv_ms") {
-            Some(_) => Some(column("ts_recv_ms", DataType::Int64)?),
+            Some(_) => Some(column("ts_recv_ms", &DataType::Int64)?),
             None => None,
         };
         let received = received.as_ref().map(|received| received.as_primitive::<Int64Type>());
@@ -105,9 +105,9 @@ impl Source for Columns {
     }
 }
 
-fn cast(batch: &RecordBatch, name: &str, kind: DataType) -> std::io::Result<ArrayRef> {
+fn cast(batch: &RecordBatch, name: &str, kind: &DataType) -> std::io::Result<ArrayRef> {
     let column = batch.column_by_name(name).ok_or_else(|| std::io::Error::other(format!("no column \"{name}\"")))?;
-    arrow::compute::cast(column, &kind).map_err(other)
+    arrow::compute::cast(column, kind).map_err(other)
 }
 
 /// The shortest decimal that reads back as `value`: as `Decimal::from_f64`, without going through text where that is exact.

@@ -124,7 +124,9 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
 pub(super) fn recognise_cryptofeed(path: &Path, head: &str) -> Result<Recognised, String> {
     let first = head.lines().next().unwrap_or_default();
     // The first line may be longer than the head; its beginning is enough.
-    let kind = |name: &str| first.starts_with(&format!("{{\"t\":\"{name}\"")) || first.starts_with(&format!("{{\"t\": \"{name}\""));
+    let kind = |name: &str| {
+        first.starts_with(&format!("{{\"t\":\"{name}\"")) || first.starts_with(&format!("{{\"t\": \"{name}\""))
+    };
     if !["header", "http", "connect", "send", "recv"].into_iter().any(kind) {
         return Err("JSON lines, but not of a recording known here".into());
     }

@@ -125,7 +125,7 @@ pub fn import(paths: &[PathBuf], options: Options, writer: &mut LogWriter) -> Re
                         report.skipped.push((file, "no events".into()));
                         continue;
                     }
-                    let events = summary.around(recognised, &file).map_err(io)?;
+                    let events = summary.around(&recognised, &file).map_err(io)?;
                     report.files.push(FileReport { path: file, format: events.format, ..FileReport::default() });
                     sources.push(events);
                 }

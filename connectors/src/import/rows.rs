@@ -35,16 +35,21 @@ pub(super) fn recognise(path: &Path, first: &str, options: Options) -> Result<Re
             (Layout::BitmexTrades, InstrumentId::new("bitmex", Market::Inverse, "XBTUSD"))
         }
         (["ts_ms", "open", "high", "low", "close", "volume"], _) => plain_klines(stem)?,
-        (["agg_trade_id" | "a", ..], true) if 7 <= columns.len() => (Layout::AggTrades, vision(path, stem, &columns, options)?),
+        (["agg_trade_id" | "a", ..], true) if 7 <= columns.len() => {
+            (Layout::AggTrades, vision(path, stem, &columns, options)?)
+        }
         ([_, _, _, _, _, _, maker, ..], false) if columns.len() <= 8 && truth(maker) => {
             (Layout::AggTrades, vision(path, stem, &columns, options)?)
         }
         (["open_time", ..], true) | (_, false) if columns.len() == 12 => {
             let text = stem.split('-').nth(1).unwrap_or_default();
-            let timeframe = text.parse().map_err(|error: String| format!("klines, but the file name has no timeframe: {error}"))?;
+            let timeframe =
+                text.parse().map_err(|error: String| format!("klines, but the file name has no timeframe: {error}"))?;
             (Layout::Klines(timeframe), vision(path, stem, &columns, options)?)
         }
-        _ => return Err(format!("no format known here begins with \"{}\"", first.chars().take(60).collect::<String>())),
+        _ => {
+            return Err(format!("no format known here begins with \"{}\"", first.chars().take(60).collect::<String>()));
+        }
     };
     let format = match layout {
         Layout::BitmexTrades => "bitmex",

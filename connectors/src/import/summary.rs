@@ -72,7 +72,7 @@ impl Summary {
     }
 
     /// The file's events with each instrument's declaration and its feed's status around them.
-    pub(super) fn around(mut self, recognised: Recognised, path: &Path) -> std::io::Result<Around> {
+    pub(super) fn around(mut self, recognised: &Recognised, path: &Path) -> std::io::Result<Around> {
         let mut ready = VecDeque::new();
         let mut tail = Vec::new();
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
@@ -106,10 +106,9 @@ fn decimals(body: &Body) -> (u32, u32) {
         Body::Trade(trade) => (most(&[trade.price]), most(&[trade.size])),
         Body::Liquidation(order) => (most(&[order.price]), most(&[order.size])),
         Body::Kline(bar) => (most(&[bar.open, bar.high, bar.low, bar.close]), most(&[bar.volume])),
-        Body::Ticker(ticker) => (
-            most(&[ticker.last, ticker.bid_price, ticker.ask_price]),
-            most(&[ticker.bid_size, ticker.ask_size]),
-        ),
+        Body::Ticker(ticker) => {
+            (most(&[ticker.last, ticker.bid_price, ticker.ask_price]), most(&[ticker.bid_size, ticker.ask_size]))
+        }
         Body::Book(book) => {
             let of = |levels: &Option<Levels>| levels.as_ref().map_or((0, 0), |l| (l.price_decimals, l.size_decimals));
             let (bids, asks) = (of(&book.bids), of(&book.asks));

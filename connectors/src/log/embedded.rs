@@ -108,7 +108,8 @@ impl SegmentLog {
     /// Opens an existing log for reading only; changes nothing.
     pub fn open_read(dir: &Path) -> Result<SegmentLog, LogError> {
         let no_log = |detail: String| LogError::NotALog { path: dir.into(), detail };
-        let text = std::fs::read_to_string(dir.join("log.json")).map_err(|error| no_log(format!("log.json: {error}")))?;
+        let text =
+            std::fs::read_to_string(dir.join("log.json")).map_err(|error| no_log(format!("log.json: {error}")))?;
         let meta: Meta = sonic_rs::from_str(&text).map_err(|error| no_log(format!("log.json: {error}")))?;
         if meta.version != 1 || meta.partitions == 0 {
             return Err(no_log(format!("log.json has version {}, partitions {}", meta.version, meta.partitions)));
@@ -333,7 +334,9 @@ impl Reader {
                     self.scan = Some(Scan::open(&segment::path(&self.dir, first), first)?);
                 }
                 (_, Some(_)) if !looked_again => looked_again = true,
-                (_, Some(_)) => return Err(scan.corrupt("it ends here, and the next segment begins with a later record")),
+                (_, Some(_)) => {
+                    return Err(scan.corrupt("it ends here, and the next segment begins with a later record"));
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ mod embedded;
 mod segment;
 mod writer;
 
+pub(crate) use embedded::sync_dir;
 pub use embedded::{Options, Recovered, SegmentLog};
 pub use writer::LogWriter;
 

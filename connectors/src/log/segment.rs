@@ -4,7 +4,8 @@
 //! crc32 of length and payload (u32 LE), payload. A crash leaves an unfinished last record; anything else is damage.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use prism_schemas::event::{Batch, Message};
@@ -81,16 +82,19 @@ pub(super) enum Found {
     Torn,
 }
 
-/// Reads a segment record by record.
+/// Reads a segment record by record, each in place in one buffer.
 pub(super) struct Scan {
     pub(super) path: PathBuf,
     pub(super) first_offset: u64,
-    reader: BufReader<File>,
+    file: File,
     /// Where the next record begins.
     pub(super) position: u64,
     /// The offset of the next record.
     pub(super) offset: u64,
-    payload: Vec<u8>,
+    buffer: Vec<u8>,
+    /// The bytes of the buffer that are read from the file and not stepped over.
+    ahead: Range<usize>,
+    payload: Range<usize>,
     /// Whether the header has been read: a segment in the making may not have one yet.
     started: bool,
 }
@@ -98,16 +102,18 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn open(path: &Path, first_offset: u64) -> Result<Scan, LogError> {
         let file = File::open(path).map_err(LogError::io(path))?;
-        let reader = BufReader::with_capacity(1 << 18, file);
-        Ok(Scan { path: path.into(), first_offset, reader, position: 0, offset: first_offset, payload: Vec::new(), started: false })
+        let (path, buffer) = (path.into(), vec![0; 1 << 18]);
+        let (position, offset) = (0, first_offset);
+        Ok(Scan { path, first_offset, file, position, offset, buffer, ahead: 0..0, payload: 0..0, started: false })
     }
 
+    /// The payload of the record just stepped over.
     pub(super) fn payload(&self) -> &[u8] {
-        &self.payload
+        &self.buffer[self.payload.clone()]
     }
 
     pub(super) fn length(&self) -> Result<u64, LogError> {
-        Ok(self.reader.get_ref().metadata().map_err(LogError::io(&self.path))?.len())
+        Ok(self.file.metadata().map_err(LogError::io(&self.path))?.len())
     }
 
     pub(super) fn corrupt(&self, detail: &'static str) -> LogError {
@@ -117,78 +123,80 @@ impl Scan {
     /// Steps to the next record. After `End` and `Torn` it may be called again: the file may have grown.
     pub(super) fn step(&mut self) -> Result<Found, LogError> {
         if !self.started {
-            let mut bytes = [0; HEADER];
-            match self.fill(&mut bytes)? {
-                0 => return self.back(Found::End),
-                HEADER => {}
-                _ => return self.back(Found::Torn),
+            if !self.fill(HEADER)? {
+                return self.back();
             }
-            if bytes != header(self.offset) {
+            if self.buffer[self.ahead.start..][..HEADER] != header(self.offset) {
                 return Err(self.corrupt("the header is not that of a segment with this first offset"));
             }
             self.started = true;
+            self.ahead.start += HEADER;
             self.position = HEADER as u64;
         }
-        let mut prefix = [0; PREFIX];
-        match self.fill(&mut prefix)? {
-            0 => return self.back(Found::End),
-            PREFIX => {}
-            _ => return self.back(Found::Torn),
+        if !self.fill(PREFIX)? {
+            return self.back();
         }
-        let length_bytes = [prefix[0], prefix[1], prefix[2], prefix[3]];
-        let crc = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]);
+        let (length_bytes, crc) = prefix(&self.buffer[self.ahead.start..]);
         let length = u32::from_le_bytes(length_bytes) as usize;
-        let mut payload = std::mem::take(&mut self.payload);
-        let complete = if length == 0 || PAYLOAD_MAX < length {
-            false
-        } else {
-            payload.resize(length, 0);
-            self.fill(&mut payload)? == length
-        };
-        let good = complete && checksum(length_bytes, &payload) == crc;
-        self.payload = payload;
-        if good {
-            self.position += (PREFIX + length) as u64;
-            self.offset += 1;
-            return Ok(Found::Record);
+        if 0 < length && length <= PAYLOAD_MAX && self.fill(PREFIX + length)? {
+            let start = self.ahead.start + PREFIX;
+            self.payload = start..start + length;
+            if checksum(length_bytes, self.payload()) == crc {
+                self.ahead.start += PREFIX + length;
+                self.position += (PREFIX + length) as u64;
+                self.offset += 1;
+                return Ok(Found::Record);
+            }
         }
         if self.followed()? {
             return Err(self.corrupt("the record's checksum or length is wrong, and records follow it"));
         }
-        self.back(Found::Torn)
+        self.back()
     }
 
-    fn back(&mut self, found: Found) -> Result<Found, LogError> {
-        self.reader.seek(SeekFrom::Start(self.position)).map_err(LogError::io(&self.path))?;
+    /// Forgets what was read ahead: by the next call the file may have grown, or its tail been cut off.
+    fn back(&mut self) -> Result<Found, LogError> {
+        let found = if self.ahead.is_empty() { Found::End } else { Found::Torn };
+        self.ahead = 0..0;
+        self.file.seek(SeekFrom::Start(self.position)).map_err(LogError::io(&self.path))?;
         Ok(found)
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<usize, LogError> {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self.reader.read(&mut bytes[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
+    /// Reads until at least `n` bytes are ahead; false if the file ends before.
+    fn fill(&mut self, n: usize) -> Result<bool, LogError> {
+        while self.ahead.len() < n {
+            if self.buffer.len() < self.ahead.start + n {
+                self.buffer.copy_within(self.ahead.clone(), 0);
+                self.ahead = 0..self.ahead.len();
+                self.buffer.resize(self.buffer.len().max(n), 0);
+            }
+            match self.file.read(&mut self.buffer[self.ahead.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => self.ahead.end += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(LogError::Io { path: self.path.clone(), source }),
             }
         }
-        Ok(filled)
+        Ok(true)
     }
 
     /// Whether a sound record stands anywhere after the damaged one at `position`: then the damage is no torn tail.
     fn followed(&mut self) -> Result<bool, LogError> {
         let mut rest = Vec::new();
-        self.reader.seek(SeekFrom::Start(self.position + 1)).map_err(LogError::io(&self.path))?;
-        self.reader.read_to_end(&mut rest).map_err(LogError::io(&self.path))?;
+        self.file.seek(SeekFrom::Start(self.position + 1)).map_err(LogError::io(&self.path))?;
+        self.file.read_to_end(&mut rest).map_err(LogError::io(&self.path))?;
         Ok((0..rest.len().saturating_sub(PREFIX)).any(|at| sound(&rest[at..])))
     }
 }
 
+/// Length and checksum of a record.
+fn prefix(bytes: &[u8]) -> ([u8; 4], u32) {
+    ([bytes[0], bytes[1], bytes[2], bytes[3]], u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]))
+}
+
 /// Whether a sound record begins here. Looks at the payload's shape first, since a checksum over chance lengths is slow.
 fn sound(bytes: &[u8]) -> bool {
-    let length_bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    let crc = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let (length_bytes, crc) = prefix(bytes);
     let length = u32::from_le_bytes(length_bytes) as usize;
     let Some(payload) = bytes.get(PREFIX..PREFIX.saturating_add(length)) else { return false };
     let shaped = match payload {

@@ -36,7 +36,8 @@ struct Open {
 impl LogWriter {
     /// A writer to `log`.
     pub fn new(log: Arc<dyn Log>) -> LogWriter {
-        let open = Topic::ALL.iter().map(|topic| (0..log.partitions(*topic)).map(|_| Open::default()).collect()).collect();
+        let open =
+            Topic::ALL.iter().map(|topic| (0..log.partitions(*topic)).map(|_| Open::default()).collect()).collect();
         let partitions = log.partitions(Topic::Trades);
         LogWriter { log, instruments: HashMap::new(), open, partitions, written: 0 }
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     bar::{Bar, EventId, Quality, Source},
     event::{Kline, Trade},
-    settings::{Empty, Settings},
+    settings::{Empty, Settings, TimeSettings},
 };
 
 /// One interval of a timeframe.
@@ -19,6 +19,8 @@ use crate::{
 struct Slot {
     start: Ts,
     end: Ts,
+    /// When it closes.
+    close: Ts,
     fold: Option<Fold>,
     kline: Option<Kline>,
     /// Version 0 is due or out.
@@ -28,8 +30,8 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(start: Ts, end: Ts) -> Slot {
-        Slot { start, end, fold: None, kline: None, closed: false, bar: None }
+    fn new(start: Ts, end: Ts, close: Ts) -> Slot {
+        Slot { start, end, close, fold: None, kline: None, closed: false, bar: None }
     }
 }
 
@@ -50,23 +52,24 @@ struct Series {
 
 impl Series {
     /// The slot of the interval that starts at `start`, made if absent. Intervals mostly come in order.
-    fn slot(&mut self, start: Ts) -> usize {
+    fn slot(&mut self, start: Ts, time: &TimeSettings) -> usize {
         let n = self.slots.len();
         for at in (n.saturating_sub(2)..n).rev() {
             match self.slots[at].start {
                 have if have == start => return at,
-                have if have < start => return self.insert(at + 1, start),
+                have if have < start => return self.insert(at + 1, start, time),
                 _ => {}
             }
         }
         match self.slots.binary_search_by_key(&start, |slot| slot.start) {
             Ok(at) => at,
-            Err(at) => self.insert(at, start),
+            Err(at) => self.insert(at, start, time),
         }
     }
 
-    fn insert(&mut self, at: usize, start: Ts) -> usize {
-        self.slots.insert(at, Slot::new(start, self.timeframe.end(start)));
+    fn insert(&mut self, at: usize, start: Ts, time: &TimeSettings) -> usize {
+        let end = self.timeframe.end(start);
+        self.slots.insert(at, Slot::new(start, end, time.close(end)));
         at
     }
 
@@ -165,21 +168,23 @@ impl Tape {
     /// Folds a trade that is known by the close of its finest bar.
     pub(super) fn fold(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
         let finest = &mut self.series[0];
+        let known = trade.known as Ts;
         // The newest interval, without a division: the fast path.
         let at = match finest.slots.back() {
             Some(last) if last.start <= trade.ts_event && trade.ts_event < last.end => finest.slots.len() - 1,
             _ => {
                 let start = finest.timeframe.start(trade.ts_event);
-                if settings.time.close(finest.timeframe.end(start)) < trade.known as Ts {
+                if settings.time.close(finest.timeframe.end(start)) < known {
                     return Place::Late;
                 }
-                finest.slot(start)
+                finest.slot(start, &settings.time)
             }
         };
         let slot = &mut finest.slots[at];
+        if slot.close < known {
+            return Place::Late;
+        }
         match &mut slot.fold {
-            Some(fold) if !slot.closed => fold.add(trade, part),
-            _ if slot.closed || settings.time.close(slot.end) < trade.known as Ts => return Place::Late,
             Some(fold) => fold.add(trade, part),
             None => slot.fold = Some(Fold::of(trade, part)),
         }
@@ -190,14 +195,13 @@ impl Tape {
     pub(super) fn correct(&mut self, settings: &Settings, trade: &Trade, part: Part) {
         for series in &mut self.series {
             let start = series.timeframe.start(trade.ts_event);
-            let at = series.slot(start);
-            let close = settings.time.close(series.slots[at].end);
+            let at = series.slot(start, &settings.time);
             let slot = &mut series.slots[at];
             match &mut slot.fold {
                 Some(fold) => fold.add(trade, part),
                 None => slot.fold = Some(Fold::of(trade, part)),
             }
-            if close < trade.known as Ts {
+            if slot.close < trade.known as Ts {
                 slot.closed = true;
                 series.touch(start);
             }
@@ -216,9 +220,9 @@ impl Tape {
             series.touch(start);
             let mut next = series.timeframe.end(start);
             while next < first && settings.bars.empty == Empty::Flat {
-                let at = series.slot(next);
+                let at = series.slot(next, &settings.time);
                 let slot = &mut series.slots[at];
-                slot.closed |= settings.time.close(slot.end) < now;
+                slot.closed |= slot.close < now;
                 next = series.timeframe.end(next);
             }
         }
@@ -249,10 +253,10 @@ impl Tape {
         if series.forgotten_to.is_some_and(|to| kline.start < to) {
             return Err(("kline_too_late", "a later bar is already past the horizon".into()));
         }
-        let at = series.slot(kline.start);
+        let at = series.slot(kline.start, &settings.time);
         let slot = &mut series.slots[at];
         slot.kline = Some(kline);
-        if settings.time.close(end) <= now {
+        if slot.close <= now {
             slot.closed = true;
             series.touch(kline.start);
         }
@@ -301,7 +305,7 @@ impl Tape {
         if let Some(fold) = self.close_series(settings, 0, finest_start, paused(self, finest_start)) {
             for series in &mut self.series[1..] {
                 let start = series.timeframe.start(finest_start);
-                let at = series.slot(start);
+                let at = series.slot(start, &settings.time);
                 match &mut series.slots[at].fold {
                     Some(have) => have.merge(&fold),
                     have => *have = Some(fold),
@@ -331,7 +335,7 @@ impl Tape {
                 if !traded || paused || settings.bars.empty == Empty::Omit {
                     return None;
                 }
-                series.slot(start)
+                series.slot(start, &settings.time)
             }
         };
         if series.slots[place].fold.is_some() && at == 0 {

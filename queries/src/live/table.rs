@@ -69,7 +69,8 @@ impl LiveTable {
             }
             key.push('\u{1f}');
         }
-        let key = self.series.get_key_value(key.as_str()).map_or_else(|| Arc::from(key.as_str()), |(key, _)| key.clone());
+        let key =
+            self.series.get_key_value(key.as_str()).map_or_else(|| Arc::from(key.as_str()), |(key, _)| key.clone());
         let older = self.series.get(&key).and_then(|series| series.get(ts)).map(|old| self.age(old));
         if older.is_some_and(|older| self.age(version) < older) {
             return true;
@@ -161,7 +162,7 @@ impl LiveTable {
             series.values().rev().find(|version| !self.is_retracted(version)).cloned()
         };
         let mut rows: Vec<_> = self.series.iter().filter_map(|(key, series)| Some((key, newest(series)?))).collect();
-        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        rows.sort_by_key(|(key, _)| *key);
         rows.into_iter().map(|(_, version)| version).collect()
     }
 

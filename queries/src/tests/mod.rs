@@ -78,10 +78,10 @@ fn fixture() -> Fixture {
     fixture_with(Options::default())
 }
 
-fn fixture_with(options: Options) -> Fixture {
+fn fixture_with(mut options: Options) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let live = Arc::new(LiveRows::new(6 * prism_schemas::time::HOUR));
-    let options = Options { store: Some(directory.path().into()), ..options };
+    options.store = Some(directory.path().into());
     let engine = Arc::new(Engine::new(options, live.clone()).unwrap());
     Fixture { live, engine, directory }
 }

@@ -20,10 +20,14 @@ async fn each_named_query_runs_with_all_and_with_null_parameters() {
         if let Err(error) = f.engine.named(named, &given).await {
             panic!("{}: {error}", named.name);
         }
-        let null: Parameters = named.parameters.iter().map(|(name, kind)| {
-            let keep = matches!(*name, "limit" | "offset" | "sort" | "sign");
-            (name.to_string(), if keep { value(kind) } else { json!(null) })
-        }).collect();
+        let null: Parameters = named
+            .parameters
+            .iter()
+            .map(|(name, kind)| {
+                let keep = matches!(*name, "limit" | "offset" | "sort" | "sign");
+                (name.to_string(), if keep { value(kind) } else { json!(null) })
+            })
+            .collect();
         if let Err(error) = f.engine.named(named, &null).await {
             panic!("{} with nulls: {error}", named.name);
         }
@@ -45,7 +49,10 @@ fn every_file_is_listed() {
 async fn every_table_has_its_columns() {
     let f = fixture();
     for table in TABLES {
-        let sql = format!("SELECT column_name FROM information_schema.columns WHERE table_schema = 'prism' AND table_name = '{}'", table.name);
+        let sql = format!(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'prism' AND table_name = '{}'",
+            table.name
+        );
         let names = f.sql(&sql).await.unwrap().rows().unwrap();
         assert_eq!(names.len(), table.columns.len(), "{}", table.name);
     }

@@ -19,12 +19,16 @@ async fn an_empty_catalogue_answers() {
 async fn stored_and_live_rows_unite_by_newest_version() {
     let f = fixture();
     store(f.directory.path(), "2024-08-08", &[bar("2024-08-08T23:59:00Z", 1.0, "2024-08-09T00:00:00.3Z", 0)]);
-    store(f.directory.path(), "2024-08-09", &[
-        bar("2024-08-09T00:00:00Z", 2.0, "2024-08-09T00:01:00.3Z", 0),
-        bar("2024-08-09T00:01:00Z", 3.0, "2024-08-09T00:02:00.3Z", 0),
-        bar("2024-08-09T00:02:00Z", 4.0, "2024-08-09T00:09:00.3Z", 3),
-        retracted(bar("2024-08-09T00:03:00Z", 5.0, "2024-08-09T00:09:00.3Z", 1)),
-    ]);
+    store(
+        f.directory.path(),
+        "2024-08-09",
+        &[
+            bar("2024-08-09T00:00:00Z", 2.0, "2024-08-09T00:01:00.3Z", 0),
+            bar("2024-08-09T00:01:00Z", 3.0, "2024-08-09T00:02:00.3Z", 0),
+            bar("2024-08-09T00:02:00Z", 4.0, "2024-08-09T00:09:00.3Z", 3),
+            retracted(bar("2024-08-09T00:03:00Z", 5.0, "2024-08-09T00:09:00.3Z", 1)),
+        ],
+    );
     f.live.apply(&[
         bar("2024-08-09T00:00:00Z", 2.5, "2024-08-09T00:05:00Z", 1), // corrects a stored row
         retracted(bar("2024-08-09T00:01:00Z", 3.0, "2024-08-09T00:05:00Z", 1)), // takes a stored row back
@@ -38,10 +42,16 @@ async fn stored_and_live_rows_unite_by_newest_version() {
     // A filter sees the newest version only.
     assert_eq!(f.csv("SELECT COUNT(*) AS n FROM bars WHERE close = 2.0").await, "n\n0\n");
     assert_eq!(f.csv("SELECT COUNT(*) AS n FROM bars WHERE close < 4.0").await, "n\n2\n");
-    assert_eq!(f.csv("SELECT close FROM bars WHERE symbol = 'BTCUSDT' AND ts >= '2024-08-09T00:04:00Z'").await, "close\n6.0\n");
+    assert_eq!(
+        f.csv("SELECT close FROM bars WHERE symbol = 'BTCUSDT' AND ts >= '2024-08-09T00:04:00Z'").await,
+        "close\n6.0\n"
+    );
     assert_eq!(f.csv("SELECT close FROM bars WHERE symbol = 'ETHUSDT'").await, "close\n");
     assert_eq!(f.csv("SELECT COUNT(*) AS n FROM (SELECT * FROM bars LIMIT 3)").await, "n\n3\n");
-    assert_eq!(f.csv("SELECT symbol, SUM(close) AS s FROM bars WHERE n_trades = 1 GROUP BY symbol").await, "symbol,s\nBTCUSDT,13.5\n");
+    assert_eq!(
+        f.csv("SELECT symbol, SUM(close) AS s FROM bars WHERE n_trades = 1 GROUP BY symbol").await,
+        "symbol,s\nBTCUSDT,13.5\n"
+    );
 }
 
 #[tokio::test]
@@ -103,10 +113,14 @@ async fn files_of_other_days_and_stray_files_are_not_opened() {
 async fn a_restart_restores_the_newest_rows() {
     let f = fixture();
     store(f.directory.path(), "2024-08-08", &[bar("2024-08-08T01:00:00Z", 1.0, "2024-08-08T01:01:00.3Z", 0)]);
-    store(f.directory.path(), "2024-08-09", &[
-        bar("2024-08-09T10:00:00Z", 2.0, "2024-08-09T10:01:00.3Z", 0),
-        bar("2024-08-09T10:01:00Z", 3.0, "2024-08-09T10:02:00.3Z", 0),
-    ]);
+    store(
+        f.directory.path(),
+        "2024-08-09",
+        &[
+            bar("2024-08-09T10:00:00Z", 2.0, "2024-08-09T10:01:00.3Z", 0),
+            bar("2024-08-09T10:01:00Z", 3.0, "2024-08-09T10:02:00.3Z", 0),
+        ],
+    );
     assert_eq!(f.engine.catalogue().restore().unwrap(), 3);
     assert_eq!(f.live.len(), 2);
     assert_eq!(f.csv("SELECT close FROM live.bars").await, "close\n3.0\n");
@@ -138,10 +152,13 @@ async fn answers_have_json_csv_and_text() {
     let f = fixture();
     let sql = "SELECT TIMESTAMP '2024-08-09T00:00:00.25' AS t, 'a\"b,c' AS s, CAST('NaN' AS DOUBLE) AS nan, NULL AS nothing, 1 AS i, true AS b";
     let answer = f.sql(sql).await.unwrap();
-    assert_eq!(answer.rows().unwrap(), [[
-        json!("2024-08-09T00:00:00.250Z"), json!("a\"b,c"), json!(null), json!(null), json!(1), json!(true),
-    ]]);
+    assert_eq!(
+        answer.rows().unwrap(),
+        [[json!("2024-08-09T00:00:00.250Z"), json!("a\"b,c"), json!(null), json!(null), json!(1), json!(true),]]
+    );
     assert_eq!(answer.csv().unwrap(), "t,s,nan,nothing,i,b\n2024-08-09T00:00:00.250Z,\"a\"\"b,c\",,,1,true\n");
-    assert_eq!(f.sql("SELECT 1 AS x, 'yes' AS word").await.unwrap().pretty().unwrap(),
-        "+---+------+\n| x | word |\n+---+------+\n| 1 | yes  |\n+---+------+\n");
+    assert_eq!(
+        f.sql("SELECT 1 AS x, 'yes' AS word").await.unwrap().pretty().unwrap(),
+        "+---+------+\n| x | word |\n+---+------+\n| 1 | yes  |\n+---+------+\n"
+    );
 }

@@ -1,0 +1,188 @@
+// The page: a table of scores and a list of signals, kept live by one WebSocket.
+"use strict";
+
+const STALE_MS = 180_000; // a one-minute score is old after three bars
+const SIGNALS_MAX = 20;
+const scores = new Map(); // instrument -> row
+const signals = new Map(); // signal_id -> row
+const body = document.querySelector("#scores tbody");
+const list = document.querySelector("#signals");
+const banner = document.querySelector("#banner");
+const state = document.querySelector("#state");
+const filter = document.querySelector("#filter");
+let socket, retry = 500, drawing = false, connected = false, lost = 0;
+
+const key = (row) => `${row.exchange}|${row.market}|${row.symbol}`;
+const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
+const percent = (value) => (value == null ? "–" : `${Math.round(value * 100)} %`);
+const price = (value) => (value == null ? "–" : value.toLocaleString("en-US", { maximumSignificantDigits: 8 }));
+const side = (word) => ({ BUY: "up", BULLISH: "up", SELL: "down", BEARISH: "down" })[word] ?? "";
+
+function age(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  return s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+}
+
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text != null) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function cell(name, text, className) {
+  const made = element("td", text, className);
+  made.dataset.name = name;
+  return made;
+}
+
+function scoreRow(row, active) {
+  const line = element("tr");
+  line.dataset.key = key(row);
+  line.dataset.at = Date.parse(row.ts_close);
+  const head = element("th");
+  head.scope = "row";
+  const link = element("a", row.symbol);
+  link.href = `/api/analysis/${encodeURIComponent(row.symbol)}?exchange=${row.exchange}&market=${row.market}`;
+  head.append(link, element("span", ` ${row.exchange} ${row.market}`, "where"));
+  const score = cell("Confluence", null, "number wide");
+  const gauge = element("meter");
+  Object.assign(gauge, { min: 0, max: 100, low: 30, high: 70, optimum: 100, value: row.score ?? 50 });
+  gauge.setAttribute("aria-label", `confluence of ${row.symbol}`);
+  const value = element("span", fixed(row.score, 1));
+  value.append(gauge);
+  score.append(value);
+  const signal = active.get(key(row));
+  line.append(
+    head,
+    cell("Price", price(row.price), "number"),
+    cell("Technical", fixed(row.technical_score, 1), "number"),
+    cell("Volume", fixed(row.volume_score, 1), "number"),
+    score,
+    cell("Consensus", row.consensus == null ? "–" : `${row.consensus} ${percent(row.consensus_strength)}`, side(row.consensus)),
+    cell("Coverage", percent(row.coverage), "number"),
+    cell("Reliability", percent(row.reliability), "number"),
+    cell("Signal", signal ? signal.signal : "–", side(signal?.signal)),
+    cell("Age", "", "number age"),
+  );
+  return line;
+}
+
+function signalItem(row) {
+  const item = element("li");
+  const link = element("a", row.symbol);
+  link.href = `/api/signals/${encodeURIComponent(row.signal_id)}`;
+  const at = element("time", `${row.ts_close.slice(0, 16).replace("T", " ")} UTC`);
+  at.dateTime = row.ts_close;
+  item.append(
+    link, element("span", ` ${row.exchange} ${row.market} `, "where"), element("strong", row.signal, side(row.signal)),
+    ` score ${fixed(row.score, 1)} at ${price(row.price)}, ${row.status}${row.status_reason ? ` (${row.status_reason})` : ""} `, at,
+  );
+  return item;
+}
+
+function draw() {
+  drawing = false;
+  const focused = document.activeElement?.closest?.("tr")?.dataset.key;
+  const active = new Map();
+  for (const row of signals.values()) if (row.status === "active") active.set(key(row), row);
+  const wanted = filter.value.trim().toUpperCase().replace(/[/\- ]/g, "");
+  const rows = [...scores.values()].filter((row) => row.symbol.includes(wanted));
+  rows.sort((a, b) => (b.score ?? -1) - (a.score ?? -1) || (key(a) < key(b) ? -1 : 1));
+  if (rows.length) {
+    body.replaceChildren(...rows.map((row) => {
+      const line = scoreRow(row, active);
+      if (row.fresh) line.classList.add("changed");
+      row.fresh = false;
+      return line;
+    }));
+    if (focused) [...body.rows].find((line) => line.dataset.key === focused)?.querySelector("a").focus();
+  } else {
+    const text = scores.size ? "Nothing fits the filter." : "No scores yet: the first one comes when a bar closes.";
+    const line = element("tr", null, "empty");
+    const only = element("td", text);
+    only.colSpan = 10;
+    line.append(only);
+    body.replaceChildren(line);
+  }
+  const newest = [...signals.values()].sort((a, b) => b.timestamp - a.timestamp).slice(0, SIGNALS_MAX);
+  list.replaceChildren(...(newest.length ? newest.map(signalItem) : [element("li", "No signals yet.", "empty")]));
+  tick();
+}
+
+function redraw() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+function tick() {
+  const now = Date.now();
+  for (const line of body.querySelectorAll("tr[data-at]")) {
+    const ms = now - Number(line.dataset.at);
+    line.querySelector(".age").textContent = age(ms);
+    line.classList.toggle("stale", !connected || STALE_MS < ms);
+  }
+  state.textContent = connected
+    ? `live, ${scores.size} instruments${lost ? `, ${lost} intermediate changes skipped` : ""}`
+    : "disconnected";
+}
+
+function send(message) {
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function hear(message) {
+  switch (message.type) {
+    case "snapshot": {
+      const rows = message.channel === "signal" ? signals : scores;
+      rows.clear();
+      for (const row of message.rows) rows.set(message.channel === "signal" ? row.signal_id : key(row), row);
+      break;
+    }
+    case "confluence":
+      if (message.retracted) send({ op: "subscribe", channel: "confluence" });
+      else if (!(scores.get(key(message))?.timestamp > message.timestamp)) scores.set(key(message), { ...message, fresh: true });
+      break;
+    case "signal":
+      signals.set(message.signal_id, message);
+      break;
+    case "signal_withdrawn":
+      signals.set(message.signal_id, { ...message, status: "withdrawn" });
+      break;
+    case "lagged":
+      lost += message.dropped;
+      break;
+  }
+  redraw();
+}
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  socket = new WebSocket(`${scheme}//${location.host}/ws/page`);
+  socket.onopen = () => {
+    retry = 500;
+    connected = true;
+    banner.hidden = true;
+    send({ op: "subscribe", channel: "signal" });
+    send({ op: "subscribe", channel: "confluence" });
+    tick();
+  };
+  socket.onmessage = (event) => hear(JSON.parse(event.data));
+  socket.onclose = () => {
+    connected = false;
+    banner.hidden = false;
+    tick();
+    setTimeout(connect, retry);
+    retry = Math.min(retry * 2, 10_000);
+  };
+}
+
+document.querySelector("#example").textContent =
+  `curl -s ${location.origin}/api/sql -H 'content-type: application/json' \\\n` +
+  `  -d '{"sql": "SELECT symbol, score, price FROM live.confluence ORDER BY score DESC LIMIT 5"}'`;
+filter.addEventListener("input", redraw);
+setInterval(tick, 1000);
+connect();

@@ -1,0 +1,132 @@
+//! The market's messages as Bybit v5 sends them.
+
+use std::fmt::Write;
+
+use prism_schemas::Decimal;
+use prism_schemas::time::{HOUR, MILLISECOND};
+
+use super::book::Changes;
+use super::{Trader, View};
+
+impl Trader {
+    fn price(&self, ticks: i64) -> Decimal {
+        Decimal::new(ticks * self.symbol.tick.mantissa, self.symbol.tick.decimals)
+    }
+
+    fn size(&self, lots: i64) -> Decimal {
+        Decimal::new(lots * self.symbol.lot.mantissa, self.symbol.lot.decimals)
+    }
+
+    /// Moves the book and sends the change, or all of it the first time.
+    pub(super) fn book_frame(
+        &mut self,
+        price: f64,
+        view: &View,
+        ms: i64,
+        seq: &mut u64,
+        send: &mut impl FnMut(i64, String),
+    ) {
+        let kind = if self.announced { "delta" } else { "snapshot" };
+        let lots = 3.0 * self.symbol.value / self.symbol.price / self.symbol.lot.to_f64();
+        let (bids, asks) = self.book.step(price, lots, view.push, &mut self.random);
+        self.update_id += 1;
+        *seq += 1;
+        let ts = view.second / MILLISECOND + ms;
+        let (name, u, seq) = (self.symbol.name, self.update_id, *seq);
+        let mut text = String::with_capacity(1024);
+        text.push_str("{\"topic\":\"orderbook.50.");
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{name}\",\"type\":\"{kind}\",\"ts\":{},\"data\":{{\"s\":\"{name}\",\"b\":", ts + 1);
+        self.levels(&mut text, &bids);
+        text.push_str(",\"a\":");
+        self.levels(&mut text, &asks);
+        let _ = write!(text, ",\"u\":{u},\"seq\":{seq}}},\"cts\":{ts}}}");
+        send(ms, text);
+    }
+
+    fn levels(&self, text: &mut String, changes: &Changes) {
+        text.push('[');
+        for (at, (price, size)) in changes.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let _ = write!(text, "{comma}[\"{}\",\"{}\"]", self.price(*price), self.size(*size));
+        }
+        text.push(']');
+    }
+
+    /// A taker meets the best level of the other side; the side leans with the trend.
+    pub(super) fn trade_frame(&mut self, view: &View, ms: i64, seq: u64) -> String {
+        let buy = self.random.uniform() < 0.5 + 0.3 * view.push;
+        let side = if buy { "Buy" } else { "Sell" };
+        let (ticks, _) = if buy { self.book.best_ask() } else { self.book.best_bid() };
+        let lots = self.symbol.value / self.symbol.price / self.symbol.lot.to_f64() * self.random.exponential();
+        let lots = (lots as i64).max(1);
+        let tick = match ticks.cmp(&self.last) {
+            std::cmp::Ordering::Greater => "PlusTick",
+            std::cmp::Ordering::Less => "MinusTick",
+            std::cmp::Ordering::Equal => "ZeroPlusTick",
+        };
+        self.last = ticks;
+        if let Some(minute) = self.day.back_mut() {
+            minute[3] += lots as f64;
+        }
+        let (a, b) = (self.random.bits(), self.random.bits());
+        let id = format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            a >> 32,
+            (a >> 16) & 0xffff,
+            (a & 0x0fff) | 0x5000,
+            (b >> 48) & 0x3fff | 0x8000,
+            b & 0xffff_ffff_ffff,
+        );
+        let ts = view.second / MILLISECOND + ms;
+        let (name, price, size) = (self.symbol.name, self.price(ticks), self.size(lots));
+        format!(
+            "{{\"topic\":\"publicTrade.{name}\",\"type\":\"snapshot\",\"ts\":{},\"data\":[{{\"T\":{ts},\"s\":\"{name}\",\
+             \"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\",\"L\":\"{tick}\",\"i\":\"{id}\",\"BT\":false,\"seq\":{seq}}}]}}",
+            ts + 1,
+        )
+    }
+
+    /// The whole state of the ticker, as snapshots have it.
+    pub(super) fn ticker_frame(&mut self, view: &View, ms: i64, seq: u64) -> String {
+        let ts = view.second / MILLISECOND + ms;
+        // Positions build up in trends; a premium and the funding rate lean with them.
+        let drift = 0.000_02 * view.push.abs() + 0.000_06 * self.random.normal();
+        self.open_interest *= libm::exp(drift);
+        let tick = self.symbol.tick.to_f64();
+        let mid = self.ticks(view.level);
+        let index = mid * (1.0 - 0.000_2 * view.push);
+        let rounded = |ticks: f64| self.price((ticks.round() as i64).max(1));
+        let open_interest = self.size((self.open_interest / self.symbol.lot.to_f64()) as i64);
+        let value = Decimal::new((self.open_interest * mid * tick * 100.0) as i64, 2);
+        let funding = Decimal::new(((0.000_1 + 0.000_4 * view.push) * 1e6) as i64, 6);
+        let next = (view.second.div_euclid(8 * HOUR) + 1) * 8 * HOUR / MILLISECOND;
+        let open = self.day.front().map_or(mid, |minute| minute[0]);
+        let high = self.day.iter().map(|minute| minute[1]).fold(mid, f64::max);
+        let low = self.day.iter().map(|minute| minute[2]).fold(mid, f64::min);
+        let lots: f64 = self.day.iter().map(|minute| minute[3]).sum();
+        let volume = self.size(lots as i64);
+        let turnover = Decimal::new((volume.to_f64() * f64::midpoint(open, mid) * tick * 100.0) as i64, 2);
+        let change = Decimal::new(((mid / open - 1.0) * 1e6) as i64, 6);
+        let ((bid, bid_size), (ask, ask_size)) = (self.book.best_bid(), self.book.best_ask());
+        format!(
+            "{{\"topic\":\"tickers.{name}\",\"type\":\"snapshot\",\"data\":{{\"symbol\":\"{name}\",\"price24hPcnt\":\"{change}\",\
+             \"lastPrice\":\"{}\",\"prevPrice24h\":\"{}\",\"highPrice24h\":\"{}\",\"lowPrice24h\":\"{}\",\"markPrice\":\"{}\",\
+             \"indexPrice\":\"{}\",\"openInterest\":\"{open_interest}\",\"openInterestValue\":\"{value}\",\
+             \"turnover24h\":\"{turnover}\",\"volume24h\":\"{volume}\",\"nextFundingTime\":\"{next}\",\
+             \"fundingRate\":\"{funding}\",\"bid1Price\":\"{}\",\"bid1Size\":\"{}\",\"ask1Price\":\"{}\",\"ask1Size\":\"{}\"}},\
+             \"cs\":{seq},\"ts\":{ts}}}",
+            self.price(self.last),
+            rounded(open),
+            rounded(high),
+            rounded(low),
+            rounded(mid),
+            rounded(index),
+            self.price(bid),
+            self.size(bid_size),
+            self.price(ask),
+            self.size(ask_size),
+            name = self.symbol.name,
+        )
+    }
+}

@@ -1,8 +1,0 @@
--- The newest row of each dimension and timeframe that was closed at $at.
-SELECT * FROM (
-    SELECT *, ROW_NUMBER() OVER (PARTITION BY timeframe, dimension ORDER BY ts DESC) AS n
-    FROM dimension_scores
-    WHERE exchange = $exchange AND market = $market AND symbol = $symbol AND ts >= $from AND ts < $at AND ts_close <= $at
-) AS newest
-WHERE n = 1
-ORDER BY timeframe, dimension

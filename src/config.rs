@@ -1,0 +1,177 @@
+//! Configuration: embedded defaults, overridden by a file and by the environment.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use prism_dataflow::settings::Settings;
+use prism_schemas::time::duration;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::misuse;
+
+const DEFAULTS: &str = include_str!("../default.toml");
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// What shapes results.
+    pub(crate) settings: Settings,
+    /// The HTTP server.
+    pub(crate) api: Api,
+    /// The embedded store.
+    pub(crate) store: Store,
+}
+
+/// `[api]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Api {
+    /// Address and port.
+    pub(crate) bind: String,
+    /// A query runs at most this long, in nanoseconds.
+    #[serde(with = "duration")]
+    pub(crate) sql_timeout: i64,
+    /// A query answers at most this many rows.
+    pub(crate) sql_rows: usize,
+    /// All queries together use at most this much memory.
+    pub(crate) sql_memory: String,
+    /// Queries that run at the same time.
+    pub(crate) sql_concurrency: usize,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Store {
+    /// Live rows reach Parquet at least this often, in nanoseconds.
+    #[serde(with = "duration")]
+    pub(crate) flush: i64,
+    /// Closed rows of this age stay in memory, in nanoseconds of knowledge time.
+    #[serde(with = "duration")]
+    pub(crate) live: i64,
+}
+
+impl Config {
+    /// Defaults, then `file`, then `PRISM__SECTION__KEY` of the environment.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Config> {
+        let text = match file {
+            Some(path) => {
+                Some(std::fs::read_to_string(path).with_context(|| format!("read configuration {}", path.display()))?)
+            }
+            None => None,
+        };
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with("PRISM__"));
+        let config = Config::layered(text.as_deref(), environment);
+        config.map_err(|message| match file {
+            Some(path) => misuse(format!("configuration {}: {message}", path.display())),
+            None => misuse(format!("configuration: {message}")),
+        })
+    }
+
+    fn layered(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Result<Config, String> {
+        let mut table: Table = DEFAULTS.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        if let Some(text) = file {
+            let over: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+            merge(&mut table, over, "")?;
+        }
+        for (name, text) in environment {
+            let path: Vec<String> = name.split("__").skip(1).map(str::to_lowercase).collect();
+            let [section, key] = &path[..] else {
+                return Err(format!("{name} should be PRISM__SECTION__KEY"));
+            };
+            // A bare word is a string; everything else is written as in the file.
+            let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+            let inner = Table::from_iter([(key.clone(), value.unwrap_or(Value::String(text)))]);
+            merge(&mut table, Table::from_iter([(section.clone(), Value::Table(inner))]), "")?;
+        }
+        let mut take = |name: &str| table.remove(name).ok_or(format!("section {name} is missing"));
+        let (api, store) = (take("api")?, take("store")?);
+        let read_error = |error: toml::de::Error| error.to_string().trim().to_string();
+        let config = Config {
+            settings: Value::Table(table).try_into().map_err(read_error)?,
+            api: api.try_into().map_err(read_error)?,
+            store: store.try_into().map_err(read_error)?,
+        };
+        config.settings.check()?;
+        Ok(config)
+    }
+}
+
+/// Puts `over` over `table`; a key that has no default is an error that names the nearest one.
+fn merge(table: &mut Table, over: Table, path: &str) -> Result<(), String> {
+    for (key, value) in over {
+        let name = format!("{path}{key}");
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(table)), Value::Table(over)) => merge(table, over, &format!("{name}."))?,
+            (Some(Value::Table(_)), _) => return Err(format!("{name} is a section")),
+            (Some(have), value) => {
+                // 70 is as good as 70.0 where a float is expected.
+                *have = match (&have, value) {
+                    (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+                    (_, value) => value,
+                };
+            }
+            (None, _) => {
+                let nearest = table.keys().max_by(|a, b| strsim::jaro(a, &key).total_cmp(&strsim::jaro(b, &key)));
+                let hint = nearest.map(|near| format!(", did you mean \"{path}{near}\"?")).unwrap_or_default();
+                return Err(format!("unknown key \"{name}\"{hint}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads `256MiB`, `1GiB`, `500KiB` or plain bytes.
+pub(crate) fn parse_bytes(text: &str) -> Option<usize> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = match &text[at..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    text[..at].parse::<usize>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        Config::layered(Some(file), environment.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())))
+    }
+
+    #[test]
+    fn layers_override_each_other() {
+        let file = "[signals]\nbullish = 80\n[time]\ngrace = \"1s\"";
+        let config = load(file, &[("PRISM__TIME__GRACE", "2s"), ("PRISM__SIGNALS__BEARISH", "20")]).unwrap();
+        assert_eq!(config.settings.signals.bullish, 80.0);
+        assert_eq!(config.settings.signals.bearish, 20.0);
+        assert_eq!(config.settings.time.grace, 2_000_000_000);
+        assert_ne!(config.settings.hash(), load("", &[]).unwrap().settings.hash());
+    }
+
+    #[test]
+    fn paths_and_limits_do_not_change_the_hash() {
+        let other = load("[api]\nsql_rows = 5\n[store]\nflush = \"1s\"", &[]).unwrap();
+        assert_eq!(other.settings.hash(), load("", &[]).unwrap().settings.hash());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (file, expected) in [
+            ("[time]\ngrase = \"1s\"", "unknown key \"time.grase\", did you mean \"time.grace\"?"),
+            ("[tme]\ngrace = \"1s\"", "unknown key \"tme\", did you mean \"time\"?"),
+            ("[time]\ngrace = \"soon\"", "is not a duration"),
+            ("[timeframes]\nroles = [\"1m\", \"7m\"]", "unknown timeframe \"7m\""),
+            ("[timeframes]\nroles = [\"1s\", \"5m\", \"30m\", \"4h\"]", "1s is not in timeframes.maintained"),
+            ("time = 3", "time is a section"),
+            ("[time", "TOML"),
+        ] {
+            let error = load(file, &[]).unwrap_err();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+    }
+}
