@@ -45,11 +45,13 @@ const CONFLUENCE: &str = "SELECT * FROM confluence WHERE symbol = $symbol
     LIMIT 1";
 
 /// Its dimensions over all roles.
-const DIMENSIONS: &str = "SELECT * FROM dimension_scores WHERE symbol = $symbol AND exchange = $exchange AND market = $market
+const DIMENSIONS: &str =
+    "SELECT * FROM dimension_scores WHERE symbol = $symbol AND exchange = $exchange AND market = $market
     AND timeframe = 'all' AND ts = $ts ORDER BY weight DESC, dimension";
 
 /// The components of each role as of its close.
-const COMPONENTS: &str = "SELECT * FROM component_scores c WHERE symbol = $symbol AND exchange = $exchange AND market = $market
+const COMPONENTS: &str =
+    "SELECT * FROM component_scores c WHERE symbol = $symbol AND exchange = $exchange AND market = $market
     AND ts_close = (SELECT max(ts_close) FROM component_scores n WHERE n.symbol = $symbol AND n.exchange = $exchange
         AND n.market = $market AND n.timeframe = $timeframe AND n.ts_close <= $close)
     AND timeframe = $timeframe ORDER BY dimension, weight DESC, component";
@@ -66,11 +68,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Ok(sql::query(&engine, text, &parameters)?.objects()?)
     };
     let optional = |text: &Option<String>| text.clone().map_or(Value::Null, Value::String);
-    let wanted = [
-        ("symbol", Value::from(&*symbol)),
-        ("exchange", optional(&args.exchange)),
-        ("market", optional(&args.market)),
-    ];
+    let wanted =
+        [("symbol", Value::from(&*symbol)), ("exchange", optional(&args.exchange)), ("market", optional(&args.market))];
     let Some(confluence) = ask(CONFLUENCE, &wanted)?.pop() else {
         let known = ask("SELECT DISTINCT symbol FROM confluence ORDER BY symbol LIMIT 20", &[])?;
         let known: Vec<&str> = known.iter().filter_map(|row| row["symbol"].as_str()).collect();

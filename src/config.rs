@@ -27,8 +27,6 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Api {
-    /// Address and port.
-    pub(crate) bind: String,
     /// A query runs at most this long, in nanoseconds.
     #[serde(with = "duration")]
     pub(crate) sql_timeout: i64,

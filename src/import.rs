@@ -66,16 +66,29 @@ fn print(report: &Report, format: Format) -> Result<()> {
         let name = file.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         for ((instrument, kind), n) in &file.counts {
             let market = instrument.market.name().to_string();
-            rows.push([name.clone(), instrument.exchange.clone(), market, instrument.symbol.clone(), (*kind).into(), n.to_string()]);
+            rows.push([
+                name.clone(),
+                instrument.exchange.clone(),
+                market,
+                instrument.symbol.clone(),
+                (*kind).into(),
+                n.to_string(),
+            ]);
         }
     }
     match format {
         Format::Table => {
             let mut out = table(&["file", "exchange", "market", "symbol", "event", "count"]);
-            rows.iter().for_each(|row| drop(out.add_row(row)));
+            out.add_rows(&rows);
             println!("{out}");
             for file in &report.files {
-                println!("{}: {}, {} events, {} lines without events", file.path.display(), file.format, file.events(), file.control);
+                println!(
+                    "{}: {}, {} events, {} lines without events",
+                    file.path.display(),
+                    file.format,
+                    file.events(),
+                    file.control
+                );
                 for (rule, (n, example)) in &file.quarantined {
                     println!("  quarantined {n} by {rule}: {example}");
                 }
@@ -89,20 +102,34 @@ fn print(report: &Report, format: Format) -> Result<()> {
             rows.iter().for_each(|row| println!("{}", row.join(",")));
         }
         Format::Json => {
-            let files: Vec<_> = report.files.iter().map(|file| {
-                let counts: Vec<_> = file.counts.iter().map(|((instrument, kind), n)| serde_json::json!({
+            let files: Vec<_> = report
+                .files
+                .iter()
+                .map(|file| {
+                    let counts: Vec<_> = file.counts.iter().map(|((instrument, kind), n)| serde_json::json!({
                     "exchange": instrument.exchange, "market": instrument.market.name(), "symbol": instrument.symbol,
                     "event": kind, "count": n,
                 })).collect();
-                let quarantined: Vec<_> = file.quarantined.iter().map(|(rule, (n, example))| serde_json::json!({
-                    "rule": rule, "count": n, "example": example,
-                })).collect();
-                serde_json::json!({
-                    "file": file.path, "format": file.format, "counts": counts, "quarantined": quarantined,
-                    "control": file.control,
+                    let quarantined: Vec<_> = file
+                        .quarantined
+                        .iter()
+                        .map(|(rule, (n, example))| {
+                            serde_json::json!({
+                                "rule": rule, "count": n, "example": example,
+                            })
+                        })
+                        .collect();
+                    serde_json::json!({
+                        "file": file.path, "format": file.format, "counts": counts, "quarantined": quarantined,
+                        "control": file.control,
+                    })
                 })
-            }).collect();
-            let skipped: Vec<_> = report.skipped.iter().map(|(path, reason)| serde_json::json!({ "file": path, "reason": reason })).collect();
+                .collect();
+            let skipped: Vec<_> = report
+                .skipped
+                .iter()
+                .map(|(path, reason)| serde_json::json!({ "file": path, "reason": reason }))
+                .collect();
             println!("{}", serde_json::json!({ "files": files, "skipped": skipped }));
         }
     }

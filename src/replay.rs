@@ -194,8 +194,12 @@ fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<
     let Ends { first, newest, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
     let settings = serde_json::to_string(&plan.settings)?;
     let cells = vec![
-        Cell::Ts(first.unwrap_or(0) as i64), Cell::from(&*args.run), Cell::from(&*plan.settings.hash()), Cell::from(&*settings),
-        Cell::Ts(newest as i64), Cell::Int(events as i64),
+        Cell::Ts(first.unwrap_or(0) as i64),
+        Cell::from(&*args.run),
+        Cell::from(&*plan.settings.hash()),
+        Cell::from(&*settings),
+        Cell::Ts(newest as i64),
+        Cell::Int(events as i64),
     ];
     sink(Version { table: &table::RUNS, cells });
     Ok(torn)
@@ -210,14 +214,16 @@ fn report(store: &Store, format: Format) -> Result<()> {
     match format {
         Format::Table => {
             let mut out = print_table(&["table", "rows"]);
-            counts.iter().for_each(|(name, rows)| drop(out.add_row([(*name).to_string(), rows.to_string()])));
+            out.add_rows(counts.iter().map(|(name, rows)| [(*name).to_string(), rows.to_string()]));
             println!("{out}");
         }
         Format::Csv => {
             println!("table,rows");
             counts.iter().for_each(|(name, rows)| println!("{name},{rows}"));
         }
-        Format::Json => println!("{}", serde_json::to_string(&counts.into_iter().collect::<std::collections::BTreeMap<_, _>>())?),
+        Format::Json => {
+            println!("{}", serde_json::to_string(&counts.into_iter().collect::<std::collections::BTreeMap<_, _>>())?)
+        }
     }
     Ok(())
 }

@@ -40,7 +40,9 @@ pub(crate) fn query(engine: &Engine, sql: &str, parameters: &Parameters) -> Resu
         Error::BadSql { message, line: Some(line), column: Some(column) } if !message.contains("Line:") => {
             misuse(format!("line {line}, column {column}: {message}"))
         }
-        error @ (Error::BadSql { .. } | Error::NotAllowed { .. } | Error::BadParameter { .. }) => misuse(error.to_string()),
+        error @ (Error::BadSql { .. } | Error::NotAllowed { .. } | Error::BadParameter { .. }) => {
+            misuse(error.to_string())
+        }
         error => error.into(),
     })
 }

@@ -1,1 +1,12 @@
-//! Integration tests.
+//! What prism promises, tested from outside: one binary, one file a promise.
+
+mod bad_input;
+mod commands;
+mod corrections;
+mod demo;
+mod determinism;
+mod oracle;
+mod recordings;
+mod support;
+mod tidy;
+mod w1;

@@ -10,6 +10,7 @@ const list = document.querySelector("#signals");
 const banner = document.querySelector("#banner");
 const state = document.querySelector("#state");
 const filter = document.querySelector("#filter");
+let simulated = false, newest = { at: 0, heard: 0 };
 let socket, retry = 500, drawing = false, connected = false, lost = 0;
 
 const key = (row) => `${row.exchange}|${row.market}|${row.symbol}`;
@@ -118,15 +119,26 @@ function redraw() {
   requestAnimationFrame(draw);
 }
 
+// Ages count by the wall clock, or where time is simulated by the newest row, moved on since it came.
+function clock() {
+  if (!simulated) return Date.now();
+  return newest.at + (Date.now() - newest.heard);
+}
+
+function note(row) {
+  const at = Date.parse(row.known_at);
+  if (newest.at < at) newest = { at, heard: Date.now() };
+}
+
 function tick() {
-  const now = Date.now();
+  const now = clock();
   for (const line of body.querySelectorAll("tr[data-at]")) {
     const ms = now - Number(line.dataset.at);
     line.querySelector(".age").textContent = age(ms);
     line.classList.toggle("stale", !connected || STALE_MS < ms);
   }
   state.textContent = connected
-    ? `live, ${scores.size} instruments${lost ? `, ${lost} intermediate changes skipped` : ""}`
+    ? `${simulated ? "simulated market" : "live"}, ${scores.size} instruments${lost ? `, ${lost} intermediate changes skipped` : ""}`
     : "disconnected";
 }
 
@@ -135,10 +147,12 @@ function send(message) {
 }
 
 function hear(message) {
+  if (message.known_at) note(message);
   switch (message.type) {
     case "snapshot": {
       const rows = message.channel === "signal" ? signals : scores;
       rows.clear();
+      message.rows.forEach(note);
       for (const row of message.rows) rows.set(message.channel === "signal" ? row.signal_id : key(row), row);
       break;
     }
@@ -186,3 +200,5 @@ document.querySelector("#example").textContent =
 filter.addEventListener("input", redraw);
 setInterval(tick, 1000);
 connect();
+
+fetch("/ready").then((answer) => answer.json()).then((ready) => { simulated = ready.simulated; });

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 /// Readiness and counters.
 #[derive(Debug)]
 pub struct Status {
     reasons: RwLock<BTreeMap<String, String>>,
+    /// Whether time is simulated, so that a page does not measure ages by its own clock.
+    pub simulated: AtomicBool,
     /// Events read.
     pub events: AtomicU64,
     /// Versions of rows computed.
@@ -40,6 +42,7 @@ impl Status {
     pub fn new() -> Status {
         Status {
             reasons: RwLock::new(BTreeMap::from([("starting".into(), "the process is starting".into())])),
+            simulated: AtomicBool::new(false),
             events: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             quarantined: AtomicU64::new(0),

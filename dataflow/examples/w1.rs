@@ -2,16 +2,7 @@
 //!
 //! Run with `make bench-w1 TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]`. Times from the first trade in memory to the last result in memory.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    error::Error,
-    fs::File,
-    path::Path,
-    rc::Rc,
-    sync::Arc,
-    time::Instant,
-};
+use std::{cell::RefCell, collections::BTreeMap, error::Error, fs::File, path::Path, rc::Rc, sync::Arc, time::Instant};
 
 use arrow::{
     array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, cast::AsArray},
@@ -32,7 +23,10 @@ use prism_dataflow::{
     types::{Diff, Rows, Time},
 };
 use prism_schemas::{Decimal, InstrumentId, Market, time::MILLISECOND};
-use timely::dataflow::{channels::pact::Pipeline, operators::{generic::operator::Operator, probe::Handle as Probe}};
+use timely::dataflow::{
+    channels::pact::Pipeline,
+    operators::{generic::operator::Operator, probe::Handle as Probe},
+};
 
 /// W1's rules as settings: no flat bars, lateness 2 s, its own score.
 fn settings() -> Result<Settings, serde_json::Error> {
@@ -141,7 +135,9 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
         analysed: standing(all.analysed, |row| (row.bar.instrument, row.bar.timeframe, row.bar.start)),
         relations: standing(all.relations, |relation| (relation.instrument, relation.start)),
         scores: standing(all.scores, |score| confluence(score).map(|c| (c.bar.instrument, c.bar.start)))
-            .iter().filter_map(confluence).collect(),
+            .iter()
+            .filter_map(confluence)
+            .collect(),
     })
 }
 
@@ -203,7 +199,8 @@ fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
 }
 
 fn write(dir: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) -> Result<(), Box<dyn Error>> {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))?;
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))?;
     let mut writer = ArrowWriter::try_new(File::create(dir.join(name))?, batch.schema(), None)?;
     writer.write(&batch)?;
     writer.close()?;
@@ -223,20 +220,24 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
     };
     let bars = || output.bars.iter();
     let float = |of: fn(&Bar) -> Option<f64>| -> ArrayRef { Arc::new(bars().map(of).collect::<Float64Array>()) };
-    write(dir, "bars.parquet", vec![
-        ("symbol", names(&mut bars().map(|bar| bar.instrument))),
-        ("tf", frames(&mut bars())),
-        ("start_ms", starts(&mut bars().map(|bar| bar.start))),
-        ("open", float(|bar| Some(bar.open))),
-        ("high", float(|bar| Some(bar.high))),
-        ("low", float(|bar| Some(bar.low))),
-        ("close", float(|bar| Some(bar.close))),
-        ("volume", float(|bar| Some(bar.volume))),
-        ("buy_volume", float(|bar| bar.buy_volume)),
-        ("sell_volume", float(Bar::sell_volume)),
-        ("vwap", float(|bar| bar.turnover.map(|turnover| turnover / bar.volume))),
-        ("count", Arc::new(bars().map(|bar| bar.n_trades.map(|n| n as i64)).collect::<Int64Array>())),
-    ])?;
+    write(
+        dir,
+        "bars.parquet",
+        vec![
+            ("symbol", names(&mut bars().map(|bar| bar.instrument))),
+            ("tf", frames(&mut bars())),
+            ("start_ms", starts(&mut bars().map(|bar| bar.start))),
+            ("open", float(|bar| Some(bar.open))),
+            ("high", float(|bar| Some(bar.high))),
+            ("low", float(|bar| Some(bar.low))),
+            ("close", float(|bar| Some(bar.close))),
+            ("volume", float(|bar| Some(bar.volume))),
+            ("buy_volume", float(|bar| bar.buy_volume)),
+            ("sell_volume", float(Bar::sell_volume)),
+            ("vwap", float(|bar| bar.turnover.map(|turnover| turnover / bar.volume))),
+            ("count", Arc::new(bars().map(|bar| bar.n_trades.map(|n| n as i64)).collect::<Int64Array>())),
+        ],
+    )?;
 
     let rows = || output.analysed.iter();
     let mut columns = vec![
@@ -245,10 +246,21 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
         ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
     ];
     for (name, ours) in [
-        ("ema12", "ema_12"), ("ema26", "ema_26"), ("macd", "macd_line"), ("macd_signal", "macd_signal_line"),
-        ("macd_hist", "macd_histogram"), ("rsi14", "rsi_14"), ("bb_mid", "bollinger_middle"), ("bb_up", "bollinger_upper"),
-        ("bb_lo", "bollinger_lower"), ("atr14", "atr_14"), ("obv", "obv"), ("cvd", "cvd"), ("talib_macd", "talib_macd"),
-        ("talib_macd_signal", "talib_macd_signal"), ("talib_macd_hist", "talib_macd_hist"),
+        ("ema12", "ema_12"),
+        ("ema26", "ema_26"),
+        ("macd", "macd_line"),
+        ("macd_signal", "macd_signal_line"),
+        ("macd_hist", "macd_histogram"),
+        ("rsi14", "rsi_14"),
+        ("bb_mid", "bollinger_middle"),
+        ("bb_up", "bollinger_upper"),
+        ("bb_lo", "bollinger_lower"),
+        ("atr14", "atr_14"),
+        ("obv", "obv"),
+        ("cvd", "cvd"),
+        ("talib_macd", "talib_macd"),
+        ("talib_macd_signal", "talib_macd_signal"),
+        ("talib_macd_hist", "talib_macd_hist"),
     ] {
         let at = plan.catalogue.columns.iter().position(|column| column == ours).ok_or(format!("no column {ours}"))?;
         columns.push((name, Arc::new(rows().map(|row| row.indicators[at]).collect::<Float64Array>()) as ArrayRef));
@@ -257,20 +269,28 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
 
     let rows = || output.relations.iter();
     let float = |of: fn(&Relation) -> Option<f64>| -> ArrayRef { Arc::new(rows().map(of).collect::<Float64Array>()) };
-    write(dir, "cross.parquet", vec![
-        ("symbol", names(&mut rows().map(|row| row.instrument))),
-        ("start_ms", starts(&mut rows().map(|row| row.start))),
-        ("beta", float(|row| Some(row.regression.beta))),
-        ("alpha", float(|row| Some(row.regression.alpha))),
-        ("corr", float(|row| row.regression.correlation)),
-    ])?;
+    write(
+        dir,
+        "cross.parquet",
+        vec![
+            ("symbol", names(&mut rows().map(|row| row.instrument))),
+            ("start_ms", starts(&mut rows().map(|row| row.start))),
+            ("beta", float(|row| Some(row.regression.beta))),
+            ("alpha", float(|row| Some(row.regression.alpha))),
+            ("corr", float(|row| row.regression.correlation)),
+        ],
+    )?;
 
     let rows = || output.scores.iter();
-    write(dir, "score.parquet", vec![
-        ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
-        ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
-        ("score", Arc::new(rows().map(|row| Some(row.score)).collect::<Float64Array>())),
-    ])
+    write(
+        dir,
+        "score.parquet",
+        vec![
+            ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
+            ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
+            ("score", Arc::new(rows().map(|row| Some(row.score)).collect::<Float64Array>())),
+        ],
+    )
 }
 
 /// The process's largest resident memory in MiB, where the system tells.

@@ -104,9 +104,23 @@ impl Bar {
     pub fn ohlcv(start: Ts, [open, high, low, close, volume]: [f64; 5]) -> Bar {
         let timeframe = Timeframe::M1;
         Bar {
-            instrument: 0, timeframe, start, end: timeframe.end(start), open, high, low, close, volume,
-            turnover: None, buy_volume: None, n_trades: None, n_buys: None,
-            first_id: EventId::None, last_id: EventId::None, source: Source::Venue, quality: Quality::Ok,
+            instrument: 0,
+            timeframe,
+            start,
+            end: timeframe.end(start),
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover: None,
+            buy_volume: None,
+            n_trades: None,
+            n_buys: None,
+            first_id: EventId::None,
+            last_id: EventId::None,
+            source: Source::Venue,
+            quality: Quality::Ok,
         }
     }
 }

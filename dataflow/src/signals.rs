@@ -6,9 +6,10 @@ use std::{
 };
 
 use prism_schemas::Ts;
+use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::in_order,
+    operator::in_order_of,
     score::confluence::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
@@ -98,11 +99,11 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Sig
     let keep = settings.keep();
     let mut instruments: Vec<Instrument> = Vec::new();
     let mut touched: Vec<(usize, Ts)> = Vec::new();
-    let confluences = scores.flat_map(|score| match score {
+    let pick = |score| match score {
         Score::Confluence(confluence) => Some(confluence),
         Score::Role(_) => None,
-    });
-    in_order(confluences, "signals", move |time, batch: &mut Vec<(Arc<Confluence>, Diff)>, emit| {
+    };
+    in_order_of(scores, "signals", Pipeline, pick, move |time, batch: &mut Vec<(Arc<Confluence>, Diff)>, emit| {
         batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
         touched.clear();
         for (row, diff) in batch.drain(..) {

@@ -1,6 +1,9 @@
 //! The leaves: collections to versions of table rows, with known_at and revision.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use prism_schemas::{
     Cell, Table, Version,
@@ -30,16 +33,17 @@ type Draft = (&'static Table, Vec<Cell>);
 
 /// Sends every table's versions to `sink` and probes each leaf.
 pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
-    let names = Arc::new(Names { plan: plan.clone(), config_hash: plan.settings.hash().into() });
+    let names = Arc::new(Names::new(plan));
     leaf(outputs.bars, "bars rows", Names::bar, &names, sink, probe);
     leaf(outputs.analysed, "indicators rows", Names::indicators, &names, sink, probe);
     leaf(outputs.scores, "scores rows", Names::score, &names, sink, probe);
     leaf(outputs.signals, "signals rows", Names::signal, &names, sink, probe);
     leaf(outputs.relations, "relations rows", Names::relation, &names, sink, probe);
     let sink = sink.clone();
-    let errors = in_order(outputs.errors, "errors rows", move |time, batch: &mut Vec<(RowError, Diff)>, _: &mut Emit<()>| {
-        batch.drain(..).for_each(|(error, _)| sink(names.error(&error, time)));
-    });
+    let errors =
+        in_order(outputs.errors, "errors rows", move |time, batch: &mut Vec<(RowError, Diff)>, _: &mut Emit<()>| {
+            batch.drain(..).for_each(|(error, _)| sink(names.error(&error, time)));
+        });
     errors.probe_with(probe);
 }
 
@@ -118,9 +122,24 @@ fn key((table, cells): &Draft) -> (u64, String) {
 struct Names {
     plan: Plan,
     config_hash: Arc<str>,
+    /// Words that rows repeat, shared by all of them.
+    words: RwLock<BTreeMap<String, Arc<str>>>,
 }
 
 impl Names {
+    fn new(plan: &Plan) -> Names {
+        Names { plan: plan.clone(), config_hash: plan.settings.hash().into(), words: RwLock::default() }
+    }
+
+    /// A word from a small set.
+    fn word(&self, word: &str) -> Cell {
+        if let Some(have) = self.words.read().unwrap_or_else(PoisonError::into_inner).get(word) {
+            return Cell::Text(have.clone());
+        }
+        let mut words = self.words.write().unwrap_or_else(PoisonError::into_inner);
+        Cell::Text(words.entry(word.into()).or_insert_with(|| word.into()).clone())
+    }
+
     /// A draft with its tail.
     fn version(&self, (table, mut cells): Draft, time: Time, revision: i64, retracted: bool) -> Version {
         if retracted && *table == table::SIGNALS {
@@ -140,7 +159,7 @@ impl Names {
         let id = self.plan.registry.id(instrument);
         let mut cells = Vec::with_capacity(72);
         cells.extend([Cell::Ts(start), Cell::Ts(end)]);
-        cells.extend([Cell::from(&*id.exchange), id.market.name().into(), Cell::from(&*id.symbol)]);
+        cells.extend([&id.exchange, id.market.name(), &id.symbol].map(|name| self.word(name)));
         cells
     }
 
@@ -155,15 +174,15 @@ impl Names {
         let count = |value: Option<u64>| value.map_or(Cell::Null, |value| Cell::Int(value as i64));
         let id = |id: EventId| if id == EventId::None { Cell::Null } else { Cell::text(id.to_string()) };
         let vwap = bar.turnover.filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
-        cells.push(bar.timeframe.name().into());
+        cells.push(self.word(bar.timeframe.name()));
         cells.extend([bar.open, bar.high, bar.low, bar.close, bar.volume].map(number));
         cells.extend([bar.turnover, bar.buy_volume, bar.sell_volume()].map(Cell::from));
         cells.extend([count(bar.n_trades), count(bar.n_buys), vwap.into(), id(bar.first_id), id(bar.last_id)]);
         cells.push(match bar.source {
-            Source::Trades => "trades".into(),
-            Source::Venue => "venue".into(),
+            Source::Trades => self.word("trades"),
+            Source::Venue => self.word("venue"),
         });
-        cells.push(quality(bar.quality).into());
+        cells.push(self.word(quality(bar.quality)));
         drafts.push((&table::BARS, cells));
     }
 
@@ -172,7 +191,7 @@ impl Names {
             return;
         }
         let mut cells = self.place(row.bar.instrument, row.bar.start, row.bar.end);
-        cells.push(row.bar.timeframe.name().into());
+        cells.push(self.word(row.bar.timeframe.name()));
         let kept = &self.plan.catalogue.columns;
         if kept.len() == INDICATOR_COLUMNS.len() {
             cells.extend(row.indicators.iter().map(|value| Cell::from(*value)));
@@ -199,15 +218,15 @@ impl Names {
         let timeframe = bar.timeframe.name();
         for c in &role.components {
             let mut cells = self.place(bar.instrument, bar.start, bar.end);
-            cells.extend([timeframe.into(), self.dimension(c.dimension).into(), Cell::from(c.name)]);
+            cells.extend([timeframe, self.dimension(c.dimension), c.name].map(|name| self.word(name)));
             cells.extend([c.raw_value, c.raw_score, c.div].map(Cell::from));
             cells.push(match c.div {
-                div if 0.0 < div => "bullish".into(),
-                div if div < 0.0 => "bearish".into(),
-                _ => "none".into(),
+                div if 0.0 < div => self.word("bullish"),
+                div if div < 0.0 => self.word("bearish"),
+                _ => self.word("none"),
             });
             cells.extend([c.score, c.weight, c.impact].map(Cell::from));
-            cells.extend([Cell::from(c.label), c.coverage.into()]);
+            cells.extend([self.word(c.label), c.coverage.into()]);
             drafts.push((&table::COMPONENT_SCORES, cells));
         }
         self.dimensions(&bar, timeframe, &role.dimensions, drafts);
@@ -216,7 +235,7 @@ impl Names {
     fn dimensions(&self, bar: &Bar, timeframe: &str, scores: &[DimensionScore], drafts: &mut Vec<Draft>) {
         for d in scores {
             let mut cells = self.place(bar.instrument, bar.start, bar.end);
-            cells.extend([Cell::from(timeframe), self.dimension(d.dimension).into()]);
+            cells.extend([timeframe, self.dimension(d.dimension)].map(|name| self.word(name)));
             cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from));
             drafts.push((&table::DIMENSION_SCORES, cells));
         }
@@ -225,7 +244,7 @@ impl Names {
     fn confluence(&self, c: &Confluence, drafts: &mut Vec<Draft>) {
         self.dimensions(&c.bar, "all", &c.dimensions, drafts);
         let mut cells = self.place(c.bar.instrument, c.bar.start, c.bar.end);
-        cells.extend([self.plan.catalogue.profile.name.into(), Cell::from(c.score), c.coverage.into()]);
+        cells.extend([self.word(self.plan.catalogue.profile.name), c.score.into(), c.coverage.into()]);
         for name in ["technical", "volume"] {
             let found = c.dimensions.iter().find(|d| self.dimension(d.dimension) == name);
             match found {
@@ -234,13 +253,13 @@ impl Names {
             }
         }
         cells.push(match c.consensus {
-            Vote::Buy => "BUY".into(),
-            Vote::Sell => "SELL".into(),
-            Vote::Neutral => "NEUTRAL".into(),
+            Vote::Buy => self.word("BUY"),
+            Vote::Sell => self.word("SELL"),
+            Vote::Neutral => self.word("NEUTRAL"),
         });
         let factors = [c.quality, c.role_coverage, c.agreement, Confluence::CALIBRATION];
         cells.extend([c.consensus_strength, c.reliability()].into_iter().chain(factors).map(Cell::from));
-        cells.extend([c.bar.close.into(), Cell::from(quality(c.bar.quality))]);
+        cells.extend([c.bar.close.into(), self.word(quality(c.bar.quality))]);
         drafts.push((&table::CONFLUENCE, cells));
     }
 
@@ -271,7 +290,7 @@ impl Names {
         let r = &relation.regression;
         let settings = &self.plan.settings;
         let mut cells = self.place(relation.instrument, relation.start, relation.end);
-        cells.extend([Cell::from(&*settings.relations.benchmark), self.base().into()]);
+        cells.extend([&settings.relations.benchmark, self.base()].map(|name| self.word(name)));
         cells.extend([Cell::Int(settings.relations.window as i64), r.alpha.into(), r.beta.into()]);
         cells.extend([r.correlation.into(), Cell::from(r.correlation.map(|c| c * c)), r.residual_volatility.into()]);
         drafts.push((&table::RELATIONS, cells));
@@ -279,7 +298,8 @@ impl Names {
 
     fn error(&self, error: &RowError, time: Time) -> Version {
         let instrument = self.plan.registry.id(error.instrument);
-        let names = [Cell::from(&*instrument.exchange), instrument.market.name().into(), Cell::from(&*instrument.symbol)];
+        let names =
+            [Cell::from(&*instrument.exchange), instrument.market.name().into(), Cell::from(&*instrument.symbol)];
         let known = Cell::Ts(time as i64);
         let text = |text: &str| Cell::from(text);
         match (&*error.rule, error.trade) {

@@ -20,7 +20,22 @@ pub const DAY: i64 = 24 * HOUR;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are the durations")]
 pub enum Timeframe {
-    S1, S5, S15, M1, M3, M5, M15, M30, H1, H2, H4, H6, H12, D1, W1, Month,
+    S1,
+    S5,
+    S15,
+    M1,
+    M3,
+    M5,
+    M15,
+    M30,
+    H1,
+    H2,
+    H4,
+    H6,
+    H12,
+    D1,
+    W1,
+    Month,
 }
 
 use Timeframe::*;
@@ -32,18 +47,44 @@ impl Timeframe {
     /// Its name as users write it.
     pub const fn name(self) -> &'static str {
         match self {
-            S1 => "1s", S5 => "5s", S15 => "15s", M1 => "1m", M3 => "3m", M5 => "5m", M15 => "15m", M30 => "30m",
-            H1 => "1h", H2 => "2h", H4 => "4h", H6 => "6h", H12 => "12h", D1 => "1d", W1 => "1w", Month => "1M",
+            S1 => "1s",
+            S5 => "5s",
+            S15 => "15s",
+            M1 => "1m",
+            M3 => "3m",
+            M5 => "5m",
+            M15 => "15m",
+            M30 => "30m",
+            H1 => "1h",
+            H2 => "2h",
+            H4 => "4h",
+            H6 => "6h",
+            H12 => "12h",
+            D1 => "1d",
+            W1 => "1w",
+            Month => "1M",
         }
     }
 
     /// Its length in nanoseconds; a calendar month counts as 28 days, its shortest.
     pub const fn length(self) -> i64 {
         match self {
-            S1 => SECOND, S5 => 5 * SECOND, S15 => 15 * SECOND,
-            M1 => MINUTE, M3 => 3 * MINUTE, M5 => 5 * MINUTE, M15 => 15 * MINUTE, M30 => 30 * MINUTE,
-            H1 => HOUR, H2 => 2 * HOUR, H4 => 4 * HOUR, H6 => 6 * HOUR, H12 => 12 * HOUR,
-            D1 => DAY, W1 => 7 * DAY, Month => 28 * DAY,
+            S1 => SECOND,
+            S5 => 5 * SECOND,
+            S15 => 15 * SECOND,
+            M1 => MINUTE,
+            M3 => 3 * MINUTE,
+            M5 => 5 * MINUTE,
+            M15 => 15 * MINUTE,
+            M30 => 30 * MINUTE,
+            H1 => HOUR,
+            H2 => 2 * HOUR,
+            H4 => 4 * HOUR,
+            H6 => 6 * HOUR,
+            H12 => 12 * HOUR,
+            D1 => DAY,
+            W1 => 7 * DAY,
+            Month => 28 * DAY,
         }
     }
 

@@ -6,13 +6,24 @@ use crate::event::event::Body;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Topic {
-    Trades, Books, Tickers, Liquidations, Reference, Status, Quarantine,
+    Trades,
+    Books,
+    Tickers,
+    Liquidations,
+    Reference,
+    Status,
+    Quarantine,
 }
 
 impl Topic {
     /// Every topic, in the order used to break ties between events received at the same instant.
     pub const ALL: [Topic; 7] = [
-        Topic::Reference, Topic::Status, Topic::Books, Topic::Tickers, Topic::Liquidations, Topic::Trades,
+        Topic::Reference,
+        Topic::Status,
+        Topic::Books,
+        Topic::Tickers,
+        Topic::Liquidations,
+        Topic::Trades,
         Topic::Quarantine,
     ];
 

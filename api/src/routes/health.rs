@@ -34,6 +34,8 @@ pub(crate) async fn health() -> Json<Health> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
     ready: bool,
+    /// Whether time is simulated (demo).
+    simulated: bool,
     /// Why not, by name.
     reasons: BTreeMap<String, String>,
 }
@@ -43,7 +45,10 @@ pub(crate) struct Ready {
     responses((status = 200, body = Ready), (status = 503, description = "not ready", body = Ready)))]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
     let reasons = app.status.reasons();
-    (readiness(reasons.is_empty()), Json(Ready { ready: reasons.is_empty(), reasons }))
+    (
+        readiness(reasons.is_empty()),
+        Json(Ready { ready: reasons.is_empty(), simulated: app.status.simulated.load(Relaxed), reasons }),
+    )
 }
 
 /// Counters and gauges as Prometheus text.

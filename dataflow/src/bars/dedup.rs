@@ -58,8 +58,21 @@ mod tests {
 
     fn trade(id: u64, kind: u8, second: i64) -> Trade {
         Trade {
-            ts_event: 0, ts_recv: second, known: 0, seq: id, id, price: 1, size: 1, instrument: 0, index: 0,
-            price_decimals: 0, size_decimals: 0, id_kind: kind, buy: true, inverse: false, stream: 0,
+            ts_event: 0,
+            ts_recv: second,
+            known: 0,
+            seq: id,
+            id,
+            price: 1,
+            size: 1,
+            instrument: 0,
+            index: 0,
+            price_decimals: 0,
+            size_decimals: 0,
+            id_kind: kind,
+            buy: true,
+            inverse: false,
+            stream: 0,
         }
     }
 
@@ -67,9 +80,18 @@ mod tests {
     fn first_wins_within_the_span() {
         let mut dedup = Dedup::default();
         for (id, kind, second, expected) in [
-            (5, 1, 0, true), (5, 1, 1, false), (3, 1, 2, true), (3, 1, 3, false), (9, 1, 4, true),
-            (5, 2, 5, true), (5, 2, 6, false), (0, 0, 7, true), (0, 0, 7, true),
-            (5, 1, 10, false), (5, 1, 11, true), (5, 2, 20, true),
+            (5, 1, 0, true),
+            (5, 1, 1, false),
+            (3, 1, 2, true),
+            (3, 1, 3, false),
+            (9, 1, 4, true),
+            (5, 2, 5, true),
+            (5, 2, 6, false),
+            (0, 0, 7, true),
+            (0, 0, 7, true),
+            (5, 1, 10, false),
+            (5, 1, 11, true),
+            (5, 2, 20, true),
         ] {
             assert_eq!(dedup.is_first(&trade(id, kind, second), 10), expected, "{id} {kind} at {second}");
         }

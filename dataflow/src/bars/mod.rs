@@ -54,7 +54,8 @@ pub fn bars<'s>(
                 move |(trades, trades_to), (controls, controls_to), output| {
                     trades.for_each(|_, data| market.trades.push_back(std::mem::take(data)));
                     controls.for_each(|_, data| market.controls.append(data));
-                    let frontier = [trades_to, controls_to].iter().filter_map(|to| to.frontier().first().copied()).min();
+                    let frontier =
+                        [trades_to, controls_to].iter().filter_map(|to| to.frontier().first().copied()).min();
                     match (frontier, &mut capability) {
                         (Some(frontier), Some(capability)) => {
                             if *capability.time() < frontier {
@@ -162,7 +163,8 @@ impl Market {
         let mut late = std::mem::take(&mut self.late).into_iter().peekable();
         let finest = self.settings.timeframes.maintained[0];
         while let Some(mut end) = self.next_end {
-            let event = controls.peek().map(|control| control.known).into_iter().chain(late.peek().map(|trade| trade.known));
+            let event =
+                controls.peek().map(|control| control.known).into_iter().chain(late.peek().map(|trade| trade.known));
             let event = event.min().unwrap_or(frontier);
             if !self.tapes.iter().flatten().any(|tape| tape.is_alive(&self.settings, end)) {
                 end = end.max(self.first_end(event as Ts));

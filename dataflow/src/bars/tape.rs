@@ -349,7 +349,12 @@ impl Tape {
     }
 
     /// Makes marked bars again, and those that depend on them, and hands over what changed; forgets what is past `cutoff`.
-    pub(super) fn render(&mut self, settings: &Settings, cutoff: Ts, mut changed: impl FnMut(Option<Bar>, Option<Bar>)) {
+    pub(super) fn render(
+        &mut self,
+        settings: &Settings,
+        cutoff: Ts,
+        mut changed: impl FnMut(Option<Bar>, Option<Bar>),
+    ) {
         for series in &mut self.series {
             let Some(dirty) = series.dirty.take() else { continue };
             let from = match series.slots.back() {
@@ -397,8 +402,11 @@ impl Tape {
 /// The difference between a bar made from whole-interval trades and the venue's own.
 fn compare(bar: &Bar, kline: &Kline) -> Result<(), (&'static str, String)> {
     let pairs = [
-        ("open", bar.open, kline.open), ("high", bar.high, kline.high), ("low", bar.low, kline.low),
-        ("close", bar.close, kline.close), ("volume", bar.volume, kline.volume),
+        ("open", bar.open, kline.open),
+        ("high", bar.high, kline.high),
+        ("low", bar.low, kline.low),
+        ("close", bar.close, kline.close),
+        ("volume", bar.volume, kline.volume),
     ];
     let differ = |ours: f64, theirs: f64| 1e-9 * theirs.abs() < (ours - theirs).abs();
     let differences: Vec<String> = pairs
@@ -431,11 +439,23 @@ impl Interval {
     /// The bar of a slot, `None` where there is none.
     fn bar(&self, slot: &Slot, scale: &Scale) -> Option<Bar> {
         let bar = |open, high, low, close, volume| Bar {
-            instrument: self.instrument, timeframe: self.timeframe, start: slot.start, end: slot.end,
-            open, high, low, close, volume,
-            turnover: None, buy_volume: None, n_trades: None, n_buys: None,
-            first_id: EventId::None, last_id: EventId::None,
-            source: Source::Trades, quality: Quality::Ok,
+            instrument: self.instrument,
+            timeframe: self.timeframe,
+            start: slot.start,
+            end: slot.end,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover: None,
+            buy_volume: None,
+            n_trades: None,
+            n_buys: None,
+            first_id: EventId::None,
+            last_id: EventId::None,
+            source: Source::Trades,
+            quality: Quality::Ok,
         };
         if let Some(fold) = &slot.fold {
             let price = |mantissa| scale.price(mantissa);

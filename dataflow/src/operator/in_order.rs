@@ -4,9 +4,13 @@ use differential_dataflow::AsCollection;
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
-        channels::pact::Pipeline,
-        operators::{Capability, generic::operator::Operator},
+        channels::pact::{ParallelizationContract, Pipeline},
+        operators::{
+            Capability,
+            generic::{OutputBuilder, builder_rc::OperatorBuilder},
+        },
     },
+    progress::operate::FrontierInterest,
 };
 
 use crate::types::{Diff, Rows, Time};
@@ -43,50 +47,84 @@ impl<O> Emit<O> {
 /// Calls `logic` once per knowledge time that holds updates, in order, as soon as the frontier has passed it.
 ///
 /// Keeps updates at or ahead of the frontier. Data stays on its worker.
-pub fn in_order<'s, D, O, L>(rows: Rows<'s, D>, name: &str, mut logic: L) -> Rows<'s, O>
+pub fn in_order<'s, D, O, L>(rows: Rows<'s, D>, name: &str, logic: L) -> Rows<'s, O>
 where
     D: Clone + 'static,
     O: Clone + 'static,
     L: FnMut(Time, &mut Vec<(D, Diff)>, &mut Emit<O>) + 'static,
 {
+    in_order_of(rows, name, Pipeline, Some, logic)
+}
+
+/// Like [`in_order`], over what `pick` makes of each row, on the worker that `pact` says.
+///
+/// Costs nothing while it waits for no row: neither a capability nor a call when the frontier moves.
+pub fn in_order_of<'s, C, D, O, P, K, L>(rows: Rows<'s, C>, name: &str, pact: P, mut pick: K, mut logic: L) -> Rows<'s, O>
+where
+    C: Clone + 'static,
+    D: 'static,
+    O: Clone + 'static,
+    P: ParallelizationContract<Time, Vec<(C, Time, Diff)>>,
+    K: FnMut(C) -> Option<D> + 'static,
+    L: FnMut(Time, &mut Vec<(D, Diff)>, &mut Emit<O>) + 'static,
+{
     type Builder<O> = CapacityContainerBuilder<Vec<(O, Time, Diff)>>;
-    rows.inner
-        .unary_frontier::<Builder<O>, _, _, _>(Pipeline, name, move |capability, _| {
-            let mut capability: Option<Capability<Time>> = Some(capability);
-            let mut pending: Vec<(D, Time, Diff)> = Vec::new();
-            let mut batch: Vec<(D, Diff)> = Vec::new();
-            let mut emit = Emit { time: 0, updates: Vec::new() };
-            move |(input, frontier), output| {
-                input.for_each(|_, data| pending.append(data));
-                let frontier = frontier.frontier().first().copied();
-                let due = |time: Time| frontier.is_none_or(|frontier| time < frontier);
-                if pending.iter().any(|(_, time, _)| due(*time)) {
-                    pending.sort_by_key(|(_, time, _)| *time);
-                    let n_due = pending.partition_point(|(_, time, _)| due(*time));
-                    let mut ready = pending.drain(..n_due).peekable();
-                    while let Some((row, time, diff)) = ready.next() {
-                        batch.push((row, diff));
-                        if ready.peek().is_none_or(|(_, next, _)| *next != time) {
-                            emit.time = time;
-                            logic(time, &mut batch, &mut emit);
-                            batch.clear();
-                        }
-                    }
-                    drop(ready);
-                    if let Some(capability) = &capability
-                        && !emit.updates.is_empty()
-                    {
-                        output.session(capability).give_iterator(emit.updates.drain(..));
+    let mut builder = OperatorBuilder::new(name.into(), rows.inner.scope());
+    let mut input = builder.new_input(rows.inner, pact);
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, Builder<O>>::from(output);
+    builder.set_notify_for(0, FrontierInterest::IfCapability);
+    builder.build(move |_| {
+        // Held at or before the first pending row; none while there is none.
+        let mut held: Option<Capability<Time>> = None;
+        let mut pending: Vec<(D, Time, Diff)> = Vec::new();
+        let mut is_sorted = true;
+        let mut batch: Vec<(D, Diff)> = Vec::new();
+        let mut emit = Emit { time: 0, updates: Vec::new() };
+        move |frontiers| {
+            input.for_each(|capability, data| {
+                let before = pending.len();
+                for (row, time, diff) in data.drain(..) {
+                    if let Some(row) = pick(row) {
+                        is_sorted &= pending.last().is_none_or(|(_, last, _)| *last <= time);
+                        pending.push((row, time, diff));
                     }
                 }
-                match (frontier, &mut capability) {
-                    (Some(frontier), Some(capability)) if *capability.time() < frontier => {
-                        capability.downgrade(&frontier);
-                    }
-                    (None, capability) => *capability = None,
-                    _ => {}
+                if before < pending.len() && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
+                    held = Some(capability.retain(0));
+                }
+            });
+            let Some(capability) = &mut held else { return };
+            if !is_sorted {
+                pending.sort_by_key(|(_, time, _)| *time);
+                is_sorted = true;
+            }
+            let frontier = frontiers[0].frontier().first().copied();
+            let n_due = match frontier {
+                Some(frontier) => pending.partition_point(|(_, time, _)| *time < frontier),
+                None => pending.len(),
+            };
+            if n_due == 0 {
+                return;
+            }
+            let mut ready = pending.drain(..n_due).peekable();
+            while let Some((row, time, diff)) = ready.next() {
+                batch.push((row, diff));
+                if ready.peek().is_none_or(|(_, next, _)| *next != time) {
+                    emit.time = time;
+                    logic(time, &mut batch, &mut emit);
+                    batch.clear();
                 }
             }
-        })
-        .as_collection()
+            drop(ready);
+            if !emit.updates.is_empty() {
+                output.activate().session(capability).give_container(&mut emit.updates);
+            }
+            match pending.first() {
+                Some((_, first, _)) => capability.downgrade(first),
+                None => held = None,
+            }
+        }
+    });
+    stream.as_collection()
 }

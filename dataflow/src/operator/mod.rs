@@ -3,5 +3,5 @@
 mod in_order;
 mod scan;
 
-pub use in_order::{Emit, in_order};
-pub use scan::{Item, Machine, scan_by_key};
+pub use in_order::{Emit, in_order, in_order_of};
+pub use scan::{Item, Machine, scan_by_key, scan_by_key_of};

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use prism_schemas::Ts;
+use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::in_order,
+    operator::in_order_of,
     types::{Diff, Rows, Time},
 };
 
@@ -117,9 +118,21 @@ pub fn scan_by_key<'s, M: Machine>(
     keep: i64,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> Rows<'s, M::Out> {
+    scan_by_key_of(rows, name, keep, |_| true, machine)
+}
+
+/// Like [`scan_by_key`], over the rows that `wanted` names.
+pub fn scan_by_key_of<'s, M: Machine>(
+    rows: Rows<'s, M::In>,
+    name: &str,
+    keep: i64,
+    wanted: impl Fn(&M::In) -> bool + 'static,
+    machine: impl Fn(&M::In) -> M + 'static,
+) -> Rows<'s, M::Out> {
     let mut all: Vec<Option<Series<M>>> = Vec::new();
     let mut touched: Vec<(usize, usize)> = Vec::new();
-    in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
+    let pick = move |row| wanted(&row).then_some(row);
+    in_order_of(rows, name, Pipeline, pick, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
         // Retractions first, so that a replaced row is never there twice.
         batch.sort_by_key(|(row, diff)| (row.series(), *diff, row.start()));
         touched.clear();
@@ -143,7 +156,11 @@ pub fn scan_by_key<'s, M: Machine>(
                     at
                 }
                 (place, _) => {
-                    debug_assert!(false, "{diff:+} of a row that {} there", if place.is_ok() { "is" } else { "is not" });
+                    debug_assert!(
+                        false,
+                        "{diff:+} of a row that {} there",
+                        if place.is_ok() { "is" } else { "is not" }
+                    );
                     continue;
                 }
             };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bar::{Bar, Quality},
-    operator::{Machine, scan_by_key},
+    operator::{Machine, scan_by_key_of},
     settings::Settings,
     types::Rows,
 };
@@ -38,5 +38,5 @@ impl Machine for LastClose {
 
 pub(super) fn returns<'s>(bars: Rows<'s, Bar>, settings: &Settings) -> Rows<'s, Return> {
     let base = settings.timeframes.base();
-    scan_by_key(bars.filter(move |bar| bar.timeframe == base), "returns", settings.keep(), |_| LastClose(None))
+    scan_by_key_of(bars, "returns", settings.keep(), move |bar| bar.timeframe == base, |_| LastClose(None))
 }

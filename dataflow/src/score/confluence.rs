@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use prism_schemas::Ts;
+use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
     analyse::{Analysed, Catalogue},
     bar::{Bar, Quality},
-    operator::in_order,
+    operator::in_order_of,
     score::{component::sign, profile::Profile},
     settings::Settings,
     types::{Diff, Rows},
@@ -151,11 +152,11 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
     let keep = settings.keep();
     let mut instruments: Vec<Option<Instrument>> = Vec::new();
     let mut touched: Vec<(usize, Ts)> = Vec::new();
-    let of_roles = analysed.filter({
+    let of_roles = {
         let roles = roles.clone();
-        move |row| roles.contains(&row.bar.timeframe)
-    });
-    in_order(of_roles, "confluence", move |time, batch: &mut Vec<(Analysed, Diff)>, emit| {
+        move |row: Analysed| roles.contains(&row.bar.timeframe).then_some(row)
+    };
+    in_order_of(analysed, "confluence", Pipeline, of_roles, move |time, batch: &mut Vec<(Analysed, Diff)>, emit| {
         batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
         touched.clear();
         for (row, diff) in batch.drain(..) {
@@ -332,12 +333,20 @@ impl Scorer {
                 }
             }
             let all: f64 = dimension.components.iter().map(|c| c.weight).sum();
-            let is_present = |n: usize| roles.iter().any(|(_, entry, _)| matches!(entry.analysed.readings.get(n), Some(Some(_))));
-            let present: f64 = numbers.zip(&dimension.components).filter(|(n, _)| is_present(*n)).map(|(_, c)| c.weight).sum();
+            let is_present =
+                |n: usize| roles.iter().any(|(_, entry, _)| matches!(entry.analysed.readings.get(n), Some(Some(_))));
+            let present: f64 =
+                numbers.zip(&dimension.components).filter(|(n, _)| is_present(*n)).map(|(_, c)| c.weight).sum();
             if 0.0 < weight {
                 let coverage = present / all;
                 covered += dimension.weight * coverage;
-                dimensions.push(DimensionScore { dimension: d, score: sum / weight, weight: 0.0, impact: 0.0, coverage });
+                dimensions.push(DimensionScore {
+                    dimension: d,
+                    score: sum / weight,
+                    weight: 0.0,
+                    impact: 0.0,
+                    coverage,
+                });
             }
         }
         self.share(&mut dimensions);
@@ -393,4 +402,3 @@ impl Scorer {
         (winner, if 0.0 < all { votes[winner as usize] / all } else { 0.0 })
     }
 }
-

@@ -124,4 +124,3 @@ indicators! {
     "supertrend" "quote" "SuperTrend 10/3",
     "supertrend_direction" "" "1 up, -1 down",
 }
-

@@ -5,13 +5,23 @@ mod market;
 mod operations;
 
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, RELATIONS, SIGNALS};
-pub use market::{BARS, INDICATORS, INDICATOR_COLUMNS};
+pub use market::{BARS, INDICATOR_COLUMNS, INDICATORS};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, RUNS};
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
-    &INSTRUMENTS, &BARS, &INDICATORS, &COMPONENT_SCORES, &DIMENSION_SCORES, &CONFLUENCE, &SIGNALS, &RELATIONS,
-    &LATE_EVENTS, &QUARANTINE, &FEED_STATUS, &RUNS,
+    &INSTRUMENTS,
+    &BARS,
+    &INDICATORS,
+    &COMPONENT_SCORES,
+    &DIMENSION_SCORES,
+    &CONFLUENCE,
+    &SIGNALS,
+    &RELATIONS,
+    &LATE_EVENTS,
+    &QUARANTINE,
+    &FEED_STATUS,
+    &RUNS,
 ];
 
 /// The table of this name.
@@ -91,10 +101,15 @@ impl Table {
 
     /// QuestDB's CREATE TABLE statement.
     pub fn ddl(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|c| format!("    {} {}", c.name, questdb_type(c.kind))).collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|c| format!("    {} {}", c.name, questdb_type(c.kind))).collect();
         format!(
             "CREATE TABLE IF NOT EXISTS {} (\n{}\n) TIMESTAMP({}) PARTITION BY {} WAL\nDEDUP UPSERT KEYS({});\n",
-            self.name, columns.join(",\n"), self.designated, self.partition_by, self.key.join(", "),
+            self.name,
+            columns.join(",\n"),
+            self.designated,
+            self.partition_by,
+            self.key.join(", "),
         )
     }
 
@@ -171,10 +186,15 @@ const fn questdb_type(kind: Kind) -> &'static str {
 
 /// The table reference as Markdown.
 pub fn reference() -> String {
-    let mut out = String::from("# Tables\n\nGenerated from `schemas/src/table`; a test keeps it true. Times are UTC.\n");
+    let mut out =
+        String::from("# Tables\n\nGenerated from `schemas/src/table`; a test keeps it true. Times are UTC.\n");
     for table in TABLES {
-        out += &format!("\n## {}\n{} Key: {}.\n\n| column | type | unit | meaning |\n|---|---|---|---|\n",
-            table.name, table.doc, table.key.join(", "));
+        out += &format!(
+            "\n## {}\n{} Key: {}.\n\n| column | type | unit | meaning |\n|---|---|---|---|\n",
+            table.name,
+            table.doc,
+            table.key.join(", ")
+        );
         for column in table.columns {
             let kind = format!("{:?}", column.kind).to_lowercase();
             out += &format!("| {} | {kind} | {} | {} |\n", column.name, column.unit, column.doc);

@@ -1,0 +1,44 @@
+# prism's commands. `make demo` and `make test` are all a newcomer needs; both build what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TRADES ?= $(TARGET)/w1/trades_2000000.parquet
+OUT ?= $(TARGET)/w1/out
+WORKERS ?= 1
+STRIDE ?= 600
+W1 ?= ../shared/w1
+PRISM_DATA ?= ../shared/data
+
+.PHONY: demo test bench bench-w1 oracle fmt lint
+
+demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
+	cargo run --quiet --bin prism -- demo $(ARGS)
+
+test: ## format, lints and all tests; ends with `N passed, 0 failed, K skipped`
+	@bash .ci/test
+
+fmt: ## formats the code
+	cargo fmt --all
+
+lint: ## clippy with warnings denied
+	cargo clippy --workspace --all-targets -- -D warnings
+
+$(VENV)/ready: tests/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+oracle: $(VENV)/ready ## replays a million real trades, some late, and compares every row with an independent recomputation
+	cargo build --quiet --bin prism
+	$(VENV)/bin/python tests/oracle/oracle.py --prism $(TARGET)/debug/prism --data $(PRISM_DATA)
+
+bench-w1: ## workload W1: TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]
+	@cargo build --quiet --release -p prism-dataflow --example w1
+	@$(TARGET)/release/examples/w1 $(TRADES) $(OUT) $(WORKERS) $(STRIDE)
+
+bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
+	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000
+	@cargo build --quiet --release -p prism-dataflow --example w1
+	@for stride in 600 100 10 1; do $(TARGET)/release/examples/w1 $(TRADES) $(OUT) $(WORKERS) $$stride; done
+	@$(TARGET)/release/examples/w1 $(TRADES) $(OUT) $(WORKERS) $(STRIDE) 0 stages

@@ -1,0 +1,158 @@
+//! Equal events and settings give equal rows: whatever the workers, the stride, the batches and the order within grace.
+
+use prism_connectors::digest::Mode;
+use prism_schemas::{Timeframe, event::Side, table, time::{MILLISECOND, SECOND}};
+
+use crate::support::{
+    Arrival, How, Random, Rows, SEALED, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings, standing, text,
+    ts, write_log,
+};
+
+const SEED: u64 = 20_240_305;
+const MARKET: Synthetic = Synthetic { seed: SEED, hours: 7, trades: 60_600, late: 1_000, copies: 200 };
+/// Roles short enough to be warm in seven hours, and thresholds that these scores cross.
+pub(crate) const CONFIG: &str = "[timeframes]\nmaintained = [\"1m\", \"3m\", \"5m\", \"15m\", \"1h\", \"4h\"]\n\
+    roles = [\"1m\", \"5m\", \"15m\", \"1h\"]\n[signals]\nbullish = 60.0\nbearish = 40.0\n";
+
+fn full(arrivals: &[Arrival]) -> String {
+    digest(&standing(Tape::of(arrivals, &settings(CONFIG)).replay(SEALED)), Mode::Full)
+}
+
+#[test]
+fn workers_stride_and_batch_change_nothing() {
+    let arrivals = MARKET.arrivals();
+    let n_trades = arrivals.iter().filter(|arrival| arrival.trade().is_some() && !arrival.copy).count();
+    assert!(60_000 <= n_trades, "{n_trades}");
+    assert_eq!(arrivals.iter().filter(|arrival| 0 < arrival.delay).count(), 1_000);
+
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    write_log(&log, &arrivals);
+    let tape = Tape::read(&log, &settings(CONFIG));
+    let rows = standing(tape.replay(SEALED));
+    is_worth_comparing(&rows);
+    let expected = digest(&rows, Mode::Full);
+    for workers in [1, 2, 3] {
+        for stride in [1, 10, 600] {
+            for batch in [1, 64, 0] {
+                let how = How { workers, stride, batch, seal: true };
+                let got = digest(&standing(tape.replay(how)), Mode::Full);
+                assert_eq!(got, expected, "SEED={SEED} {how:?}");
+            }
+        }
+    }
+
+    // The program says the same, with instruments numbered by whoever comes first and a store between.
+    let config = dir.path().join("prism.toml");
+    std::fs::write(&config, CONFIG).unwrap();
+    for (workers, stride, batch) in [("1", "600", "0"), ("3", "10", "64")] {
+        let store = dir.path().join(format!("store-{workers}"));
+        let [log, store, config] = [&log, &store, &config].map(|path| path.to_str().unwrap());
+        let said = prism([
+            "replay", "--log", log, "--store", store, "--config", config, "--seal", "--digest", "--workers", workers,
+            "--stride", stride, "--batch", batch,
+        ]);
+        assert_eq!(said.fine(), expected, "SEED={SEED} workers {workers} stride {stride} batch {batch}");
+    }
+}
+
+/// The log holds what the comparison is about.
+fn is_worth_comparing(rows: &Rows) {
+    let count = |table, of: fn(&prism_schemas::Version) -> bool| rows_of(rows, table).filter(|row| of(row)).count();
+    let revised = |row: &prism_schemas::Version| 0 < crate::support::int(row, "revision");
+    for (what, n, least) in [
+        ("confluence rows", count(&table::CONFLUENCE, |_| true), 2_500),
+        ("complete ones", count(&table::CONFLUENCE, |row| row.get("coverage") == Some(&1.0.into())), 1_000),
+        ("signals", count(&table::SIGNALS, |_| true), 20),
+        ("relations", count(&table::RELATIONS, |_| true), 1_500),
+        ("revised bars", count(&table::BARS, revised), 300),
+        ("revised confluence rows", count(&table::CONFLUENCE, revised), 1_000),
+        ("gap bars", count(&table::BARS, |row| text(row, "quality") == "gap"), 30),
+        ("venue bars", count(&table::BARS, |row| text(row, "source") == "venue"), 200),
+        ("flat bars", count(&table::BARS, |row| row.get("n_trades") == Some(&0i64.into())), 100),
+        ("inverse bars", count(&table::BARS, |row| text(row, "market") == "inverse"), 500),
+        ("late events", count(&table::LATE_EVENTS, |_| true), 300),
+        ("duplicates", count(&table::QUARANTINE, |row| text(row, "rule") == "duplicate"), 200),
+    ] {
+        assert!(least <= n, "SEED={SEED} {what}: {n} < {least}");
+    }
+}
+
+/// A smaller market of the same kind.
+fn small(seed: u64) -> Synthetic {
+    Synthetic { seed, hours: 4, trades: 12_000, late: 150, copies: 60 }
+}
+
+#[test]
+fn arrivals_within_grace_may_come_in_any_order() {
+    let config = settings(CONFIG);
+    for seed in [1, 2, 3] {
+        let arrivals = small(seed).arrivals();
+        let expected = full(&arrivals);
+        let mut random = Random(seed);
+        let mut permuted = arrivals.clone();
+        let punctual = |arrival: &&mut Arrival| arrival.trade().is_some() && arrival.delay == 0 && !arrival.copy;
+        for arrival in permuted.iter_mut().filter(punctual) {
+            let event = &mut arrival.event;
+            let close = config.time.close(Timeframe::M1.end(Timeframe::M1.start(event.ts_event)));
+            let earliest = event.ts_event - 2 * SECOND;
+            event.ts_recv = earliest + random.below((close - earliest) / MILLISECOND + 1) * MILLISECOND;
+        }
+        in_order(&mut permuted);
+        let order = |arrivals: &[Arrival]| arrivals.iter().map(|a| (a.event.ts_event, a.event.seq)).collect::<Vec<_>>();
+        assert_ne!(order(&arrivals), order(&permuted));
+        assert_eq!(full(&permuted), expected, "SEED={seed}");
+    }
+}
+
+#[test]
+fn any_changed_trade_changes_the_digest() {
+    let arrivals = Synthetic { seed: 4, hours: 1, trades: 3_000, late: 0, copies: 0 }.arrivals();
+    let expected = full(&arrivals);
+    let mut random = Random(5);
+    type Change = (&'static str, fn(&mut Vec<Arrival>, usize));
+    let changes: [Change; 4] = [
+        ("price", |arrivals, at| arrivals[at].trade_mut().price.as_mut().unwrap().mantissa += 1),
+        ("size", |arrivals, at| arrivals[at].trade_mut().size.as_mut().unwrap().mantissa += 1),
+        ("side", |arrivals, at| {
+            let trade = arrivals[at].trade_mut();
+            trade.set_side(if trade.side() == Side::Buy { Side::Sell } else { Side::Buy });
+        }),
+        ("existence", |arrivals, at| drop(arrivals.remove(at))),
+    ];
+    for (what, change) in changes {
+        for _ in 0..5 {
+            let mut changed = arrivals.clone();
+            let at = loop {
+                let at = random.below(arrivals.len() as i64) as usize;
+                if arrivals[at].trade().is_some() {
+                    break at;
+                }
+            };
+            change(&mut changed, at);
+            assert_ne!(full(&changed), expected, "the {what} of {:?} does not count", arrivals[at]);
+        }
+    }
+}
+
+#[test]
+fn a_prefix_of_the_log_gives_the_rows_known_by_its_end() {
+    let config = settings(CONFIG);
+    let arrivals = small(6).arrivals();
+    let whole = Tape::of(&arrivals, &config).replay(SEALED);
+    for part in [3, 5, 7] {
+        let prefix = Tape::of(&arrivals[..arrivals.len() * part / 10], &config);
+        let newest = prefix.newest as i64;
+        let versions = prefix.replay(How { seal: false, ..SEALED });
+        for row in versions.iter().filter(|row| row.table.derived) {
+            assert!(ts(row, "known_at") <= newest, "{row:?} is not known by {newest}");
+            assert!(config.time.close(ts(row, "ts_close")) <= newest, "{row:?} is not closed by {newest}");
+        }
+        let known = whole.iter().filter(|row| ts(row, "known_at") <= newest).cloned().collect();
+        let (got, expected) = (standing(versions), standing(known));
+        assert_eq!(digest(&got, Mode::Full), digest(&expected, Mode::Full), "{part}0 %");
+        assert_eq!(got.len(), expected.len(), "{part}0 %");
+        let btc = linear("BTCUSDT");
+        assert!(rows_of(&got, &table::BARS).any(|row| text(row, "symbol") == btc.symbol));
+    }
+}
