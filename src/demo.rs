@@ -27,7 +27,7 @@ use prism_dataflow::{
 };
 use prism_queries::{Engine, LiveRows, Options};
 use prism_schemas::{
-    InstrumentId, Topic, Version, table,
+    InstrumentId, Table, Topic, Version, table,
     time::{HOUR, MINUTE},
 };
 use timely::dataflow::operators::probe::Handle as Probe;
@@ -54,8 +54,8 @@ const STEP: Duration = Duration::from_millis(100);
 const ROWS_IN_FLIGHT: usize = 50_000;
 /// Rows handed to memory and store together at most.
 const ROWS_AT_ONCE: usize = 5_000;
-/// Rows the store may hold back in memory.
-const UNFLUSHED_MAX: usize = 100_000;
+/// Batches of rows on their way to the store.
+const BATCHES_IN_FLIGHT: usize = 100;
 /// Names a directory that a demo may delete.
 const MARKER: &str = "made-by-prism-demo";
 
@@ -134,11 +134,19 @@ pub(crate) fn run(args: Args) -> Result<()> {
         move || compute(&log, &plan, &rows, &status, &stop)
     })?;
     let flush_every = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let publish = stop.thread("publish", move || publish(&outputs, store, &live, &updates, &status, flush_every))?;
+    let (kept, to_keep) = sync_channel(BATCHES_IN_FLIGHT);
+    let publish = stop.thread("publish", {
+        let (live, status) = (live.clone(), status.clone());
+        move || {
+            publish(&outputs, &live, &updates, &status, &kept);
+            Ok(())
+        }
+    })?;
+    let keep = stop.thread("store", move || keep(&to_keep, store, &live, &status, flush_every))?;
 
     let served = serve(&args, app, length, &stop);
     stop.now.cancel();
-    for thread in [ingest, compute, publish] {
+    for thread in [ingest, compute, publish, keep] {
         thread.join().map_err(|_| anyhow!("a thread panicked"))??;
     }
     served?;
@@ -329,34 +337,33 @@ fn compute(
     })
 }
 
-/// Rows to memory at once, to subscribers, and to the store every few seconds.
+/// What the store has to hold.
+enum Kept {
+    Rows(Arc<Vec<Version>>),
+    /// All rows known before this were handed over.
+    Frontier(Time),
+}
+
+/// Rows to memory, to subscribers and on to the store.
 fn publish(
     outputs: &Receiver<Output>,
-    mut store: Store,
     live: &LiveRows,
     updates: &broadcast::Sender<Arc<Vec<Version>>>,
     status: &Status,
-    flush_every: Duration,
-) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
-    let now = Instant::now;
-    let (mut batch, mut frontier, mut flushed, mut n_unflushed) = (Vec::new(), 0, now(), 0);
+    kept: &SyncSender<Kept>,
+) {
+    let mut batch = Vec::new();
     loop {
-        let output = outputs.recv_timeout(STEP);
-        let ended = matches!(output, Err(RecvTimeoutError::Disconnected));
-        let is_due = match output {
+        let (is_due, frontier) = match outputs.recv() {
             Ok(Output::Row(row)) => {
                 batch.push(*row);
-                batch.len() == ROWS_AT_ONCE
+                (batch.len() == ROWS_AT_ONCE, None)
             }
-            Ok(Output::Frontier(reached)) => {
-                frontier = reached;
-                true
-            }
-            Err(_) => false,
+            Ok(Output::Frontier(reached)) => (true, Some(reached)),
+            Err(_) => return,
         };
         if is_due && !batch.is_empty() {
-            let count = |table: &prism_schemas::Table| batch.iter().filter(|row| row.table == table).count() as u64;
+            let count = |table: &Table| batch.iter().filter(|row| row.table == table).count() as u64;
             status.rows.fetch_add(batch.len() as u64, Relaxed);
             status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
             status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
@@ -364,18 +371,36 @@ fn publish(
             if 0 < n_refused {
                 tracing::error!(n_refused, "rows do not fit their tables");
             }
-            n_unflushed += batch.len();
             let rows = Arc::new(std::mem::take(&mut batch));
-            // Without a subscriber there is nobody to tell.
+            // Without a subscriber there is nobody to tell; the store's thread ends early only with an error.
             let _ = updates.send(rows.clone());
-            store.write(Arc::unwrap_or_clone(rows))?;
+            let _ = kept.send(Kept::Rows(rows));
             status.release("starting");
         }
-        if ended || UNFLUSHED_MAX < n_unflushed || flush_every <= flushed.elapsed() {
+        if let Some(reached) = frontier {
+            let _ = kept.send(Kept::Frontier(reached));
+        }
+    }
+}
+
+/// Rows to Parquet every few seconds, and at the end.
+fn keep(kept: &Receiver<Kept>, mut store: Store, live: &LiveRows, status: &Status, every: Duration) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
+    let now = Instant::now;
+    let (mut frontier, mut flushed) = (0, now());
+    loop {
+        let next = kept.recv_timeout(STEP);
+        let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
+        match next {
+            Ok(Kept::Rows(rows)) => store.write(Arc::unwrap_or_clone(rows))?,
+            Ok(Kept::Frontier(reached)) => frontier = reached,
+            Err(_) => {}
+        }
+        if ended || every <= flushed.elapsed() {
             store.flush()?;
             live.stored_up_to(frontier as i64);
             status.stored_ts.store(frontier as i64, Relaxed);
-            (flushed, n_unflushed) = (now(), 0);
+            flushed = now();
         }
         if ended {
             return Ok(());

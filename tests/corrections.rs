@@ -1,1 +1,305 @@
-//! Placeholder.
+//! A late trade changes exactly the rows that depend on it, and the corrected rows are those of a punctual run.
+
+use std::{cell::RefCell, collections::BTreeMap, fmt::Debug, rc::Rc, sync::Arc};
+
+use differential_dataflow::AsCollection;
+use prism_connectors::digest::Mode;
+use prism_dataflow::{
+    analyse::{Catalogue, analyse},
+    bar::{Bar, Source},
+    registry::Registry,
+    relation::relations,
+    score::confluence::confluence,
+    signals::signals,
+    types::Rows as Collection,
+};
+use prism_schemas::{
+    Cell, InstrumentId, Market, Timeframe, Version, table,
+    time::{HOUR, MILLISECOND, MINUTE},
+};
+use timely::dataflow::{
+    channels::pact::Pipeline,
+    operators::{Input, generic::operator::Operator},
+};
+
+use crate::{
+    determinism::CONFIG,
+    support::{
+        Arrival, Random, Rows, SEALED, START, Synthetic, Tape, digest, in_order, int, linear, rows_of, settings,
+        standing, text, ts,
+    },
+};
+
+const MARKET: Synthetic = Synthetic { seed: 11, hours: 4, trades: 12_000, late: 0, copies: 20 };
+
+fn replay(arrivals: &[Arrival]) -> Rows {
+    standing(Tape::of(arrivals, &settings(CONFIG)).replay(SEALED))
+}
+
+/// The market without one of its trades, and that trade.
+fn without(all: &[Arrival], at: usize) -> (Vec<Arrival>, Arrival) {
+    let mut rest = all.to_vec();
+    let one = rest.remove(at);
+    let same = |other: &Arrival| other.id == one.id && other.copy && other.event.seq == one.event.seq;
+    rest.retain(|other| !same(other));
+    (rest, one)
+}
+
+/// The market with one more trade, received at `ts_recv`.
+fn with(rest: &[Arrival], one: &Arrival, ts_recv: i64) -> Vec<Arrival> {
+    let mut all = rest.to_vec();
+    all.push(one.clone());
+    all.last_mut().unwrap().event.ts_recv = ts_recv;
+    in_order(&mut all);
+    all
+}
+
+fn any_trade(random: &mut Random, all: &[Arrival], of: &InstrumentId, from: i64, to: i64) -> usize {
+    loop {
+        let at = random.below(all.len() as i64) as usize;
+        let time = START + from..START + to;
+        if all[at].id == *of && all[at].trade().is_some() && !all[at].copy && time.contains(&all[at].event.ts_event) {
+            return at;
+        }
+    }
+}
+
+fn values(row: &Version) -> Vec<&Cell> {
+    let tail = ["known_at", "revision"];
+    row.table
+        .columns
+        .iter()
+        .zip(&row.cells)
+        .filter(|(column, _)| !tail.contains(&column.name))
+        .map(|(_, cell)| cell)
+        .collect()
+}
+
+#[test]
+fn a_late_trade_changes_exactly_what_depends_on_it() {
+    let all = MARKET.arrivals();
+    let config = settings(CONFIG);
+    let inverse = InstrumentId::new("test", Market::Inverse, "BTCUSD");
+    for (n, id) in
+        [linear("ETHUSDT"), linear("BTCUSDT"), linear("ADAUSDT"), inverse, linear("ETHUSDT")].into_iter().enumerate()
+    {
+        let mut random = Random(n as u64);
+        let at = any_trade(&mut random, &all, &id, HOUR, 3 * HOUR);
+        let (rest, one) = without(&all, at);
+        let label = format!("SEED={n} {id} {}", one.event.ts_event);
+        let ts_recv = one.event.ts_event + [5, 7, 90, 61, 30][n] * MINUTE + 40 * MILLISECOND;
+        let known = config.time.round_up(ts_recv);
+        let before = replay(&rest);
+        let after = replay(&with(&rest, &one, ts_recv));
+        let punctual = replay(&with(&rest, &one, one.event.ts_recv));
+        assert_eq!(digest(&after, Mode::Values), digest(&punctual, Mode::Values), "{label}");
+        assert_ne!(digest(&after, Mode::Values), digest(&before, Mode::Values), "{label}");
+
+        let mut changed: BTreeMap<&str, usize> = BTreeMap::new();
+        for (key, new) in &after {
+            let label = format!("{label} known {known} {key:?}");
+            let old = before.get(key);
+            if old == Some(new) {
+                continue;
+            }
+            *changed.entry(key.0).or_default() += 1;
+            let is_own = ["exchange", "market", "symbol"].map(|column| text(new, column))
+                == [&*id.exchange, id.market.name(), &*id.symbol];
+            let is_pair =
+                new.table == &table::RELATIONS && text(new, "market") == id.market.name() && id.symbol == "BTCUSDT";
+            assert!(is_own || is_pair, "{label}: another instrument's row");
+            assert!(one.event.ts_event < ts(new, "ts_close"), "{label}: an earlier row");
+            let Some(old) = old else {
+                assert_eq!(new.table, &table::SIGNALS, "{label}: a new row");
+                assert!(known <= ts(new, "known_at"), "{label}");
+                continue;
+            };
+            assert_ne!(values(old), values(new), "{label}: a new version of equal values");
+            if new.table == &table::SIGNALS {
+                assert!(known <= ts(new, "known_at"), "{label}");
+            } else if ts(old, "known_at") < known {
+                assert_eq!(int(new, "revision"), int(old, "revision") + 1, "{label}");
+                assert_eq!(ts(new, "known_at"), known, "{label}");
+            } else {
+                assert_eq!(int(new, "revision"), int(old, "revision"), "{label}");
+                assert_eq!(ts(new, "known_at"), ts(old, "known_at"), "{label}");
+            }
+            if new.table == &table::BARS && one.event.ts_event < ts(new, "ts") {
+                let is_flat = int(new, "n_trades") == 0;
+                assert!(is_flat || new.get("quality") != old.get("quality"), "{label}: a bar that does not contain it");
+            }
+        }
+        assert!(before.keys().all(|key| after.contains_key(key)), "{label}: a row is gone without a trace");
+        let of_bar = |rows: &Rows| -> Vec<i64> {
+            let bars = rows_of(rows, &table::BARS).filter(|row| {
+                text(row, "symbol") == id.symbol
+                    && text(row, "market") == id.market.name()
+                    && ts(row, "ts") <= one.event.ts_event
+                    && one.event.ts_event < ts(row, "ts_close")
+            });
+            bars.map(|row| int(row, "n_trades")).collect()
+        };
+        let (n_before, n_after) = (of_bar(&before), of_bar(&after));
+        assert_eq!(n_after.len(), config.timeframes.maintained.len(), "{label}");
+        assert!(n_before.iter().zip(&n_after).all(|(before, after)| before + 1 == *after), "{label}");
+        for name in ["bars", "indicators", "component_scores", "dimension_scores", "confluence"] {
+            assert!(0 < changed.get(name).copied().unwrap_or(0), "{label}: {name} did not change");
+        }
+        assert_eq!(changed.contains_key("relations"), id.market == Market::Linear, "{label}");
+    }
+}
+
+#[test]
+fn beyond_the_horizon_it_only_is_listed() {
+    let all = MARKET.arrivals();
+    let config = settings(CONFIG);
+    let at = any_trade(&mut Random(12), &all, &linear("SOLUSDT"), 10 * MINUTE, 50 * MINUTE);
+    let (rest, one) = without(&all, at);
+    let before = replay(&rest);
+    let end = Timeframe::M1.end(Timeframe::M1.start(one.event.ts_event));
+    for (ts_recv, is_late) in [
+        (end + config.time.horizon, false),
+        (end + config.time.horizon + 1, true),
+        (one.event.ts_event + 3 * HOUR, true),
+    ] {
+        let mut after = replay(&with(&rest, &one, ts_recv));
+        let listed: Vec<_> = after.keys().filter(|(table, _)| *table == "late_events").cloned().collect();
+        assert_eq!(listed.len(), usize::from(is_late), "{ts_recv}");
+        for key in &listed {
+            let row = after.remove(key).unwrap();
+            assert_eq!((ts(&row, "ts"), ts(&row, "ts_recv")), (one.event.ts_event, ts_recv));
+            assert_eq!(text(&row, "symbol"), "SOLUSDT");
+        }
+        assert_eq!(after == before, is_late, "{ts_recv}");
+    }
+}
+
+#[test]
+fn many_late_trades_end_in_the_rows_of_a_punctual_run() {
+    for seed in [21, 22] {
+        let late = Synthetic { seed, late: 300, ..MARKET }.arrivals();
+        let mut punctual: Vec<Arrival> = late.iter().filter(|arrival| arrival.delay < HOUR).cloned().collect();
+        punctual.iter_mut().for_each(|arrival| arrival.event.ts_recv -= arrival.delay);
+        in_order(&mut punctual);
+        let (late, punctual) = (replay(&late), replay(&punctual));
+        assert_eq!(digest(&late, Mode::Values), digest(&punctual, Mode::Values), "SEED={seed}");
+        assert_ne!(digest(&late, Mode::Full), digest(&punctual, Mode::Full), "SEED={seed}");
+        assert_eq!(rows_of(&late, &table::LATE_EVENTS).count(), 83, "SEED={seed}");
+    }
+}
+
+type Update = (Bar, u64, isize);
+type Left = BTreeMap<String, isize>;
+
+/// What stands downstream after these updates to bars, and how many updates came out.
+fn downstream(updates: Vec<Update>) -> (Left, usize) {
+    timely::execute_directly(move |worker| {
+        let settings = settings(&format!("{CONFIG}[time]\nhorizon = \"7d\"\n"));
+        let catalogue = Arc::new(Catalogue::new(&settings).unwrap());
+        let registry = Registry::default();
+        registry.number(&linear("BTCUSDT"));
+        registry.number(&linear("ETHUSDT"));
+        let left = Rc::new(RefCell::new((Left::new(), 0)));
+        let mut input = worker.dataflow::<u64, _, _>(|scope| {
+            let (input, updates) = scope.new_input();
+            let bars: Collection<'_, Bar> = updates.as_collection();
+            let analysed = analyse(bars.clone(), &settings, catalogue.clone());
+            let scores = confluence(analysed.clone(), &settings, catalogue.clone());
+            count("analysed", analysed, &left);
+            count("signals", signals(scores.clone(), &settings), &left);
+            count("scores", scores, &left);
+            count("relations", relations(bars, &settings, registry.clone()), &left);
+            input
+        });
+        for (at, update) in updates.into_iter().enumerate() {
+            input.advance_to(update.1);
+            input.send(update);
+            if at % 7 == 0 {
+                worker.step();
+            }
+        }
+        drop(input);
+        while worker.step() {}
+        let mut left = left.borrow_mut();
+        left.0.retain(|_, n| *n != 0);
+        std::mem::take(&mut *left)
+    })
+}
+
+fn count<D: Clone + Debug + 'static>(name: &'static str, rows: Collection<'_, D>, left: &Rc<RefCell<(Left, usize)>>) {
+    let left = left.clone();
+    rows.inner.sink(Pipeline, name, move |(input, _)| {
+        input.for_each(|_, data| {
+            let mut left = left.borrow_mut();
+            for (row, _, diff) in data.drain(..) {
+                *left.0.entry(format!("{name} {row:?}")).or_default() += diff;
+                left.1 += 1;
+            }
+        });
+    });
+}
+
+/// Five hours of bars of two instruments on every role, as they close.
+fn closes(seed: u64) -> Vec<Update> {
+    let mut random = Random(seed);
+    let mut updates = Vec::new();
+    for instrument in 0..2 {
+        for timeframe in [Timeframe::M1, Timeframe::M5, Timeframe::M15, Timeframe::H1] {
+            let mut close = 1_000.0;
+            for start in (START..START + 5 * HOUR).step_by(timeframe.length() as usize) {
+                let open = close;
+                close *= 1.0 + (random.unit() - 0.47) * 0.01;
+                let (high, low) = (f64::max(open, close) * 1.001, f64::min(open, close) * 0.999);
+                let volume = 1.0 + random.unit();
+                let bar = Bar {
+                    instrument,
+                    timeframe,
+                    end: timeframe.end(start),
+                    turnover: Some(volume * close),
+                    buy_volume: Some(volume * random.unit()),
+                    n_trades: Some(5),
+                    n_buys: Some(2),
+                    source: Source::Trades,
+                    ..Bar::ohlcv(start, [open, high, low, close, volume])
+                };
+                updates.push((bar, (bar.end + 300 * MILLISECOND) as u64, 1));
+            }
+        }
+    }
+    updates.sort_by_key(|(_, time, _)| *time);
+    updates
+}
+
+#[test]
+fn bars_inserted_and_retracted_leave_nothing_downstream() {
+    for seed in [31, 32] {
+        let mut random = Random(seed);
+        let mut updates = closes(seed);
+        let end = updates.last().unwrap().1;
+        let mut gone: Vec<Update> =
+            updates.iter().map(|(bar, ..)| (*bar, end + 100 * random.below(400) as u64, -1)).collect();
+        gone.sort_by_key(|(_, time, _)| *time);
+        updates.extend(gone);
+        let (left, n) = downstream(updates);
+        assert!(10_000 < n, "SEED={seed} only {n} updates came out");
+        assert!(left.is_empty(), "SEED={seed} {} rows are left, such as {:?}", left.len(), left.first_key_value());
+    }
+}
+
+#[test]
+fn one_bar_inserted_and_retracted_again_leaves_the_rows_without_it() {
+    for seed in [41, 42, 43] {
+        let mut random = Random(seed);
+        let all = closes(seed);
+        let one = all[random.below(all.len() as i64) as usize].0;
+        let mut rest: Vec<Update> = all.into_iter().filter(|(bar, ..)| *bar != one).collect();
+        let (expected, n_expected) = downstream(rest.clone());
+        let close = (one.end + 300 * MILLISECOND) as u64;
+        let later = [close + 60_000_000_000, close + 7_200_000_000_000];
+        rest.extend([(one, later[0], 1), (one, later[1], -1)]);
+        rest.sort_by_key(|(_, time, _)| *time);
+        let (left, n) = downstream(rest);
+        assert!(n_expected < n, "SEED={seed} the bar changed nothing");
+        assert!(left == expected, "SEED={seed} {one:?} left a trace");
+    }
+}

@@ -1,15 +1,20 @@
 //! Equal events and settings give equal rows: whatever the workers, the stride, the batches and the order within grace.
 
 use prism_connectors::digest::Mode;
-use prism_schemas::{Timeframe, event::Side, table, time::{MILLISECOND, SECOND}};
+use prism_schemas::{
+    Timeframe,
+    event::Side,
+    table,
+    time::{MILLISECOND, SECOND},
+};
 
 use crate::support::{
-    Arrival, How, Random, Rows, SEALED, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings, standing, text,
-    ts, write_log,
+    Arrival, How, Random, Rows, SEALED, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings, standing,
+    text, ts, write_log,
 };
 
 const SEED: u64 = 20_240_305;
-const MARKET: Synthetic = Synthetic { seed: SEED, hours: 7, trades: 60_600, late: 1_000, copies: 200 };
+const MARKET: Synthetic = Synthetic { seed: SEED, hours: 7, trades: 61_300, late: 1_000, copies: 200 };
 /// Roles short enough to be warm in seven hours, and thresholds that these scores cross.
 pub(crate) const CONFIG: &str = "[timeframes]\nmaintained = [\"1m\", \"3m\", \"5m\", \"15m\", \"1h\", \"4h\"]\n\
     roles = [\"1m\", \"5m\", \"15m\", \"1h\"]\n[signals]\nbullish = 60.0\nbearish = 40.0\n";
@@ -49,8 +54,21 @@ fn workers_stride_and_batch_change_nothing() {
         let store = dir.path().join(format!("store-{workers}"));
         let [log, store, config] = [&log, &store, &config].map(|path| path.to_str().unwrap());
         let said = prism([
-            "replay", "--log", log, "--store", store, "--config", config, "--seal", "--digest", "--workers", workers,
-            "--stride", stride, "--batch", batch,
+            "replay",
+            "--log",
+            log,
+            "--store",
+            store,
+            "--config",
+            config,
+            "--seal",
+            "--digest",
+            "--workers",
+            workers,
+            "--stride",
+            stride,
+            "--batch",
+            batch,
         ]);
         assert_eq!(said.fine(), expected, "SEED={SEED} workers {workers} stride {stride} batch {batch}");
     }

@@ -122,8 +122,12 @@ pub(crate) struct Synthetic {
 
 /// Symbol, share of the trades in percent, first price in cents, beta to the first.
 const SYMBOLS: [(&str, i64, f64, f64); 7] = [
-    ("BTCUSDT", 26, 6_000_000.0, 1.0), ("ETHUSDT", 20, 350_000.0, 1.2), ("SOLUSDT", 17, 14_000.0, 1.8),
-    ("XRPUSDT", 15, 60_000.0, 0.7), ("DOGEUSDT", 12, 15_000.0, 2.0), ("ADAUSDT", 1, 70_000.0, 0.5),
+    ("BTCUSDT", 26, 6_000_000.0, 1.0),
+    ("ETHUSDT", 20, 350_000.0, 1.2),
+    ("SOLUSDT", 17, 14_000.0, 1.8),
+    ("XRPUSDT", 15, 60_000.0, 0.7),
+    ("DOGEUSDT", 12, 15_000.0, 2.0),
+    ("ADAUSDT", 1, 70_000.0, 0.5),
     ("BTCUSD", 9, 6_001_000.0, 1.0),
 ];
 
@@ -187,7 +191,9 @@ impl Synthetic {
                 let mut arrival = Arrival::new(&id, START + at, START + at + latency, body);
                 arrival.event.seq = Some(seq);
                 match symbol {
-                    "DOGEUSDT" => arrival.trade_mut().id = Some(Id::Text(format!("{seq:08x}-5d3a-4c2e-9c2e-7a1b2c3d4e5f"))),
+                    "DOGEUSDT" => {
+                        arrival.trade_mut().id = Some(Id::Text(format!("{seq:08x}-5d3a-4c2e-9c2e-7a1b2c3d4e5f")))
+                    }
                     "ADAUSDT" => arrival.trade_mut().id = None,
                     _ => {}
                 }
@@ -255,11 +261,15 @@ fn klines(random: &mut Random) -> Vec<Arrival> {
             close += random.below(801) - 400;
             let price = |cents| Some(Decimal::new(cents, 2));
             let body = Body::Kline(Kline {
-                timeframe: timeframe.name().into(), start: START - back * length,
-                open: price(open), high: price(open.max(close) + random.below(200)),
-                low: price(open.min(close) - random.below(200)), close: price(close),
+                timeframe: timeframe.name().into(),
+                start: START - back * length,
+                open: price(open),
+                high: price(open.max(close) + random.below(200)),
+                low: price(open.min(close) - random.below(200)),
+                close: price(close),
                 volume: Some(Decimal::new(1_000 + random.below(100_000), 3)),
-                closed: true, ..Kline::default()
+                closed: true,
+                ..Kline::default()
             });
             bars.push(Arrival::new(&linear("ETHUSDT"), START - (back - 1) * length, START, body));
         }

@@ -25,6 +25,8 @@ pub(crate) fn state(catalogue: &Catalogue, memory_bytes: usize, partitions: usiz
     config.options_mut().sql_parser.collect_spans = true;
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     config.options_mut().execution.time_zone = Some("+00:00".into());
+    // It allocates as many groups as the limit allows, outside the memory pool.
+    config.options_mut().optimizer.enable_topk_aggregation = false;
     let top = NonZeroUsize::MIN;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory_bytes), top)))

@@ -38,5 +38,5 @@ impl Machine for LastClose {
 
 pub(super) fn returns<'s>(bars: Rows<'s, Bar>, settings: &Settings) -> Rows<'s, Return> {
     let base = settings.timeframes.base();
-    scan_by_key_of(bars, "returns", settings.keep(), move |bar| bar.timeframe == base, |_| LastClose(None))
+    scan_by_key_of(bars, "returns", settings.keep(), move |bar: &Bar| bar.timeframe == base, |_| LastClose(None))
 }
