@@ -89,7 +89,7 @@ fn is_worth_comparing(rows: &Rows) {
         ("venue bars", count(&table::BARS, |row| text(row, "source") == "venue"), 200),
         ("flat bars", count(&table::BARS, |row| row.get("n_trades") == Some(&0i64.into())), 100),
         ("inverse bars", count(&table::BARS, |row| text(row, "market") == "inverse"), 500),
-        ("late events", count(&table::LATE_EVENTS, |_| true), 300),
+        ("late events", count(&table::LATE_EVENTS, |_| true), 280),
         ("duplicates", count(&table::QUARANTINE, |row| text(row, "rule") == "duplicate"), 200),
     ] {
         assert!(least <= n, "SEED={SEED} {what}: {n} < {least}");

@@ -1,1 +1,345 @@
-//! Placeholder.
+//! Recorded markets replay to explained scores; bars and books equal naive recomputations of the same events.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use prism_connectors::{
+    import::{Options, import},
+    log::{Log, LogWriter, SegmentLog},
+};
+use prism_schemas::{
+    Decimal, Event, InstrumentId, Market, Timeframe, Topic, Version,
+    event::{Book, Feed, Levels, Side, event::Body, trade::Id},
+    table,
+};
+
+use crate::support::{Rows, SEALED, Tape, float, int, rows_of, settings, shared, standing, text, ts};
+
+const CONFIG: &str = "[timeframes]\nmaintained = [\"1s\", \"5s\", \"15s\", \"1m\"]\nroles = [\"1s\", \"5s\", \"15s\", \"1m\"]\n";
+
+/// A recording in the log, its events and its rows.
+struct Recording {
+    name: &'static str,
+    events: BTreeMap<InstrumentId, Vec<Event>>,
+    rows: Rows,
+}
+
+fn load(name: &'static str, paths: &[PathBuf]) -> Recording {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(SegmentLog::open(dir.path()).unwrap());
+    let mut writer = LogWriter::new(log.clone());
+    let report = import(paths, Options::default(), &mut writer).unwrap();
+    assert!(report.skipped.is_empty(), "{name}: {:?}", report.skipped);
+    for file in &report.files {
+        assert!(file.quarantined.is_empty(), "{name}: {:?}", file.quarantined);
+    }
+    let mut events: BTreeMap<InstrumentId, Vec<Event>> = BTreeMap::new();
+    for topic in Topic::ALL {
+        for partition in 0..log.partitions(topic) {
+            let mut reader = log.read(topic, partition, 0).unwrap();
+            while let Some(record) = reader.next().unwrap() {
+                let batch = record.batch;
+                let id = InstrumentId::new(&batch.exchange, Market::parse(&batch.market).unwrap(), &batch.symbol);
+                events.entry(id).or_default().extend(batch.events.iter().cloned());
+            }
+        }
+    }
+    let rows = standing(Tape::read(dir.path(), &settings(CONFIG)).replay(SEALED));
+    Recording { name, events, rows }
+}
+
+fn hftbacktest(test: &str) -> Option<Recording> {
+    Some(load("hftbacktest", &[shared(test, "data")?.join("hftbacktest")]))
+}
+
+/// Confluence rows, those with coverage of at least 0.8, and all derived rows.
+fn counts(recording: &Recording) -> (usize, usize, usize) {
+    let confluence = || rows_of(&recording.rows, &table::CONFLUENCE);
+    let complete = confluence().filter(|row| float(row, "coverage").is_some_and(|coverage| 0.8 <= coverage));
+    let derived = recording.rows.values().filter(|row| row.table.derived);
+    (confluence().count(), complete.count(), derived.count())
+}
+
+#[test]
+fn recordings_replay_to_explained_scores_and_naive_bars() {
+    let test = "recordings_replay_to_explained_scores_and_naive_bars";
+    let Some(data) = shared(test, "data") else { return };
+    for (name, path, expected) in [
+        ("hftbacktest", "hftbacktest", (0, 0, 0)),
+        ("BINANCE", "cryptofeed/BINANCE.jsonl.zst", (0, 0, 0)),
+        ("BINANCE_FUTURES", "cryptofeed/BINANCE_FUTURES.jsonl.zst", (0, 0, 0)),
+        ("BINANCE_DELIVERY", "cryptofeed/BINANCE_DELIVERY.jsonl.zst", (0, 0, 0)),
+        ("BYBIT", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", (0, 0, 0)),
+    ] {
+        let paths: Vec<PathBuf> = if name == "hftbacktest" {
+            let entries = std::fs::read_dir(data.join(path)).unwrap().map(|entry| entry.unwrap().path());
+            let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "gz")).collect();
+            paths.sort();
+            paths
+        } else {
+            vec![data.join(path)]
+        };
+        let recording = load(name, &paths);
+        let got = counts(&recording);
+        println!("{name}: {got:?} rows of confluence, complete ones, all");
+        bars_equal_a_naive_fold(&recording);
+        klines_agree(&recording);
+        assert_eq!(got, expected, "{name}: rows of confluence, those with coverage >= 0.8, all rows");
+    }
+}
+
+/// One bar, the slow way.
+#[derive(Default)]
+struct Naive {
+    trades: Vec<(i64, u64, u32, f64, f64, f64, bool, String)>,
+}
+
+fn bars_equal_a_naive_fold(recording: &Recording) {
+    let name = recording.name;
+    let mut n_bars = 0;
+    for (id, events) in &recording.events {
+        let contract = events.iter().find_map(|event| match &event.body {
+            Some(Body::Instrument(instrument)) => instrument.contract_size.as_ref().map(Decimal::to_f64),
+            _ => None,
+        });
+        let (mut seen, mut stream) = (BTreeSet::new(), None);
+        let mut trades = Vec::new();
+        for event in events {
+            let Some(Body::Trade(trade)) = &event.body else { continue };
+            assert_eq!(stream.get_or_insert(&trade.stream), &&trade.stream, "{name} {id}: a second stream");
+            let shown = match &trade.id {
+                Some(Id::Number(number)) => number.to_string(),
+                Some(Id::Text(uuid)) => uuid.replace('-', "").chars().take(16).collect(),
+                None => String::new(),
+            };
+            if seen.insert(shown.clone()) || shown.is_empty() {
+                let (price, size) = (trade.price.unwrap().to_f64(), trade.size.unwrap().to_f64());
+                let seq = event.seq.unwrap();
+                trades.push((event.ts_event, seq, event.index, price, size, trade.side() == Side::Buy, shown));
+            }
+        }
+        trades.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+        for timeframe in [Timeframe::S1, Timeframe::S5, Timeframe::S15, Timeframe::M1] {
+            let mut bars: BTreeMap<i64, Naive> = BTreeMap::new();
+            for (at, seq, index, price, size, buy, shown) in &trades {
+                let (volume, turnover) = match (id.market, contract) {
+                    (Market::Inverse, Some(value)) => (size * value / price, size * value),
+                    _ => (*size, price * size),
+                };
+                let bar = bars.entry(timeframe.start(*at)).or_default();
+                bar.trades.push((*at, *seq, *index, *price, volume, turnover, *buy, shown.clone()));
+            }
+            let ours: BTreeMap<i64, &Version> = rows_of(&recording.rows, &table::BARS)
+                .filter(|row| text(row, "timeframe") == timeframe.name() && text(row, "symbol") == id.symbol)
+                .filter(|row| text(row, "market") == id.market.name() && text(row, "source") == "trades")
+                .map(|row| (ts(row, "ts"), row))
+                .collect();
+            let traded = ours.iter().filter(|(_, row)| 0 < int(row, "n_trades")).map(|(start, _)| start);
+            assert!(traded.eq(bars.keys()), "{name} {id} {timeframe}: other intervals");
+            let mut close = None;
+            for (start, row) in &ours {
+                let label = format!("{name} {id} {timeframe} {start}");
+                let same = |column: &str, expected: f64| {
+                    let got = float(row, column).unwrap_or(f64::NAN);
+                    assert!((got - expected).abs() <= 1e-9 * expected.abs(), "{label} {column}: {got} {expected}");
+                };
+                let Some(Naive { trades }) = bars.get(start) else {
+                    if text(row, "quality") != "gap" {
+                        ["open", "high", "low", "close"].iter().for_each(|column| same(column, close.unwrap()));
+                        same("volume", 0.0);
+                    }
+                    continue;
+                };
+                let prices = || trades.iter().map(|trade| trade.3);
+                let sum = |of: fn(&(i64, u64, u32, f64, f64, f64, bool, String)) -> f64| trades.iter().map(of).sum::<f64>();
+                same("open", prices().next().unwrap());
+                same("high", prices().fold(f64::MIN, f64::max));
+                same("low", prices().fold(f64::MAX, f64::min));
+                close = prices().last();
+                same("close", close.unwrap());
+                same("volume", sum(|trade| trade.4));
+                same("turnover", sum(|trade| trade.5));
+                same("vwap", sum(|trade| trade.5) / sum(|trade| trade.4));
+                let bought = sum(|trade| if trade.6 { trade.4 } else { 0.0 });
+                let got = float(row, "buy_volume").unwrap();
+                assert!((got - bought).abs() <= 1e-9 * sum(|trade| trade.4), "{label}: {got} {bought}");
+                assert_eq!(int(row, "n_trades"), trades.len() as i64, "{label}");
+                assert_eq!(int(row, "n_buys"), trades.iter().filter(|trade| trade.6).count() as i64, "{label}");
+                assert_eq!(text(row, "first_trade_id"), trades.first().unwrap().7, "{label}");
+                assert_eq!(text(row, "last_trade_id"), trades.last().unwrap().7, "{label}");
+                n_bars += 1;
+            }
+        }
+    }
+    assert!(60 < n_bars, "{name}: only {n_bars} bars");
+}
+
+/// The venue's closed bars equal ours where the recording covers all of the interval.
+fn klines_agree(recording: &Recording) {
+    let mut n = 0;
+    for (id, events) in &recording.events {
+        let feed = |status: Feed| {
+            events.iter().find_map(|event| match &event.body {
+                Some(Body::FeedStatus(feed)) if feed.status() == status => Some(event.ts_event),
+                _ => None,
+            })
+        };
+        let (Some(first), Some(last)) = (feed(Feed::Connected), feed(Feed::Disconnected)) else { continue };
+        for event in events {
+            let Some(Body::Kline(kline)) = &event.body else { continue };
+            let timeframe: Timeframe = kline.timeframe.parse().unwrap();
+            if !kline.closed || kline.start < first || last + 1 < timeframe.end(kline.start) {
+                continue;
+            }
+            let row = rows_of(&recording.rows, &table::BARS).find(|row| {
+                ts(row, "ts") == kline.start && text(row, "timeframe") == timeframe.name()
+                    && text(row, "symbol") == id.symbol && text(row, "market") == id.market.name()
+            });
+            let row = row.unwrap();
+            for (column, value) in
+                [("open", kline.open), ("high", kline.high), ("low", kline.low), ("close", kline.close), ("volume", kline.volume)]
+            {
+                let (ours, theirs) = (float(row, column).unwrap(), value.unwrap().to_f64());
+                assert!((ours - theirs).abs() <= 1e-9 * theirs.abs(), "{id} {} {column}: {ours} {theirs}", kline.start);
+            }
+            n += 1;
+        }
+    }
+    println!("{}: {n} whole venue bars", recording.name);
+}
+
+/// Price levels in units of 1e-18, best last for bids and first for asks.
+#[derive(Default)]
+struct Sides {
+    bids: BTreeMap<i128, i128>,
+    asks: BTreeMap<i128, i128>,
+}
+
+type Top = ((i128, i128), (i128, i128));
+
+impl Sides {
+    fn apply(&mut self, book: &Book) {
+        if book.snapshot {
+            *self = Sides::default();
+        }
+        for (side, levels) in [(&mut self.bids, &book.bids), (&mut self.asks, &book.asks)] {
+            for (price, size) in levels.iter().flat_map(pairs) {
+                if size == 0 {
+                    side.remove(&price);
+                } else {
+                    side.insert(price, size);
+                }
+            }
+        }
+    }
+
+    fn top(&self) -> Option<Top> {
+        let (bid, ask) = (self.bids.last_key_value()?, self.asks.first_key_value()?);
+        Some(((*bid.0, *bid.1), (*ask.0, *ask.1)))
+    }
+
+    fn is_crossed(&self) -> bool {
+        self.top().is_some_and(|(bid, ask)| ask.0 <= bid.0)
+    }
+}
+
+fn exact(mantissa: i64, decimals: u32) -> i128 {
+    i128::from(mantissa) * 10i128.pow(18 - decimals)
+}
+
+fn pairs(levels: &Levels) -> impl Iterator<Item = (i128, i128)> {
+    levels.prices.iter().zip(&levels.sizes).map(|(price, size)| {
+        (exact(*price, levels.price_decimals), exact(*size, levels.size_decimals))
+    })
+}
+
+fn books(events: &[Event]) -> Vec<&Book> {
+    let books = events.iter().filter_map(|event| match &event.body {
+        Some(Body::Book(book)) => Some(book),
+        _ => None,
+    });
+    books.collect()
+}
+
+#[test]
+fn a_rebuilt_binance_book_has_the_top_of_the_book_ticker() {
+    let Some(recording) = hftbacktest("a_rebuilt_binance_book_has_the_top_of_the_book_ticker") else { return };
+    assert_eq!(recording.events.len(), 6);
+    for (id, events) in &recording.events {
+        let mut tops: BTreeMap<u64, Top> = BTreeMap::new();
+        for event in events {
+            let Some(Body::Ticker(ticker)) = &event.body else { continue };
+            let exact = |value: Option<Decimal>| value.map(|value| exact(value.mantissa, value.decimals));
+            let top = (exact(ticker.bid_price), exact(ticker.bid_size), exact(ticker.ask_price), exact(ticker.ask_size));
+            if let (Some(u), (Some(bid), Some(bid_size), Some(ask), Some(ask_size))) = (ticker.update_id, top) {
+                tops.insert(u, ((bid, bid_size), (ask, ask_size)));
+            }
+        }
+        let books = books(events);
+        let snapshot = books.iter().position(|book| book.snapshot).unwrap();
+        let last = books[snapshot].update_id.unwrap();
+        let mut sides = Sides::default();
+        sides.apply(books[snapshot]);
+        let (mut before, mut n_equal) = (None, 0);
+        // Differences received before the snapshot count too, from the one that joins it on.
+        for book in books.iter().filter(|book| !book.snapshot) {
+            let (first, u) = (book.first_update_id.unwrap(), book.update_id.unwrap());
+            if u <= last {
+                continue;
+            }
+            match before {
+                None => assert!(first <= last + 1, "{id}: {first}..{u} does not continue {last}"),
+                Some(before) if id.market == Market::Spot => assert_eq!(first, before + 1, "{id}"),
+                Some(before) => assert_eq!(book.previous_update_id, Some(before), "{id}"),
+            }
+            before = Some(u);
+            sides.apply(book);
+            assert!(!sides.is_crossed(), "{id} at {u}");
+            if let Some(top) = tops.get(&u) {
+                assert_eq!(sides.top().as_ref(), Some(top), "{id} at {u}");
+                n_equal += 1;
+            }
+        }
+        println!("{id}: {n_equal} tops equal");
+        assert!(100 < n_equal, "{id}: only {n_equal} updates have a book ticker");
+    }
+}
+
+#[test]
+fn a_spot_book_that_drops_what_came_before_its_snapshot_crosses() {
+    let Some(recording) = hftbacktest("a_spot_book_that_drops_what_came_before_its_snapshot_crosses") else { return };
+    for (id, events) in recording.events.iter().filter(|(id, _)| id.market == Market::Spot) {
+        let mut sides = Sides::default();
+        let books = books(events);
+        let from = books.iter().position(|book| book.snapshot).unwrap();
+        let crossed = books[from..].iter().filter(|book| {
+            sides.apply(book);
+            sides.is_crossed()
+        });
+        let n = crossed.count();
+        println!("{id}: crossed after {n} updates");
+        assert!(0 < n, "{id}: the recording no longer shows why differences are buffered");
+    }
+}
+
+#[test]
+fn bybit_books_are_contiguous_and_never_cross() {
+    let Some(data) = shared("bybit_books_are_contiguous_and_never_cross", "data") else { return };
+    let recording = load("BYBIT", &[data.join("cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst")]);
+    let mut n_books = 0;
+    for (id, events) in &recording.events {
+        let (mut sides, mut last) = (Sides::default(), None);
+        for book in books(events) {
+            let u = book.update_id.unwrap();
+            assert!(book.snapshot || last.map(|last| last + 1) == Some(u), "{id}: {u} after {last:?}");
+            last = Some(u);
+            sides.apply(book);
+            assert!(!sides.is_crossed(), "{id} at {u}");
+            n_books += 1;
+        }
+    }
+    assert!(1_000 < n_books, "{n_books}");
+}

@@ -159,7 +159,7 @@ impl Day {
         if self.rows.is_empty() {
             return Ok(0);
         }
-        let batch = self.table.batch(self.rows.iter().map(|row| row.cells.as_slice()))?;
+        let batch = self.table.batch(&self.rows.iter().map(|row| row.cells.as_slice()))?;
         self.rows.clear();
         let bytes = batch.get_array_memory_size();
         self.columns.push(batch);

@@ -47,6 +47,7 @@ impl Clock {
     }
 
     /// The knowledge time of the next event of the partition.
+    #[inline]
     pub fn receive(&mut self, ts_recv: Ts) -> Time {
         match self.known {
             Some(known) if ts_recv <= known as Ts => known,

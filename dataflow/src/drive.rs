@@ -8,6 +8,8 @@ use crate::{admit::Record, assemble::Inputs, event::Trade, types::Time};
 const TRADES_AT_ONCE: usize = 1_024;
 /// Strides of input that may be in flight before the reader waits for the graph.
 const STRIDES_AHEAD: Time = 2;
+/// Epochs of input that may be in flight however short a stride is.
+const EPOCHS_AHEAD: Time = 64;
 
 /// How the frontier moves: nothing here changes results.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,7 @@ impl Driver {
     }
 
     /// Hands over a trade.
+    #[inline]
     pub fn send_trade(&mut self, worker: &mut Worker, trade: Trade) {
         self.reach(worker, trade.known);
         self.trades.push(trade);
@@ -67,14 +70,21 @@ impl Driver {
     }
 
     /// Nothing known before `known` will follow: moves the frontier if a stride is complete, and waits if the graph is behind.
+    #[inline]
     pub fn reach(&mut self, worker: &mut Worker, known: Time) {
         if self.next <= known {
-            self.advance(known - known % self.pace.epoch);
+            self.stride(worker, known);
+        }
+    }
+
+    #[inline(never)]
+    fn stride(&mut self, worker: &mut Worker, known: Time) {
+        self.advance(known - known % self.pace.epoch);
+        worker.step();
+        let ahead = EPOCHS_AHEAD.max(self.pace.stride * STRIDES_AHEAD);
+        let behind = self.frontier.saturating_sub(self.pace.epoch * ahead);
+        while self.probe.less_than(&behind) {
             worker.step();
-            let behind = self.frontier.saturating_sub(self.pace.epoch * self.pace.stride * STRIDES_AHEAD);
-            while self.probe.less_than(&behind) {
-                worker.step();
-            }
         }
     }
 

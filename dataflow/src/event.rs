@@ -42,6 +42,7 @@ pub struct Trade {
 
 impl Trade {
     /// Its identity.
+    #[inline]
     pub fn event_id(&self) -> EventId {
         match self.id_kind {
             1 => EventId::Number(self.id),

@@ -8,28 +8,39 @@ use crate::{bar::EventId, event::Trade};
 
 /// Identities of one instrument's recent trades. Numbers mostly rise, so appending is the fast path.
 ///
-/// Keeps 16 bytes a numbered trade and about 50 a text one, for the span it is asked to remember.
+/// Keeps 16 bytes a numbered trade and about 50 a text one, for the span it is asked to remember and until there is no room.
 #[derive(Debug, Default)]
 pub(super) struct Dedup {
     rising: VecDeque<(u64, Ts)>,
     others: BTreeSet<(bool, u64)>,
     order: VecDeque<(Ts, bool, u64)>,
+    /// The newest receive time that what is too old was not yet forgotten by.
+    now: Ts,
 }
 
 impl Dedup {
     /// Whether this is the first trade of its identity within `span` of receive time.
+    #[inline]
     pub(super) fn is_first(&mut self, trade: &Trade, span: i64) -> bool {
-        let now = trade.ts_recv;
-        let is_old = |ts: Ts| ts.saturating_add(span) < now;
-        while self.rising.front().is_some_and(|(_, ts)| is_old(*ts)) {
-            self.rising.pop_front();
-        }
-        while let Some(&(ts, text, id)) = self.order.front()
-            && is_old(ts)
+        // Receive times and numbers rise: nothing older can matter, and forgetting waits until there is no room.
+        if trade.id_kind == 1
+            && self.now <= trade.ts_recv
+            && self.rising.len() < self.rising.capacity()
+            && self.rising.back().is_some_and(|(last, _)| *last < trade.id)
         {
-            self.order.pop_front();
-            self.others.remove(&(text, id));
+            self.now = trade.ts_recv;
+            self.rising.push_back((trade.id, trade.ts_recv));
+            return true;
         }
+        self.is_first_of_all(trade, span)
+    }
+
+    #[inline(never)]
+    fn is_first_of_all(&mut self, trade: &Trade, span: i64) -> bool {
+        let now = trade.ts_recv;
+        self.forget(self.now, span);
+        self.forget(now, span);
+        self.now = now;
         let (text, id) = match trade.event_id() {
             EventId::None => return true,
             EventId::Number(id) => (false, id),
@@ -49,6 +60,20 @@ impl Dedup {
             self.order.push_back((now, text, id));
         }
         is_new
+    }
+
+    /// Forgets what is older than `span` before `now`.
+    fn forget(&mut self, now: Ts, span: i64) {
+        let is_old = |ts: Ts| ts.saturating_add(span) < now;
+        while self.rising.front().is_some_and(|(_, ts)| is_old(*ts)) {
+            self.rising.pop_front();
+        }
+        while let Some(&(ts, text, id)) = self.order.front()
+            && is_old(ts)
+        {
+            self.order.pop_front();
+            self.others.remove(&(text, id));
+        }
     }
 }
 

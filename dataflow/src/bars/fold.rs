@@ -41,25 +41,26 @@ impl Scale {
     }
 
     /// The trade's parts at this scale, which must have at least its decimals; `None` if they do not fit.
+    #[inline]
     pub(super) fn part(&self, trade: &Trade) -> Option<Part> {
-        let up = |mantissa: i64, from: u8, to: u32| match to - u32::from(from) {
-            0 => Some(mantissa),
-            up => mantissa.checked_mul(POW10[up as usize]),
-        };
+        let up = |mantissa: i64, from: u8, to: u32| mantissa.checked_mul(*POW10.get((to - u32::from(from)) as usize)?);
         let price = up(trade.price, trade.price_decimals, self.price)?;
         let size = up(trade.size, trade.size_decimals, self.size)?;
         let (volume, turnover) = match self.contract {
             None => (i128::from(size), i128::from(price) * i128::from(size)),
-            Some((contract, decimals)) => {
-                let value = i128::from(size) * i128::from(contract);
-                // base = value / price, to the nearest 10^-12
-                let up = ten_to_integer(self.price + INVERSE_DECIMALS)?;
-                let down = i128::from(price).checked_mul(ten_to_integer(self.size + decimals)?)?;
-                let base = (value.checked_mul(up)?.checked_mul(2)?.checked_add(down)?) / (2 * down);
-                (base, value)
-            }
+            Some(contract) => self.inverse(price, size, contract)?,
         };
         Some(Part { price, volume, turnover })
+    }
+
+    /// Base volume and value of so many inverse contracts.
+    fn inverse(&self, price: i64, size: i64, (contract, decimals): (i64, u32)) -> Option<(i128, i128)> {
+        let value = i128::from(size) * i128::from(contract);
+        // base = value / price, to the nearest 10^-12
+        let up = ten_to_integer(self.price + INVERSE_DECIMALS)?;
+        let down = i128::from(price).checked_mul(ten_to_integer(self.size + decimals)?)?;
+        let base = (value.checked_mul(up)?.checked_mul(2)?.checked_add(down)?) / (2 * down);
+        Some((base, value))
     }
 }
 
@@ -123,9 +124,10 @@ impl Fold {
     }
 
     /// One trade more.
+    #[inline]
     pub(super) fn add(&mut self, trade: &Trade, part: Part) {
         let order = (trade.ts_event, trade.seq, trade.index);
-        if self.last < order {
+        if self.last.0 < order.0 || self.last < order {
             self.last = order;
             self.close = part.price;
             self.last_id = trade.event_id();
@@ -168,16 +170,17 @@ impl Fold {
 
     /// Moves the fold from one scale to a finer one; `false` if it does not fit.
     pub(super) fn rescale(&mut self, from: &Scale, to: &Scale) -> bool {
-        let price_up = POW10[(to.price - from.price) as usize];
+        let Some(price_up) = POW10.get((to.price - from.price) as usize) else { return false };
         for price in [&mut self.open, &mut self.high, &mut self.low, &mut self.close] {
-            match price.checked_mul(price_up) {
+            match price.checked_mul(*price_up) {
                 Some(scaled) => *price = scaled,
                 None => return false,
             }
         }
-        let volume_up = i128::from(POW10[(to.volume_decimals() - from.volume_decimals()) as usize]);
+        let volume_up = POW10.get((to.volume_decimals() - from.volume_decimals()) as usize);
         let turnover_up = POW10.get((to.turnover_decimals() - from.turnover_decimals()) as usize);
-        let Some(turnover_up) = turnover_up else { return false };
+        let (Some(volume_up), Some(turnover_up)) = (volume_up, turnover_up) else { return false };
+        let volume_up = i128::from(*volume_up);
         let products = (
             self.volume.checked_mul(volume_up),
             self.buy_volume.checked_mul(volume_up),

@@ -16,7 +16,10 @@ use timely::{
     dataflow::{
         StreamVec,
         channels::pact::Exchange,
-        operators::{Capability, OkErr, generic::operator::Operator},
+        operators::{
+            Capability,
+            generic::{OutputBuilder, builder_rc::OperatorBuilder},
+        },
     },
 };
 
@@ -28,7 +31,7 @@ use crate::{
 };
 use tape::{Place, Tape};
 
-type Update = (Result<Bar, RowError>, Time, Diff);
+type Updates<D> = Vec<(D, Time, Diff)>;
 
 /// Bars of every maintained timeframe, and the events that changed nothing.
 ///
@@ -43,38 +46,62 @@ pub fn bars<'s>(
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
     let mut market = Market::new(settings.clone(), sealed);
-    let (oks, errs) = trades
-        .binary_frontier::<_, CapacityContainerBuilder<Vec<Update>>, _, _, _, _>(
-            controls,
-            by_trade,
-            by_control,
-            "bars",
-            move |capability, _| {
-                let mut capability: Option<Capability<Time>> = Some(capability);
-                move |(trades, trades_to), (controls, controls_to), output| {
-                    trades.for_each(|_, data| market.trades.push_back(std::mem::take(data)));
-                    controls.for_each(|_, data| market.controls.append(data));
-                    let frontier =
-                        [trades_to, controls_to].iter().filter_map(|to| to.frontier().first().copied()).min();
-                    match (frontier, &mut capability) {
-                        (Some(frontier), Some(capability)) => {
-                            if *capability.time() < frontier {
-                                market.advance(frontier);
-                                output.session(capability).give_iterator(market.updates.drain(..));
-                                capability.downgrade(&frontier);
-                            }
-                        }
-                        (None, capability) => *capability = None,
-                        (Some(_), None) => {}
-                    }
+    let mut builder = OperatorBuilder::new("bars".into(), trades.scope());
+    let mut trades = builder.new_input(trades, by_trade);
+    let mut controls = builder.new_input(controls, by_control);
+    let (bars_to, bars) = builder.new_output();
+    let (errors_to, errors) = builder.new_output();
+    let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Bar>>>::from(bars_to);
+    let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
+    builder.build(move |_| {
+        // For the next close, and for events that wait (bars, errors).
+        let mut closing: Option<Capability<Time>> = None;
+        let mut waiting: Option<[Capability<Time>; 2]> = None;
+        let mut reached: Time = 0;
+        move |frontiers| {
+            let mut wait = |time: Time, capabilities: &dyn Fn() -> [Capability<Time>; 2]| {
+                if waiting.as_ref().is_none_or(|[have, _]| time < *have.time()) {
+                    waiting = Some(capabilities());
                 }
-            },
-        )
-        .ok_err(|(row, time, diff)| match row {
-            Ok(bar) => Ok((bar, time, diff)),
-            Err(error) => Err((error, time, diff)),
-        });
-    (oks.as_collection(), errs.as_collection())
+            };
+            trades.for_each(|capability, data| {
+                wait(*capability.time(), &|| [0, 1].map(|port| capability.retain(port)));
+                market.trades.push_back(std::mem::take(data));
+            });
+            controls.for_each(|capability, data| {
+                wait(*capability.time(), &|| [0, 1].map(|port| capability.retain(port)));
+                market.controls.append(data);
+            });
+            let Some(frontier) = frontiers.iter().filter_map(|to| to.frontier().first().copied()).min() else {
+                // The end of a log closes nothing.
+                (closing, waiting) = (None, None);
+                return;
+            };
+            if frontier <= reached {
+                return;
+            }
+            reached = frontier;
+            market.advance(frontier);
+            let earliest = closing.iter().chain(waiting.iter().map(|[bars, _]| bars)).min_by_key(|held| *held.time());
+            if let (Some(earliest), false) = (earliest, market.bars.is_empty()) {
+                bars_to.activate().session(earliest).give_container(&mut market.bars);
+            }
+            if let (Some([_, earliest]), false) = (&waiting, market.errors.is_empty()) {
+                errors_to.activate().session(earliest).give_container(&mut market.errors);
+            }
+            match (&mut closing, market.next_close()) {
+                (Some(closing), Some(close)) if *closing.time() < close => closing.downgrade(&close),
+                (none @ None, Some(close)) => *none = waiting.as_ref().map(|[bars, _]| bars.delayed(&close)),
+                _ => {}
+            }
+            if market.is_waiting() {
+                waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));
+            } else {
+                waiting = None;
+            }
+        }
+    });
+    (bars.as_collection(), errors.as_collection())
 }
 
 /// All instruments of this worker and what waits for its time.
@@ -89,7 +116,8 @@ struct Market {
     /// The next end of a finest interval to close.
     next_end: Option<Ts>,
     sealed: Seal,
-    updates: Vec<Update>,
+    bars: Updates<Bar>,
+    errors: Updates<RowError>,
 }
 
 impl Market {
@@ -102,8 +130,19 @@ impl Market {
             late: Vec::new(),
             next_end: None,
             sealed,
-            updates: Vec::new(),
+            bars: Vec::new(),
+            errors: Vec::new(),
         }
+    }
+
+    /// When the next finest interval closes.
+    fn next_close(&self) -> Option<Time> {
+        self.next_end.map(|end| self.settings.time.close(end) as Time)
+    }
+
+    /// Whether events wait for their time.
+    fn is_waiting(&self) -> bool {
+        !self.trades.is_empty() || !self.controls.is_empty()
     }
 
     /// Applies everything known before `frontier`, in the order it became known.
@@ -122,8 +161,11 @@ impl Market {
             self.next_end = Some(self.first_end(known as Ts));
         }
         self.fold(frontier);
-        self.late.sort_by_key(|trade| trade.known);
-        self.walk(frontier, controls);
+        let is_event_due = !self.late.is_empty() || !controls.is_empty();
+        if is_event_due || self.next_close().is_some_and(|close| close < frontier) {
+            self.late.sort_by_key(|trade| trade.known);
+            self.walk(frontier, controls);
+        }
     }
 
     /// The first end of a finest interval that closes at or after `known`.
@@ -147,7 +189,7 @@ impl Market {
                 match judge(&self.settings, tape, trade) {
                     Ok(Place::Folded) => {}
                     Ok(Place::Late) => self.late.push(*trade),
-                    Err(error) => self.updates.push((Err(*error), trade.known, 1)),
+                    Err(error) => self.errors.push((*error, trade.known, 1)),
                 }
             }
             if n_due < trades.len() {
@@ -182,7 +224,7 @@ impl Market {
                 let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
                 match tape.part(&trade) {
                     Ok(part) => tape.correct(&self.settings, &trade, part),
-                    Err(rule) => self.updates.push((Err(refuse(&trade, rule, "")), now, 1)),
+                    Err(rule) => self.errors.push((refuse(&trade, rule, ""), now, 1)),
                 }
             }
             while self.settings.time.close(end) as Time == now {
@@ -196,8 +238,8 @@ impl Market {
             let cutoff = now as Ts - self.settings.keep();
             for tape in self.tapes.iter_mut().flatten() {
                 tape.render(&self.settings, cutoff, |old, new| {
-                    self.updates.extend(old.map(|bar| (Ok(bar), now, -1)));
-                    self.updates.extend(new.map(|bar| (Ok(bar), now, 1)));
+                    self.bars.extend(old.map(|bar| (bar, now, -1)));
+                    self.bars.extend(new.map(|bar| (bar, now, 1)));
                 });
             }
         }
@@ -208,7 +250,7 @@ impl Market {
         match control.fact {
             Fact::ContractSize(..) => {}
             Fact::Feed(ts, delivers) => tape.feed(ts, delivers),
-            Fact::Refused(error) => self.updates.push((Err(error), control.known, 1)),
+            Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let timeframe = Timeframe::ALL[usize::from(timeframe)];
                 if let Err((rule, detail)) = tape.kline(&self.settings, timeframe, kline, control.known as Ts) {
@@ -222,7 +264,7 @@ impl Market {
                         trade: None,
                         raw: String::new(),
                     };
-                    self.updates.push((Err(error), control.known, 1));
+                    self.errors.push((error, control.known, 1));
                 }
             }
         }
@@ -244,6 +286,7 @@ impl Seal {
     }
 }
 
+#[inline]
 fn tape<'a>(tapes: &'a mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) -> &'a mut Tape {
     let at = instrument as usize;
     if tapes.len() <= at {
@@ -253,8 +296,9 @@ fn tape<'a>(tapes: &'a mut Vec<Option<Tape>>, instrument: u32, settings: &Settin
 }
 
 /// Applies the rules every trade must pass and folds it if it is in time.
+#[inline]
 fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, Box<RowError>> {
-    let fail = |rule, detail: &str| Err(Box::new(refuse(trade, rule, detail)));
+    let fail = |rule: &str, detail: &str| Err(Box::new(refuse(trade, rule, detail)));
     if trade.price <= 0 || trade.size <= 0 {
         return fail("non_positive", "price and size must be above 0");
     }
@@ -279,6 +323,7 @@ fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, B
     Ok(place)
 }
 
+#[cold]
 fn refuse(trade: &Trade, rule: &str, detail: &str) -> RowError {
     let ten_to = |decimals: u8| 10f64.powi(i32::from(decimals));
     RowError {

@@ -129,24 +129,30 @@ impl Tape {
     }
 
     /// The trade's exact contribution, widening the scale if it has more decimals; a sentence if it cannot be used.
+    #[inline]
     pub(super) fn part(&mut self, trade: &Trade) -> Result<Part, &'static str> {
         if *self.stream.get_or_insert(trade.stream) != trade.stream {
             return Err("second_stream");
         }
         let (price, size) = (u32::from(trade.price_decimals), u32::from(trade.size_decimals));
         if self.scale.price < price || self.scale.size < size || (trade.inverse && self.scale.contract.is_none()) {
-            let mut scale = self.scale;
-            scale.price = scale.price.max(price);
-            scale.size = scale.size.max(size);
-            if trade.inverse {
-                match self.contract {
-                    Some((known, contract)) if known <= trade.known => scale.contract = Some(contract),
-                    _ => return Err("unknown_contract_size"),
-                }
-            }
-            self.rescale(scale)?;
+            self.widen(trade)?;
         }
         self.scale.part(trade).ok_or("out_of_range")
+    }
+
+    #[cold]
+    fn widen(&mut self, trade: &Trade) -> Result<(), &'static str> {
+        let mut scale = self.scale;
+        scale.price = scale.price.max(u32::from(trade.price_decimals));
+        scale.size = scale.size.max(u32::from(trade.size_decimals));
+        if trade.inverse {
+            match self.contract {
+                Some((known, contract)) if known <= trade.known => scale.contract = Some(contract),
+                _ => return Err("unknown_contract_size"),
+            }
+        }
+        self.rescale(scale)
     }
 
     fn rescale(&mut self, scale: Scale) -> Result<(), &'static str> {
@@ -166,24 +172,32 @@ impl Tape {
     }
 
     /// Folds a trade that is known by the close of its finest bar.
+    #[inline]
     pub(super) fn fold(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
-        let finest = &mut self.series[0];
         let known = trade.known as Ts;
         // The newest interval, without a division: the fast path.
-        let at = match finest.slots.back() {
-            Some(last) if last.start <= trade.ts_event && trade.ts_event < last.end => finest.slots.len() - 1,
-            _ => {
-                let start = finest.timeframe.start(trade.ts_event);
-                if settings.time.close(finest.timeframe.end(start)) < known {
-                    return Place::Late;
-                }
-                finest.slot(start, &settings.time)
-            }
-        };
-        let slot = &mut finest.slots[at];
-        if slot.close < known {
+        if let Some(slot) = self.series[0].slots.back_mut()
+            && slot.start <= trade.ts_event
+            && trade.ts_event < slot.end
+            && known <= slot.close
+            && let Some(fold) = &mut slot.fold
+        {
+            fold.add(trade, part);
+            return Place::Folded;
+        }
+        self.fold_anywhere(settings, trade, part)
+    }
+
+    #[inline(never)]
+    fn fold_anywhere(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
+        let finest = &mut self.series[0];
+        let known = trade.known as Ts;
+        let start = finest.timeframe.start(trade.ts_event);
+        if settings.time.close(finest.timeframe.end(start)) < known {
             return Place::Late;
         }
+        let at = finest.slot(start, &settings.time);
+        let slot = &mut finest.slots[at];
         match &mut slot.fold {
             Some(fold) => fold.add(trade, part),
             None => slot.fold = Some(Fold::of(trade, part)),
@@ -236,7 +250,7 @@ impl Tape {
         kline: Kline,
         now: Ts,
     ) -> Result<(), (&'static str, String)> {
-        if !(kline.low <= kline.high) {
+        if kline.high < kline.low {
             return Err(("high_below_low", format!("high {} is below low {}", kline.high, kline.low)));
         }
         let Some(series) = self.series.iter_mut().find(|series| series.timeframe == timeframe) else {

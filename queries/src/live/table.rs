@@ -151,7 +151,7 @@ impl LiveTable {
                 if let Some(batch) = chunk.batch.get() {
                     return Ok(batch.clone());
                 }
-                let batch = self.table.batch(chunk.rows.values().map(|version| version.cells.as_slice()))?;
+                let batch = self.table.batch(&chunk.rows.values().map(|version| version.cells.as_slice()))?;
                 Ok(chunk.batch.get_or_init(|| batch).clone())
             })
             .collect()
@@ -171,7 +171,7 @@ impl LiveTable {
             return Ok(batch.clone());
         }
         let rows = self.latest();
-        let batch = self.table.batch(rows.iter().map(|version| version.cells.as_slice()))?;
+        let batch = self.table.batch(&rows.iter().map(|version| version.cells.as_slice()))?;
         Ok(self.latest.get_or_init(|| batch).clone())
     }
 }

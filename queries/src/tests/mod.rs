@@ -57,7 +57,7 @@ fn retracted(mut version: Version) -> Version {
 /// Writes a day's file as the store does: beside it, then renamed.
 fn store(directory: &Path, day: &str, versions: &[Version]) {
     let table = versions[0].table;
-    let batch = table.batch(versions.iter().map(|version| version.cells.as_slice())).unwrap();
+    let batch = table.batch(&versions.iter().map(|version| version.cells.as_slice())).unwrap();
     let folder = directory.join(table.name);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{day}.parquet"));

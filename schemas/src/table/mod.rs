@@ -134,7 +134,7 @@ impl Table {
     #[cfg(feature = "arrow")]
     pub fn batch<'a>(
         &self,
-        rows: impl Iterator<Item = &'a [crate::Cell]> + Clone,
+        rows: &(impl Iterator<Item = &'a [crate::Cell]> + Clone),
     ) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
         use crate::Cell;
         use arrow::array::{
