@@ -1,5 +1,7 @@
 //! What is refused, and what is stopped.
 
+#![expect(clippy::disallowed_methods, reason = "a cancelled statement is timed against its limit")]
+
 use std::time::{Duration, Instant};
 
 use super::*;

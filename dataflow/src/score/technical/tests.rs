@@ -1,5 +1,7 @@
 //! The technical components against their formulas in METHODS.md, recomputed at every bar.
 
+#![expect(clippy::disallowed_methods, reason = "the reference uses another tanh on purpose")]
+
 use prism_schemas::table::INDICATOR_COLUMNS;
 
 use crate::{

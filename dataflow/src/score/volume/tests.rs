@@ -1,5 +1,7 @@
 //! The volume components against their formulas in METHODS.md, recomputed at every bar.
 
+#![expect(clippy::disallowed_methods, reason = "the reference uses another tanh on purpose")]
+
 use crate::{
     bar::Bar,
     indicator::contract::{flat, walk},
