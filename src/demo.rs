@@ -89,7 +89,7 @@ enum Output {
     Frontier(Time),
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let length = match args.length.as_deref().map(|text| (text, prism_schemas::time::parse_duration(text))) {
@@ -144,7 +144,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     })?;
     let keep = stop.thread("store", move || keep(&to_keep, store, &live, &status, flush_every))?;
 
-    let served = serve(&args, app, length, &stop);
+    let served = serve(args, app, length, &stop);
     stop.now.cancel();
     for thread in [ingest, compute, publish, keep] {
         thread.join().map_err(|_| anyhow!("a thread panicked"))??;

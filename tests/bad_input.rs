@@ -18,8 +18,8 @@ use prism_schemas::{
 };
 
 use crate::support::{
-    Arrival, How, Random, Rows, SEALED, START, Said, Synthetic, Tape, command, digest, float, in_order, linear, rows_of, run,
-    settings, standing, text, trade, ts, write_log,
+    Arrival, How, Random, Rows, SEALED, START, Said, Synthetic, Tape, command, digest, float, in_order, linear,
+    rows_of, run, settings, standing, text, trade, ts, write_log,
 };
 
 const MARKET: Synthetic = Synthetic { seed: 51, hours: 1, trades: 2_000, late: 0, copies: 0 };
@@ -69,7 +69,8 @@ fn configuration_mistakes_are_named() {
     }
     let missing = run("replay --log {} --store {} --config {}", &[&log, &store, &dir.path().join("none.toml")]);
     assert!(missing.code != 0 && missing.err.contains("none.toml"), "{missing:?}");
-    for (name, value, word) in [("PRISM__TIME__GRASE", "1s", "time.grase"), ("PRISM__TIME__GRACE", "soon", "duration")] {
+    for (name, value, word) in [("PRISM__TIME__GRASE", "1s", "time.grase"), ("PRISM__TIME__GRACE", "soon", "duration")]
+    {
         let mut replay = command();
         replay.env(name, value).args(["replay", "--log"]).arg(&log).arg("--store").arg(&store);
         refused(&Said::of(&replay.output().unwrap()), 2, &[word]);
@@ -109,7 +110,9 @@ fn frames(n: i64) -> Vec<String> {
             0 => format!(
                 "{{\"stream\":\"btcusdt@trade\",\"data\":{{\"e\":\"trade\",\"E\":{millis},\"s\":\"BTCUSDT\",\"t\":{at},\
                  \"p\":\"6{:04}.10\",\"q\":\"0.01{}\",\"T\":{millis},\"m\":{},\"M\":true}}}}",
-                at % 1_000, at % 10, at % 2 == 0,
+                at % 1_000,
+                at % 10,
+                at % 2 == 0,
             ),
             1 => format!(
                 "{{\"stream\":\"btcusdt@bookTicker\",\"data\":{{\"u\":{at},\"s\":\"BTCUSDT\",\"b\":\"60000.1\",\"B\":\"1.5\",\
@@ -191,7 +194,6 @@ fn a_half_written_segment_costs_its_last_record_and_says_so() {
     let shorter = dir.path().join("shorter");
     let copy = SegmentLog::open_with(&shorter, Options::default()).unwrap();
     let from = SegmentLog::open_read(&log).unwrap();
-    let mut length = 0;
     for topic in Topic::ALL {
         for number in 0..from.partitions(topic) {
             let mut batches = Vec::new();
@@ -202,20 +204,20 @@ fn a_half_written_segment_costs_its_last_record_and_says_so() {
             if topic == Topic::Trades && number == partition {
                 batches.pop();
             }
-            batches.iter().for_each(|batch| drop(copy.append(topic, number, batch).unwrap()));
+            for batch in &batches {
+                copy.append(topic, number, batch).unwrap();
+            }
         }
     }
     copy.close().unwrap();
     let expected = run("replay --log {} --store {} --digest --seal", &[&shorter, &dir.path().join("expected")]).fine();
     for cut in [1, 5, 12] {
-        length += 1;
         std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
         let store = dir.path().join(format!("store-{cut}"));
         let said = run("replay --log {} --store {} --digest --seal", &[&log, &store]);
         assert!(said.err.contains("unfinished") && said.err.contains(".seg"), "{cut} bytes off: {said:?}");
         assert_eq!(said.fine(), expected, "{cut} bytes off");
     }
-    assert_eq!(length, 3);
 }
 
 #[test]
@@ -266,13 +268,19 @@ fn rules(rows: &Rows) -> Vec<String> {
 fn an_absurd_price_is_kept_and_marked() {
     let mut arrivals = MARKET.arrivals();
     let id = linear("BTCUSDT");
-    let at = arrivals.iter().position(|a| a.id == id && a.trade().is_some() && START + 30 * MINUTE < a.event.ts_event).unwrap();
+    let at = arrivals
+        .iter()
+        .position(|a| a.id == id && a.trade().is_some() && START + 30 * MINUTE < a.event.ts_event)
+        .unwrap();
     arrivals[at].trade_mut().price.as_mut().unwrap().mantissa *= 1_000;
     let time = arrivals[at].event.ts_event;
     let price = arrivals[at].trade().unwrap().price.unwrap().to_f64();
     let rows = replay(&arrivals);
     let containing = rows_of(&rows, &table::BARS).filter(|row| {
-        text(row, "symbol") == "BTCUSDT" && ts(row, "ts") <= time && time < ts(row, "ts_close") && text(row, "timeframe") == "1m"
+        text(row, "symbol") == "BTCUSDT"
+            && ts(row, "ts") <= time
+            && time < ts(row, "ts_close")
+            && text(row, "timeframe") == "1m"
     });
     let bars: Vec<_> = containing.collect();
     assert_eq!(bars.len(), 1);

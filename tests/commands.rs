@@ -176,7 +176,19 @@ fn analyze_prints_the_breakdown() {
     let store = Place::get().at("store");
     for spelling in ["ETHUSDT", "eth/usdt", "ETH-USDT"] {
         let out = run(&format!("analyze {spelling} --store {{}}"), &[&store]).fine();
-        for word in ["ETHUSDT", "COMPONENT", "SCORE", "WEIGHT", "IMPACT", "DIV", "GAUGE", "TECHNICAL", "VOLUME", "rsi", "CONFLUENCE"] {
+        for word in [
+            "ETHUSDT",
+            "COMPONENT",
+            "SCORE",
+            "WEIGHT",
+            "IMPACT",
+            "DIV",
+            "GAUGE",
+            "TECHNICAL",
+            "VOLUME",
+            "rsi",
+            "CONFLUENCE",
+        ] {
             assert!(out.contains(word), "{word} is not in {out}");
         }
     }

@@ -1,1 +1,141 @@
-//! Placeholder.
+//! The demo from its start to its end, as a visitor with a browser and a terminal sees it.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::{Said, command, http, prism};
+
+/// Kills the demo if a check fails before its end.
+struct Running(Option<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn json(port: u16, method: &str, path: &str, body: &str) -> Value {
+    let (status, text) = http(port, method, path, body).unwrap();
+    assert_eq!(status, 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+}
+
+fn sql(port: u16, statement: &str) -> Value {
+    json(port, "POST", "/api/sql", &serde_json::json!({ "sql": statement }).to_string())
+}
+
+#[test]
+fn first_scores_come_at_once_and_stay_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("demo");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut demo = command();
+    demo.args(["demo", "--port", &port.to_string(), "--for", "45s", "--dir"]).arg(&place);
+    let began = began();
+    let child = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = Running(Some(child));
+
+    // Ready, scores of every symbol, and a signal: within 10 s by promise, 30 s on a busy machine.
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(30), "no {what} after 30 s");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        println!("{what} after {:.1} s", began.elapsed().as_secs_f64());
+    };
+    wait_until("readiness", &|| http(port, "GET", "/ready", "").is_ok_and(|(status, _)| status == 200));
+    let n_symbols = prism_connectors::synthetic::SYMBOLS.len();
+    assert!(20 <= n_symbols);
+    wait_until("score of every symbol", &|| {
+        let answer = sql(port, "SELECT count(DISTINCT symbol) FROM live.confluence");
+        answer["rows"][0][0].as_u64() == Some(n_symbols as u64)
+    });
+    let latest = || json(port, "GET", "/api/signals/latest", "");
+    let ids = |answer: &Value| -> Vec<String> {
+        let mut ids = Vec::new();
+        collect(answer, "signal_id", &mut ids);
+        ids
+    };
+    wait_until("signal", &|| !ids(&latest()).is_empty());
+
+    for path in ["/", "/health", "/metrics", "/version"] {
+        assert_eq!(http(port, "GET", path, "").unwrap().0, 200, "{path}");
+    }
+    let (_, page) = http(port, "GET", "/", "").unwrap();
+    assert!(page.contains("<html") && page.contains("prism"), "{page}");
+    let document = json(port, "GET", "/api/openapi.json", "");
+    for path in ["/api/signals/latest", "/api/sql", "/api/bars/{symbol}", "/api/analysis/{symbol}", "/api/top-symbols"]
+    {
+        assert!(document["paths"].get(path).is_some(), "{path} is not in the OpenAPI document");
+    }
+    for path in [
+        "/api/bars/BTCUSDT?timeframe=1m",
+        "/api/indicators/BTCUSDT?timeframe=1m",
+        "/api/analysis/BTCUSDT",
+        "/api/top-symbols",
+        "/api/signals",
+    ] {
+        json(port, "GET", path, "");
+    }
+    let answer = sql(port, "SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5");
+    assert_eq!(answer["columns"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 5, "{answer}");
+    let (status, _) = http(port, "POST", "/api/sql", "{\"sql\": \"DROP TABLE bars\"}").unwrap();
+    assert!((400..500).contains(&status), "DROP gives {status}");
+    let (status, _) = http(port, "GET", "/api/signals/0123456789abcdef", "").unwrap();
+    assert_eq!(status, 404);
+    let seen = ids(&latest());
+    for id in seen.iter().take(3) {
+        let signal = json(port, "GET", &format!("/api/signals/{id}"), "");
+        assert!(ids(&signal).contains(id), "{signal}");
+    }
+
+    // It ends by itself, and what was shown is in the store.
+    let output = running.0.take().unwrap().wait_with_output().unwrap();
+    println!("it ended after {:.1} s", began.elapsed().as_secs_f64());
+    let said = Said::of(&output).fine();
+    assert!(said.contains("stopped"), "{said}");
+    let store = place.join("store");
+    let statement = "SELECT signal_id FROM signals";
+    let stored = prism(["sql", "--store", store.to_str().unwrap(), statement, "--format", "csv"]).fine();
+    for id in &seen {
+        assert!(stored.lines().any(|line| line == id), "signal {id} was shown and is not stored");
+    }
+    let statement = "SELECT count(DISTINCT symbol) AS n FROM confluence";
+    let stored = prism(["sql", "--store", store.to_str().unwrap(), statement, "--format", "csv"]).fine();
+    assert_eq!(stored, format!("n\n{n_symbols}\n"));
+}
+
+#[test]
+fn a_directory_of_others_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("letters.txt"), "dear").unwrap();
+    let said = prism(["demo", "--port", "0", "--for", "1s", "--dir", dir.path().to_str().unwrap()]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("letters.txt")).unwrap(), "dear");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the promise is one about real time")]
+fn began() -> Instant {
+    Instant::now()
+}
+
+/// Texts under a key anywhere in an answer.
+fn collect(value: &Value, key: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| match value {
+            Value::String(text) if name == key => found.push(text.clone()),
+            value => collect(value, key, found),
+        }),
+        Value::Array(list) => list.iter().for_each(|value| collect(value, key, found)),
+        _ => {}
+    }
+}

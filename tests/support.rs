@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -149,6 +149,9 @@ impl Synthetic {
                 Some(*level)
             })
             .collect();
+        // Trades come in bursts of about ten, so that a stride of one epoch has fewer steps to make.
+        let bursts: Vec<i64> =
+            (0..self.trades / 10).map(|_| random.below(span / MILLISECOND - 60) * MILLISECOND).collect();
         for (symbol, share, first, beta) in SYMBOLS {
             let inverse = symbol == "BTCUSD";
             let market = if inverse { Market::Inverse } else { Market::Linear };
@@ -166,8 +169,9 @@ impl Synthetic {
             if let Some((from, to, off, on)) = silent {
                 all.extend([status(&id, START + from, off), status(&id, START + to, on)]);
             }
-            let mut times: Vec<i64> =
-                (0..self.trades * share / 100).map(|_| random.below(span / MILLISECOND) * MILLISECOND).collect();
+            let mut times: Vec<i64> = (0..self.trades * share / 100)
+                .map(|_| bursts[random.below(bursts.len() as i64) as usize] + random.below(60) * MILLISECOND)
+                .collect();
             times.sort_unstable();
             let mut own = 0.0;
             let mut last = 0;
@@ -480,9 +484,20 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// Runs the program; it must never panic.
+/// Runs the program; it must never panic, and it must end.
 pub(crate) fn prism<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {
-    Said::of(&command().args(arguments).output().unwrap())
+    let child = command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id().to_string();
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        // What runs away takes all memory within minutes.
+        let is_over = ended.recv_timeout(Duration::from_secs(90)).is_err();
+        is_over && Command::new("kill").args(["-9", &id]).status().is_ok()
+    });
+    let output = child.wait_with_output().unwrap();
+    let _ = done.send(());
+    assert!(!guard.join().unwrap(), "still running after 90 s");
+    Said::of(&output)
 }
 
 /// Splits a command line at spaces, `{}` standing for the next of `paths`.

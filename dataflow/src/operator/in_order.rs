@@ -59,7 +59,13 @@ where
 /// Like [`in_order`], over what `pick` makes of each row, on the worker that `pact` says.
 ///
 /// Costs nothing while it waits for no row: neither a capability nor a call when the frontier moves.
-pub fn in_order_of<'s, C, D, O, P, K, L>(rows: Rows<'s, C>, name: &str, pact: P, mut pick: K, mut logic: L) -> Rows<'s, O>
+pub fn in_order_of<'s, C, D, O, P, K, L>(
+    rows: Rows<'s, C>,
+    name: &str,
+    pact: P,
+    mut pick: K,
+    mut logic: L,
+) -> Rows<'s, O>
 where
     C: Clone + 'static,
     D: 'static,
