@@ -57,6 +57,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         other => other?,
     };
     bar.finish_and_clear();
+    if report.files.is_empty() && report.skipped.is_empty() {
+        return Err(misuse("nothing to import: the directories named are empty"));
+    }
     print(&report, args.format)
 }
 

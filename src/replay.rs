@@ -166,23 +166,18 @@ fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<
             drop(ends);
             Ok(feed)
         });
-        // All workers must know where the log ends; until then each keeps the graph going for the others.
-        if let Some(newest) = read.as_ref().ok().and_then(Feed::newest) {
-            driver.advance(newest);
+        // The worker that ends last knows where the log ends; the others let go of the frontier by closing their inputs.
+        if n_reading.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let Ends { newest, last_event, .. } = *shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut end = newest;
+            if seal && i64::MIN < last_event {
+                plan.sealed.set(last_event);
+                let ends = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event)));
+                end = ends.map(|end| plan.settings.time.close(end) as Time).fold(end, Time::max);
+            }
+            driver.advance(end + pace.epoch);
+            driver.drain(worker);
         }
-        n_reading.fetch_sub(1, Ordering::AcqRel);
-        while 0 < n_reading.load(Ordering::Acquire) {
-            worker.step_or_park(Some(std::time::Duration::from_millis(1)));
-        }
-        let Ends { newest, last_event, .. } = *shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut end = newest;
-        if seal && i64::MIN < last_event {
-            plan.sealed.set(last_event);
-            let ends = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event)));
-            end = ends.map(|end| plan.settings.time.close(end) as Time).fold(end, Time::max);
-        }
-        driver.advance(end + pace.epoch);
-        driver.drain(worker);
         read.map(|feed| feed.torn())
     });
     let mut torn = Vec::new();

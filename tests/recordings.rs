@@ -90,9 +90,9 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
     let expected = [
         ("hftbacktest", (1992, 1866, 43287)),
         ("BINANCE", (0, 0, 42)),
-        ("BINANCE_FUTURES", (0, 0, 0)),
-        ("BINANCE_DELIVERY", (0, 0, 0)),
-        ("BYBIT", (0, 0, 0)),
+        ("BINANCE_FUTURES", (48, 0, 778)),
+        ("BINANCE_DELIVERY", (72, 0, 1079)),
+        ("BYBIT", (36, 0, 649)),
     ];
     assert_eq!(all, expected);
 }

@@ -109,6 +109,8 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
             last_event = last_event.max(trade.ts_event);
             if trade.instrument % peers == index {
                 driver.send_trade(worker, Trade { known, ..*trade });
+            } else {
+                driver.reach(worker, known);
             }
         }
         plan.sealed.set(last_event);

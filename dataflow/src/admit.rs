@@ -32,6 +32,9 @@ impl Record {
     }
 }
 
+/// The latest time the graph can hold, in the year 2200; sums of times stay in range.
+const TS_MAX: Ts = 7_258_118_400_000_000_000;
+
 /// The knowledge time of a partition: the running maximum of `ts_recv`, rounded up to the epoch.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -49,6 +52,7 @@ impl Clock {
     /// The knowledge time of the next event of the partition.
     #[inline]
     pub fn receive(&mut self, ts_recv: Ts) -> Time {
+        let ts_recv = ts_recv.clamp(0, TS_MAX);
         match self.known {
             Some(known) if ts_recv <= known as Ts => known,
             _ => *self.known.insert(self.time.round_up(ts_recv) as Time),
@@ -98,14 +102,14 @@ impl Admission {
             let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
             match &event.body {
                 Some(Body::Trade(trade)) => {
-                    self.last_event = self.last_event.max(event.ts_event);
+                    self.note(event.ts_event, event.ts_recv);
                     records.push(match trade_record(event, trade, market, number, known) {
                         Ok(trade) => Record::Trade(trade),
                         Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
                     });
                 }
                 Some(Body::Kline(kline)) if kline.closed => {
-                    self.last_event = self.last_event.max(kline.start);
+                    self.note(kline.start, event.ts_recv);
                     records.push(control(match kline_fact(kline) {
                         Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
                         Err(detail) => refused(number, event, "incomplete_kline", detail),
@@ -132,6 +136,13 @@ impl Admission {
                 None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
                 Some(_) => {}
             }
+        }
+    }
+
+    /// Notes an event time, unless it is one that the graph refuses.
+    fn note(&mut self, ts_event: Ts, ts_recv: Ts) {
+        if ts_event <= ts_recv.saturating_add(self.clock.time.max_ahead) {
+            self.last_event = self.last_event.max(ts_event);
         }
     }
 
@@ -205,7 +216,7 @@ fn text_id(text: &str) -> u64 {
 fn kline_fact(kline: &prism_schemas::event::Kline) -> Result<(Timeframe, Kline), &'static str> {
     let timeframe: Timeframe = kline.timeframe.parse().map_err(|_| "its timeframe is unknown")?;
     let value = |price: &Option<Decimal>| price.as_ref().map(Decimal::to_f64).ok_or("a price or the volume is missing");
-    if timeframe.start(kline.start) != kline.start {
+    if !(0..TS_MAX).contains(&kline.start) || timeframe.start(kline.start) != kline.start {
         return Err("its start is not aligned to its timeframe");
     }
     let fact = Kline {

@@ -1,5 +1,7 @@
 //! Feeds records into the graph and moves its frontier.
 
+use std::time::Duration;
+
 use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
 
 use crate::{admit::Record, assemble::Inputs, event::Trade, types::Time};
@@ -10,6 +12,9 @@ const TRADES_AT_ONCE: usize = 1_024;
 const STRIDES_AHEAD: Time = 2;
 /// Epochs of input that may be in flight however short a stride is.
 const EPOCHS_AHEAD: Time = 64;
+
+/// How long a worker waits before it looks again whether others moved.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// How the frontier moves: nothing here changes results.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +89,8 @@ impl Driver {
         let ahead = EPOCHS_AHEAD.max(self.pace.stride * STRIDES_AHEAD);
         let behind = self.frontier.saturating_sub(self.pace.epoch * ahead);
         while self.probe.less_than(&behind) {
-            worker.step();
+            // Another worker may be the one that is behind.
+            worker.step_or_park(Some(PATIENCE));
         }
     }
 

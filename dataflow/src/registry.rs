@@ -42,10 +42,4 @@ impl Registry {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         names.ids[number as usize].clone()
     }
-
-    /// The benchmark of an instrument: the one with this symbol on the same exchange and market, if seen.
-    pub fn benchmark(&self, number: u32, symbol: &str) -> Option<u32> {
-        let id = self.id(number);
-        self.find(&InstrumentId { exchange: id.exchange.clone(), market: id.market, symbol: symbol.into() })
-    }
 }

@@ -11,7 +11,7 @@ async fn probes_answer() {
     let (status, body) = f.get("/ready").await;
     assert_eq!((status, &body["ready"]), (503, &json!(false)));
     f.app.status.release("starting");
-    assert_eq!(f.ok("/ready").await, json!({"ready": true, "reasons": {}}));
+    assert_eq!(f.ok("/ready").await, json!({"ready": true, "simulated": false, "reasons": {}}));
     f.app.status.hold("feed", "bybit is disconnected");
     assert_eq!(f.get("/ready").await.1["reasons"]["feed"], "bybit is disconnected");
     f.app.status.events.store(7, std::sync::atomic::Ordering::Relaxed);

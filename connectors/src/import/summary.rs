@@ -9,6 +9,9 @@ use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
 use super::{Events, Recognised, Source, market};
 
+/// How far an event's time may lead its receive time to count for the span of a recording.
+const AHEAD_MAX: i64 = 10 * prism_schemas::time::SECOND;
+
 /// What one file holds.
 #[derive(Default)]
 pub(super) struct Summary {
@@ -61,8 +64,11 @@ impl Summary {
         if matches!(event.body, Some(Body::Quarantined(_))) {
             return;
         }
-        let (low, high) = self.ts_event.unwrap_or((event.ts_event, event.ts_event));
-        self.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
+        // A damaged event time must not stretch the time the feed counts as connected.
+        if (0..=event.ts_recv.saturating_add(AHEAD_MAX)).contains(&event.ts_event) {
+            let (low, high) = self.ts_event.unwrap_or((event.ts_event, event.ts_event));
+            self.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
+        }
         match self.seen.get_mut(&instrument) {
             Some(most) => *most = (most.0.max(decimals.0), most.1.max(decimals.1)),
             None => {

@@ -302,7 +302,10 @@ fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, B
     if trade.price <= 0 || trade.size <= 0 {
         return fail("non_positive", "price and size must be above 0");
     }
-    if settings.time.max_ahead < trade.ts_event - trade.ts_recv {
+    if trade.ts_event < 0 {
+        return fail("impossible_time", "its event time is before 1970");
+    }
+    if settings.time.max_ahead < trade.ts_event.saturating_sub(trade.ts_recv) {
         return fail("ahead_of_clock", "its event time is further ahead of its receive time than time.max_ahead");
     }
     if !tape.dedup.is_first(trade, settings.time.dedup) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
-use prism_schemas::Ts;
+use prism_schemas::{Ts, instrument::fnv1a};
 use timely::dataflow::operators::vec::Broadcast;
 
 use super::returns::Return;
@@ -53,20 +53,24 @@ impl Side {
     }
 }
 
+/// An exchange and market: its instruments share a benchmark.
+type Group = u64;
+
 #[derive(Default)]
 struct Market {
-    /// By benchmark, then by start.
-    benchmarks: BTreeMap<u32, BTreeMap<Ts, f64>>,
+    /// Returns of each group's benchmark, by start.
+    benchmarks: BTreeMap<Group, BTreeMap<Ts, f64>>,
     /// By instrument, then by start.
     own: BTreeMap<u32, BTreeMap<Ts, (f64, Ts)>>,
-    /// Benchmark of each instrument, and the instruments of each.
-    benchmark_of: BTreeMap<u32, u32>,
-    followers: BTreeMap<u32, BTreeSet<u32>>,
+    /// Group of each instrument.
+    groups: BTreeMap<u32, Group>,
+    /// Instruments of each group other than its benchmark.
+    followers: BTreeMap<Group, BTreeSet<u32>>,
 }
 
 impl Market {
     fn pair(&self, instrument: u32, start: Ts) -> Option<Pair> {
-        let benchmark = *self.benchmarks.get(self.benchmark_of.get(&instrument)?)?.get(&start)?;
+        let benchmark = *self.benchmarks.get(self.groups.get(&instrument)?)?.get(&start)?;
         let (own, end) = *self.own.get(&instrument)?.get(&start)?;
         Some(Pair { instrument, start, end, benchmark, own })
     }
@@ -90,18 +94,19 @@ pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry
         let mut old: BTreeMap<(u32, Ts), Option<Pair>> = BTreeMap::new();
         for (side, _) in batch.iter() {
             let (row, is_benchmark) = side.get();
+            let group = *market.groups.entry(row.instrument).or_insert_with(|| {
+                let id = registry.id(row.instrument);
+                let group = fnv1a(format!("{}|{}", id.exchange, id.market.name()).as_bytes());
+                if id.symbol != symbol {
+                    market.followers.entry(group).or_default().insert(row.instrument);
+                }
+                group
+            });
             if is_benchmark {
-                for follower in market.followers.get(&row.instrument).into_iter().flatten() {
+                for follower in market.followers.get(&group).into_iter().flatten() {
                     old.entry((*follower, row.start)).or_insert_with(|| market.pair(*follower, row.start));
                 }
-            } else {
-                if !market.benchmark_of.contains_key(&row.instrument)
-                    && let Some(benchmark) = registry.benchmark(row.instrument, &symbol)
-                    && benchmark != row.instrument
-                {
-                    market.benchmark_of.insert(row.instrument, benchmark);
-                    market.followers.entry(benchmark).or_default().insert(row.instrument);
-                }
+            } else if market.followers.get(&group).is_some_and(|followers| followers.contains(&row.instrument)) {
                 old.entry((row.instrument, row.start)).or_insert_with(|| market.pair(row.instrument, row.start));
             }
         }
@@ -109,10 +114,10 @@ pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry
         for (side, diff) in batch.drain(..) {
             match (side, diff) {
                 (Side::Benchmark(row), 1..) => {
-                    market.benchmarks.entry(row.instrument).or_default().insert(row.start, row.value);
+                    market.benchmarks.entry(market.groups[&row.instrument]).or_default().insert(row.start, row.value);
                 }
                 (Side::Benchmark(row), _) => {
-                    market.benchmarks.entry(row.instrument).or_default().remove(&row.start);
+                    market.benchmarks.entry(market.groups[&row.instrument]).or_default().remove(&row.start);
                 }
                 (Side::Own(row), 1..) => {
                     market.own.entry(row.instrument).or_default().insert(row.start, (row.value, row.end));
