@@ -178,6 +178,7 @@ fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<
             driver.advance(end + pace.epoch);
             driver.drain(worker);
         }
+        driver.close();
         read.map(|feed| feed.torn())
     });
     let mut torn = Vec::new();

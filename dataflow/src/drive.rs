@@ -105,6 +105,11 @@ impl Driver {
         }
     }
 
+    /// Hands over what it holds and lets go of the frontier: nothing more will come from this worker.
+    pub fn close(mut self) {
+        self.flush();
+    }
+
     /// Runs until everything before the frontier is out.
     pub fn drain(&mut self, worker: &mut Worker) {
         while self.probe.less_than(&self.frontier) {
