@@ -66,6 +66,7 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     };
     wait_until("signal", &|| !ids(&latest()).is_empty());
 
+    crate::page::shows_live_scores(port, n_symbols);
     for path in ["/", "/health", "/metrics", "/version"] {
         assert_eq!(http(port, "GET", path, "").unwrap().0, 200, "{path}");
     }

@@ -6,6 +6,7 @@ mod corrections;
 mod demo;
 mod determinism;
 mod oracle;
+mod page;
 mod recordings;
 mod support;
 mod tidy;

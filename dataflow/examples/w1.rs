@@ -12,20 +12,25 @@ use arrow::{
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use prism_dataflow::{
     admit::Clock,
-    analyse::Analysed,
-    assemble::{Plan, assemble},
+    analyse::{Analysed, analyse},
+    assemble::{Inputs, Plan, assemble},
     bar::Bar,
+    bars::{Seal, bars},
     drive::{Driver, Pace},
     event::Trade,
-    relation::Relation,
-    score::confluence::{Confluence, Score},
+    relation::{Relation, relations},
+    score::confluence::{Confluence, Score, confluence},
     settings::Settings,
+    signals::signals,
     types::{Diff, Rows, Time},
 };
 use prism_schemas::{Decimal, InstrumentId, Market, time::MILLISECOND};
-use timely::dataflow::{
-    channels::pact::Pipeline,
-    operators::{generic::operator::Operator, probe::Handle as Probe},
+use timely::{
+    dataflow::{
+        channels::pact::Pipeline,
+        operators::{Input, generic::operator::Operator, probe::Handle as Probe},
+    },
+    worker::Worker,
 };
 
 /// W1's rules as settings: no flat bars, lateness 2 s, its own score.
@@ -97,27 +102,7 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
             let scores = outputs.scores.filter(|score| matches!(score, Score::Confluence(_)));
             (inputs, bars, analysed, relations, collect(scores, &probe))
         });
-        let time = &plan.settings.time;
-        let pace = Pace { epoch: time.epoch as Time, stride, batch };
-        let mut driver = Driver::new(inputs, probe, pace);
-        let mut clock = Clock::new(time.clone());
-        let mut last_event = i64::MIN;
-        let (index, peers) = (worker.index() as u32, worker.peers() as u32);
-        for trade in trades.iter() {
-            // The file is one partition: its order of arrival gives every trade its knowledge time.
-            let known = clock.receive(trade.ts_recv);
-            last_event = last_event.max(trade.ts_event);
-            if trade.instrument % peers == index {
-                driver.send_trade(worker, Trade { known, ..*trade });
-            } else {
-                driver.reach(worker, known);
-            }
-        }
-        plan.sealed.set(last_event);
-        let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
-        let end = (time.close(longest.unwrap_or(last_event)) as Time).max(clock.known.unwrap_or(0));
-        driver.advance(end + time.epoch as Time);
-        driver.drain(worker);
+        feed(worker, Driver::new(inputs, probe, pace(plan, stride, batch)), plan, &trades);
         Results { bars: bars.take(), analysed: analysed.take(), relations: relations.take(), scores: scores.take() }
     })?;
     let mut all = Results::default();
@@ -141,6 +126,77 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
             .filter_map(confluence)
             .collect(),
     })
+}
+
+/// How the frontier moves.
+fn pace(plan: &Plan, stride: u64, batch: usize) -> Pace {
+    Pace { epoch: plan.settings.time.epoch as Time, stride, batch }
+}
+
+/// Feeds this worker's instruments in order of arrival and closes every bar that has begun.
+fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) {
+    let time = &plan.settings.time;
+    let mut clock = Clock::new(time.clone());
+    let mut last_event = i64::MIN;
+    let (index, peers) = (worker.index() as u32, worker.peers() as u32);
+    for trade in trades {
+        // The file is one partition: its order of arrival gives every trade its knowledge time.
+        let known = clock.receive(trade.ts_recv);
+        last_event = last_event.max(trade.ts_event);
+        if trade.instrument % peers == index {
+            driver.send_trade(worker, Trade { known, ..*trade });
+        } else {
+            driver.reach(worker, known);
+        }
+    }
+    plan.sealed.set(last_event);
+    let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
+    let end = (time.close(longest.unwrap_or(last_event)) as Time).max(clock.known.unwrap_or(0));
+    driver.advance(end + time.epoch as Time);
+    driver.drain(worker);
+}
+
+/// Stages of the graph, each with all before it.
+const STAGES: [&str; 4] = ["bars", "indicators and readings", "scores and signals", "relations"];
+
+/// Nanoseconds a trade for the graph up to each stage, on one worker.
+fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static str, f64)> {
+    let mut costs: Vec<(&str, f64)> = Vec::new();
+    let mut before = 0.0;
+    for (depth, name) in STAGES.into_iter().enumerate() {
+        let fresh = Plan { sealed: Seal::default(), ..plan.clone() };
+        let trades = trades.clone();
+        let n_trades = trades.len() as f64;
+        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time; no result depends on it")]
+        let start = Instant::now();
+        timely::execute_directly(move |worker| {
+            let probe = Probe::new();
+            let (settings, catalogue) = (&fresh.settings, &fresh.catalogue);
+            let inputs = worker.dataflow(|scope| {
+                let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
+                let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone());
+                if 3 <= depth {
+                    collect(relations(bars.clone(), settings, fresh.registry.clone()), &probe);
+                }
+                if 1 <= depth {
+                    let analysed = analyse(bars.clone(), settings, catalogue.clone());
+                    if 2 <= depth {
+                        let scores = confluence(analysed.clone(), settings, catalogue.clone());
+                        collect(signals(scores.clone(), settings), &probe);
+                        collect(scores, &probe);
+                    }
+                    collect(analysed, &probe);
+                }
+                collect(bars, &probe);
+                Inputs { trades, controls }
+            });
+            feed(worker, Driver::new(inputs, probe, pace(&fresh, stride, 0)), &fresh, &trades);
+        });
+        let cost = start.elapsed().as_secs_f64() * 1e9 / n_trades;
+        costs.push((name, cost - before));
+        before = cost;
+    }
+    costs
 }
 
 /// Reads the Parquet file into trades in arrival order, without knowledge times.
@@ -311,6 +367,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (workers, stride, batch) = (number(2, 1)?, number(3, 600)?, number(4, 0)?);
     let plan = Plan::new(settings()?)?;
     let trades = Arc::new(read(path, &plan)?);
+    if args.get(5).is_some_and(|mode| mode == "stages") {
+        for (name, cost) in stages(&plan, &trades, stride.max(1)) {
+            println!("{}", serde_json::json!({ "stage": name, "ns_per_trade": cost, "stride": stride }));
+        }
+        return Ok(());
+    }
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures time; no result depends on it")]
     let start = Instant::now();
     let output = run(&plan, &trades, workers as usize, stride.max(1), batch as usize)?;
