@@ -15,7 +15,7 @@ use prism_dataflow::{
     analyse::{Analysed, analyse},
     assemble::{Inputs, Plan, assemble},
     bar::Bar,
-    bars::{Seal, bars},
+    bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
     event::Trade,
     relation::{Relation, relations},
@@ -50,36 +50,42 @@ fn settings() -> Result<Settings, serde_json::Error> {
     }))
 }
 
-/// Results of one worker, as they leave the graph.
+/// Updates in the containers they left the graph in.
+type Containers<D> = Vec<Vec<(D, Time, Diff)>>;
+
+/// Results of one worker.
 #[derive(Default)]
 struct Results {
-    bars: Vec<(Bar, Time, Diff)>,
-    analysed: Vec<(Analysed, Time, Diff)>,
-    relations: Vec<(Relation, Time, Diff)>,
-    scores: Vec<(Score, Time, Diff)>,
+    bars: Containers<Bar>,
+    analysed: Containers<Analysed>,
+    relations: Containers<Relation>,
+    scores: Containers<Score>,
 }
 
 /// Moves a collection's updates to memory.
-fn collect<D: Clone + 'static>(rows: Rows<'_, D>, probe: &Probe<Time>) -> Rc<RefCell<Vec<(D, Time, Diff)>>> {
+fn collect<D: Clone + 'static>(rows: Rows<'_, D>, probe: &Probe<Time>) -> Rc<RefCell<Containers<D>>> {
     let all = Rc::new(RefCell::new(Vec::new()));
     let into = all.clone();
     rows.probe_with(probe).inner.sink(Pipeline, "collect", move |(input, _)| {
-        input.for_each(|_, data| into.borrow_mut().append(data));
+        input.for_each(|_, data| into.borrow_mut().push(std::mem::take(data)));
     });
     all
 }
 
 /// The rows that stand at the end, by key.
-fn standing<D, K: Ord>(mut updates: Vec<(D, Time, Diff)>, key: impl Fn(&D) -> K) -> Vec<D> {
-    if updates.iter().any(|(_, _, diff)| *diff < 0) {
+fn standing<D, K: Ord>(containers: Containers<D>, key: impl Fn(&D) -> K) -> Vec<D> {
+    if containers.iter().flatten().any(|(_, _, diff)| *diff < 0) {
         let mut last: BTreeMap<K, (D, Time, Diff)> = BTreeMap::new();
+        let mut updates: Vec<(D, Time, Diff)> = containers.into_iter().flatten().collect();
         updates.sort_by_key(|(_, time, diff)| (*time, *diff));
         for update in updates {
             last.insert(key(&update.0), update);
         }
         return last.into_values().filter(|(_, _, diff)| 0 < *diff).map(|(row, ..)| row).collect();
     }
-    updates.into_iter().map(|(row, ..)| row).collect()
+    let mut rows = Vec::with_capacity(containers.iter().map(Vec::len).sum());
+    rows.extend(containers.into_iter().flatten().map(|(row, ..)| row));
+    rows
 }
 
 struct Output {
@@ -143,7 +149,7 @@ fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) 
         // The file is one partition: its order of arrival gives every trade its knowledge time.
         let known = clock.receive(trade.ts_recv);
         last_event = last_event.max(trade.ts_event);
-        if trade.instrument % peers == index {
+        if peers == 1 || trade.instrument % peers == index {
             driver.send_trade(worker, Trade { known, ..*trade });
         } else {
             driver.reach(worker, known);
@@ -174,7 +180,8 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
             let (settings, catalogue) = (&fresh.settings, &fresh.catalogue);
             let inputs = worker.dataflow(|scope| {
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
-                let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone());
+                let spare = Spare::default();
+                let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone());
                 if 3 <= depth {
                     collect(relations(bars.clone(), settings, fresh.registry.clone()), &probe);
                 }
@@ -188,7 +195,7 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
                     collect(analysed, &probe);
                 }
                 collect(bars, &probe);
-                Inputs { trades, controls }
+                Inputs { trades, controls, spare }
             });
             feed(worker, Driver::new(inputs, probe, pace(&fresh, stride, 0)), &fresh, &trades);
         });

@@ -7,7 +7,7 @@ use timely::dataflow::{InputHandle, Scope, operators::Input};
 use crate::{
     analyse::{Analysed, Catalogue, CatalogueError, analyse},
     bar::Bar,
-    bars::{Seal, bars},
+    bars::{Seal, Spare, bars},
     event::{Control, RowError, Trade},
     registry::Registry,
     relation::{Relation, relations},
@@ -44,6 +44,8 @@ pub struct Inputs {
     pub trades: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Trade>>>,
     /// All that is rare.
     pub controls: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Control>>>,
+    /// Containers to fill with trades.
+    pub spare: Spare,
 }
 
 /// What the graph maintains.
@@ -68,11 +70,12 @@ pub fn assemble<'s>(scope: Scope<'s, Time>, plan: &Plan) -> (Inputs, Outputs<'s>
     let (trades, trade_events) = scope.new_input();
     let (controls, control_events) = scope.new_input();
 
-    let (bars, errors) = bars(trade_events, control_events, settings, plan.sealed.clone());
+    let spare = Spare::default();
+    let (bars, errors) = bars(trade_events, control_events, settings, plan.sealed.clone(), spare.clone());
     let analysed = analyse(bars.clone(), settings, plan.catalogue.clone());
     let scores = confluence(analysed.clone(), settings, plan.catalogue.clone());
     let signals = signals(scores.clone(), settings);
     let relations = relations(bars.clone(), settings, plan.registry.clone());
 
-    (Inputs { trades, controls }, Outputs { bars, analysed, scores, signals, relations, errors })
+    (Inputs { trades, controls, spare }, Outputs { bars, analysed, scores, signals, relations, errors })
 }

@@ -70,6 +70,9 @@ impl Driver {
     fn flush(&mut self) {
         if !self.trades.is_empty() {
             self.inputs.trades.send_batch(&mut self.trades);
+            if self.trades.capacity() == 0 {
+                self.trades = self.inputs.spare.take();
+            }
             self.trades.reserve(self.pace.batch);
         }
     }

@@ -1,15 +1,12 @@
 //! Signals: crossings of the confluence score, with hysteresis and cooldown.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::in_order_of,
+    operator::{find, first_from, in_order_of},
     score::confluence::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
@@ -90,7 +87,8 @@ struct Instrument {
     entries: VecDeque<Entry>,
     /// State before the first entry.
     forgotten: State,
-    signals: BTreeMap<Ts, Signal>,
+    /// In order; each ends before the next begins.
+    signals: VecDeque<Signal>,
 }
 
 /// Signals of every instrument. Keeps the scores of the horizon and the signals that still can change.
@@ -112,7 +110,7 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Sig
                 instruments.resize_with(at + 1, Instrument::default);
             }
             let (entries, start) = (&mut instruments[at].entries, row.bar.start);
-            match (entries.binary_search_by_key(&start, |entry| entry.start), diff) {
+            match (find(entries, &start, |entry| entry.start), diff) {
                 (Ok(place), ..=-1) => drop(entries.remove(place)),
                 (Err(place), 1..) => {
                     let (score, reliability, price) = (row.score, row.reliability(), row.bar.close);
@@ -128,15 +126,18 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Sig
         }
         for (at, first) in touched.drain(..) {
             let instrument = &mut instruments[at];
-            let old = instrument.signals.clone();
-            instrument.rerun(at as u32, first, &rules);
-            for (start, signal) in &old {
-                emit.replace(Some(*signal), instrument.signals.get(start).copied());
+            let old = instrument.reopen(first);
+            let n_kept = instrument.signals.len();
+            if let Some(open) = old.first().filter(|signal| signal.start < first) {
+                instrument.signals.push_back(Signal { status: Status::Active, ..*open });
             }
-            for (start, signal) in &instrument.signals {
-                if !old.contains_key(start) {
-                    emit.insert(*signal);
-                }
+            instrument.rerun(at as u32, first, &rules);
+            let new = || instrument.signals.range(n_kept..);
+            for signal in &old {
+                emit.replace(Some(*signal), new().find(|new| new.start == signal.start).copied());
+            }
+            for signal in new().filter(|new| !old.iter().any(|old| old.start == new.start)) {
+                emit.insert(*signal);
             }
             instrument.trim(time as Ts - keep, &rules);
         }
@@ -169,9 +170,18 @@ fn step(state: &mut State, entry: &Entry, rules: &SignalSettings) -> (Option<(Ts
 }
 
 impl Instrument {
+    /// Takes out, oldest first, the signals that rows from `first` on may raise or end.
+    fn reopen(&mut self, first: Ts) -> Vec<Signal> {
+        let stands =
+            |signal: &Signal| matches!(signal.status, Status::Closed(end) | Status::Superseded(end) if end <= first);
+        let n_standing =
+            self.signals.iter().rposition(|signal| signal.start < first && stands(signal)).map_or(0, |at| at + 1);
+        self.signals.drain(n_standing..).collect()
+    }
+
     /// Raises and ends signals again from the row that starts at `first` on.
     fn rerun(&mut self, number: u32, first: Ts, rules: &SignalSettings) {
-        let from = self.entries.partition_point(|entry| entry.start < first);
+        let from = first_from(&self.entries, &first, |entry| entry.start);
         let mut state = match from.checked_sub(1) {
             Some(before) => {
                 let mut state = self.entries[before].before;
@@ -180,18 +190,12 @@ impl Instrument {
             }
             None => self.forgotten,
         };
-        self.signals.retain(|start, _| *start < first);
-        for signal in self.signals.values_mut() {
-            if matches!(signal.status, Status::Closed(end) | Status::Superseded(end) if first < end) {
-                signal.status = Status::Active;
-            }
-        }
         for at in from..self.entries.len() {
             let entry = &mut self.entries[at];
             entry.before = state;
             let (ended, raised) = step(&mut state, entry, rules);
             if let Some((start, status)) = ended
-                && let Some(signal) = self.signals.get_mut(&start)
+                && let Some(signal) = self.signals.iter_mut().rev().find(|signal| signal.start == start)
             {
                 signal.status = status;
             }
@@ -199,7 +203,7 @@ impl Instrument {
                 let Entry { start, end, score, reliability, price, .. } = *entry;
                 let status = Status::Active;
                 let signal = Signal { instrument: number, start, end, direction, status, score, reliability, price };
-                self.signals.insert(start, signal);
+                self.signals.push_back(signal);
             }
         }
     }
@@ -215,9 +219,10 @@ impl Instrument {
             self.forgotten = state;
             self.entries.pop_front();
         }
-        self.signals.retain(|_, signal| match signal.status {
-            Status::Active => true,
-            Status::Closed(end) | Status::Superseded(end) => cutoff <= end,
-        });
+        while let Some(Status::Closed(end) | Status::Superseded(end)) = self.signals.front().map(|signal| signal.status)
+            && end < cutoff
+        {
+            self.signals.pop_front();
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::{bar::EventId, event::Trade};
 #[derive(Debug, Default)]
 pub(super) struct Dedup {
     rising: VecDeque<(u64, Ts)>,
+    /// The last of them, kept at hand: the ring's end is rarely in the cache.
+    last: Option<u64>,
     others: BTreeSet<(bool, u64)>,
     order: VecDeque<(Ts, bool, u64)>,
     /// The newest receive time that what is too old was not yet forgotten by.
@@ -26,8 +28,9 @@ impl Dedup {
         if trade.id_kind == 1
             && self.now <= trade.ts_recv
             && self.rising.len() < self.rising.capacity()
-            && self.rising.back().is_some_and(|(last, _)| *last < trade.id)
+            && self.last.is_some_and(|last| last < trade.id)
         {
+            self.last = Some(trade.id);
             self.now = trade.ts_recv;
             self.rising.push_back((trade.id, trade.ts_recv));
             return true;
@@ -47,7 +50,8 @@ impl Dedup {
             EventId::Text(id) => (true, id),
         };
         if !text {
-            if self.rising.back().is_none_or(|(last, _)| *last < id) {
+            if self.last.is_none_or(|last| last < id) {
+                self.last = Some(id);
                 self.rising.push_back((id, now));
                 return true;
             }
@@ -68,6 +72,7 @@ impl Dedup {
         while self.rising.front().is_some_and(|(_, ts)| is_old(*ts)) {
             self.rising.pop_front();
         }
+        self.last = self.rising.back().map(|(id, _)| *id);
         while let Some(&(ts, text, id)) = self.order.front()
             && is_old(ts)
         {

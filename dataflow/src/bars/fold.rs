@@ -41,7 +41,7 @@ impl Scale {
     }
 
     /// The trade's parts at this scale, which must have at least its decimals; `None` if they do not fit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn part(&self, trade: &Trade) -> Option<Part> {
         let up = |mantissa: i64, from: u8, to: u32| mantissa.checked_mul(*POW10.get((to - u32::from(from)) as usize)?);
         let price = up(trade.price, trade.price_decimals, self.price)?;
@@ -124,7 +124,7 @@ impl Fold {
     }
 
     /// One trade more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, trade: &Trade, part: Part) {
         let order = (trade.ts_event, trade.seq, trade.index);
         if self.last.0 < order.0 || self.last < order {

@@ -5,7 +5,9 @@ mod fold;
 mod tape;
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
+    rc::Rc,
     sync::{Arc, OnceLock},
 };
 
@@ -42,10 +44,11 @@ pub fn bars<'s>(
     controls: StreamVec<'s, Time, Control>,
     settings: &Settings,
     sealed: Seal,
+    spare: Spare,
 ) -> (Rows<'s, Bar>, Rows<'s, RowError>) {
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
-    let mut market = Market::new(settings.clone(), sealed);
+    let mut market = Market::new(settings.clone(), sealed, spare);
     let mut builder = OperatorBuilder::new("bars".into(), trades.scope());
     let mut trades = builder.new_input(trades, by_trade);
     let mut controls = builder.new_input(controls, by_control);
@@ -116,12 +119,13 @@ struct Market {
     /// The next end of a finest interval to close.
     next_end: Option<Ts>,
     sealed: Seal,
+    spare: Spare,
     bars: Updates<Bar>,
     errors: Updates<RowError>,
 }
 
 impl Market {
-    fn new(settings: Settings, sealed: Seal) -> Market {
+    fn new(settings: Settings, sealed: Seal, spare: Spare) -> Market {
         Market {
             settings,
             tapes: Vec::new(),
@@ -130,6 +134,7 @@ impl Market {
             late: Vec::new(),
             next_end: None,
             sealed,
+            spare,
             bars: Vec::new(),
             errors: Vec::new(),
         }
@@ -195,6 +200,7 @@ impl Market {
             if n_due < trades.len() {
                 ahead.push_back(trades.split_off(n_due));
             }
+            self.spare.give(trades);
         }
         self.trades = ahead;
     }
@@ -286,17 +292,46 @@ impl Seal {
     }
 }
 
-#[inline]
+/// Emptied containers of trades on their way back to who fills them: memory that was just read is at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Spare(Rc<RefCell<Vec<Vec<Trade>>>>);
+
+impl Spare {
+    /// Containers kept at most.
+    const MOST: usize = 64;
+
+    /// An empty container.
+    pub fn take(&self) -> Vec<Trade> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give(&self, mut trades: Vec<Trade>) {
+        let mut spare = self.0.borrow_mut();
+        if spare.len() < Self::MOST {
+            trades.clear();
+            spare.push(trades);
+        }
+    }
+}
+
+#[inline(always)]
 fn tape<'a>(tapes: &'a mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) -> &'a mut Tape {
     let at = instrument as usize;
-    if tapes.len() <= at {
-        tapes.resize_with(at + 1, || None);
+    if !matches!(tapes.get(at), Some(Some(_))) {
+        add_tape(tapes, instrument, settings);
     }
-    tapes[at].get_or_insert_with(|| Tape::new(instrument, settings))
+    tapes[at].as_mut().expect("just made")
+}
+
+#[cold]
+fn add_tape(tapes: &mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) {
+    let at = instrument as usize;
+    tapes.resize_with(tapes.len().max(at + 1), || None);
+    tapes[at] = Some(Tape::new(instrument, settings));
 }
 
 /// Applies the rules every trade must pass and folds it if it is in time.
-#[inline]
+#[inline(always)]
 fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, Box<RowError>> {
     let fail = |rule: &str, detail: &str| Err(Box::new(refuse(trade, rule, detail)));
     if trade.price <= 0 || trade.size <= 0 {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     bar::{Bar, EventId, Quality, Source},
     event::{Kline, Trade},
+    operator::{find, first_from},
     settings::{Empty, Settings, TimeSettings},
 };
 
@@ -51,20 +52,9 @@ struct Series {
 }
 
 impl Series {
-    /// The slot of the interval that starts at `start`, made if absent. Intervals mostly come in order.
+    /// The slot of the interval that starts at `start`, made if absent.
     fn slot(&mut self, start: Ts, time: &TimeSettings) -> usize {
-        let n = self.slots.len();
-        for at in (n.saturating_sub(2)..n).rev() {
-            match self.slots[at].start {
-                have if have == start => return at,
-                have if have < start => return self.insert(at + 1, start, time),
-                _ => {}
-            }
-        }
-        match self.slots.binary_search_by_key(&start, |slot| slot.start) {
-            Ok(at) => at,
-            Err(at) => self.insert(at, start, time),
-        }
+        find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| self.insert(at, start, time))
     }
 
     fn insert(&mut self, at: usize, start: Ts, time: &TimeSettings) -> usize {
@@ -129,7 +119,7 @@ impl Tape {
     }
 
     /// The trade's exact contribution, widening the scale if it has more decimals; a sentence if it cannot be used.
-    #[inline]
+    #[inline(always)]
     pub(super) fn part(&mut self, trade: &Trade) -> Result<Part, &'static str> {
         if *self.stream.get_or_insert(trade.stream) != trade.stream {
             return Err("second_stream");
@@ -172,7 +162,7 @@ impl Tape {
     }
 
     /// Folds a trade that is known by the close of its finest bar.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fold(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
         let known = trade.known as Ts;
         // The newest interval, without a division: the fast path.
@@ -258,7 +248,7 @@ impl Tape {
         };
         let end = timeframe.end(kline.start);
         if series.first_start.is_some_and(|first| first < end) {
-            let found = series.slots.binary_search_by_key(&kline.start, |slot| slot.start).ok();
+            let found = find(&series.slots, &kline.start, |slot| slot.start).ok();
             return match found.and_then(|at| series.slots[at].bar) {
                 Some(bar) => compare(&bar, &kline),
                 None => Ok(()),
@@ -338,13 +328,9 @@ impl Tape {
 
     fn close_series(&mut self, settings: &Settings, at: usize, start: Ts, paused: bool) -> Option<Fold> {
         let series = &mut self.series[at];
-        let found = match series.slots.back() {
-            Some(last) if last.start == start => Some(series.slots.len() - 1),
-            _ => series.slots.binary_search_by_key(&start, |slot| slot.start).ok(),
-        };
-        let place = match found {
-            Some(place) => place,
-            None => {
+        let place = match find(&series.slots, &start, |slot| slot.start) {
+            Ok(place) => place,
+            Err(_) => {
                 let traded = series.first_start.is_some_and(|first| first < start);
                 if !traded || paused || settings.bars.empty == Empty::Omit {
                     return None;
@@ -371,10 +357,7 @@ impl Tape {
     ) {
         for series in &mut self.series {
             let Some(dirty) = series.dirty.take() else { continue };
-            let from = match series.slots.back() {
-                Some(last) if last.start == dirty => series.slots.len() - 1,
-                _ => series.slots.partition_point(|slot| slot.start < dirty),
-            };
+            let from = first_from(&series.slots, &dirty, |slot| slot.start);
             let mut last_close = match from {
                 0 => series.forgotten_close,
                 _ => last_close(series.slots.iter().take(from).rev()).or(series.forgotten_close),

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::in_order_of,
+    operator::{find, in_order_of},
     types::{Diff, Rows, Time},
 };
 
@@ -51,13 +51,6 @@ struct Series<M: Machine> {
 impl<M: Machine> Series<M> {
     fn new(machine: M) -> Series<M> {
         Series { entries: VecDeque::new(), snapshots: VecDeque::new(), machine, taken: 0, removed: Vec::new() }
-    }
-
-    fn find(&self, start: Ts) -> Result<usize, usize> {
-        match self.entries.back() {
-            Some(last) if last.row.start() < start => Err(self.entries.len()),
-            _ => self.entries.binary_search_by_key(&start, |entry| entry.row.start()),
-        }
     }
 
     /// Runs the machine again over the entries from the first changed one on.
@@ -142,7 +135,7 @@ pub fn scan_by_key_of<'s, M: Machine>(
                 all.resize_with(key + 1, || None);
             }
             let series = all[key].get_or_insert_with(|| Series::new(machine(&row)));
-            let place = series.find(row.start());
+            let place = find(&series.entries, &row.start(), |entry| entry.row.start());
             let at = match (place, diff) {
                 (Ok(at), ..=-1) => {
                     let entry = series.entries.remove(at);

@@ -1,17 +1,17 @@
 //! Pairs each instrument's returns with its benchmark's of the same bar.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use differential_dataflow::AsCollection;
 use prism_schemas::{Ts, instrument::fnv1a};
-use timely::dataflow::operators::vec::Broadcast;
+use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::Exchange;
 
 use super::returns::Return;
 use crate::{
-    operator::{Item, in_order},
+    operator::{Item, find, in_order_of},
     registry::Registry,
     settings::Settings,
-    types::{Diff, Rows},
+    types::{Diff, Rows, Time},
 };
 
 /// The returns of an instrument and of its benchmark over one bar.
@@ -38,19 +38,11 @@ impl Item for Pair {
     }
 }
 
-#[derive(Clone, Copy)]
+/// What a return is to its pairs.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 enum Side {
-    Benchmark(Return),
-    Own(Return),
-}
-
-impl Side {
-    fn get(&self) -> (&Return, bool) {
-        match self {
-            Side::Benchmark(row) => (row, true),
-            Side::Own(row) => (row, false),
-        }
-    }
+    Benchmark,
+    Own,
 }
 
 /// An exchange and market: its instruments share a benchmark.
@@ -58,10 +50,10 @@ type Group = u64;
 
 #[derive(Default)]
 struct Market {
-    /// Returns of each group's benchmark, by start.
-    benchmarks: BTreeMap<Group, BTreeMap<Ts, f64>>,
-    /// By instrument, then by start.
-    own: BTreeMap<u32, BTreeMap<Ts, (f64, Ts)>>,
+    /// Returns of each group's benchmark, in order of time.
+    benchmarks: BTreeMap<Group, VecDeque<Return>>,
+    /// Returns of each other instrument, in order of time.
+    own: BTreeMap<u32, VecDeque<Return>>,
     /// Group of each instrument.
     groups: BTreeMap<u32, Group>,
     /// Instruments of each group other than its benchmark.
@@ -69,9 +61,21 @@ struct Market {
 }
 
 impl Market {
+    fn group(&mut self, row: &Return, side: Side, registry: &Registry) -> Group {
+        *self.groups.entry(row.instrument).or_insert_with(|| {
+            let id = registry.id(row.instrument);
+            let group = fnv1a(format!("{}|{}", id.exchange, id.market.name()).as_bytes());
+            if let Side::Own = side {
+                self.followers.entry(group).or_default().insert(row.instrument);
+            }
+            group
+        })
+    }
+
     fn pair(&self, instrument: u32, start: Ts) -> Option<Pair> {
-        let benchmark = *self.benchmarks.get(self.groups.get(&instrument)?)?.get(&start)?;
-        let (own, end) = *self.own.get(&instrument)?.get(&start)?;
+        let at = |rows: &VecDeque<Return>| Some(rows[find(rows, &start, |row| row.start).ok()?]);
+        let benchmark = at(self.benchmarks.get(self.groups.get(&instrument)?)?)?.value;
+        let Return { end, value: own, .. } = at(self.own.get(&instrument)?)?;
         Some(Pair { instrument, start, end, benchmark, own })
     }
 }
@@ -81,64 +85,64 @@ impl Market {
 /// Keeps the returns of the horizon.
 pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry: Registry) -> Rows<'s, Pair> {
     let (symbol, keep) = (settings.relations.benchmark.clone(), settings.keep());
-    let length = settings.timeframes.base().length();
-    let is_benchmark = {
-        let (registry, symbol) = (registry.clone(), symbol.clone());
-        move |row: &Return| registry.id(row.instrument).symbol == symbol
+    let scope = returns.inner.scope();
+    let (index, peers) = (scope.index() as u64, scope.peers() as u64);
+    let mut sides: BTreeMap<u32, Side> = BTreeMap::new();
+    let mut side = {
+        let registry = registry.clone();
+        move |instrument: u32| {
+            *sides.entry(instrument).or_insert_with(|| match registry.id(instrument).symbol == symbol {
+                true => Side::Benchmark,
+                false => Side::Own,
+            })
+        }
     };
-    let benchmarks = returns.clone().filter(is_benchmark).inner.broadcast().as_collection().map(Side::Benchmark);
-    let sides = returns.map(Side::Own).concat(benchmarks);
+    let addressed = returns.flat_map(move |row| {
+        let side = side(row.instrument);
+        let workers = match side {
+            Side::Benchmark => 0..peers,
+            Side::Own => index..index + 1,
+        };
+        workers.map(move |worker| (worker, side, row))
+    });
+    let pact = Exchange::new(|((worker, ..), _, _): &((u64, Side, Return), Time, Diff)| *worker);
     let mut market = Market::default();
-    in_order(sides, "pairs", move |time, batch: &mut Vec<(Side, Diff)>, emit| {
-        // Which pairs may change, and what they were.
-        let mut old: BTreeMap<(u32, Ts), Option<Pair>> = BTreeMap::new();
-        for (side, _) in batch.iter() {
-            let (row, is_benchmark) = side.get();
-            let group = *market.groups.entry(row.instrument).or_insert_with(|| {
-                let id = registry.id(row.instrument);
-                let group = fnv1a(format!("{}|{}", id.exchange, id.market.name()).as_bytes());
-                if id.symbol != symbol {
-                    market.followers.entry(group).or_default().insert(row.instrument);
+    let mut touched: Vec<(u32, Ts)> = Vec::new();
+    in_order_of(addressed, "pairs", pact, Some, move |time, batch: &mut Vec<((u64, Side, Return), Diff)>, emit| {
+        touched.clear();
+        for ((_, side, row), _) in batch.iter() {
+            let group = market.group(row, *side, &registry);
+            match side {
+                Side::Benchmark => {
+                    let followers = market.followers.get(&group).into_iter().flatten();
+                    touched.extend(followers.map(|follower| (*follower, row.start)));
                 }
-                group
-            });
-            if is_benchmark {
-                for follower in market.followers.get(&group).into_iter().flatten() {
-                    old.entry((*follower, row.start)).or_insert_with(|| market.pair(*follower, row.start));
-                }
-            } else if market.followers.get(&group).is_some_and(|followers| followers.contains(&row.instrument)) {
-                old.entry((row.instrument, row.start)).or_insert_with(|| market.pair(row.instrument, row.start));
+                Side::Own => touched.push((row.instrument, row.start)),
             }
         }
+        touched.sort_unstable();
+        touched.dedup();
+        let old: Vec<Option<Pair>> =
+            touched.iter().map(|(instrument, start)| market.pair(*instrument, *start)).collect();
         batch.sort_by_key(|(_, diff)| *diff);
-        for (side, diff) in batch.drain(..) {
-            match (side, diff) {
-                (Side::Benchmark(row), 1..) => {
-                    market.benchmarks.entry(market.groups[&row.instrument]).or_default().insert(row.start, row.value);
-                }
-                (Side::Benchmark(row), _) => {
-                    market.benchmarks.entry(market.groups[&row.instrument]).or_default().remove(&row.start);
-                }
-                (Side::Own(row), 1..) => {
-                    market.own.entry(row.instrument).or_default().insert(row.start, (row.value, row.end));
-                }
-                (Side::Own(row), _) => {
-                    market.own.entry(row.instrument).or_default().remove(&row.start);
-                }
+        for ((_, side, row), diff) in batch.drain(..) {
+            let rows = match side {
+                Side::Benchmark => market.benchmarks.entry(market.groups[&row.instrument]).or_default(),
+                Side::Own => market.own.entry(row.instrument).or_default(),
+            };
+            match (find(rows, &row.start, |row| row.start), diff) {
+                (Ok(at), ..=-1) => drop(rows.remove(at)),
+                (Err(at), 1..) => rows.insert(at, row),
+                _ => debug_assert!(false, "a return twice, or none to take back"),
             }
         }
-        for ((instrument, start), old) in old {
-            emit.replace(old, market.pair(instrument, start));
+        for ((instrument, start), old) in touched.iter().zip(old) {
+            emit.replace(old, market.pair(*instrument, *start));
         }
         let cutoff = time as Ts - keep;
-        for rows in market.benchmarks.values_mut() {
-            while rows.first_key_value().is_some_and(|(start, _)| *start + length < cutoff) {
-                rows.pop_first();
-            }
-        }
-        for rows in market.own.values_mut() {
-            while rows.first_key_value().is_some_and(|(_, (_, end))| *end < cutoff) {
-                rows.pop_first();
+        for rows in market.benchmarks.values_mut().chain(market.own.values_mut()) {
+            while rows.front().is_some_and(|row| row.end < cutoff) {
+                rows.pop_front();
             }
         }
     })

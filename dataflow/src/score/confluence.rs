@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use crate::{
     analyse::{Analysed, Catalogue},
     bar::{Bar, Quality},
-    operator::in_order_of,
+    operator::{find, first_from, in_order_of},
     score::{component::sign, profile::Profile},
     settings::Settings,
     types::{Diff, Rows},
@@ -135,10 +135,7 @@ impl Instrument {
     /// The newest entry of a role that ends at or before `end`.
     fn as_of(&self, role: usize, end: Ts) -> Option<&Entry> {
         let entries = &self.roles[role];
-        let at = match entries.back() {
-            Some(last) if last.analysed.bar.end <= end => entries.len(),
-            _ => entries.partition_point(|entry| entry.analysed.bar.end <= end),
-        };
+        let at = find(entries, &end, |entry| entry.analysed.bar.end).map_or_else(|at| at, |at| at + 1);
         at.checked_sub(1).map(|at| &entries[at])
     }
 }
@@ -169,10 +166,7 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
             let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
             let end = row.bar.end;
             let entries = &mut instrument.roles[role];
-            let place = match entries.back() {
-                Some(last) if last.analysed.bar.end < end => Err(entries.len()),
-                _ => entries.binary_search_by_key(&end, |entry| entry.analysed.bar.end),
-            };
+            let place = find(entries, &end, |entry| entry.analysed.bar.end);
             match (place, diff) {
                 (Ok(place), ..=-1) => {
                     if let Some(old) = entries.remove(place) {
@@ -191,7 +185,7 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
         for (at, first_end) in touched.drain(..) {
             let Some(instrument) = instruments[at].as_mut() else { continue };
             for role in (0..roles.len()).rev() {
-                let from = instrument.roles[role].partition_point(|entry| entry.analysed.bar.end < first_end);
+                let from = first_from(&instrument.roles[role], &first_end, |entry| entry.analysed.bar.end);
                 for at in from..instrument.roles[role].len() {
                     let role_score = scorer.role(instrument, role, at).map(Arc::new);
                     let entry = &mut instrument.roles[role][at];
