@@ -1,6 +1,6 @@
 //! `prism analyze`: why a symbol scores as it does.
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Result;
 use comfy_table::{Cell, Color};
@@ -18,9 +18,9 @@ use crate::{
 pub(crate) struct Args {
     /// Symbol, such as BTCUSDT, BTC/USDT or btc-usdt
     symbol: String,
-    /// Store directory
-    #[arg(long, default_value = "data/demo/store")]
-    store: PathBuf,
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
+    #[arg(long, env = "PRISM_STORE", default_value = "data/demo/store")]
+    store: String,
     /// Role timeframe of the components; the base if not given
     #[arg(long)]
     timeframe: Option<String>,
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(confluence) = ask(CONFLUENCE, &wanted)?.pop() else {
         let known = ask("SELECT DISTINCT symbol FROM confluence ORDER BY symbol LIMIT 20", &[])?;
         let known: Vec<&str> = known.iter().filter_map(|row| row["symbol"].as_str()).collect();
-        return Err(misuse(format!("no score of {symbol} in {}; it has {}", args.store.display(), known.join(" "))));
+        return Err(misuse(format!("no score of {symbol} in {}; it has {}", args.store, known.join(" "))));
     };
     let instrument = ["symbol", "exchange", "market"].map(|name| (name, confluence[name].clone()));
     let [a, b, c] = instrument.clone();

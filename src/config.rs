@@ -1,6 +1,9 @@
 //! Configuration: embedded defaults, overridden by a file and by the environment.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use prism_dataflow::settings::Settings;
@@ -19,8 +22,12 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// The HTTP server.
     pub(crate) api: Api,
-    /// The embedded store.
+    /// Memory and the embedded store.
     pub(crate) store: Store,
+    /// A log on Kafka.
+    pub(crate) kafka: Kafka,
+    /// A store on QuestDB.
+    pub(crate) questdb: QuestDb,
 }
 
 /// `[api]`.
@@ -48,6 +55,39 @@ pub(crate) struct Store {
     /// Closed rows of this age stay in memory, in nanoseconds of knowledge time.
     #[serde(with = "duration")]
     pub(crate) live: i64,
+}
+
+/// `[kafka]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kafka {
+    /// Partitions of topics that are created.
+    pub(crate) partitions: u32,
+    /// Replicas of topics that are created.
+    pub(crate) replication: u32,
+    /// How long topics that are created keep messages, in nanoseconds; 0 without end.
+    #[serde(with = "duration")]
+    pub(crate) retention: i64,
+    /// Unsent messages after which a writer waits.
+    pub(crate) queue: String,
+    /// Fetched ahead for each partition that is read.
+    pub(crate) fetch: String,
+    /// Settings of the client library.
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+/// `[questdb]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QuestDb {
+    /// Bytes sent in one request.
+    pub(crate) flush: String,
+    /// Directory of rows that wait while the server is away.
+    pub(crate) spool: PathBuf,
+    /// Bytes there after which the graph waits.
+    pub(crate) spool_max: String,
+    /// Time to live by table.
+    pub(crate) ttl: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -84,17 +124,22 @@ impl Config {
             merge(&mut table, Table::from_iter([(section.clone(), Value::Table(inner))]), "")?;
         }
         let mut take = |name: &str| table.remove(name).ok_or(format!("section {name} is missing"));
-        let (api, store) = (take("api")?, take("store")?);
+        let [api, store, kafka, questdb] = [take("api")?, take("store")?, take("kafka")?, take("questdb")?];
         let read_error = |error: toml::de::Error| error.to_string().trim().to_string();
         let config = Config {
             settings: Value::Table(table).try_into().map_err(read_error)?,
             api: api.try_into().map_err(read_error)?,
             store: store.try_into().map_err(read_error)?,
+            kafka: kafka.try_into().map_err(read_error)?,
+            questdb: questdb.try_into().map_err(read_error)?,
         };
         config.settings.check()?;
         Ok(config)
     }
 }
+
+/// Sections whose keys are somebody else's names.
+const OPEN: [&str; 2] = ["kafka.properties.", "questdb.ttl."];
 
 /// Puts `over` over `table`; a key that has no default is an error that names the nearest one.
 fn merge(table: &mut Table, over: Table, path: &str) -> Result<(), String> {
@@ -110,6 +155,7 @@ fn merge(table: &mut Table, over: Table, path: &str) -> Result<(), String> {
                     (_, value) => value,
                 };
             }
+            (None, value) if OPEN.contains(&path) => drop(table.insert(key, value)),
             (None, _) => {
                 let nearest = table.keys().max_by(|a, b| strsim::jaro(a, &key).total_cmp(&strsim::jaro(b, &key)));
                 let hint = nearest.map(|near| format!(", did you mean \"{path}{near}\"?")).unwrap_or_default();
@@ -153,7 +199,9 @@ mod tests {
 
     #[test]
     fn paths_and_limits_do_not_change_the_hash() {
-        let other = load("[api]\nsql_rows = 5\n[store]\nflush = \"1s\"", &[]).unwrap();
+        let file = "[api]\nsql_rows = 5\n[store]\nflush = \"1s\"\n[kafka.properties]\n\"security.protocol\" = \"ssl\"";
+        let other = load(file, &[]).unwrap();
+        assert_eq!(other.kafka.properties["security.protocol"], "ssl");
         assert_eq!(other.settings.hash(), load("", &[]).unwrap().settings.hash());
     }
 
@@ -167,6 +215,7 @@ mod tests {
             ("[timeframes]\nroles = [\"1s\", \"5m\", \"30m\", \"4h\"]", "1s is not in timeframes.maintained"),
             ("time = 3", "time is a section"),
             ("[time", "TOML"),
+            ("[kafka]\npartition = 3", "unknown key \"kafka.partition\", did you mean \"kafka.partitions\"?"),
         ] {
             let error = load(file, &[]).unwrap_err();
             assert!(error.contains(expected), "{file}: {error}");

@@ -9,15 +9,41 @@ use prism_dataflow::{
     tables::Sink,
     types::Time,
 };
-use prism_schemas::Topic;
+use prism_schemas::{
+    Event, Topic,
+    event::{Batch, Heartbeat, event::Body},
+    time::SECOND,
+};
 
 use crate::passthrough;
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
-const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
+pub(crate) const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
+
+/// A partition that is silent this long, in nanoseconds of knowledge time, while others go on gets a heartbeat.
+const BEHIND: Time = 2 * SECOND as Time;
+
+/// Everything known before a time has been handed to the graph.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    /// That time.
+    pub(crate) frontier: Time,
+    /// By partition, the offset before which there is nothing else.
+    pub(crate) offsets: Vec<(Topic, u32, u64)>,
+    /// Knowledge time of the first record of all.
+    pub(crate) first: Option<Time>,
+    /// Events read.
+    pub(crate) events: u64,
+}
 
 /// One partition on its way into the graph.
 struct Partition {
+    topic: Topic,
+    number: u32,
+    /// Offsets after which something newer is known, with what is known before them.
+    offsets: VecDeque<(Time, u64)>,
+    /// Knowledge time of the newest heartbeat written in its place.
+    stood_in: Time,
     records: Box<dyn Records>,
     admission: Admission,
     queue: VecDeque<Record>,
@@ -43,8 +69,17 @@ impl Feed {
             for partition in 0..log.partitions(topic) {
                 if partition as usize % peers == index {
                     let admission = Admission::new(plan.registry.clone(), plan.settings.time.clone());
-                    let records = log.read(topic, partition, 0)?;
-                    partitions.push(Partition { records, admission, queue: VecDeque::new(), at_end: false });
+                    let from = log.start(topic, partition)?;
+                    partitions.push(Partition {
+                        topic,
+                        number: partition,
+                        offsets: VecDeque::new(),
+                        stood_in: 0,
+                        records: log.read(topic, partition, from)?,
+                        admission,
+                        queue: VecDeque::new(),
+                        at_end: false,
+                    });
                 }
             }
         }
@@ -62,6 +97,10 @@ impl Feed {
             self.events += record.batch.events.len() as u64;
             partition.admission.admit(record.batch, &mut self.scratch);
             let known = partition.admission.known().unwrap_or(0);
+            match partition.offsets.back_mut() {
+                Some((have, next)) if *have == known => *next = record.offset + 1,
+                _ => partition.offsets.push_back((known, record.offset + 1)),
+            }
             passthrough::rows(record.batch, known as i64, &mut self.rows);
             self.rows.drain(..).for_each(|row| sink(row));
             partition.queue.extend(self.scratch.drain(..));
@@ -97,6 +136,49 @@ impl Feed {
     pub(crate) fn reached(&self) -> Option<Time> {
         let open = self.partitions.iter().filter(|partition| partition.queue.is_empty());
         open.map(|partition| partition.admission.known().unwrap_or(0)).min().or(Some(Time::MAX))
+    }
+
+    /// What has been handed over so far.
+    pub(crate) fn mark(&mut self) -> Mark {
+        let known = |p: &Partition| p.queue.front().map_or(p.admission.known().unwrap_or(0), Record::known);
+        let frontier = self.partitions.iter().map(known).min().unwrap_or(0);
+        let mut offsets = Vec::new();
+        for partition in &mut self.partitions {
+            let mut done = None;
+            while let Some((known, next)) = partition.offsets.front()
+                && *known < frontier
+            {
+                done = Some(*next);
+                partition.offsets.pop_front();
+            }
+            offsets.extend(done.map(|next| (partition.topic, partition.number, next)));
+        }
+        Mark { frontier, offsets, first: self.first, events: self.events }
+    }
+
+    /// Writes a heartbeat to each partition that is at its end and has fallen behind, so that a replay repeats the decision.
+    pub(crate) fn stand_in(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        let newest = self.newest().unwrap_or(0);
+        let mut wrote = false;
+        for partition in self.partitions.iter_mut().filter(|partition| partition.at_end) {
+            let known = partition.admission.known().unwrap_or(0).max(partition.stood_in);
+            if newest.saturating_sub(known) <= BEHIND {
+                continue;
+            }
+            let ts_recv = (newest - BEHIND / 2) as i64;
+            let cause = format!("reader: silent for {} s", BEHIND / SECOND as Time);
+            let body = Some(Body::Heartbeat(Heartbeat { cause }));
+            let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body };
+            let batch = Batch { events: vec![event], ..Batch::default() };
+            match log.append(partition.topic, partition.number, &batch) {
+                Ok(()) => wrote = true,
+                // A log that only its writer may write to: its writer sends the heartbeats.
+                Err(LogError::Usage(_)) => {}
+                Err(error) => return Err(error),
+            }
+            partition.stood_in = ts_recv as Time;
+        }
+        if wrote { log.flush() } else { Ok(()) }
     }
 
     /// The newest knowledge time of all partitions.

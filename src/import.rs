@@ -1,18 +1,20 @@
 //! `prism import`: recordings and histories into a log.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use prism_connectors::{
     import::{ImportError, Options, Report, import},
-    log::{LogWriter, SegmentLog},
+    log::LogWriter,
 };
 use prism_schemas::Market;
 
 use crate::{
+    config::Config,
     misuse,
     output::{Format, progress, table},
+    place::{Access, open_log},
 };
 
 /// Put recordings and histories into a log. Formats are recognised from content; nothing is skipped silently.
@@ -21,9 +23,12 @@ pub(crate) struct Args {
     /// Files, or directories whose files are taken recursively
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Log directory, created if absent
+    /// Log: kafka://HOST:PORT or a directory, created if absent
+    #[arg(long, env = "PRISM_LOG")]
+    log: String,
+    /// Configuration file over the defaults
     #[arg(long)]
-    log: PathBuf,
+    config: Option<PathBuf>,
     /// Market of files that name only a symbol
     #[arg(long, value_enum)]
     market: Option<MarketArg>,
@@ -48,8 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         MarketArg::Linear => Market::Linear,
         MarketArg::Inverse => Market::Inverse,
     });
-    let log = SegmentLog::open(&args.log)?;
-    let mut writer = LogWriter::new(Arc::new(log));
+    let config = Config::load(args.config.as_deref())?;
+    let mut writer = LogWriter::new(open_log(&args.log, &config, Access::Write)?);
     let bar = progress(None, "files");
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     let report = match import(&args.paths, Options { market }, &mut writer) {

@@ -4,11 +4,17 @@ mod analyze;
 mod config;
 mod demo;
 mod feed;
+mod follow;
 mod import;
+mod live;
 mod output;
 mod passthrough;
+mod place;
 mod replay;
+mod roles;
+mod runs;
 mod sql;
+mod synthetic;
 
 use std::process::ExitCode;
 
@@ -26,6 +32,14 @@ struct Cli {
 enum Command {
     /// Run everything in one process on a synthetic market: no service, no key, no network
     Demo(demo::Args),
+    /// Ingest, compute and serve in one process
+    Run(roles::Run),
+    /// Write market events to a log
+    Ingest(roles::Ingest),
+    /// Follow a log with the dataflow, keep its rows in a store, and serve them
+    Compute(roles::Compute),
+    /// Serve the API from a store that another process fills
+    Serve(roles::Serve),
     /// Put recordings and histories into a log
     Import(import::Args),
     /// Run a log through the dataflow into a store
@@ -58,6 +72,10 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => roles::run(&args),
+        Command::Ingest(args) => roles::ingest(&args),
+        Command::Compute(args) => roles::compute(&args),
+        Command::Serve(args) => roles::serve(&args),
         Command::Import(args) => import::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sql(args) => sql::run(&args),

@@ -7,14 +7,15 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::sync_channel,
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use prism_connectors::{
     digest::{self, Mode},
-    log::{Log, SegmentLog},
-    store::Store,
+    keeper::Keeper,
+    log::Log,
 };
 use prism_dataflow::{
     assemble::{Plan, assemble},
@@ -22,30 +23,35 @@ use prism_dataflow::{
     tables::{Sink, tables},
     types::Time,
 };
-use prism_schemas::{Cell, Version, table};
+use prism_schemas::{Version, table};
 use timely::dataflow::operators::probe::Handle as Probe;
 
 use crate::{
     config::Config,
-    feed::Feed,
+    feed::{Feed, Mark},
     misuse,
     output::{Format, progress, table as print_table},
+    place::{Access, open_keeper, open_log, parse_store},
+    runs::Run,
 };
 
 /// Rows on their way to the store; the graph waits when it is full.
 const ROWS_IN_FLIGHT: usize = 100_000;
 /// Rows written to the store at once.
 const ROWS_AT_ONCE: usize = 10_000;
+/// Between two looks whether the server is back.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Run a log through the dataflow into a store. The same log and settings give the same rows, bit for bit.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Log directory
-    #[arg(long)]
-    log: PathBuf,
-    /// Store directory; created if absent, rows of an earlier replay in it are replaced by key
-    #[arg(long)]
-    store: PathBuf,
+    /// Log: kafka://HOST:PORT or a directory
+    #[arg(long, env = "PRISM_LOG")]
+    log: String,
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT, or a directory, created if absent; rows of an earlier replay of the
+    /// same run are replaced by key
+    #[arg(long, env = "PRISM_STORE")]
+    store: String,
     /// Worker threads; results do not depend on it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     workers: u64,
@@ -80,42 +86,50 @@ enum DigestMode {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
-    let plan = Plan::new(config.settings).map_err(|error| misuse(format!("configuration: {error}")))?;
-    let log: Arc<dyn Log> = Arc::new(SegmentLog::open_read(&args.log)?);
-    let mut store = Store::open(&args.store)?;
+    let place = parse_store(&args.store)?;
+    let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
+    let log = open_log(&args.log, &config, Access::Read)?;
+    let mut keeper = open_keeper(&place, &args.run, &config)?;
+    let mut run = Run::new(&args.run, &*log, &plan)?;
 
     let (rows, stored) = sync_channel::<Version>(ROWS_IN_FLIGHT);
     let sink: Sink = Arc::new(move |row| {
         // The store's thread ends early only with an error, which is reported below.
         let _ = rows.send(row);
     });
-    let writer = std::thread::spawn(move || -> Result<Store> {
+    let writer = std::thread::spawn(move || -> Result<Keeper> {
         let mut batch = Vec::with_capacity(ROWS_AT_ONCE);
         loop {
             let row = stored.recv();
             let at_end = row.is_err();
             batch.extend(row);
             if batch.len() == ROWS_AT_ONCE || (at_end && !batch.is_empty()) {
-                store.write(std::mem::take(&mut batch))?;
+                keeper.write(std::mem::take(&mut batch))?;
             }
             if at_end {
-                store.flush()?;
-                return Ok(store);
+                return Ok(keeper);
             }
         }
     });
     let outcome = compute(args, &plan, &log, &sink);
     drop(sink);
-    let store = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
-    let torn = outcome?;
+    let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
+    let (torn, end) = outcome?;
+    // After all rows it speaks of.
+    while !keeper.flush()? {
+        std::thread::sleep(PATIENCE);
+    }
+    run.advance(&end);
+    keeper.write(vec![run.row()])?;
+    keeper.finish()?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print!("{}", digest::digest(&store, mode)?);
+            print!("{}", digest::digest(&keeper, mode)?);
         }
-        None => report(&store, args.format)?,
+        None => report(&keeper, args.format)?,
     }
     Ok(())
 }
@@ -131,8 +145,8 @@ struct Ends {
     last_event: i64,
 }
 
-/// Runs the graph to the end of the log; gives the unfinished tails it stopped before.
-fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<Vec<String>> {
+/// Runs the graph to the end of the log; gives the unfinished tails it stopped before, and where it ends.
+fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<(Vec<String>, Mark)> {
     let workers = args.workers as usize;
     let bar = progress(None, "events");
     let events = Arc::new(AtomicU64::new(0));
@@ -188,24 +202,16 @@ fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<
     bar.finish_and_clear();
     let events = events.load(Ordering::Relaxed);
     let Ends { first, newest, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
-    let settings = serde_json::to_string(&plan.settings)?;
-    let cells = vec![
-        Cell::Ts(first.unwrap_or(0) as i64),
-        Cell::from(&*args.run),
-        Cell::from(&*plan.settings.hash()),
-        Cell::from(&*settings),
-        Cell::Ts(newest as i64),
-        Cell::Int(events as i64),
-    ];
-    sink(Version { table: &table::RUNS, cells });
-    Ok(torn)
+    Ok((torn, Mark { frontier: newest, offsets: Vec::new(), first, events }))
 }
 
 /// Prints how many rows each table holds.
-fn report(store: &Store, format: Format) -> Result<()> {
+fn report(keeper: &Keeper, format: Format) -> Result<()> {
     let mut counts = Vec::new();
     for table in table::TABLES {
-        counts.push((table.name, store.read(table)?.len()));
+        let mut n_rows = 0;
+        keeper.scan(table, |_| n_rows += 1)?;
+        counts.push((table.name, n_rows));
     }
     match format {
         Format::Table => {

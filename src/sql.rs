@@ -1,18 +1,18 @@
 //! `prism sql`: a statement over a store.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use prism_queries::{Engine, Error, LiveRows, Options, Parameters, QueryResult};
+use prism_queries::{Engine, Error, LiveRows, Options, Parameters, Place, QueryResult};
 
-use crate::{misuse, output::Format};
+use crate::{misuse, output::Format, place::parse_store};
 
 /// Query a store with SQL, read-only. Tables are those of `SHOW TABLES`; times are UTC.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Store directory
-    #[arg(long)]
-    store: PathBuf,
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
+    #[arg(long, env = "PRISM_STORE")]
+    store: String,
     /// The statement
     sql: String,
     /// How to print the answer
@@ -24,11 +24,14 @@ pub(crate) struct Args {
 }
 
 /// An engine over a store that exists.
-pub(crate) fn engine(store: &std::path::Path, timeout: Duration) -> Result<Engine> {
-    if !store.is_dir() {
-        return Err(misuse(format!("{} is no store: run `prism replay --store` first", store.display())));
+pub(crate) fn engine(store: &str, timeout: Duration) -> Result<Engine> {
+    let place = parse_store(store)?;
+    if let Place::Directory(dir) = &place
+        && !dir.is_dir()
+    {
+        return Err(misuse(format!("{store} is no store: run `prism replay --store` first")));
     }
-    let store = Some(store.to_path_buf());
+    let store = Some(place);
     let options = Options { store, timeout, rows_max: 100_000_000, memory_bytes: 2 << 30, ..Options::default() };
     Ok(Engine::new(options, Arc::new(LiveRows::new(0)))?)
 }

@@ -27,6 +27,8 @@ pub struct Status {
     pub frontier_ts: AtomicI64,
     /// Everything known before this is stored, UNIX ns; 0 if nothing is.
     pub stored_ts: AtomicI64,
+    /// Further gauges, by name and labels.
+    gauges: RwLock<BTreeMap<(&'static str, String), f64>>,
     /// Time from receiving an event to having computed what follows from it, ms.
     pub lag_ms: AtomicI64,
 }
@@ -52,7 +54,13 @@ impl Status {
             frontier_ts: AtomicI64::new(0),
             stored_ts: AtomicI64::new(0),
             lag_ms: AtomicI64::new(0),
+            gauges: RwLock::default(),
         }
+    }
+
+    /// Sets a gauge; `labels` as in `table="bars"`, empty for none.
+    pub fn gauge(&self, name: &'static str, labels: &str, value: f64) {
+        self.gauges.write().unwrap_or_else(PoisonError::into_inner).insert((name, labels.into()), value);
     }
 
     /// Not ready until `name` is released.
@@ -101,6 +109,15 @@ impl Status {
         add("prism_ready", "1 if ready.", "gauge", f64::from(u8::from(self.reasons().is_empty())));
         for (name, help, value) in more {
             add(name, help, "gauge", *value);
+        }
+        let mut last = "";
+        for ((name, labels), value) in &*self.gauges.read().unwrap_or_else(PoisonError::into_inner) {
+            if last != *name {
+                let _ = writeln!(out, "# TYPE {name} gauge");
+                last = name;
+            }
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+            let _ = writeln!(out, "{name}{labels} {value}");
         }
         out
     }

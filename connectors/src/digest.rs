@@ -4,7 +4,7 @@ use prism_schemas::table::TABLES;
 use prism_schemas::{Cell, Version};
 use twox_hash::XxHash3_128;
 
-use crate::store::{Store, StoreError};
+use crate::keeper::{Keeper, KeeperError};
 
 /// What counts as equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,11 @@ impl std::fmt::Display for Digest {
 }
 
 /// One line `table rows digest` for each derived table, by name.
-pub fn digest(store: &Store, mode: Mode) -> Result<String, StoreError> {
+pub fn digest(keeper: &Keeper, mode: Mode) -> Result<String, KeeperError> {
     let mut lines = Vec::new();
     for table in TABLES.iter().filter(|table| table.derived) {
         let mut digest = Digest::default();
-        store.scan(table, |row| digest.add(&row, mode))?;
+        keeper.scan(table, |row| digest.add(&row, mode))?;
         lines.push(format!("{} {digest}\n", table.name));
     }
     lines.sort();

@@ -3,14 +3,17 @@
 //! Nothing here computes a market quantity, and nothing here reads a clock: times come with the data or from the caller.
 //!
 //! - [`exchange`]: one file of pure functions per venue, frames to events
-//! - [`log`]: topics of events in order; segment files behind an interface
+//! - [`log`]: topics of events in order; segment files and Kafka behind one interface
 //! - [`import`]: recordings and histories into the log
 //! - [`synthetic`]: a seeded market that speaks a venue's frames
-//! - [`store`] and [`digest`]: tables as Parquet files, and a digest of what they say
+//! - [`questdb`]: rows into QuestDB, acknowledged and in order
+//! - [`store`]: tables as Parquet files; [`keeper`]: these or QuestDB; [`digest`]: what derived tables say, in one line each
 
 pub mod digest;
 pub mod exchange;
 pub mod import;
+pub mod keeper;
 pub mod log;
+pub mod questdb;
 pub mod store;
 pub mod synthetic;

@@ -1,6 +1,5 @@
 //! The catalogue: schemas `prism` (every table) and `live` (newest rows in memory).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::catalog::{
@@ -11,7 +10,7 @@ use datafusion::common::Result;
 use prism_schemas::table::{TABLES, table};
 
 use crate::live::{LIVE_VIEWS, LiveRows};
-use crate::stored::Store;
+use crate::stored::{Place, Store};
 use crate::united::United;
 use crate::view::View;
 
@@ -26,8 +25,8 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Over a store directory, which need not exist yet, and rows in memory.
-    pub fn new(store: Option<&Path>, live: Arc<LiveRows>) -> Catalogue {
+    /// Over a store and rows in memory.
+    pub fn new(store: Option<&Place>, live: Arc<LiveRows>) -> Catalogue {
         Catalogue { store: store.map(Store::new), live }
     }
 

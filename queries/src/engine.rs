@@ -1,6 +1,5 @@
 //! The engine: statements in, answers out, within limits, on threads of its own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::live::LiveRows;
 use crate::named::Named;
 use crate::output::{OutputColumn, QueryResult};
 use crate::params::{self, Parameters, Type};
+use crate::stored::Place;
 use crate::{guard, session};
 
 /// Stack of every thread that plans or runs statements. DataFusion recurses over plans and expressions, and an
@@ -31,8 +31,8 @@ const ENDPOINT_ROWS_MAX: usize = 1_000_000;
 /// The limits of an engine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Directory of stored tables, if there is one; it need not exist yet.
-    pub store: Option<PathBuf>,
+    /// Stored tables, if there are any.
+    pub store: Option<Place>,
     /// A statement is cancelled after this long.
     pub timeout: Duration,
     /// An answer has at most this many rows.
@@ -70,9 +70,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Over a store directory and rows in memory.
+    /// Over a store and rows in memory.
     pub fn new(options: Options, live: Arc<LiveRows>) -> Result<Engine, Error> {
-        let catalogue = Catalogue::new(options.store.as_deref(), live);
+        let catalogue = Catalogue::new(options.store.as_ref(), live);
         let state = session::state(&catalogue, options.memory_bytes, options.threads.max(1))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))

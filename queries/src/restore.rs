@@ -9,6 +9,7 @@ use prism_schemas::{Cell, Table, Ts, Version};
 use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::live::LIVE_VIEWS;
+use crate::questdb::Pushed;
 use crate::stored::{Want, adapt, broken, open};
 
 /// Days read; longer than the longest role timeframe needs.
@@ -29,15 +30,16 @@ impl Catalogue {
             let want = Want {
                 key_schema: schema.clone(),
                 schema,
-                range: range.clone(),
+                range,
                 key_filter: None,
                 designated: table.designated,
+                pushed: Pushed::default(),
             };
             let mut since_sweep = 0;
-            for path in store.files(table, &range)? {
-                let Some(reader) = open(&path, &want)? else { continue };
+            for piece in store.pieces(table, &want)? {
+                let Some(reader) = open(&piece, &want)? else { continue };
                 for batch in reader {
-                    let batch = batch.and_then(|batch| adapt(&batch, &want.schema)).map_err(|e| broken(&path, e))?;
+                    let batch = batch.and_then(|batch| adapt(&batch, &want.schema)).map_err(|e| broken(&piece, e))?;
                     let rows = versions(table, &batch);
                     self.live.apply(&rows);
                     n_rows += rows.len();

@@ -1,4 +1,4 @@
-//! Stored rows: one Parquet file per table and day, `STORE/<table>/<YYYY-MM-DD>.parquet`.
+//! Stored rows: QuestDB, or one Parquet file per table and day, `STORE/<table>/<YYYY-MM-DD>.parquet`.
 //!
 //! A file may be replaced by rename while it is read, so it is opened once and read through that handle to its end.
 
@@ -19,15 +19,44 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use prism_schemas::time::{DAY, parse_ts};
-use prism_schemas::{Table, Ts};
+use prism_schemas::{QuestDbAddress, Table, Ts};
+
+use crate::questdb::{Pushed, QuestDb};
 
 /// Rows read at once.
 const BATCH_ROWS: usize = 8_192;
 
-/// A directory of stored tables; it need not exist yet.
+/// Where stored tables are.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
-    directory: Arc<Path>,
+pub enum Place {
+    /// A directory, which need not exist yet.
+    Directory(PathBuf),
+    /// A QuestDB server.
+    QuestDb(QuestDbAddress),
+}
+
+/// Stored tables.
+#[derive(Clone, Debug)]
+pub(crate) enum Store {
+    Files(Arc<Path>),
+    QuestDb(QuestDb),
+}
+
+/// A part of a table's stored rows, read at once.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    File(PathBuf),
+    Statement(QuestDb, String),
+}
+
+/// How a piece is named in errors and plans.
+impl std::fmt::Display for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Piece::File(path) => write!(f, "{}", path.display()),
+            Piece::Statement(_, sql) => write!(f, "{sql}"),
+        }
+    }
 }
 
 /// What to read of a file.
@@ -43,38 +72,62 @@ pub(crate) struct Want {
     pub(crate) key_schema: SchemaRef,
     /// The designated timestamp.
     pub(crate) designated: &'static str,
+    /// What a server may leave out.
+    pub(crate) pushed: Pushed,
 }
 
 impl Store {
-    pub(crate) fn new(directory: &Path) -> Store {
-        Store { directory: directory.into() }
+    pub(crate) fn new(place: &Place) -> Store {
+        match place {
+            Place::Directory(directory) => Store::Files(directory.as_path().into()),
+            Place::QuestDb(address) => Store::QuestDb(QuestDb::new(address.clone())),
+        }
     }
 
-    /// The files of a table that may hold rows with `ts` in the range, oldest first.
-    pub(crate) fn files(&self, table: &Table, range: &RangeInclusive<Ts>) -> Result<Vec<PathBuf>> {
-        let entries = match std::fs::read_dir(self.directory.join(table.name)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if let Some(start) = day(&path)
-                && *range.start() < start.saturating_add(DAY)
-                && start <= *range.end()
-            {
-                files.push(path);
+    /// The pieces of a table that may hold what is wanted, oldest first.
+    pub(crate) fn pieces(&self, table: &Table, want: &Want) -> Result<Vec<Piece>> {
+        match self {
+            Store::Files(directory) => Ok(files(directory, table, &want.range)?.into_iter().map(Piece::File).collect()),
+            Store::QuestDb(server) => {
+                let stretches = match want.pushed.limit {
+                    Some(_) => vec![want.range.clone()],
+                    None => server.stretches(table, &want.range)?,
+                };
+                let sql = |range| server.sql(table, &want.schema, &range, &want.pushed);
+                Ok(stretches.into_iter().map(|range| Piece::Statement(server.clone(), sql(range))).collect())
             }
         }
-        files.sort();
-        Ok(files)
     }
 
     /// The start of the newest day that has rows of the table.
     pub(crate) fn newest_day(&self, table: &Table) -> Result<Option<Ts>> {
-        Ok(self.files(table, &(Ts::MIN..=Ts::MAX))?.last().and_then(|path| day(path)))
+        let all = Ts::MIN..=Ts::MAX;
+        Ok(match self {
+            Store::Files(directory) => files(directory, table, &all)?.last().and_then(|path| day(path)),
+            Store::QuestDb(server) => server.newest(table)?.map(|ts| ts.div_euclid(DAY) * DAY),
+        })
     }
+}
+
+/// The files of a table that may hold rows with `ts` in the range, oldest first.
+fn files(directory: &Path, table: &Table, range: &RangeInclusive<Ts>) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory.join(table.name)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if let Some(start) = day(&path)
+            && *range.start() < start.saturating_add(DAY)
+            && start <= *range.end()
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn day(path: &Path) -> Option<Ts> {
@@ -82,8 +135,15 @@ fn day(path: &Path) -> Option<Ts> {
     parse_ts(&format!("{name}T00:00:00Z"))
 }
 
-/// The rows of one file; `None` if it is gone.
-pub(crate) fn open(path: &Path, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
+/// The rows of one piece; `None` if it is gone.
+pub(crate) fn open(piece: &Piece, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
+    match piece {
+        Piece::File(path) => open_file(path, want),
+        Piece::Statement(server, sql) => server.read(sql, BATCH_ROWS).map(Some),
+    }
+}
+
+fn open_file(path: &Path, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -151,7 +211,7 @@ pub(crate) fn truth(array: &ArrayRef) -> BooleanArray {
     }
 }
 
-/// A file that cannot be read is no fault of the statement.
-pub(crate) fn broken(path: &Path, error: impl std::fmt::Display) -> DataFusionError {
-    DataFusionError::External(format!("{}: {error}", path.display()).into())
+/// A piece that cannot be read is no fault of the statement.
+pub(crate) fn broken(piece: &Piece, error: impl std::fmt::Display) -> DataFusionError {
+    DataFusionError::External(format!("{piece}: {error}").into())
 }

@@ -2,28 +2,33 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{SortOptions, filter_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use prism_schemas::{Table, Ts};
 
 use crate::live::LiveRows;
+use crate::questdb::{Pushed, condition};
 use crate::range::ts_range;
-use crate::stored::{self, Store, Want, adapt, broken, truth};
+use crate::stored::{self, Piece, Store, Want, adapt, broken, truth};
 
 /// A table of `prism`.
 #[derive(Debug)]
@@ -88,15 +93,11 @@ impl TableProvider for United {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let range = ts_range(filters, self.table.designated);
         let live = self.unstored(&range)?;
-        let files = match &self.store {
-            Some(store) => store.files(self.table, &range)?,
-            None => Vec::new(),
-        };
         let output = match projection {
             Some(positions) => Arc::new(self.schema.project(positions)?),
             None => self.schema.clone(),
         };
-        let overlay = !live.is_empty() && !files.is_empty();
+        let overlay = !live.is_empty() && self.store.is_some();
         let mut names: BTreeSet<&str> = output.fields().iter().map(|field| field.name().as_str()).collect();
         names.insert("retracted");
         if overlay {
@@ -122,23 +123,33 @@ impl TableProvider for United {
             let schema = DFSchema::try_from(schema.as_ref().clone())?;
             state.create_physical_expr(filter, &schema).map(Some)
         };
-        let scan = Scan {
-            table: self.table,
-            files,
-            live,
-            overlay,
-            filter: physical(filters.to_vec(), &schema)?,
-            output: output.clone(),
-            want: Want {
-                key_filter: physical(key_filters, &key_schema)?,
-                key_schema,
-                schema,
-                range,
-                designated: self.table.designated,
-            },
+        // Where rows in memory may replace stored ones, only keys can decide which stored rows are needed.
+        let pushed = match overlay {
+            true => push(&key_filters, self.table, None),
+            false => {
+                let mut pushed = push(filters, self.table, limit);
+                pushed.conditions.extend(self.table.position("retracted").map(|_| "retracted = false".into()));
+                pushed
+            }
         };
+        let filter = physical(filters.to_vec(), &schema)?;
+        let key_filter = physical(key_filters, &key_schema)?;
+        let want = Want { key_filter, key_schema, schema, range, designated: self.table.designated, pushed };
+        let pieces = match &self.store {
+            Some(store) => store.pieces(self.table, &want)?,
+            None => Vec::new(),
+        };
+        // Stored rows come in the order of their designated timestamp.
+        let by_time = output.index_of(self.table.designated).ok().filter(|_| live.is_empty());
+        let options = SortOptions { descending: false, nulls_first: false };
+        let ordering = by_time.and_then(|at| {
+            LexOrdering::new([PhysicalSortExpr::new(Arc::new(Column::new(self.table.designated, at)), options)])
+        });
+        let shown = format!("{}: {} in memory{}", self.table.name, live.len(), shown(&pieces));
+        let scan = Scan { table: self.table, pieces, live, overlay, filter, output: output.clone(), want };
         let partition: Arc<dyn PartitionStream> = Arc::new(Partition(Arc::new(scan)));
-        Ok(Arc::new(StreamingTableExec::try_new(output, vec![partition], None, [], false, limit)?))
+        let inner = StreamingTableExec::try_new(output, vec![partition], None, ordering, false, limit)?;
+        Ok(Arc::new(UnitedExec { inner: Arc::new(inner), shown }))
     }
 }
 
@@ -156,11 +167,87 @@ impl PartitionStream for Partition {
     }
 }
 
-/// One scan, planned: files and rows in memory as they were then.
+/// What of the filters and the limit QuestDB can decide.
+fn push(filters: &[Expr], table: &Table, limit: Option<usize>) -> Pushed {
+    let mut pushed = Pushed { conditions: Vec::new(), limit };
+    for filter in filters {
+        let (condition, exact) = condition(filter, table).unzip();
+        if exact != Some(true) {
+            pushed.limit = None;
+        }
+        pushed.conditions.extend(condition);
+    }
+    pushed
+}
+
+/// Pieces in a plan, short.
+fn shown(pieces: &[Piece]) -> String {
+    match pieces {
+        [] => String::new(),
+        [one] => format!(", stored: {one}"),
+        [first, rest @ ..] => format!(", stored: {first} and {} more", rest.len()),
+    }
+}
+
+/// A scan that says in plans what it reads.
+#[derive(Debug)]
+struct UnitedExec {
+    inner: Arc<dyn ExecutionPlan>,
+    shown: String,
+}
+
+impl DisplayAs for UnitedExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UnitedExec: {}", self.shown)
+    }
+}
+
+impl ExecutionPlan for UnitedExec {
+    fn name(&self) -> &'static str {
+        "UnitedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.inner.properties()
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.inner.fetch()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.inner.execute(partition, context)
+    }
+}
+
+/// One scan, planned: pieces and rows in memory as they were then.
 #[derive(Debug)]
 struct Scan {
     table: &'static Table,
-    files: Vec<PathBuf>,
+    pieces: Vec<Piece>,
     live: Vec<RecordBatch>,
     overlay: bool,
     filter: Option<Arc<dyn PhysicalExpr>>,
@@ -171,7 +258,7 @@ struct Scan {
 /// One pass over a scan: stored rows first, then those rows in memory of which the store had no newer version.
 struct Reading {
     scan: Arc<Scan>,
-    n_files: usize,
+    n_pieces: usize,
     n_live: usize,
     reader: Option<ParquetRecordBatchReader>,
     overlay: Option<Overlay>,
@@ -190,7 +277,7 @@ struct Overlay {
 
 impl Reading {
     fn new(scan: Arc<Scan>) -> Reading {
-        Reading { scan, n_files: 0, n_live: 0, reader: None, overlay: None, failed: false }
+        Reading { scan, n_pieces: 0, n_live: 0, reader: None, overlay: None, failed: false }
     }
 
     fn advance(&mut self) -> Result<Option<RecordBatch>> {
@@ -200,8 +287,8 @@ impl Reading {
         loop {
             if let Some(reader) = &mut self.reader {
                 if let Some(batch) = reader.next() {
-                    let path = &self.scan.files[self.n_files - 1];
-                    let batch = batch.map_err(|error| broken(path, error))?;
+                    let piece = &self.scan.pieces[self.n_pieces - 1];
+                    let batch = batch.map_err(|error| broken(piece, error))?;
                     let mut batch = adapt(&batch, &self.scan.want.schema)?;
                     if let Some(overlay) = &mut self.overlay {
                         batch = overlay.stored(&self.scan, &batch)?;
@@ -210,9 +297,9 @@ impl Reading {
                 }
                 self.reader = None;
             }
-            let Some(path) = self.scan.files.get(self.n_files) else { break };
-            self.n_files += 1;
-            self.reader = stored::open(path, &self.scan.want).map_err(|error| broken(path, error))?;
+            let Some(piece) = self.scan.pieces.get(self.n_pieces) else { break };
+            self.n_pieces += 1;
+            self.reader = stored::open(piece, &self.scan.want).map_err(|error| broken(piece, error))?;
         }
         let Some(batch) = self.scan.live.get(self.n_live) else { return Ok(None) };
         let mut batch = adapt(batch, &self.scan.want.schema)?;

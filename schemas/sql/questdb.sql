@@ -278,7 +278,8 @@ CREATE TABLE IF NOT EXISTS runs (
     config_hash SYMBOL,
     config VARCHAR,
     frontier TIMESTAMP,
-    events LONG
+    events LONG,
+    log_start VARCHAR
 ) TIMESTAMP(ts) PARTITION BY YEAR WAL
 DEDUP UPSERT KEYS(ts, run_id);
 

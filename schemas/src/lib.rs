@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async, no engine. These are the only types that cross a process boundary.
 
+mod address;
 pub mod decimal;
 pub mod instrument;
 pub mod row;
@@ -16,6 +17,7 @@ pub mod event {
     pub use prost::Message;
 }
 
+pub use address::QuestDbAddress;
 pub use event::{Decimal, Event};
 pub use instrument::{InstrumentId, Market, canonical_symbol};
 pub use row::{Cell, Version};

@@ -187,7 +187,7 @@ impl Log for SegmentLog {
         self.partitions
     }
 
-    fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<u64, LogError> {
+    fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<(), LogError> {
         if self.lock.is_none() {
             return Err(LogError::Usage(format!("{} is open for reading", self.dir.display())));
         }
@@ -208,7 +208,7 @@ impl Log for SegmentLog {
         if BUFFER <= tail.buffer.len() {
             tail.flush()?;
         }
-        Ok(tail.next_offset - 1)
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), LogError> {
@@ -217,6 +217,18 @@ impl Log for SegmentLog {
 
     fn sync(&self) -> Result<(), LogError> {
         self.each_tail(Tail::sync)
+    }
+
+    fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        Ok(segment::list(&self.partition_dir(topic, partition))?.first().copied().unwrap_or(0))
+    }
+
+    fn end(&self, _topic: Topic, _partition: u32) -> Result<Option<u64>, LogError> {
+        Ok(None)
+    }
+
+    fn commit(&self, _topic: Topic, _partition: u32, _offset: u64) -> Result<(), LogError> {
+        Ok(())
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {

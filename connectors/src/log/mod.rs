@@ -1,11 +1,13 @@
 //! The event log: topics cut into partitions, each an ordered sequence of batches with offsets from 0.
 
 mod embedded;
+mod kafka;
 mod segment;
 mod writer;
 
 pub(crate) use embedded::sync_dir;
 pub use embedded::{Options, Recovered, SegmentLog};
+pub use kafka::{KafkaLog, KafkaOptions};
 pub use writer::LogWriter;
 
 use std::path::PathBuf;
@@ -14,19 +16,28 @@ use prism_schemas::event::Batch;
 use prism_schemas::instrument::fnv1a;
 use prism_schemas::{InstrumentId, Topic};
 
-/// An ordered, partitioned log of batches. Segment files implement it here; a broker can.
+/// An ordered, partitioned log of batches. Segment files and Kafka implement it.
 pub trait Log: Send + Sync {
     /// How many partitions a topic has; fixed when the log is created.
     fn partitions(&self, topic: Topic) -> u32;
 
-    /// Appends a batch and returns its offset. It may wait in a buffer until `flush`.
-    fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<u64, LogError>;
+    /// Appends a batch. It may wait in a bounded buffer until `flush`; waits itself while that is full.
+    fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<(), LogError>;
 
     /// Makes everything appended visible to readers.
     fn flush(&self) -> Result<(), LogError>;
 
     /// Makes everything appended survive a crash of the machine.
     fn sync(&self) -> Result<(), LogError>;
+
+    /// The first offset that is still there.
+    fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
+
+    /// The offset the next batch will get, where that can be told without reading.
+    fn end(&self, topic: Topic, partition: u32) -> Result<Option<u64>, LogError>;
+
+    /// Notes that everything before `offset` is stored; readers elsewhere see it, nothing here reads it.
+    fn commit(&self, topic: Topic, partition: u32, offset: u64) -> Result<(), LogError>;
 
     /// Batches of a partition from an offset on.
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError>;
@@ -91,6 +102,22 @@ pub enum LogError {
         path: PathBuf,
         /// What is missing or unexpected.
         detail: String,
+    },
+    /// The broker cannot be reached or refuses: correct what `detail` names, or start it.
+    #[error("{address}: {detail}")]
+    Broker {
+        /// The broker.
+        address: String,
+        /// What was tried and what it said.
+        detail: String,
+    },
+    /// The log no longer holds what was asked for: results could not be repeated.
+    #[error("{place} no longer holds offset {offset}: retention removed it")]
+    Truncated {
+        /// Topic and partition.
+        place: String,
+        /// The offset asked for.
+        offset: u64,
     },
     /// Another process writes to it: stop that one first.
     #[error("{} is being written by another process", path.display())]

@@ -101,15 +101,26 @@ impl Table {
 
     /// QuestDB's CREATE TABLE statement.
     pub fn ddl(&self) -> String {
-        let columns: Vec<String> =
-            self.columns.iter().map(|c| format!("    {} {}", c.name, questdb_type(c.kind))).collect();
+        self.create(self.name, &[])
+    }
+
+    /// As `ddl`, for the rows of runs other than `live`: `run_<table>` with `run_id` in its key.
+    pub fn ddl_of_runs(&self) -> String {
+        self.create(&format!("run_{}", self.name), &["run_id"])
+    }
+
+    fn create(&self, name: &str, first: &[&str]) -> String {
+        let own = self.columns.iter().map(|c| (c.name, questdb_type(c.kind)));
+        let columns = first.iter().map(|name| (*name, "SYMBOL")).chain(own);
+        let columns: Vec<String> = columns.map(|(name, kind)| format!("    {name} {kind}")).collect();
+        let key: Vec<&str> = first.iter().chain(self.key).copied().collect();
         format!(
             "CREATE TABLE IF NOT EXISTS {} (\n{}\n) TIMESTAMP({}) PARTITION BY {} WAL\nDEDUP UPSERT KEYS({});\n",
-            self.name,
+            name,
             columns.join(",\n"),
             self.designated,
             self.partition_by,
-            self.key.join(", "),
+            key.join(", "),
         )
     }
 
@@ -173,7 +184,8 @@ impl Table {
     }
 }
 
-const fn questdb_type(kind: Kind) -> &'static str {
+/// The type of a column in QuestDB.
+pub const fn questdb_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Ts => "TIMESTAMP",
         Kind::Symbol => "SYMBOL",

@@ -100,6 +100,7 @@ pub static RUNS: Table = Table {
         col("config", Text, "", "these settings as JSON"),
         col("frontier", Ts, "", "everything known before this is stored"),
         col("events", I64, "", "events read"),
+        col("log_start", Text, "", "first offset of each partition when the run began, as JSON"),
     ],
     designated: "ts",
     key: &["ts", "run_id"],

@@ -1,0 +1,449 @@
+//! The running pipeline: a log that grows, through the graph, into memory and a store, and out through the API.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use prism_api::{App, Status};
+use prism_connectors::{keeper::Keeper, log::Log};
+use prism_dataflow::{
+    assemble::{Plan, assemble},
+    drive::{Driver, Pace},
+    tables::{Sink, tables},
+    types::Time,
+};
+use prism_queries::{Engine, LiveRows, Options, Place};
+use prism_schemas::{Cell, Table, Topic, Version, table};
+use timely::dataflow::operators::probe::Handle as Probe;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, parse_bytes},
+    feed::{Feed, Mark},
+    misuse, runs,
+};
+
+/// Between two looks at a log or a queue.
+const STEP: Duration = Duration::from_millis(50);
+/// Records handed to the graph between two marks at most.
+const RECORDS_AT_ONCE: usize = 50_000;
+/// Rows on their way to memory and store; the graph waits when it is full.
+const ROWS_IN_FLIGHT: usize = 50_000;
+/// Rows handed to memory and store together at most.
+const ROWS_AT_ONCE: usize = 5_000;
+/// Batches of rows on their way to the store.
+const BATCHES_IN_FLIGHT: usize = 100;
+/// Rows reach a server at least this often.
+const SERVER_FLUSH: Duration = Duration::from_millis(200);
+/// Between two looks at a server's writers and the log's ends.
+const LOOK: Duration = Duration::from_secs(1);
+/// The run whose rows are in the plain tables.
+const LIVE: &str = "live";
+
+/// How the threads of a process end together.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    /// Cancelled when it is time to end.
+    pub(crate) now: CancellationToken,
+    failed: Arc<AtomicBool>,
+}
+
+impl Stop {
+    pub(crate) fn new() -> Stop {
+        Stop { now: CancellationToken::new(), failed: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// A thread whose failure stops the others.
+    pub(crate) fn thread(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<JoinHandle<Result<()>>> {
+        let stop = self.clone();
+        let guarded = move || {
+            let outcome = work();
+            if outcome.is_err() {
+                stop.failed.store(true, Relaxed);
+                stop.now.cancel();
+            }
+            outcome
+        };
+        thread::Builder::new().name(name.into()).spawn(guarded).with_context(|| format!("start the thread {name}"))
+    }
+
+    /// Ends all threads and gives the first failure.
+    pub(crate) fn join(&self, threads: Vec<JoinHandle<Result<()>>>) -> Result<()> {
+        self.now.cancel();
+        let mut outcome = Ok(());
+        for thread in threads {
+            let ended = thread.join().map_err(|_| anyhow!("a thread panicked")).and_then(|ended| ended);
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+
+    /// Waits for the end: a length of time, Ctrl-C, SIGTERM, or a thread that failed.
+    pub(crate) async fn wait(self, length: Option<Duration>) {
+        let timer = async {
+            match length {
+                Some(length) => tokio::time::sleep(length).await,
+                None => std::future::pending().await,
+            }
+        };
+        let terminated = async {
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = timer => {}
+            () = terminated => {}
+            () = self.now.cancelled() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+}
+
+/// Reads `--for`.
+pub(crate) fn parse_length(text: Option<&str>) -> Result<Option<Duration>> {
+    let Some(text) = text else { return Ok(None) };
+    match prism_schemas::time::parse_duration(text) {
+        Some(nanos) => Ok(Some(Duration::from_nanos(nanos.unsigned_abs()))),
+        None => Err(misuse(format!("--for: \"{text}\" is not a duration such as 30s or 5m"))),
+    }
+}
+
+/// What the API serves from.
+pub(crate) struct Serving {
+    pub(crate) live: Arc<LiveRows>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Serving {
+    /// Over a store.
+    pub(crate) fn new(config: &Config, place: Place) -> Result<Serving> {
+        let live = Arc::new(LiveRows::new(config.store.live));
+        let memory = &config.api.sql_memory;
+        let no_size = || misuse(format!("api.sql_memory: \"{memory}\" is no size such as 256MiB"));
+        let options = Options {
+            store: Some(place),
+            timeout: Duration::from_nanos(config.api.sql_timeout.unsigned_abs()),
+            rows_max: config.api.sql_rows,
+            memory_bytes: parse_bytes(memory).ok_or_else(no_size)?,
+            concurrency: config.api.sql_concurrency,
+            ..Options::default()
+        };
+        let engine = Arc::new(Engine::new(options, live.clone())?);
+        Ok(Serving { live, status: Arc::new(Status::new()), updates: broadcast::channel(1_024).0, engine })
+    }
+
+    /// Serves until the end; `hello` is printed once the port is open.
+    pub(crate) fn serve(
+        self,
+        host: &str,
+        port: u16,
+        length: Option<Duration>,
+        stop: &Stop,
+        hello: impl FnOnce(std::net::SocketAddr),
+    ) -> Result<()> {
+        let app = App::new(self.engine, self.live, self.updates, self.status);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let over = stop.clone().wait(length);
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind((host, port)).await;
+            let listener = listener.with_context(|| format!("listen on {host}:{port} (another --port?)"))?;
+            hello(listener.local_addr()?);
+            Ok(prism_api::serve(listener, app, over).await?)
+        })
+    }
+}
+
+/// The pipeline's log, settings and store.
+pub(crate) struct Pipeline {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) plan: Plan,
+    pub(crate) keeper: Keeper,
+    pub(crate) flush: Duration,
+}
+
+impl Pipeline {
+    /// Starts the graph and what keeps its rows.
+    pub(crate) fn start(self, serving: &Serving, stop: &Stop) -> Result<Vec<JoinHandle<Result<()>>>> {
+        let Pipeline { log, plan, keeper, flush } = self;
+        let resumed = runs::resume(&keeper, LIVE, &*log, &plan)?;
+        let (rows, outputs) = sync_channel(ROWS_IN_FLIGHT);
+        let compute = stop.thread("compute", {
+            let (log, plan, status, stop) = (log.clone(), plan.clone(), serving.status.clone(), stop.clone());
+            move || compute(&log, &plan, &rows, &status, &stop)
+        })?;
+        let (kept, to_keep) = sync_channel(BATCHES_IN_FLIGHT);
+        let publish = stop.thread("publish", {
+            let (live, status, updates) = (serving.live.clone(), serving.status.clone(), serving.updates.clone());
+            move || {
+                publish(&outputs, &live, &updates, &status, &kept);
+                Ok(())
+            }
+        })?;
+        let keep = stop.thread("store", {
+            let (live, status) = (serving.live.clone(), serving.status.clone());
+            let flush = if matches!(keeper, Keeper::QuestDb(_)) { SERVER_FLUSH } else { flush };
+            move || Keeping::new(keeper, log, resumed, live, status).run(&to_keep, flush)
+        })?;
+        Ok(vec![compute, publish, keep])
+    }
+}
+
+/// What the graph hands to memory and store.
+enum Output {
+    Row(Box<Version>),
+    /// All rows known before it are out.
+    Mark(Mark),
+}
+
+/// The graph over the log as it grows.
+fn compute(
+    log: &Arc<dyn Log>,
+    plan: &Plan,
+    rows: &SyncSender<Output>,
+    status: &Arc<Status>,
+    stop: &Stop,
+) -> Result<()> {
+    let (log, plan, rows, status, stop) = (log.clone(), plan.clone(), rows.clone(), status.clone(), stop.clone());
+    let sink: Sink = {
+        let rows = rows.clone();
+        // The receiver ends early only with an error, which its thread reports.
+        Arc::new(move |row| drop(rows.send(Output::Row(Box::new(row)))))
+    };
+    timely::execute_directly(move |worker| -> Result<()> {
+        let probe = Probe::new();
+        let inputs = worker.dataflow(|scope| {
+            let (inputs, outputs) = assemble(scope, &plan);
+            tables(outputs, &plan, &probe, &sink);
+            inputs
+        });
+        let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 600, batch: 0 };
+        let mut driver = Driver::new(inputs, probe, pace);
+        let mut feed = Feed::open(&*log, &plan, 0, 1)?;
+        let mut reached = 0;
+        loop {
+            let is_last = stop.now.is_cancelled();
+            feed.poll();
+            let mut n_records = 0;
+            while n_records < RECORDS_AT_ONCE
+                && let Some(record) = feed.next(true, &sink)?
+            {
+                driver.send(worker, record);
+                n_records += 1;
+            }
+            feed.stand_in(&*log)?;
+            let mark = feed.mark();
+            if reached < mark.frontier {
+                reached = mark.frontier;
+                driver.advance(reached);
+                driver.drain(worker);
+                status.frontier_ts.store(reached as i64, Relaxed);
+                let _ = rows.send(Output::Mark(mark));
+            }
+            status.events.store(feed.events, Relaxed);
+            if is_last {
+                return Ok(());
+            }
+            if n_records == 0 {
+                thread::sleep(STEP);
+            }
+        }
+    })
+}
+
+/// What the store has to hold.
+enum Kept {
+    Rows(Arc<Vec<Version>>),
+    /// All rows known before this were handed over.
+    Mark(Mark),
+}
+
+/// Rows to memory, to subscribers and on to the store.
+fn publish(
+    outputs: &Receiver<Output>,
+    live: &LiveRows,
+    updates: &broadcast::Sender<Arc<Vec<Version>>>,
+    status: &Status,
+    kept: &SyncSender<Kept>,
+) {
+    let mut batch = Vec::new();
+    loop {
+        let (is_due, mark) = match outputs.recv() {
+            Ok(Output::Row(row)) => {
+                batch.push(*row);
+                (batch.len() == ROWS_AT_ONCE, None)
+            }
+            Ok(Output::Mark(mark)) => (true, Some(mark)),
+            Err(_) => return,
+        };
+        if is_due && !batch.is_empty() {
+            let count = |table: &Table| batch.iter().filter(|row| row.table == table).count() as u64;
+            status.rows.fetch_add(batch.len() as u64, Relaxed);
+            status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
+            status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
+            let n_refused = live.apply(&batch);
+            if 0 < n_refused {
+                tracing::error!(n_refused, "rows do not fit their tables");
+            }
+            let rows = Arc::new(std::mem::take(&mut batch));
+            // Without a subscriber there is nobody to tell; the store's thread ends early only with an error.
+            let _ = updates.send(rows.clone());
+            let _ = kept.send(Kept::Rows(rows));
+            status.release("starting");
+        }
+        if let Some(mark) = mark {
+            let _ = kept.send(Kept::Mark(mark));
+        }
+    }
+}
+
+/// Rows to the store, and word back of how far it holds them.
+struct Keeping {
+    keeper: Keeper,
+    log: Arc<dyn Log>,
+    /// The run's row so far; rows known before its frontier are kept already.
+    run: runs::Run,
+    live: Arc<LiveRows>,
+    status: Arc<Status>,
+    /// The newest mark handed over, and the newest whose rows are kept.
+    newest: Option<Mark>,
+    kept: Time,
+    /// Rows are acknowledged up to this time, and can be read once the writers reached these transactions.
+    unapplied: Option<(Time, BTreeMap<String, i64>)>,
+}
+
+impl Keeping {
+    fn new(keeper: Keeper, log: Arc<dyn Log>, run: runs::Run, live: Arc<LiveRows>, status: Arc<Status>) -> Keeping {
+        Keeping { keeper, log, run, live, status, newest: None, kept: 0, unapplied: None }
+    }
+
+    fn run(mut self, to_keep: &Receiver<Kept>, every: Duration) -> Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
+        let now = Instant::now;
+        let already = self.run.frontier as i64;
+        let is_new = |row: &Version| !matches!(row.get("known_at"), Some(Cell::Ts(known)) if *known < already);
+        let (mut flushed, mut looked) = (now(), now());
+        loop {
+            let next = to_keep.recv_timeout(STEP);
+            let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
+            match next {
+                Ok(Kept::Rows(rows)) => {
+                    let mut rows = Arc::unwrap_or_clone(rows);
+                    rows.retain(is_new);
+                    self.keeper.write(rows)?;
+                }
+                Ok(Kept::Mark(mark)) => self.newest = Some(mark),
+                Err(_) => {}
+            }
+            if ended || every <= flushed.elapsed() {
+                self.flush()?;
+                flushed = now();
+            }
+            if LOOK <= looked.elapsed() {
+                self.look();
+                looked = now();
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what waits; once it is kept, notes how far in `runs` and in the log.
+    fn flush(&mut self) -> Result<()> {
+        if !self.keeper.flush()? {
+            return Ok(());
+        }
+        let Some(mark) = self.newest.take_if(|mark| self.kept < mark.frontier) else { return Ok(()) };
+        if self.run.frontier < mark.frontier {
+            self.run.advance(&mark);
+            self.keeper.write(vec![self.run.row()])?;
+            if !self.keeper.flush()? {
+                self.newest = Some(mark);
+                return Ok(());
+            }
+        }
+        self.kept = mark.frontier;
+        for (topic, partition, offset) in &mark.offsets {
+            self.log.commit(*topic, *partition, *offset)?;
+        }
+        match &self.keeper {
+            Keeper::Parquet(_) => self.is_stored(mark.frontier),
+            Keeper::QuestDb(sink) if self.unapplied.is_none() => {
+                let tables = sink.client().wal_tables().unwrap_or_default();
+                let marks = tables.into_iter().map(|table| (table.name, table.sequencer)).collect();
+                self.unapplied = Some((mark.frontier, marks));
+                self.applied();
+            }
+            Keeper::QuestDb(_) => {}
+        }
+        self.lag(&mark.offsets);
+        Ok(())
+    }
+
+    fn is_stored(&self, frontier: Time) {
+        self.live.stored_up_to(frontier as i64);
+        self.status.stored_ts.store(frontier as i64, Relaxed);
+    }
+
+    /// Lets rows leave memory that can be read from the server.
+    fn applied(&mut self) {
+        let (Keeper::QuestDb(sink), Some((frontier, marks))) = (&self.keeper, &self.unapplied) else { return };
+        let Ok(tables) = sink.client().wal_tables() else { return };
+        let reached =
+            |table: &prism_connectors::questdb::WalTable| marks.get(&table.name).is_none_or(|at| *at <= table.writer);
+        if !marks.is_empty() && tables.iter().all(reached) {
+            self.is_stored(*frontier);
+            self.unapplied = None;
+        }
+    }
+
+    /// Exposes how the server is.
+    fn look(&mut self) {
+        self.applied();
+        let Keeper::QuestDb(sink) = &self.keeper else { return };
+        self.status.gauge("prism_spool_bytes", "", sink.spooled() as f64);
+        if sink.is_away() {
+            self.status.store_failures.fetch_add(1, Relaxed);
+            self.status.hold("store", &format!("{} does not answer", sink.client().address()));
+            return;
+        }
+        self.status.release("store");
+        let Ok(tables) = sink.client().wal_tables() else { return };
+        let suspended: Vec<&str> = tables.iter().filter(|table| table.suspended).map(|table| &*table.name).collect();
+        match suspended.is_empty() {
+            true => self.status.release("suspended"),
+            false => self.status.hold("suspended", &format!("QuestDB does not apply rows to {}", suspended.join(", "))),
+        }
+        for table in &tables {
+            let label = format!("table=\"{}\"", table.name);
+            self.status.gauge("prism_wal_lag_transactions", &label, table.lag() as f64);
+        }
+    }
+
+    /// Exposes how far each partition is read and kept.
+    fn lag(&self, offsets: &[(Topic, u32, u64)]) {
+        for (topic, partition, offset) in offsets {
+            if let Ok(Some(end)) = self.log.end(*topic, *partition) {
+                let label = format!("topic=\"{}\",partition=\"{partition}\"", topic.name());
+                self.status.gauge("prism_log_lag_messages", &label, end.saturating_sub(*offset) as f64);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
+
+use std::{path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use anyhow::Result;
+use prism_dataflow::assemble::Plan;
+
+use crate::{
+    config::Config,
+    follow,
+    live::{Pipeline, Serving, Stop, parse_length},
+    misuse,
+    place::{Access, open_keeper, open_log, parse_store},
+    synthetic::{self, Source},
+};
+
+/// What all roles take.
+#[derive(clap::Args)]
+struct Common {
+    /// Stop after this long, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
+    #[arg(long = "for")]
+    length: Option<String>,
+    /// Configuration file over the defaults
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// Where the API is served.
+#[derive(clap::Args)]
+struct Http {
+    /// Address to listen on; 0.0.0.0 for all
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// Port to listen on
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+}
+
+/// Write market events to a log.
+#[derive(clap::Args)]
+pub(crate) struct Ingest {
+    /// Log: kafka://HOST:PORT or a directory
+    #[arg(long, env = "PRISM_LOG")]
+    log: String,
+    /// Take the synthetic market as the source
+    #[arg(long)]
+    synthetic: bool,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Follow a log with the dataflow, keep its rows in a store, and serve them.
+#[derive(clap::Args)]
+pub(crate) struct Compute {
+    /// Log: kafka://HOST:PORT or a directory
+    #[arg(long, env = "PRISM_LOG")]
+    log: String,
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
+    #[arg(long, env = "PRISM_STORE")]
+    store: String,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Serve the API from a store that another process fills.
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
+    #[arg(long, env = "PRISM_STORE")]
+    store: String,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Ingest, compute and serve in one process.
+#[derive(clap::Args)]
+pub(crate) struct Run {
+    /// Log: kafka://HOST:PORT or a directory
+    #[arg(long, env = "PRISM_LOG", default_value = "data/log")]
+    log: String,
+    /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
+    #[arg(long, env = "PRISM_STORE", default_value = "data/store")]
+    store: String,
+    /// Take the synthetic market as the source
+    #[arg(long)]
+    synthetic: bool,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
+    let config = Config::load(common.config.as_deref())?;
+    let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
+    Ok((config, plan, parse_length(common.length.as_deref())?))
+}
+
+fn need_source(synthetic: bool) -> Result<()> {
+    if synthetic {
+        return Ok(());
+    }
+    Err(misuse(
+        "no source: this version follows the synthetic market (--synthetic); recordings come with `prism import`",
+    ))
+}
+
+pub(crate) fn ingest(args: &Ingest) -> Result<()> {
+    need_source(args.synthetic)?;
+    let (config, plan, length) = load(&args.common)?;
+    let log = open_log(&args.log, &config, Access::Write)?;
+    let stop = Stop::new();
+    let maintained = plan.settings.timeframes.maintained.clone();
+    let (source, until) = (args.source, stop.now.clone());
+    let thread = stop.thread("ingest", move || synthetic::ingest(&log, &maintained, source, &until))?;
+    println!("prism ingest: the synthetic market into {}", args.log);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(stop.clone().wait(length));
+    stop.join(vec![thread])
+}
+
+/// Says where the API is.
+fn hello(role: &str, address: std::net::SocketAddr) {
+    println!("prism {role}: http://{address}/, readiness at http://{address}/ready");
+}
+
+pub(crate) fn compute(args: &Compute) -> Result<()> {
+    let (config, plan, length) = load(&args.common)?;
+    let place = parse_store(&args.store)?;
+    let log = open_log(&args.log, &config, Access::Read)?;
+    let keeper = open_keeper(&place, "live", &config)?;
+    let stop = Stop::new();
+    let serving = Serving::new(&config, place)?;
+    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
+    let threads = Pipeline { log, plan, keeper, flush }.start(&serving, &stop)?;
+    let Http { host, port } = &args.http;
+    let served = serving.serve(host, *port, length, &stop, |address| hello("compute", address));
+    stop.join(threads)?;
+    served
+}
+
+pub(crate) fn serve(args: &Serve) -> Result<()> {
+    let (config, _, length) = load(&args.common)?;
+    let place = parse_store(&args.store)?;
+    let stop = Stop::new();
+    let serving = Serving::new(&config, place.clone())?;
+    let thread = follow::start(&place, &serving, &stop)?;
+    let Http { host, port } = &args.http;
+    let served = serving.serve(host, *port, length, &stop, |address| hello("serve", address));
+    stop.join(vec![thread])?;
+    served
+}
+
+pub(crate) fn run(args: &Run) -> Result<()> {
+    need_source(args.synthetic)?;
+    let (config, plan, length) = load(&args.common)?;
+    let place = parse_store(&args.store)?;
+    let log = open_log(&args.log, &config, Access::Write)?;
+    let keeper = open_keeper(&place, "live", &config)?;
+    let stop = Stop::new();
+    let serving = Serving::new(&config, place)?;
+    serving.status.simulated.store(true, Relaxed);
+    let ingesting = stop.thread("ingest", {
+        let (log, maintained, until) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.now.clone());
+        let source = args.source;
+        move || synthetic::ingest(&log, &maintained, source, &until)
+    })?;
+    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
+    let mut threads = vec![ingesting];
+    threads.extend(Pipeline { log, plan, keeper, flush }.start(&serving, &stop)?);
+    let Http { host, port } = &args.http;
+    let served = serving.serve(host, *port, length, &stop, |address| hello("run", address));
+    stop.join(threads)?;
+    served
+}

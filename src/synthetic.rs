@@ -1,0 +1,119 @@
+//! The synthetic market as a source: venue frames through the decoder into a log, faster than time at first.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use prism_connectors::{
+    exchange::{Bybit, Exchange, quarantined},
+    log::{Log, LogWriter},
+    synthetic::{EXCHANGE, MARKET, Market, SYMBOLS},
+};
+use prism_schemas::{
+    InstrumentId, Timeframe, Topic,
+    time::{HOUR, MINUTE},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The simulation starts this long before now, so that it meets the wall clock after a while.
+const PAST: i64 = 6 * HOUR;
+/// Simulated time that is run through at once at the start.
+const HEAD_START: i64 = 45 * MINUTE;
+/// Closed venue bars per timeframe before the start.
+const WARM_UP_BARS: usize = 220;
+/// Simulated nanoseconds written at once during the head start.
+const CHUNK: i64 = MINUTE;
+/// Real time between two steps.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Which market, and how fast.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Source {
+    /// Seed of the synthetic market
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Simulated seconds per second until simulated time meets the wall clock
+    #[arg(long, default_value_t = 60.0, value_parser = speed)]
+    pub(crate) speed: f64,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if 0.0 < speed && speed.is_finite() { Ok(speed) } else { Err("must be above 0".into()) }
+}
+
+/// Simulated time as a function of real time.
+struct SimulatedTime {
+    start: i64,
+    began: Instant,
+    speed: f64,
+}
+
+impl SimulatedTime {
+    #[expect(clippy::disallowed_methods, reason = "the market runs by the wall clock; no result depends on it")]
+    fn starting_now(speed: f64) -> Result<SimulatedTime> {
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?;
+        let start = (now - PAST) / MINUTE * MINUTE;
+        Ok(SimulatedTime { start, began: Instant::now(), speed })
+    }
+
+    /// `speed` times real time after the head start, until it meets the wall clock.
+    fn now(&self) -> i64 {
+        let real = self.began.elapsed().as_nanos() as i64;
+        let fast = self.start + HEAD_START + (real as f64 * self.speed) as i64;
+        fast.min(self.start + PAST + real)
+    }
+}
+
+/// Writes the market to the log until told to stop, with a heartbeat to every partition after each step.
+pub(crate) fn ingest(
+    log: &Arc<dyn Log>,
+    timeframes: &[Timeframe],
+    source: Source,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let time = SimulatedTime::starting_now(source.speed)?;
+    let mut market = Market::new(source.seed, SYMBOLS, time.start);
+    let mut writer = LogWriter::new(log.clone());
+    let mut decoder = Bybit::new(MARKET);
+    for (instrument, event) in market.warm_up(timeframes, WARM_UP_BARS) {
+        writer.push(&instrument, event)?;
+    }
+    for (instrument, event) in market.connected() {
+        writer.push(&instrument, event)?;
+    }
+    let (mut frames, mut events) = (Vec::new(), Vec::new());
+    let mut reached = time.start;
+    while !stop.is_cancelled() {
+        let now = time.now();
+        if reached < now {
+            let until = now.min(reached + CHUNK);
+            market.step(until, &mut frames);
+            for frame in frames.drain(..) {
+                if let Err(error) = decoder.decode(&frame.text, frame.ts_recv, &mut events) {
+                    let nowhere = InstrumentId::new(EXCHANGE, MARKET, "");
+                    let raw = frame.text.as_bytes();
+                    writer.push(&nowhere, quarantined(error.rule(), error.to_string(), raw, frame.ts_recv))?;
+                }
+                for (instrument, event) in events.drain(..) {
+                    writer.push(&instrument, event)?;
+                }
+            }
+            for topic in Topic::ALL {
+                for partition in 0..log.partitions(topic) {
+                    writer.heartbeat(topic, partition, until, "end of a step")?;
+                }
+            }
+            writer.flush()?;
+            reached = until;
+        }
+        if time.now() <= reached + CHUNK {
+            thread::sleep(STEP);
+        }
+    }
+    writer.sync()?;
+    Ok(())
+}
