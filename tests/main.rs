@@ -8,6 +8,7 @@ mod determinism;
 mod oracle;
 mod page;
 mod recordings;
+mod services;
 mod support;
 mod tidy;
 mod w1;

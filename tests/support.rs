@@ -298,8 +298,9 @@ pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
 /// The default settings with these lines of TOML over them.
 pub(crate) fn settings(over: &str) -> Settings {
     let mut table: toml::Table = include_str!("../default.toml").parse().unwrap();
-    table.remove("api");
-    table.remove("store");
+    for section in ["api", "store", "kafka", "questdb"] {
+        table.remove(section);
+    }
     for (section, keys) in over.parse::<toml::Table>().unwrap() {
         let known = table[&section].as_table_mut().unwrap();
         known.extend(keys.as_table().unwrap().clone());
@@ -480,7 +481,9 @@ pub(crate) fn command() -> Command {
     std::env::vars().filter(|(name, _)| name.starts_with("PRISM__")).for_each(|(name, _)| {
         command.env_remove(name);
     });
-    command.env_remove("RUST_LOG");
+    for name in ["RUST_LOG", "PRISM_LOG", "PRISM_STORE"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -1,4 +1,4 @@
-//! The catalogue: schemas `prism` (every table) and `live` (newest rows in memory).
+//! The catalogue: schemas `prism` (every table), `runs` (rows of other runs in QuestDB) and `live` (newest rows in memory).
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use datafusion::catalog::{
     SchemaProvider,
 };
 use datafusion::common::Result;
-use prism_schemas::table::{TABLES, table};
+use prism_schemas::table::{TABLES, run_tables, table};
 
 use crate::live::{LIVE_VIEWS, LiveRows};
 use crate::stored::{Place, Store};
@@ -36,12 +36,20 @@ impl Catalogue {
             let united = United::new(table, self.store.clone(), self.live.clone());
             prism.register_table(table.name.into(), Arc::new(united))?;
         }
+        let runs = MemorySchemaProvider::new();
+        if let Some(Store::QuestDb(_)) = &self.store {
+            for (table, stored) in run_tables() {
+                let united = United::new(stored, self.store.clone(), self.live.clone());
+                runs.register_table(table.name.into(), Arc::new(united))?;
+            }
+        }
         let live = MemorySchemaProvider::new();
         for table in LIVE_VIEWS.into_iter().filter_map(table) {
             live.register_table(table.name.into(), Arc::new(View::new(table, self.live.clone())))?;
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(PRISM, Arc::new(prism))?;
+        catalog.register_schema("runs", Arc::new(runs))?;
         catalog.register_schema("live", Arc::new(live))?;
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(PRISM.into(), Arc::new(catalog));

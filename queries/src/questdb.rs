@@ -34,6 +34,8 @@ pub(crate) struct QuestDb {
 pub(crate) struct Pushed {
     /// Conditions in its SQL: rows that do not fulfil them are not needed.
     pub(crate) conditions: Vec<String>,
+    /// The newest first.
+    pub(crate) descending: bool,
     /// So many rows suffice.
     pub(crate) limit: Option<usize>,
 }
@@ -127,24 +129,27 @@ impl QuestDb {
         if !conditions.is_empty() {
             sql += &format!(" WHERE {}", conditions.join(" AND "));
         }
-        sql += &format!(" ORDER BY {designated}");
+        sql += &format!(" ORDER BY {designated}{}", if pushed.descending { " DESC" } else { "" });
         if let Some(limit) = pushed.limit {
             sql += &format!(" LIMIT {limit}");
         }
         sql
     }
 
-    /// Runs a statement and reads its answer.
-    pub(crate) fn read(&self, sql: &str, batch_rows: usize) -> Result<ParquetRecordBatchReader> {
+    /// Runs a statement and reads its answer; `None` if the table does not exist yet.
+    pub(crate) fn read(&self, sql: &str, batch_rows: usize) -> Result<Option<ParquetRecordBatchReader>> {
         let mut response = self.get("exp", sql, &[("fmt", "parquet"), ("compression_codec", "lz4_raw")])?;
         let bytes = response.body_mut().with_config().limit(BYTES_MAX).read_to_vec();
         let bytes = bytes.map_err(|error| self.failed(error))?;
         if response.status() != 200 {
             let text = String::from_utf8_lossy(&bytes);
             let error = serde_json::from_str::<Answer>(&text).ok().and_then(|answer| answer.error);
+            if error.as_ref().is_some_and(|error| error.contains("does not exist")) {
+                return Ok(None);
+            }
             return Err(self.failed(format!("{} in: {sql}", error.unwrap_or_else(|| response.status().to_string()))));
         }
-        Ok(ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))?.with_batch_size(batch_rows).build()?)
+        Ok(Some(ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))?.with_batch_size(batch_rows).build()?))
     }
 }
 

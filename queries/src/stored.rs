@@ -59,8 +59,8 @@ impl std::fmt::Display for Piece {
     }
 }
 
-/// What to read of a file.
-#[derive(Debug)]
+/// What to read of a piece.
+#[derive(Clone, Debug)]
 pub(crate) struct Want {
     /// The columns, in this order; one that a file lacks is null.
     pub(crate) schema: SchemaRef,
@@ -89,10 +89,13 @@ impl Store {
         match self {
             Store::Files(directory) => Ok(files(directory, table, &want.range)?.into_iter().map(Piece::File).collect()),
             Store::QuestDb(server) => {
-                let stretches = match want.pushed.limit {
+                let mut stretches = match want.pushed.limit {
                     Some(_) => vec![want.range.clone()],
                     None => server.stretches(table, &want.range)?,
                 };
+                if want.pushed.descending {
+                    stretches.reverse();
+                }
                 let sql = |range| server.sql(table, &want.schema, &range, &want.pushed);
                 Ok(stretches.into_iter().map(|range| Piece::Statement(server.clone(), sql(range))).collect())
             }
@@ -139,7 +142,7 @@ fn day(path: &Path) -> Option<Ts> {
 pub(crate) fn open(piece: &Piece, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
     match piece {
         Piece::File(path) => open_file(path, want),
-        Piece::Statement(server, sql) => server.read(sql, BATCH_ROWS).map(Some),
+        Piece::Statement(server, sql) => server.read(sql, BATCH_ROWS),
     }
 }
 

@@ -17,6 +17,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::SortOrderPushdownResult;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
@@ -124,32 +125,17 @@ impl TableProvider for United {
             state.create_physical_expr(filter, &schema).map(Some)
         };
         // Where rows in memory may replace stored ones, only keys can decide which stored rows are needed.
-        let pushed = match overlay {
-            true => push(&key_filters, self.table, None),
-            false => {
-                let mut pushed = push(filters, self.table, limit);
-                pushed.conditions.extend(self.table.position("retracted").map(|_| "retracted = false".into()));
-                pushed
-            }
-        };
+        let (mut conditions, is_exact) = push(if overlay { &key_filters } else { filters }, self.table);
+        if !overlay {
+            conditions.extend(self.table.position("retracted").map(|_| "retracted = false".into()));
+        }
+        let pushed = Pushed { conditions, descending: false, limit: None };
         let filter = physical(filters.to_vec(), &schema)?;
         let key_filter = physical(key_filters, &key_schema)?;
         let want = Want { key_filter, key_schema, schema, range, designated: self.table.designated, pushed };
-        let pieces = match &self.store {
-            Some(store) => store.pieces(self.table, &want)?,
-            None => Vec::new(),
-        };
-        // Stored rows come in the order of their designated timestamp.
-        let by_time = output.index_of(self.table.designated).ok().filter(|_| live.is_empty());
-        let options = SortOptions { descending: false, nulls_first: false };
-        let ordering = by_time.and_then(|at| {
-            LexOrdering::new([PhysicalSortExpr::new(Arc::new(Column::new(self.table.designated, at)), options)])
-        });
-        let shown = format!("{}: {} in memory{}", self.table.name, live.len(), shown(&pieces));
-        let scan = Scan { table: self.table, pieces, live, overlay, filter, output: output.clone(), want };
-        let partition: Arc<dyn PartitionStream> = Arc::new(Partition(Arc::new(scan)));
-        let inner = StreamingTableExec::try_new(output, vec![partition], None, ordering, false, limit)?;
-        Ok(Arc::new(UnitedExec { inner: Arc::new(inner), shown }))
+        let scan = Scan { table: self.table, pieces: Vec::new(), live, overlay, filter, output, want };
+        let is_exact = is_exact && scan.live.is_empty();
+        Ok(Arc::new(UnitedExec::new(scan, self.store.clone(), is_exact, None, limit)?))
     }
 }
 
@@ -167,17 +153,11 @@ impl PartitionStream for Partition {
     }
 }
 
-/// What of the filters and the limit QuestDB can decide.
-fn push(filters: &[Expr], table: &Table, limit: Option<usize>) -> Pushed {
-    let mut pushed = Pushed { conditions: Vec::new(), limit };
-    for filter in filters {
-        let (condition, exact) = condition(filter, table).unzip();
-        if exact != Some(true) {
-            pushed.limit = None;
-        }
-        pushed.conditions.extend(condition);
-    }
-    pushed
+/// What of the filters QuestDB can decide, and whether that is all of them.
+fn push(filters: &[Expr], table: &Table) -> (Vec<String>, bool) {
+    let found: Vec<Option<(String, bool)>> = filters.iter().map(|filter| condition(filter, table)).collect();
+    let is_exact = found.iter().all(|found| found.as_ref().is_some_and(|(_, exact)| *exact));
+    (found.into_iter().flatten().map(|(condition, _)| condition).collect(), is_exact)
 }
 
 /// Pieces in a plan, short.
@@ -189,11 +169,52 @@ fn shown(pieces: &[Piece]) -> String {
     }
 }
 
-/// A scan that says in plans what it reads.
+/// A scan that says in plans what it reads, and takes order and limit from them.
 #[derive(Debug)]
 struct UnitedExec {
-    inner: Arc<dyn ExecutionPlan>,
+    scan: Arc<Scan>,
+    store: Option<Store>,
+    /// What is asked of the store is exactly what is wanted.
+    is_exact: bool,
+    inner: StreamingTableExec,
     shown: String,
+}
+
+impl UnitedExec {
+    /// Stored rows come in the order of their designated timestamp, or in its reverse.
+    fn new(
+        mut scan: Scan,
+        store: Option<Store>,
+        is_exact: bool,
+        order: Option<&PhysicalSortExpr>,
+        fetch: Option<usize>,
+    ) -> Result<UnitedExec> {
+        let ascending = SortOptions { descending: false, nulls_first: false };
+        let options = order.map_or(ascending, |order| order.options);
+        scan.want.pushed.descending = options.descending;
+        scan.want.pushed.limit = fetch.filter(|_| is_exact);
+        scan.pieces = match &store {
+            Some(store) => store.pieces(scan.table, &scan.want)?,
+            None => Vec::new(),
+        };
+        let by_time = scan.output.index_of(scan.table.designated).ok().filter(|_| scan.live.is_empty());
+        let ordering = by_time.and_then(|at| {
+            LexOrdering::new([PhysicalSortExpr::new(Arc::new(Column::new(scan.table.designated, at)), options)])
+        });
+        let shown = format!("{}: {} in memory{}", scan.table.name, scan.live.len(), shown(&scan.pieces));
+        let scan = Arc::new(scan);
+        let partition: Arc<dyn PartitionStream> = Arc::new(Partition(scan.clone()));
+        let inner = StreamingTableExec::try_new(scan.output.clone(), vec![partition], None, ordering, false, fetch)?;
+        Ok(UnitedExec { scan, store, is_exact, inner, shown })
+    }
+
+    fn again(&self, order: Option<&PhysicalSortExpr>, fetch: Option<usize>) -> Result<UnitedExec> {
+        UnitedExec::new(self.scan.as_ref().clone(), self.store.clone(), self.is_exact, order, fetch)
+    }
+
+    fn order(&self) -> Option<PhysicalSortExpr> {
+        Some(self.inner.properties().output_ordering()?.first().clone())
+    }
 }
 
 impl DisplayAs for UnitedExec {
@@ -213,6 +234,24 @@ impl ExecutionPlan for UnitedExec {
 
     fn fetch(&self) -> Option<usize> {
         self.inner.fetch()
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        Some(Arc::new(self.again(self.order().as_ref(), limit).ok()?))
+    }
+
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        let is_time = |expr: &PhysicalSortExpr| {
+            (expr.expr.as_ref() as &dyn std::any::Any)
+                .downcast_ref::<Column>()
+                .is_some_and(|column| column.name() == self.scan.table.designated)
+        };
+        match (order, &self.store) {
+            ([one], Some(Store::QuestDb(_))) if is_time(one) && self.scan.live.is_empty() => {
+                Ok(SortOrderPushdownResult::Exact { inner: Arc::new(self.again(Some(one), self.fetch())?) })
+            }
+            _ => Ok(SortOrderPushdownResult::Unsupported),
+        }
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -244,7 +283,7 @@ impl ExecutionPlan for UnitedExec {
 }
 
 /// One scan, planned: pieces and rows in memory as they were then.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Scan {
     table: &'static Table,
     pieces: Vec<Piece>,

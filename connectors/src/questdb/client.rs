@@ -105,7 +105,7 @@ impl Client {
 
     /// Reads all rows of a table, in the order of their designated timestamp.
     pub fn scan(&self, target: &Target, mut see: impl FnMut(Version)) -> Result<(), QuestDbError> {
-        let (table, name) = (target.table, target.name());
+        let (table, name) = (target.table, target.stored.name);
         let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
         let run = match &target.run {
             Some(run) => format!(" AND run_id = '{}'", run.replace('\'', "''")),
@@ -133,7 +133,7 @@ impl Client {
         let sql = format!(
             "SELECT {} FROM {} WHERE {} >= '{}' AND known_at >= '{}'",
             columns.join(", "),
-            target.name(),
+            target.stored.name,
             table.designated,
             format_ts(from.max(0)),
             format_ts(known.max(0)),

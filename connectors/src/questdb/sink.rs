@@ -251,8 +251,7 @@ fn is_passing(message: &str) -> bool {
 
 fn encode(buffer: &mut Buffer, target: &Target, batch: &RecordBatch) -> questdb::Result<()> {
     let table = target.table;
-    let name = target.name();
-    let name = TableName::new(&name)?;
+    let name = TableName::new(target.stored.name)?;
     let run_id = ColumnName::new("run_id")?;
     let columns = table.columns.iter().zip(batch.columns());
     let columns: Vec<(ColumnName<'_>, Kind, &dyn Array)> = columns

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prism_schemas::Table;
-use prism_schemas::table::questdb_type;
+use prism_schemas::table::{questdb_type, run_tables};
 use serde_json::Value;
 
 use super::{Client, QuestDbError};
@@ -13,38 +13,28 @@ use super::{Client, QuestDbError};
 pub struct Target {
     /// What the rows are.
     pub table: &'static Table,
-    /// The run, unless it is `live`.
+    /// The table in QuestDB, which may begin with `run_id`.
+    pub stored: &'static Table,
+    /// The run, where `run_id` tells.
     pub run: Option<String>,
 }
 
 impl Target {
     /// Of a table and a run; `runs` itself names the run in its rows.
     pub fn new(table: &'static Table, run_id: &str) -> Target {
-        let is_live = run_id == "live" || table.key.contains(&"run_id");
-        Target { table, run: (!is_live).then(|| run_id.to_string()) }
-    }
-
-    /// The table's name in QuestDB.
-    pub fn name(&self) -> String {
-        if self.run.is_some() { format!("run_{}", self.table.name) } else { self.table.name.into() }
-    }
-
-    fn columns(&self) -> Vec<(&'static str, &'static str)> {
-        let own = self.table.columns.iter().map(|column| (column.name, questdb_type(column.kind)));
-        self.run.iter().map(|_| ("run_id", "SYMBOL")).chain(own).collect()
-    }
-
-    fn key(&self) -> Vec<&'static str> {
-        self.run.iter().map(|_| "run_id").chain(self.table.key.iter().copied()).collect()
+        match run_tables().iter().find(|(own, _)| *own == table) {
+            Some((_, stored)) if run_id != "live" => Target { table, stored, run: Some(run_id.into()) },
+            _ => Target { table, stored: table, run: None },
+        }
     }
 
     /// Makes the table, adds columns it lacks, and refuses one that does not fit.
     pub fn ensure(&self, client: &Client, ttl: &BTreeMap<String, String>) -> Result<(), QuestDbError> {
-        let name = self.name();
-        client.exec(&if self.run.is_some() { self.table.ddl_of_runs() } else { self.table.ddl() })?;
+        let (table, name) = (self.stored, self.stored.name);
+        client.exec(&table.ddl())?;
         let conflict = |detail: String| {
             let address = client.address().to_string();
-            QuestDbError::Conflict { address, table: name.clone(), detail }
+            QuestDbError::Conflict { address, table: name.into(), detail }
         };
         let found =
             client.exec(&format!("SELECT \"column\", type, upsertKey, designated FROM table_columns('{name}')"))?;
@@ -54,38 +44,36 @@ impl Target {
             .filter(|row| row.len() == 4)
             .map(|row| (text(&row[0]), (text(&row[1]), row[2] == Value::Bool(true), row[3] == Value::Bool(true))))
             .collect();
-        for (column, kind) in self.columns() {
-            match found.get(column) {
-                None => {
-                    tracing::info!(table = name, column, "adding a column");
-                    client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
-                }
-                Some((have, ..)) if have != kind => {
-                    return Err(conflict(format!(
-                        "column {column} is {have}, not {kind}: RENAME TABLE {name} TO {name}_old and start again"
-                    )));
-                }
-                Some(_) => {}
+        let columns = || table.columns.iter().map(|column| (column.name, questdb_type(column.kind)));
+        for (column, kind) in columns() {
+            if let Some((have, ..)) = found.get(column).filter(|(have, ..)| have != kind) {
+                return Err(conflict(format!(
+                    "column {column} is {have}, not {kind}: RENAME TABLE {name} TO {name}_old and start again"
+                )));
             }
         }
-        if let Some((other, _)) = found.iter().find(|(column, row)| row.2 && *column != self.table.designated) {
+        if let Some((other, _)) = found.iter().find(|(column, row)| row.2 && *column != table.designated) {
             return Err(conflict(format!(
                 "its designated timestamp is {other}, not {}: RENAME TABLE {name} TO {name}_old and start again",
-                self.table.designated
+                table.designated
             )));
         }
         let mut keys: Vec<&str> = found.iter().filter(|(_, row)| row.1).map(|(column, _)| &**column).collect();
-        let mut expected = self.key();
+        let mut expected = table.key.to_vec();
         keys.sort_unstable();
         expected.sort_unstable();
         if keys != expected {
             return Err(conflict(format!(
                 "its upsert keys are ({}), so rows would be doubled or lost: ALTER TABLE {name} DEDUP ENABLE UPSERT KEYS({})",
                 keys.join(", "),
-                self.key().join(", ")
+                table.key.join(", ")
             )));
         }
-        if let (Some(ttl), None) = (ttl.get(self.table.name), &self.run) {
+        for (column, kind) in columns().filter(|(column, _)| !found.contains_key(*column)) {
+            tracing::info!(table = name, column, "adding a column");
+            client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
+        }
+        if let (Some(ttl), None) = (ttl.get(table.name), &self.run) {
             client.exec(&format!("ALTER TABLE {name} SET TTL {ttl}"))?;
         }
         Ok(())

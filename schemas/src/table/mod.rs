@@ -4,6 +4,8 @@ mod analysis;
 mod market;
 mod operations;
 
+use std::sync::LazyLock;
+
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, RELATIONS, SIGNALS};
 pub use market::{BARS, INDICATOR_COLUMNS, INDICATORS};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, RUNS};
@@ -23,6 +25,15 @@ pub static TABLES: &[&Table] = &[
     &FEED_STATUS,
     &RUNS,
 ];
+
+/// The tables that hold rows of runs other than `live` in QuestDB: `run_<table>`, with `run_id` first and in the key.
+pub fn run_tables() -> &'static [(&'static Table, Table)] {
+    static RUN_TABLES: LazyLock<Vec<(&Table, Table)>> = LazyLock::new(|| {
+        let own = TABLES.iter().copied().filter(|table| !table.key.contains(&RUN_ID.name));
+        own.map(|table| (table, table.of_runs())).collect()
+    });
+    &RUN_TABLES
+}
 
 /// The table of this name.
 pub fn table(name: &str) -> Option<&'static Table> {
@@ -63,6 +74,9 @@ const fn col(name: &'static str, kind: Kind, unit: &'static str, doc: &'static s
     Column { name, kind, unit, doc }
 }
 
+/// The run a row belongs to, in tables of runs.
+const RUN_ID: Column = col("run_id", Kind::Symbol, "", "name of the run");
+
 /// A table: the one place that says what it is.
 #[derive(Debug)]
 pub struct Table {
@@ -99,28 +113,29 @@ impl Table {
         self.key.iter().filter_map(|name| self.position(name))
     }
 
+    /// Made once, by `run_tables`, for as long as the process lives.
+    fn of_runs(&self) -> Table {
+        let columns: Vec<Column> = [RUN_ID].iter().chain(self.columns).copied().collect();
+        let key: Vec<&'static str> = [RUN_ID.name].iter().chain(self.key).copied().collect();
+        Table {
+            name: String::leak(format!("run_{}", self.name)),
+            columns: Vec::leak(columns),
+            key: Vec::leak(key),
+            ..*self
+        }
+    }
+
     /// QuestDB's CREATE TABLE statement.
     pub fn ddl(&self) -> String {
-        self.create(self.name, &[])
-    }
-
-    /// As `ddl`, for the rows of runs other than `live`: `run_<table>` with `run_id` in its key.
-    pub fn ddl_of_runs(&self) -> String {
-        self.create(&format!("run_{}", self.name), &["run_id"])
-    }
-
-    fn create(&self, name: &str, first: &[&str]) -> String {
-        let own = self.columns.iter().map(|c| (c.name, questdb_type(c.kind)));
-        let columns = first.iter().map(|name| (*name, "SYMBOL")).chain(own);
-        let columns: Vec<String> = columns.map(|(name, kind)| format!("    {name} {kind}")).collect();
-        let key: Vec<&str> = first.iter().chain(self.key).copied().collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|c| format!("    {} {}", c.name, questdb_type(c.kind))).collect();
         format!(
             "CREATE TABLE IF NOT EXISTS {} (\n{}\n) TIMESTAMP({}) PARTITION BY {} WAL\nDEDUP UPSERT KEYS({});\n",
-            name,
+            self.name,
             columns.join(",\n"),
             self.designated,
             self.partition_by,
-            key.join(", "),
+            self.key.join(", "),
         )
     }
 

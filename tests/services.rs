@@ -1,0 +1,429 @@
+//! Real Kafka and QuestDB: every row exactly once, whatever dies in mid-run, and clear words when something is wrong.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use prism_connectors::{
+    digest::{self, Mode},
+    keeper::Keeper,
+    log::{KafkaLog, KafkaOptions, Log, LogWriter},
+    questdb::{Client, Sink, SinkOptions},
+};
+use prism_schemas::{
+    QuestDbAddress, Topic,
+    time::{MILLISECOND, SECOND},
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+};
+
+use crate::{
+    determinism::CONFIG,
+    support::{Arrival, Said, Synthetic, command, http, prism, python, root},
+};
+
+/// Kafka and QuestDB of this test process, on free ports; they end with it, however it ends.
+struct Services {
+    dir: tempfile::TempDir,
+    settings: Vec<(&'static str, String)>,
+    kafka: String,
+    questdb: String,
+    pg_port: u16,
+}
+
+impl Services {
+    /// Starts both, or says why not.
+    fn start(test: &str) -> Option<Services> {
+        let has = |program: &str| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
+        if !has("java") || !has("mvn") {
+            eprintln!("SKIPPED {test}: Java and Maven are needed for Kafka and QuestDB");
+            return None;
+        }
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let listeners = [free(), free(), free(), free(), free()];
+        let ports = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
+        drop(listeners);
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "QUESTDB_PORT", "QUESTDB_PG_PORT", "QUESTDB_HEALTH_PORT"];
+        let mut settings: Vec<_> = names.into_iter().zip(ports.map(|port| port.to_string())).collect();
+        settings.push(("SERVICES_DIR", dir.path().display().to_string()));
+        let target = PathBuf::from(env!("CARGO_BIN_EXE_prism")).ancestors().nth(2).unwrap().join("services");
+        settings.push(("SERVICES_CLASSPATHS", target.display().to_string()));
+        let services = Services {
+            dir,
+            settings,
+            kafka: format!("127.0.0.1:{}", ports[0]),
+            questdb: format!("127.0.0.1:{}", ports[2]),
+            pg_port: ports[3],
+        };
+        services.script("start", &[]);
+        // Ends the servers when this process is gone.
+        let watch = format!("while [ -d /proc/{} ]; do sleep 1; done; {} kill", std::process::id(), script());
+        services.shell("bash").args(["-c", &watch]).spawn().unwrap();
+        Some(services)
+    }
+
+    /// The instance that tests share which disturb nobody.
+    fn shared(test: &str) -> Option<&'static Services> {
+        static SHARED: OnceLock<Option<Services>> = OnceLock::new();
+        SHARED.get_or_init(|| Services::start(test)).as_ref()
+    }
+
+    fn shell(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn script(&self, action: &str, names: &[&str]) {
+        let output = self.shell(&script()).arg(action).args(names).stderr(Stdio::inherit()).status().unwrap();
+        assert!(output.success(), "services.sh {action} {names:?}");
+    }
+
+    fn log(&self, namespace: &str) -> String {
+        format!("kafka://{}/{namespace}", self.kafka)
+    }
+
+    fn store(&self) -> String {
+        format!("questdb://{}", self.questdb)
+    }
+
+    fn client(&self) -> Client {
+        Client::new(QuestDbAddress::parse(&self.store()).unwrap())
+    }
+
+    /// The digest of a run's rows as they are in QuestDB.
+    fn digest(&self, run: &str) -> String {
+        digest::digest(&self.keeper(run), Mode::Full).unwrap()
+    }
+
+    fn keeper(&self, run: &str) -> Keeper {
+        let spool = self.dir.path().join(format!("spool-{run}"));
+        let options = SinkOptions { flush_bytes: 1 << 20, spool, spool_bytes: 1 << 30, ttl: Default::default() };
+        Keeper::QuestDb(Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap()))
+    }
+
+    fn kafka_log(&self, namespace: &str) -> KafkaLog {
+        let mut options = KafkaOptions::new(&self.kafka);
+        options.namespace = namespace.into();
+        KafkaLog::open(options).unwrap()
+    }
+
+    /// Writes events to Kafka, and to every partition a heartbeat after them; returns the time of those.
+    fn fill(&self, namespace: &str, arrivals: &[Arrival]) -> i64 {
+        let log: Arc<dyn Log> = Arc::new(self.kafka_log(namespace));
+        let mut writer = LogWriter::new(log.clone());
+        for arrival in arrivals {
+            writer.push(&arrival.id, arrival.event.clone()).unwrap();
+        }
+        let last = arrivals.iter().map(|arrival| arrival.event.ts_recv).max().unwrap();
+        let end = (last / SECOND + 10) * SECOND + 50 * MILLISECOND;
+        for topic in Topic::ALL {
+            for partition in 0..log.partitions(topic) {
+                writer.heartbeat(topic, partition, end, "the test ends").unwrap();
+            }
+        }
+        writer.sync().unwrap();
+        end
+    }
+
+    /// How far `live` is kept, in UNIX nanoseconds.
+    fn frontier(&self) -> Option<i64> {
+        let rows = self.client().exec("SELECT cast(max(frontier) AS LONG) FROM runs WHERE run_id = 'live'").ok()?;
+        Some(rows.first()?.first()?.as_i64()? * 1_000)
+    }
+
+    /// Removes the first messages of all partitions of trades.
+    fn truncate(&self, namespace: &str) {
+        let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &self.kafka).create().unwrap();
+        let mut before = TopicPartitionList::new();
+        for partition in 0..4 {
+            before.add_partition_offset(&format!("{namespace}.trades"), partition, Offset::Offset(1)).unwrap();
+        }
+        futures::executor::block_on(admin.delete_records(&before, &AdminOptions::new())).unwrap();
+    }
+
+    /// The time of the heartbeats that `fill` wrote last.
+    fn frontier_of(&self, namespace: &str) -> i64 {
+        let log = self.kafka_log(namespace);
+        let end = log.end(Topic::Status, 0).unwrap().unwrap();
+        let mut records = log.read(Topic::Status, 0, end - 1).unwrap();
+        let record = records.next().unwrap().unwrap();
+        record.batch.events[0].ts_recv
+    }
+
+    fn compute(&self, namespace: &str) -> Running {
+        let config = self.dir.path().join("prism.toml");
+        std::fs::write(&config, CONFIG).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut compute = command();
+        compute.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
+        compute.args(["--port", &port.to_string(), "--config"]).arg(&config);
+        compute.env("PRISM__QUESTDB__SPOOL", self.dir.path().join("spool"));
+        let errors = std::fs::File::options().create(true).append(true).open(self.dir.path().join("compute.log"));
+        compute.stdout(Stdio::null()).stderr(errors.unwrap());
+        Running { child: compute.spawn().unwrap(), port }
+    }
+
+    /// Waits until `live` is kept up to `end` and can be read.
+    fn wait(&self, compute: &mut Running, end: i64) {
+        let start = Instant::now();
+        while self.frontier().is_none_or(|frontier| frontier < end - 100 * MILLISECOND) {
+            assert!(start.elapsed() < Duration::from_secs(120), "{:?} of {end}: {}", self.frontier(), self.said());
+            assert!(compute.child.try_wait().unwrap().is_none(), "compute ended: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.keeper("live").finish().unwrap();
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("compute.log")).unwrap_or_default()
+    }
+
+    fn replay(&self, namespace: &str, store: &str, run: &str) -> Said {
+        let config = self.dir.path().join("prism.toml");
+        std::fs::write(&config, CONFIG).unwrap();
+        let spool = self.dir.path().join("spool-of-replay");
+        let mut replay = command();
+        replay.args(["replay", "--log", &self.log(namespace), "--store", store, "--run", run, "--digest"]);
+        replay.arg("--config").arg(&config).env("PRISM__QUESTDB__SPOOL", spool);
+        Said::of(&replay.output().unwrap())
+    }
+
+    fn embedded(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        let _ = self.shell(&script()).arg("kill").status();
+    }
+}
+
+fn script() -> String {
+    root().join("tests/services/services.sh").display().to_string()
+}
+
+/// A role, killed if a check fails before its end.
+struct Running {
+    child: Child,
+    port: u16,
+}
+
+impl Running {
+    fn kill(&mut self) {
+        // SIGKILL, as a machine that loses its power.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn market(seed: u64, trades: i64) -> Vec<Arrival> {
+    Synthetic { seed, hours: 7, trades, late: 300, copies: 50 }.arrivals()
+}
+
+#[test]
+fn rows_in_questdb_equal_the_embedded_stores_and_a_second_pass_changes_nothing() {
+    let Some(services) = Services::shared("services: parity") else { return };
+    services.fill("parity", &market(11, 60_000));
+    let embedded = services.replay("parity", &services.embedded("parity"), "replay").fine();
+    assert!(embedded.lines().any(|line| line.starts_with("signals") && !line.starts_with("signals 0")), "{embedded}");
+    assert_eq!(services.replay("parity", &services.store(), "parity").fine(), embedded);
+    let count = || services.client().exec("SELECT count() FROM run_bars WHERE run_id = 'parity'").unwrap();
+    let n_rows = count();
+    assert_eq!(services.replay("parity", &services.store(), "parity").fine(), embedded);
+    assert_eq!(count(), n_rows);
+    // Another run lies beside it, row for row the same.
+    assert_eq!(services.replay("parity", &services.store(), "parity-2").fine(), embedded);
+    assert_eq!(count(), n_rows);
+    let bars = "SELECT count(*) AS n FROM runs.bars WHERE run_id = 'parity'";
+    let answer = prism(["sql", "--store", &services.store(), bars, "--format", "csv"]).fine();
+    assert_eq!(answer.lines().nth(1), n_rows[0][0].as_i64().map(|n| n.to_string()).as_deref());
+}
+
+#[test]
+fn whatever_is_killed_no_row_is_lost_or_doubled() {
+    let Some(services) = Services::start("services: kills") else { return };
+    let end = services.fill("kills", &market(12, 200_000));
+    let is_midway = || services.frontier().is_none_or(|frontier| frontier < end - SECOND);
+    let pause = || std::thread::sleep(Duration::from_millis(1_500));
+    let mut compute = services.compute("kills");
+    pause();
+    compute.kill();
+    let mut compute = services.compute("kills");
+    pause();
+    services.script("kill", &["questdb"]);
+    pause();
+    assert!(is_midway());
+    services.script("start", &["questdb"]);
+    services.script("kill", &["kafka"]);
+    pause();
+    services.script("start", &["kafka"]);
+    pause();
+    compute.kill();
+    let mut compute = services.compute("kills");
+    services.wait(&mut compute, end);
+    let undisturbed = services.replay("kills", &services.embedded("kills"), "replay").fine();
+    assert_eq!(services.digest("live"), undisturbed, "{}", services.said());
+}
+
+#[test]
+fn rows_wait_on_disk_while_questdb_is_away_and_newest_versions_win() {
+    let Some(services) = Services::start("services: away") else { return };
+    // Half of it, then the server goes, then the rest with its late trades, then the server comes back.
+    let arrivals = market(13, 60_000);
+    let half = arrivals.len() / 2;
+    services.fill("away", &arrivals[..half]);
+    let mut compute = services.compute("away");
+    let start = Instant::now();
+    while services.frontier().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", services.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    services.script("kill", &["questdb"]);
+    let end = services.fill("away", &arrivals[half..]);
+    std::thread::sleep(Duration::from_secs(4));
+    let (status, ready) = http(compute.port, "GET", "/ready", "").unwrap();
+    assert_eq!(status, 503, "{ready}");
+    assert!(ready.contains("does not answer"), "{ready}");
+    let (_, metrics) = http(compute.port, "GET", "/metrics", "").unwrap();
+    let spooled = metrics.lines().find_map(|line| line.strip_prefix("prism_spool_bytes ")).unwrap();
+    assert!(0.0 < spooled.parse::<f64>().unwrap(), "{spooled}");
+    services.script("start", &["questdb"]);
+    services.wait(&mut compute, end);
+    assert_eq!(services.digest("live"), services.replay("away", &services.embedded("away"), "replay").fine());
+    let spool = services.dir.path().join("spool");
+    let left =
+        std::fs::read_dir(&spool).unwrap().flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap()).count();
+    assert_eq!(left, 0, "the spool is drained");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let Some(services) = Services::start("services: mistakes") else { return };
+    services.fill("mistakes", &market(14, 2_000));
+    let (log, store) = (services.log("mistakes"), services.store());
+    let says = |arguments: &[&str], code: i32, words: &[&str]| {
+        let said = prism(arguments.iter().copied());
+        assert_eq!(said.code, code, "{arguments:?}: {said:?}");
+        for word in words {
+            assert!(said.err.contains(word), "{arguments:?} does not say {word}: {}", said.err);
+        }
+    };
+    let nowhere = services.embedded("nowhere");
+    says(&["replay", "--log", "kafka://127.0.0.1:1/x", "--store", &nowhere], 1, &["no broker answers", "--log"]);
+    says(
+        &["replay", "--log", &services.log("absent"), "--store", &nowhere],
+        1,
+        &["absent.reference", "does not exist"],
+    );
+    says(&["replay", "--log", "amqp://here", "--store", &nowhere], 2, &["kafka://HOST:PORT"]);
+    says(&["replay", "--log", &log, "--store", "questdb://127.0.0.1:1"], 1, &["does not answer", "--store"]);
+    says(&["replay", "--log", &log, "--store", "postgres://here"], 2, &["questdb://"]);
+    // Tables somebody altered, one after the other.
+    services.keeper("altered");
+    let client = services.client();
+    let to_questdb = ["replay", "--log", &log, "--store", &store, "--run", "altered"];
+    client.exec("ALTER TABLE run_bars DEDUP DISABLE").unwrap();
+    says(&to_questdb, 1, &["run_bars", "upsert keys", "ALTER TABLE run_bars DEDUP ENABLE UPSERT KEYS(run_id, ts"]);
+    client.exec("DROP TABLE run_bars").unwrap();
+    client.exec("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
+    client.exec("ALTER TABLE run_relations ADD COLUMN alpha VARCHAR").unwrap();
+    says(&to_questdb, 1, &["run_relations", "column alpha is VARCHAR, not DOUBLE", "RENAME TABLE"]);
+    // A column that an older version did not have is added.
+    client.exec("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
+    let said = prism(to_questdb);
+    assert_eq!(said.code, 0, "{said:?}");
+    // A log that has lost what the run was computed from.
+    let mut compute = services.compute("mistakes");
+    services.wait(&mut compute, services.frontier_of("mistakes"));
+    drop(compute);
+    services.truncate("mistakes");
+    let mut compute = services.compute("mistakes");
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = compute.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "compute goes on with a truncated log");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(services.said().contains("retention removed"), "{}", services.said());
+}
+
+#[test]
+fn dashboards_and_compose_hold_against_the_real_servers() {
+    let Some(services) = Services::shared("services: dashboards") else { return };
+    let Some(python) = python("services: dashboards", "psycopg, yaml") else { return };
+    services.keeper("live");
+    let run = |script: &str, arguments: &[&str], last: &str| {
+        let output = Command::new(&python).arg(root().join("tests/services").join(script)).args(arguments).output();
+        let output = output.unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(out.lines().last().is_some_and(|line| line.ends_with(last)), "{out}");
+    };
+    let port = services.pg_port.to_string();
+    run("grafana_check.py", &["--host", "127.0.0.1", "--pg-port", &port], ", 0 failed");
+    run("compose_check.py", &["--prism", env!("CARGO_BIN_EXE_prism")], "compose file: ok");
+}
+
+#[test]
+fn queries_answer_alike_over_both_stores_and_what_can_is_decided_in_questdb() {
+    let Some(services) = Services::shared("services: queries") else { return };
+    services.fill("queries", &market(15, 30_000));
+    services.replay("queries", &services.store(), "live").fine();
+    let embedded = services.embedded("queries");
+    services.replay("queries", &embedded, "live").fine();
+    for query in QUERIES {
+        let ask = |store: &str| prism(["sql", "--store", store, query, "--format", "csv"]).fine();
+        let answer = ask(&embedded);
+        assert!(1 < answer.lines().count(), "{query}: {answer}");
+        assert_eq!(ask(&services.store()), answer, "{query}");
+    }
+    let log = std::fs::read_to_string(services.dir.path().join("questdb.log")).unwrap();
+    for received in [
+        "symbol = 'BTCUSDT' AND timeframe = '1m' AND retracted = false ORDER BY ts LIMIT 7",
+        "symbol = 'BTCUSDT' AND timeframe = '5m' AND retracted = false ORDER BY ts DESC LIMIT 7",
+        "WHERE (symbol = 'BTCUSDT' OR symbol = 'ETHUSDT') AND timeframe = '1m' AND retracted = false",
+        "WHERE coverage >= 0.5 AND retracted = false",
+    ] {
+        assert!(log.contains(received), "QuestDB was not asked: {received}");
+    }
+    assert!(!log.contains("FROM bars ORDER BY"), "a scan of everything");
+}
+
+/// Typical questions: newest per symbol, ranges, top n, groups of time, joins.
+const QUERIES: [&str; 10] = [
+    "SELECT symbol, ts, close FROM (SELECT symbol, ts, close, row_number() OVER (PARTITION BY symbol ORDER BY ts DESC) AS n
+        FROM bars WHERE timeframe = '1m') WHERE n = 1 ORDER BY symbol",
+    "SELECT ts, close FROM bars WHERE symbol = 'BTCUSDT' AND timeframe = '1m' ORDER BY ts LIMIT 7",
+    "SELECT ts, close FROM bars WHERE symbol = 'BTCUSDT' AND timeframe = '5m' ORDER BY ts DESC LIMIT 7",
+    "SELECT symbol, score FROM confluence ORDER BY score DESC, symbol, ts LIMIT 5",
+    "SELECT timeframe, count(*) AS n, sum(n_trades) AS trades FROM bars GROUP BY timeframe ORDER BY timeframe",
+    "SELECT date_trunc('hour', ts) AS hour, symbol, max(high) AS high, min(low) AS low FROM bars
+        WHERE symbol IN ('BTCUSDT', 'ETHUSDT') AND timeframe = '1m' GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT b.ts, b.symbol, b.close, i.rsi_14 FROM bars b JOIN indicators i ON b.ts = i.ts AND b.symbol = i.symbol
+        AND b.exchange = i.exchange AND b.market = i.market AND b.timeframe = i.timeframe
+        WHERE b.timeframe = '15m' AND i.rsi_14 > 40 ORDER BY b.ts, b.symbol LIMIT 20",
+    "SELECT component, count(*) AS n, round(avg(score), 6) AS mean FROM component_scores WHERE timeframe = '5m' GROUP BY component
+        ORDER BY component",
+    "SELECT count(*) AS n, min(known_at) AS first, max(known_at) AS last FROM confluence WHERE coverage >= 0.5",
+    "SELECT symbol, direction, status, count(*) AS n FROM signals GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+];
