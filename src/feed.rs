@@ -55,6 +55,8 @@ pub(crate) struct Feed {
     partitions: Vec<Partition>,
     scratch: Vec<Record>,
     rows: Vec<prism_schemas::Version>,
+    /// Messages read so far.
+    pub(crate) messages: u64,
     /// Events read so far, the graph's and others.
     pub(crate) events: u64,
     /// Knowledge time of the first record.
@@ -83,7 +85,7 @@ impl Feed {
                 }
             }
         }
-        Ok(Feed { partitions, scratch: Vec::new(), rows: Vec::new(), events: 0, first: None })
+        Ok(Feed { partitions, scratch: Vec::new(), rows: Vec::new(), messages: 0, events: 0, first: None })
     }
 
     /// Reads each partition on until it has a record waiting or is at its end.
@@ -94,6 +96,7 @@ impl Feed {
                 partition.at_end = true;
                 return Ok(());
             };
+            self.messages += 1;
             self.events += record.batch.events.len() as u64;
             partition.admission.admit(record.batch, &mut self.scratch);
             let known = partition.admission.known().unwrap_or(0);

@@ -440,7 +440,7 @@ impl Keeping {
     /// Exposes how far each partition is read and kept.
     fn lag(&self, offsets: &[(Topic, u32, u64)]) {
         for (topic, partition, offset) in offsets {
-            if let Ok(Some(end)) = self.log.end(*topic, *partition) {
+            if let Ok(end) = self.log.end(*topic, *partition) {
                 let label = format!("topic=\"{}\",partition=\"{partition}\"", topic.name());
                 self.status.gauge("prism_log_lag_messages", &label, end.saturating_sub(*offset) as f64);
             }

@@ -1,6 +1,7 @@
 //! prism: public crypto market feeds into explained, reproducible trading signals.
 
 mod analyze;
+mod bench;
 mod config;
 mod demo;
 mod feed;
@@ -8,6 +9,7 @@ mod follow;
 mod import;
 mod live;
 mod output;
+mod pass;
 mod passthrough;
 mod place;
 mod replay;
@@ -46,6 +48,8 @@ enum Command {
     Replay(replay::Args),
     /// Query a store with SQL
     Sql(sql::Args),
+    /// Measure the pipeline over running servers, stage by stage
+    Bench(bench::Args),
     /// Print the component breakdown of a symbol's newest score
     Analyze(analyze::Args),
 }
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sql(args) => sql::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Analyze(args) => analyze::run(&args),
     };
     match outcome {

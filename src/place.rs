@@ -28,7 +28,7 @@ pub(crate) enum Access {
 
 /// Opens the log that `text` names.
 pub(crate) fn open_log(text: &str, config: &Config, access: Access) -> Result<Arc<dyn Log>> {
-    let Some(address) = text.strip_prefix("kafka://") else {
+    let Some(options) = kafka_options(text, config)? else {
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(misuse(format!("--log: \"{scheme}://\" is unknown, use kafka://HOST:PORT or a directory")));
         }
@@ -38,6 +38,15 @@ pub(crate) fn open_log(text: &str, config: &Config, access: Access) -> Result<Ar
             Access::Write => Arc::new(SegmentLog::open(&dir)?),
         });
     };
+    Ok(match access {
+        Access::Read => Arc::new(KafkaLog::open_read(options)?),
+        Access::Write => Arc::new(KafkaLog::open(options)?),
+    })
+}
+
+/// What `kafka://` and the configuration say; `None` of any other text.
+pub(crate) fn kafka_options(text: &str, config: &Config) -> Result<Option<KafkaOptions>> {
+    let Some(address) = text.strip_prefix("kafka://") else { return Ok(None) };
     let (brokers, namespace) = address.split_once('/').unwrap_or((address, ""));
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if brokers.is_empty() || !is_name(namespace) {
@@ -54,10 +63,7 @@ pub(crate) fn open_log(text: &str, config: &Config, access: Access) -> Result<Ar
     options.queue_bytes = bytes("kafka.queue", &kafka.queue)?;
     options.fetch_bytes = bytes("kafka.fetch", &kafka.fetch)?;
     options.properties = kafka.properties.clone().into_iter().collect();
-    Ok(match access {
-        Access::Read => Arc::new(KafkaLog::open_read(options)?),
-        Access::Write => Arc::new(KafkaLog::open(options)?),
-    })
+    Ok(Some(options))
 }
 
 /// What `--store` names.

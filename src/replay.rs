@@ -3,36 +3,35 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::sync_channel,
     },
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use prism_connectors::{
     digest::{self, Mode},
     keeper::Keeper,
-    log::Log,
+    log::{Log, LogError},
 };
-use prism_dataflow::{
-    assemble::{Plan, assemble},
-    drive::{Driver, Pace},
-    tables::{Sink, tables},
-    types::Time,
+use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_schemas::{
+    Cell, Version, table,
+    time::{format_ts, parse_ts},
 };
-use prism_schemas::{Version, table};
-use timely::dataflow::operators::probe::Handle as Probe;
 
 use crate::{
     config::Config,
-    feed::{Feed, Mark},
+    feed::TOPICS,
     misuse,
     output::{Format, progress, table as print_table},
+    pass::{How, Passed, pass},
     place::{Access, open_keeper, open_log, parse_store},
-    runs::Run,
+    runs::{self, Run},
+    synthetic,
 };
 
 /// Rows on their way to the store; the graph waits when it is full.
@@ -67,6 +66,18 @@ pub(crate) struct Args {
     /// Name of the run
     #[arg(long, default_value = "replay")]
     run: String,
+    /// Store only rows that became known at or after this time; the log is read from its start, so they are the same
+    #[arg(long)]
+    from: Option<String>,
+    /// Read only what became known before this time
+    #[arg(long)]
+    to: Option<String>,
+    /// Seconds of the log per second; as fast as possible unless given
+    #[arg(long, value_parser = synthetic::speed)]
+    speed: Option<f64>,
+    /// Go on with a run of this name that was cancelled or killed: rows that are stored are not written again
+    #[arg(long)]
+    resume: bool,
     /// Configuration file over the defaults
     #[arg(long)]
     config: Option<PathBuf>,
@@ -90,10 +101,36 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
     let mut keeper = open_keeper(&place, &args.run, &config)?;
-    let mut run = Run::new(&args.run, &*log, &plan)?;
+    let mut run = match args.resume {
+        true => runs::resume(&keeper, &args.run, &*log, &plan)?,
+        false => Run::new(&args.run, &*log, &plan)?,
+    };
+    let ts = |name: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => match parse_ts(text).map(u64::try_from) {
+            Some(Ok(ts)) => Ok(Some(ts)),
+            _ => Err(misuse(format!("--{name}: \"{text}\" is no time such as 2026-01-31T12:00:00Z"))),
+        },
+    };
+    let from = ts("from", &args.from)?.unwrap_or(0).max(run.frontier) as i64;
+    let to = ts("to", &args.to)?;
+    let how = How {
+        workers: args.workers,
+        stride: args.stride,
+        batch: args.batch,
+        seal: args.seal,
+        to,
+        speed: args.speed,
+        cancelled: cancelled()?,
+        progress: progress(Some(messages(&*log)?), "messages"),
+    };
 
     let (rows, stored) = sync_channel::<Version>(ROWS_IN_FLIGHT);
-    let sink: Sink = Arc::new(move |row| {
+    let sink: Sink = Arc::new(move |row: Version| {
+        let outside = |known: i64| known < from || to.is_some_and(|to| to as i64 <= known);
+        if matches!(row.get("known_at"), Some(Cell::Ts(known)) if outside(*known)) {
+            return;
+        }
         // The store's thread ends early only with an error, which is reported below.
         let _ = rows.send(row);
     });
@@ -111,15 +148,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
         }
     });
-    let outcome = compute(args, &plan, &log, &sink);
+    let outcome = pass(&how, &plan, &log, &sink);
+    how.progress.finish_and_clear();
     drop(sink);
     let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
-    let (torn, end) = outcome?;
+    let Passed { mark, torn } = outcome?;
     // After all rows it speaks of.
     while !keeper.flush()? {
         std::thread::sleep(PATIENCE);
     }
-    run.advance(&end);
+    run.advance(&mark);
     keeper.write(vec![run.row()])?;
     keeper.finish()?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
@@ -131,78 +169,38 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         None => report(&keeper, args.format)?,
     }
+    if how.cancelled.load(Relaxed) {
+        bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
+    }
     Ok(())
 }
 
-/// Where the log begins and ends, over all workers.
-#[derive(Clone, Copy)]
-struct Ends {
-    /// The first record's knowledge time.
-    first: Option<Time>,
-    /// The newest knowledge time.
-    newest: Time,
-    /// The largest event time of a trade or venue bar.
-    last_event: i64,
-}
-
-/// Runs the graph to the end of the log; gives the unfinished tails it stopped before, and where it ends.
-fn compute(args: &Args, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<(Vec<String>, Mark)> {
-    let workers = args.workers as usize;
-    let bar = progress(None, "events");
-    let events = Arc::new(AtomicU64::new(0));
-    let n_reading = Arc::new(AtomicU64::new(args.workers));
-    let ends = Arc::new(Mutex::new(Ends { first: None, newest: 0, last_event: i64::MIN }));
-    let (shared_plan, log, shared_sink) = (plan.clone(), log.clone(), sink.clone());
-    let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: args.stride, batch: args.batch };
-    let (seal, shared_ends, shared_events, shared_bar) = (args.seal, ends.clone(), events.clone(), bar.clone());
-    let guards = timely::execute(timely::Config::process(workers), move |worker| -> Result<Vec<String>, String> {
-        let (plan, sink) = (&shared_plan, &shared_sink);
-        let probe = Probe::new();
-        let inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, plan);
-            tables(outputs, plan, &probe, sink);
-            inputs
-        });
-        let mut driver = Driver::new(inputs, probe, pace);
-        let opened = Feed::open(&*log, plan, worker.index(), worker.peers());
-        let read = opened.map_err(|error| error.to_string()).and_then(|mut feed| {
-            while let Some(record) = feed.next(false, sink).map_err(|error| error.to_string())? {
-                driver.send(worker, record);
-                if feed.events % 4096 < 64 {
-                    shared_bar.set_position(shared_events.load(Ordering::Relaxed) + feed.events);
+/// Set by Ctrl-C, once; a second one ends the process.
+fn cancelled() -> Result<Arc<AtomicBool>> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = cancelled.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    std::thread::Builder::new().name("ctrl-c".into()).spawn(move || {
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if flag.swap(true, Relaxed) {
+                    std::process::exit(130);
                 }
             }
-            shared_events.fetch_add(feed.events, Ordering::Relaxed);
-            let mut ends = shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
-            ends.first = ends.first.into_iter().chain(feed.first).min();
-            ends.newest = ends.newest.max(feed.newest().unwrap_or(0));
-            ends.last_event = ends.last_event.max(feed.last_event());
-            drop(ends);
-            Ok(feed)
         });
-        // The worker that ends last knows where the log ends; the others let go of the frontier by closing their inputs.
-        if n_reading.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let Ends { newest, last_event, .. } = *shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut end = newest;
-            if seal && i64::MIN < last_event {
-                plan.sealed.set(last_event);
-                let ends = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event)));
-                end = ends.map(|end| plan.settings.time.close(end) as Time).fold(end, Time::max);
-            }
-            driver.advance(end + pace.epoch);
-            driver.drain(worker);
+    })?;
+    Ok(cancelled)
+}
+
+/// Messages of the partitions the graph reads.
+fn messages(log: &dyn Log) -> Result<u64, LogError> {
+    let mut n_messages = 0;
+    for topic in TOPICS {
+        for partition in 0..log.partitions(topic) {
+            n_messages += log.end(topic, partition)? - log.start(topic, partition)?;
         }
-        driver.close();
-        read.map(|feed| feed.torn())
-    });
-    let mut torn = Vec::new();
-    for result in guards.map_err(|error| anyhow!(error))?.join() {
-        torn.extend(result.map_err(|error| anyhow!(error))?.map_err(|error| anyhow!(error))?);
     }
-    bar.finish_and_clear();
-    let events = events.load(Ordering::Relaxed);
-    let Ends { first, newest, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok((torn, Mark { frontier: newest, offsets: Vec::new(), first, events }))
+    Ok(n_messages)
 }
 
 /// Prints how many rows each table holds.

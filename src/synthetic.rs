@@ -40,7 +40,8 @@ pub(crate) struct Source {
     pub(crate) speed: f64,
 }
 
-fn speed(text: &str) -> Result<f64, String> {
+/// Reads a factor of time.
+pub(crate) fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|error| format!("{error}"))?;
     if 0.0 < speed && speed.is_finite() { Ok(speed) } else { Err("must be above 0".into()) }
 }

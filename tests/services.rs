@@ -154,7 +154,7 @@ impl Services {
     /// The time of the heartbeats that `fill` wrote last.
     fn frontier_of(&self, namespace: &str) -> i64 {
         let log = self.kafka_log(namespace);
-        let end = log.end(Topic::Status, 0).unwrap().unwrap();
+        let end = log.end(Topic::Status, 0).unwrap();
         let mut records = log.read(Topic::Status, 0, end - 1).unwrap();
         let record = records.next().unwrap().unwrap();
         record.batch.events[0].ts_recv

@@ -223,8 +223,15 @@ impl Log for SegmentLog {
         Ok(segment::list(&self.partition_dir(topic, partition))?.first().copied().unwrap_or(0))
     }
 
-    fn end(&self, _topic: Topic, _partition: u32) -> Result<Option<u64>, LogError> {
-        Ok(None)
+    fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        if let Some(tail) = &*self.lock_tail(topic, partition)? {
+            return Ok(tail.next_offset);
+        }
+        let dir = self.partition_dir(topic, partition);
+        let Some(&first) = segment::list(&dir)?.last() else { return Ok(0) };
+        let mut scan = Scan::open(&segment::path(&dir, first), first)?;
+        while let Found::Record = scan.step()? {}
+        Ok(scan.offset)
     }
 
     fn commit(&self, _topic: Topic, _partition: u32, _offset: u64) -> Result<(), LogError> {

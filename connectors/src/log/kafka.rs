@@ -166,6 +166,16 @@ impl KafkaLog {
         Ok(KafkaLog { options, partitions, deliveries: Deliveries::default(), producer: Mutex::new(None), consumer })
     }
 
+    /// Deletes all topics of the log.
+    pub fn remove(self) -> Result<(), LogError> {
+        let admin: AdminClient<_> = self.options.finish(self.options.client())?;
+        let names = Topic::ALL.map(|topic| self.options.topic(topic));
+        let names = names.each_ref().map(String::as_str);
+        let asked = admin.delete_topics(&names, &AdminOptions::new());
+        let answers = futures::executor::block_on(asked);
+        answers.map(|_| ()).map_err(|error| self.options.refused("delete topics", &error))
+    }
+
     fn producer(&self) -> Result<Arc<ThreadedProducer<Deliveries>>, LogError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(producer) = &*slot {
@@ -252,8 +262,8 @@ impl Log for KafkaLog {
         Ok(self.watermarks(topic, partition)?.0)
     }
 
-    fn end(&self, topic: Topic, partition: u32) -> Result<Option<u64>, LogError> {
-        Ok(Some(self.watermarks(topic, partition)?.1))
+    fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        Ok(self.watermarks(topic, partition)?.1)
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {

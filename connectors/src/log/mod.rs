@@ -33,8 +33,8 @@ pub trait Log: Send + Sync {
     /// The first offset that is still there.
     fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
 
-    /// The offset the next batch will get, where that can be told without reading.
-    fn end(&self, topic: Topic, partition: u32) -> Result<Option<u64>, LogError>;
+    /// The offset the next batch will get. May read the newest part of the partition.
+    fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
 
     /// Notes that everything before `offset` is stored; readers elsewhere see it, nothing here reads it.
     fn commit(&self, topic: Topic, partition: u32, offset: u64) -> Result<(), LogError>;
