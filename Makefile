@@ -10,7 +10,11 @@ STRIDE ?= 600
 W1 ?= ../shared/w1
 PRISM_DATA ?= ../shared/data
 
-.PHONY: demo test bench bench-w1 oracle fmt lint
+EVENTS ?= 2000000
+KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
+QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
+
+.PHONY: demo test bench bench-w1 bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -36,6 +40,16 @@ oracle: $(VENV)/ready ## replays a million real trades, some late, and compares 
 bench-w1: ## workload W1: TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]
 	@cargo build --quiet --release -p prism-dataflow --example w1
 	@$(TARGET)/release/examples/w1 $(TRADES) $(OUT) $(WORKERS) $(STRIDE)
+
+services: ## real Kafka and QuestDB without Docker (Java 17 and Maven); SERVICES_DIR, KAFKA_PORT, QUESTDB_PORT, ... as in tests/services/services.sh
+	@bash tests/services/services.sh start
+
+services-stop: ## ends what `make services` started, nothing else
+	@bash tests/services/services.sh stop
+
+bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
+	@cargo build --quiet --release --bin prism
+	@$(TARGET)/release/prism bench --log $(KAFKA) --store $(QUESTDB) --events $(EVENTS)
 
 bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
 	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000

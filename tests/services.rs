@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use prism_connectors::{
@@ -16,17 +16,21 @@ use prism_connectors::{
 };
 use prism_schemas::{
     QuestDbAddress, Topic,
-    time::{MILLISECOND, SECOND},
+    event::{Batch, Message},
+    time::{HOUR, MILLISECOND, SECOND, format_ts},
 };
 
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 
 use crate::{
     determinism::CONFIG,
-    support::{Arrival, Said, Synthetic, command, http, prism, python, root},
+    support::{Arrival, Said, Synthetic, command, http, prism, python, root, shared},
 };
 
 /// Kafka and QuestDB of this test process, on free ports; they end with it, however it ends.
@@ -65,8 +69,9 @@ impl Services {
         };
         services.script("start", &[]);
         // Ends the servers when this process is gone.
-        let watch = format!("while [ -d /proc/{} ]; do sleep 1; done; {} kill", std::process::id(), script());
-        services.shell("bash").args(["-c", &watch]).spawn().unwrap();
+        let (id, path) = (std::process::id(), services.dir.path().display());
+        let watch = format!("(while [ -d /proc/{id} ]; do sleep 1; done; {} kill; rm -rf {path}) &", script());
+        services.shell("bash").args(["-c", &watch]).status().unwrap();
         Some(services)
     }
 
@@ -175,12 +180,14 @@ impl Services {
 
     /// Waits until `live` is kept up to `end` and can be read.
     fn wait(&self, compute: &mut Running, end: i64) {
-        let start = Instant::now();
-        while self.frontier().is_none_or(|frontier| frontier < end - 100 * MILLISECOND) {
-            assert!(start.elapsed() < Duration::from_secs(120), "{:?} of {end}: {}", self.frontier(), self.said());
-            assert!(compute.child.try_wait().unwrap().is_none(), "compute ended: {}", self.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until(
+            120,
+            || format!("{:?} of {end}: {}", self.frontier(), self.said()),
+            || {
+                assert!(compute.child.try_wait().unwrap().is_none(), "compute ended: {}", self.said());
+                self.frontier().is_some_and(|frontier| end - 100 * MILLISECOND <= frontier)
+            },
+        );
         self.keeper("live").finish().unwrap();
     }
 
@@ -231,6 +238,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Looks every 50 ms whether something has happened; fails after so many seconds.
+fn until(seconds: u64, said: impl Fn() -> String, mut has_happened: impl FnMut() -> bool) {
+    for _ in 0..seconds * 20 {
+        if has_happened() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not after {seconds} s: {}", said());
 }
 
 fn market(seed: u64, trades: i64) -> Vec<Arrival> {
@@ -290,11 +308,7 @@ fn rows_wait_on_disk_while_questdb_is_away_and_newest_versions_win() {
     let half = arrivals.len() / 2;
     services.fill("away", &arrivals[..half]);
     let mut compute = services.compute("away");
-    let start = Instant::now();
-    while services.frontier().is_none() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{}", services.said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until(60, || services.said(), || services.frontier().is_some());
     services.script("kill", &["questdb"]);
     let end = services.fill("away", &arrivals[half..]);
     std::thread::sleep(Duration::from_secs(4));
@@ -304,13 +318,32 @@ fn rows_wait_on_disk_while_questdb_is_away_and_newest_versions_win() {
     let (_, metrics) = http(compute.port, "GET", "/metrics", "").unwrap();
     let spooled = metrics.lines().find_map(|line| line.strip_prefix("prism_spool_bytes ")).unwrap();
     assert!(0.0 < spooled.parse::<f64>().unwrap(), "{spooled}");
-    services.script("start", &["questdb"]);
+    // In its development mode a table can be suspended, see below.
+    let mut start = services.shell(&script());
+    assert!(start.args(["start", "questdb"]).env("QDB_DEV_MODE_ENABLED", "true").status().unwrap().success());
     services.wait(&mut compute, end);
     assert_eq!(services.digest("live"), services.replay("away", &services.embedded("away"), "replay").fine());
     let spool = services.dir.path().join("spool");
     let left =
         std::fs::read_dir(&spool).unwrap().flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap()).count();
     assert_eq!(left, 0, "the spool is drained");
+    let ready = |expected: u16| {
+        let mut answer = (0, String::new());
+        until(
+            20,
+            || format!("never {expected}"),
+            || {
+                answer = http(compute.port, "GET", "/ready", "").unwrap();
+                answer.0 == expected
+            },
+        );
+        answer.1
+    };
+    ready(200);
+    services.client().exec("ALTER TABLE bars SUSPEND WAL").unwrap();
+    assert!(ready(503).contains("does not apply rows to bars"));
+    services.client().exec("ALTER TABLE bars RESUME WAL").unwrap();
+    ready(200);
 }
 
 #[test]
@@ -355,16 +388,129 @@ fn mistakes_are_named() {
     drop(compute);
     services.truncate("mistakes");
     let mut compute = services.compute("mistakes");
-    let start = Instant::now();
-    let status = loop {
-        if let Some(status) = compute.child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "compute goes on with a truncated log");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert_eq!(status.code(), Some(1));
+    let mut status = None;
+    until(
+        30,
+        || "compute goes on with a truncated log".into(),
+        || {
+            status = compute.child.try_wait().unwrap();
+            status.is_some()
+        },
+    );
+    assert_eq!(status.unwrap().code(), Some(1));
     assert!(services.said().contains("retention removed"), "{}", services.said());
+    // A server that wants a login.
+    services.script("stop", &["questdb"]);
+    let mut start = services.shell(&script());
+    start.args(["start", "questdb"]).envs([("QDB_HTTP_USER", "reader"), ("QDB_HTTP_PASSWORD", "secret")]);
+    assert!(start.status().unwrap().success());
+    says(&to_questdb, 1, &["refuses the login", "USER:PASSWORD"]);
+    let with_login = store.replace("questdb://", "questdb://reader:secret@");
+    prism(["replay", "--log", &log, "--store", &with_login, "--run", "altered"]).fine();
+    prism(["sql", "--store", &with_login, "SELECT count(*) FROM runs.bars"]).fine();
+}
+
+#[test]
+fn messages_carry_key_time_and_format_and_strangers_are_quarantined() {
+    let Some(services) = Services::shared("services: messages") else { return };
+    let arrivals = market(17, 500);
+    services.fill("messages", &arrivals);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &services.kafka).set("group.id", "messages");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..4 {
+        all.add_partition_offset("messages.trades", partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let message = consumer.poll(Duration::from_secs(20)).unwrap().unwrap();
+    let batch = Batch::decode(message.payload().unwrap()).unwrap();
+    let key = format!("{}|{}|{}", batch.exchange, batch.market, batch.symbol);
+    assert_eq!(message.key().unwrap(), key.as_bytes());
+    let last = batch.events.last().unwrap().ts_recv;
+    assert_eq!(message.timestamp().to_millis(), Some(last / MILLISECOND));
+    let header = message.headers().unwrap().get(0);
+    assert_eq!((header.key, header.value), ("content", Some(&b"prism.v1.Batch"[..])));
+    assert!(batch.events.len() <= 64 && last - batch.events[0].ts_recv <= 5 * MILLISECOND);
+
+    let producer: BaseProducer = config.create().unwrap();
+    let now = last / MILLISECOND;
+    producer
+        .send(BaseRecord::<(), [u8]>::to("messages.trades").partition(0).payload(b"\xff\xfe").timestamp(now))
+        .unwrap();
+    producer.flush(Duration::from_secs(20)).unwrap();
+    services.replay("messages", &services.embedded("messages"), "replay").fine();
+    let sql = "SELECT rule, count(*) FROM quarantine WHERE rule = 'undecodable_message' GROUP BY rule";
+    let answer = prism(["sql", "--store", &services.embedded("messages"), sql, "--format", "csv"]).fine();
+    assert_eq!(answer.lines().nth(1), Some("undecodable_message,1"), "{answer}");
+}
+
+#[test]
+fn a_million_real_trades_give_the_same_rows_through_kafka_and_questdb() {
+    let Some(data) = shared("services: a million", "data") else { return };
+    let Some(services) = Services::shared("services: a million") else { return };
+    let csv = data.join("bitmex_1m_trades").display().to_string();
+    let (kafka, embedded) = (services.log("million"), services.embedded("million-log"));
+    for log in [&kafka, &embedded] {
+        let printed = prism(["import", &csv, "--log", log, "--format", "csv"]).fine();
+        assert!(printed.contains("trade,1000000"), "{printed}");
+    }
+    let replay = |log: &str, store: &str| {
+        prism(["replay", "--log", log, "--store", store, "--run", "million", "--digest"]).fine()
+    };
+    let expected = replay(&embedded, &services.embedded("million"));
+    assert!(expected.contains("bars 9848 "), "{expected}");
+    assert_eq!(replay(&kafka, &services.store()), expected);
+}
+
+#[test]
+fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
+    let Some(services) = Services::shared("services: resume") else { return };
+    let end = services.fill("resume", &market(16, 60_000));
+    let whole = services.replay("resume", &services.embedded("resume"), "replay").fine();
+    // Two thirds of it at a pace that takes long, cancelled by Ctrl-C; then the rest.
+    let config = services.dir.path().join("prism.toml");
+    let replay = |more: &[&str]| {
+        let mut replay = command();
+        replay.args(["replay", "--log", &services.log("resume"), "--store", &services.store(), "--run", "resumed"]);
+        replay.args(more).arg("--config").arg(&config).stdout(Stdio::piped()).stderr(Stdio::piped());
+        replay.env("PRISM__QUESTDB__SPOOL", services.dir.path().join("spool-of-resume"));
+        replay
+    };
+    let child = replay(&["--speed", "5000"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said = Said::of(&child.wait_with_output().unwrap());
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("--resume"), "{said:?}");
+    let n_rows = |run: &str| {
+        let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
+        services.client().exec(&sql).unwrap()[0][0].as_i64().unwrap()
+    };
+    let n_before = n_rows("resumed");
+    assert!(0 < n_before);
+    let resumed = Said::of(&replay(&["--resume", "--digest"]).output().unwrap()).fine();
+    assert!(n_before < n_rows("resumed"));
+    assert_eq!(resumed, whole);
+    // A stretch: its rows are those of the whole that became known in it.
+    let (from, to) = (format_ts(end - 3 * HOUR), format_ts(end - HOUR));
+    let part = |name: &str, more: &[&str]| {
+        let store = services.embedded(name);
+        let mut part = command();
+        part.args(["replay", "--log", &services.log("resume"), "--store", &store, "--to", &to]).args(more);
+        Said::of(&part.arg("--config").arg(&config).output().unwrap()).fine();
+        store
+    };
+    let (stretch, until) = (part("stretch", &["--from", &from]), part("until", &[]));
+    let count = |store: &str, condition: &str| {
+        let sql = format!("SELECT count(*), sum(revision), round(sum(close), 6) FROM bars WHERE {condition}");
+        prism(["sql", "--store", store, &sql, "--format", "csv"]).fine()
+    };
+    let inside = format!("known_at >= '{from}' AND known_at < '{to}'");
+    assert_eq!(count(&stretch, &inside), count(&until, &inside));
+    assert!(!count(&stretch, &inside).contains("\n0,"));
+    let outside = format!("known_at < '{from}' OR known_at >= '{to}'");
+    assert!(count(&stretch, &outside).contains("\n0,"));
 }
 
 #[test]

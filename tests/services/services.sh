@@ -27,13 +27,17 @@ running() { # NAME: whether the process we started still lives
 
 classpath() { # NAME: downloads the server once
     local file=$classpaths/$1.cp
+    mkdir -p "$classpaths"
+    # Several may start at the same time.
+    exec 9>"$file.lock"
+    flock 9
     if [ ! -s "$file" ] || [ "$here/$1.pom.xml" -nt "$file" ]; then
         command -v mvn >/dev/null || fail "$1 needs Maven (mvn) to be downloaded"
-        mkdir -p "$classpaths"
         mvn -q -B -f "$here/$1.pom.xml" dependency:build-classpath -Dmdep.outputFile="$file.tmp" >"$file.log" 2>&1 ||
             { cat "$file.log" >&2; fail "Maven could not fetch $1"; }
         mv "$file.tmp" "$file"
     fi
+    exec 9>&-
     cat "$file"
 }
 
@@ -90,6 +94,7 @@ start_kafka() {
     wait_for kafka grep -q "Kafka Server started" "$dir/kafka.log"
 }
 
+# Small pages: prism has wide tables, and each column of each partition takes a page.
 start_questdb() {
     local cp
     cp=$(classpath questdb)
@@ -97,11 +102,12 @@ start_questdb() {
     mkdir -p "$dir/questdb"
     QDB_HTTP_BIND_TO=127.0.0.1:$http_port QDB_PG_NET_BIND_TO=127.0.0.1:$pg_port \
         QDB_HTTP_MIN_NET_BIND_TO=127.0.0.1:$health_port QDB_LINE_TCP_ENABLED=false QDB_LINE_UDP_ENABLED=false \
-        QDB_TELEMETRY_ENABLED=false \
+        QDB_TELEMETRY_ENABLED=false QDB_CAIRO_WRITER_DATA_APPEND_PAGE_SIZE=262144 \
         setsid java -Xms256m -Xmx1g -cp "$cp" io.questdb.ServerMain -d "$dir/questdb" >"$dir/questdb.log" 2>&1 </dev/null &
     echo $! >"$dir/questdb.pid"
-    wait_for questdb curl -sf -o /dev/null "http://127.0.0.1:$health_port/status"
-    wait_for questdb curl -sf -o /dev/null "http://127.0.0.1:$http_port/exec?query=SELECT%201"
+    # A server that wants a login answers 401.
+    wait_for questdb curl -s -o /dev/null "http://127.0.0.1:$health_port/status"
+    wait_for questdb curl -s -o /dev/null "http://127.0.0.1:$http_port/exec?query=SELECT%201"
 }
 
 address() {

@@ -26,6 +26,8 @@ const ANSWER: Timeout = Timeout::After(Duration::from_secs(10));
 const ROOM: Duration = Duration::from_millis(2);
 /// How long a reader waits for a message or the end of the partition at once.
 const WAIT: Duration = Duration::from_millis(100);
+/// Looks for topics just created: ten seconds.
+const LEARN_MAX: u32 = 100;
 /// Waits without any answer after which a reader gives up: five minutes.
 const WAITS_MAX: u32 = 3_000;
 /// Waits without any answer between two warnings.
@@ -141,6 +143,13 @@ impl KafkaLog {
             match answer {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => return Err(options.refused(&format!("create the topic {name}"), &code)),
+            }
+        }
+        // The brokers learn of new topics a moment after they are created.
+        for _ in 0..LEARN_MAX {
+            match KafkaLog::open_read(options.clone()) {
+                Err(LogError::NotALog { .. }) => std::thread::sleep(WAIT),
+                opened => return opened,
             }
         }
         KafkaLog::open_read(options)

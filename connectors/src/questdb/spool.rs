@@ -86,3 +86,40 @@ impl Spool {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prism_schemas::table::BARS;
+
+    use super::*;
+
+    fn batch(close: f64) -> RecordBatch {
+        let cells = BARS.columns.iter().map(|column| match column.name {
+            "close" => prism_schemas::Cell::from(close),
+            _ => prism_schemas::Cell::Null,
+        });
+        let row: Vec<_> = cells.collect();
+        BARS.batch(&[row.as_slice()].into_iter()).unwrap()
+    }
+
+    #[test]
+    fn first_in_first_out_bounded_and_empty_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(dir.path(), 20_000).unwrap();
+        let mut n = 0;
+        while !spool.is_full() {
+            spool.push(&BARS, &batch(f64::from(n))).unwrap();
+            n += 1;
+        }
+        assert!(1 < n && 20_000 <= spool.bytes());
+        for expected in 0..2 {
+            assert_eq!(spool.front().unwrap().unwrap().1, [batch(f64::from(expected))]);
+            spool.pop().unwrap();
+        }
+        let mut again = Spool::open(dir.path(), 20_000).unwrap();
+        assert_eq!((again.bytes(), again.front().unwrap().is_none()), (0, true));
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        let error = again.push(&BARS, &batch(1.0)).unwrap_err().to_string();
+        assert!(error.contains("questdb.spool"), "{error}");
+    }
+}

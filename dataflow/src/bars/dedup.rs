@@ -1,6 +1,6 @@
 //! Remembers trade identities for a while, so that the first of equal trades wins.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use prism_schemas::Ts;
 
@@ -8,13 +8,13 @@ use crate::{bar::EventId, event::Trade};
 
 /// Identities of one instrument's recent trades. Numbers mostly rise, so appending is the fast path.
 ///
-/// Keeps 16 bytes a numbered trade and about 50 a text one, for the span it is asked to remember and until there is no room.
+/// Keeps 16 bytes a numbered trade and about 60 a text one, for the span it is asked to remember and until there is no room.
 #[derive(Debug, Default)]
 pub(super) struct Dedup {
     rising: VecDeque<(u64, Ts)>,
     /// The last of them, kept at hand: the ring's end is rarely in the cache.
     last: Option<u64>,
-    others: BTreeSet<(bool, u64)>,
+    others: HashSet<(bool, u64)>,
     order: VecDeque<(Ts, bool, u64)>,
     /// The newest receive time that what is too old was not yet forgotten by.
     now: Ts,
@@ -41,8 +41,7 @@ impl Dedup {
     #[inline(never)]
     fn is_first_of_all(&mut self, trade: &Trade, span: i64) -> bool {
         let now = trade.ts_recv;
-        self.forget(self.now, span);
-        self.forget(now, span);
+        self.forget(self.now.max(now), span);
         self.now = now;
         let (text, id) = match trade.event_id() {
             EventId::None => return true,

@@ -11,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use prism_schemas::time::parse_ts;
 use prism_schemas::{Cell, Table, Version};
 
+use crate::Place;
 use crate::{Engine, Error, LiveRows, Options, Parameters, QueryResult};
 
 /// A row with these cells and null elsewhere.
@@ -81,7 +82,7 @@ fn fixture() -> Fixture {
 fn fixture_with(mut options: Options) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let live = Arc::new(LiveRows::new(6 * prism_schemas::time::HOUR));
-    options.store = Some(directory.path().into());
+    options.store = Some(Place::Directory(directory.path().into()));
     let engine = Arc::new(Engine::new(options, live.clone()).unwrap());
     Fixture { live, engine, directory }
 }
