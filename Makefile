@@ -48,8 +48,8 @@ services-stop: ## ends what `make services` started, nothing else
 	@bash tests/services/services.sh stop
 
 bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
-	@cargo build --quiet --release --bin prism
-	@$(TARGET)/release/prism bench --log $(KAFKA) --store $(QUESTDB) --events $(EVENTS)
+	@cargo build --quiet --profile pipeline --bin prism
+	@$(TARGET)/pipeline/prism bench --log $(KAFKA) --store $(QUESTDB) --events $(EVENTS)
 
 bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
 	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000

@@ -72,30 +72,26 @@ fn collect<D: Clone + 'static>(rows: Rows<'_, D>, probe: &Probe<Time>) -> Rc<Ref
     all
 }
 
-/// The rows that stand at the end, by key.
-fn standing<D, K: Ord>(containers: Containers<D>, key: impl Fn(&D) -> K) -> Vec<D> {
-    if containers.iter().flatten().any(|(_, _, diff)| *diff < 0) {
-        let mut last: BTreeMap<K, (D, Time, Diff)> = BTreeMap::new();
-        let mut updates: Vec<(D, Time, Diff)> = containers.into_iter().flatten().collect();
-        updates.sort_by_key(|(_, time, diff)| (*time, *diff));
-        for update in updates {
-            last.insert(key(&update.0), update);
-        }
-        return last.into_values().filter(|(_, _, diff)| 0 < *diff).map(|(row, ..)| row).collect();
+/// The updates that stand at the end, by key; as they came where none was taken back.
+fn standing<D, K: Ord>(containers: Containers<D>, key: impl Fn(&D) -> K) -> Containers<D> {
+    if containers.iter().flatten().all(|(_, _, diff)| 0 < *diff) {
+        return containers;
     }
-    let mut rows = Vec::with_capacity(containers.iter().map(Vec::len).sum());
-    rows.extend(containers.into_iter().flatten().map(|(row, ..)| row));
-    rows
+    let mut last: BTreeMap<K, (D, Time, Diff)> = BTreeMap::new();
+    let mut updates: Vec<(D, Time, Diff)> = containers.into_iter().flatten().collect();
+    updates.sort_by_key(|(_, time, diff)| (*time, *diff));
+    for update in updates {
+        last.insert(key(&update.0), update);
+    }
+    vec![last.into_values().filter(|(_, _, diff)| 0 < *diff).collect()]
 }
 
-struct Output {
-    bars: Vec<Bar>,
-    analysed: Vec<Analysed>,
-    relations: Vec<Relation>,
-    scores: Vec<Arc<Confluence>>,
+/// The rows of updates.
+fn rows<D>(containers: &Containers<D>) -> impl Iterator<Item = &D> {
+    containers.iter().flatten().map(|(row, ..)| row)
 }
 
-fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch: usize) -> Result<Output, String> {
+fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch: usize) -> Result<Results, String> {
     let (plan_of_workers, trades) = (plan.clone(), trades.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let plan = &plan_of_workers;
@@ -119,19 +115,20 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
         all.relations.append(&mut results.relations);
         all.scores.append(&mut results.scores);
     }
-    let confluence = |score: &Score| match score {
-        Score::Confluence(confluence) => Some(confluence.clone()),
-        Score::Role(_) => None,
-    };
-    Ok(Output {
+    Ok(Results {
         bars: standing(all.bars, |bar| (bar.instrument, bar.timeframe, bar.start)),
         analysed: standing(all.analysed, |row| (row.bar.instrument, row.bar.timeframe, row.bar.start)),
         relations: standing(all.relations, |relation| (relation.instrument, relation.start)),
-        scores: standing(all.scores, |score| confluence(score).map(|c| (c.bar.instrument, c.bar.start)))
-            .iter()
-            .filter_map(confluence)
-            .collect(),
+        scores: standing(all.scores, |score| total(score).map(|total| (total.bar.instrument, total.bar.start))),
     })
+}
+
+/// A score over all roles.
+fn total(score: &Score) -> Option<&Confluence> {
+    match score {
+        Score::Confluence(total) => Some(total),
+        Score::Role(_) => None,
+    }
 }
 
 /// How the frontier moves.
@@ -272,7 +269,7 @@ fn write(dir: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) -> Result<(), B
     Ok(())
 }
 
-fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> {
+fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(dir)?;
     let names = |numbers: &mut dyn Iterator<Item = u32>| -> ArrayRef {
         Arc::new(numbers.map(|number| Some(plan.registry.id(number).symbol.clone())).collect::<StringArray>())
@@ -283,7 +280,7 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
     let starts = |starts: &mut dyn Iterator<Item = i64>| -> ArrayRef {
         Arc::new(starts.map(|start| start / MILLISECOND).collect::<Int64Array>())
     };
-    let bars = || output.bars.iter();
+    let bars = || rows(&output.bars);
     let float = |of: fn(&Bar) -> Option<f64>| -> ArrayRef { Arc::new(bars().map(of).collect::<Float64Array>()) };
     write(
         dir,
@@ -304,11 +301,11 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
         ],
     )?;
 
-    let rows = || output.analysed.iter();
+    let analysed = || rows(&output.analysed);
     let mut columns = vec![
-        ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
-        ("tf", frames(&mut rows().map(|row| &row.bar))),
-        ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
+        ("symbol", names(&mut analysed().map(|row| row.bar.instrument))),
+        ("tf", frames(&mut analysed().map(|row| &row.bar))),
+        ("start_ms", starts(&mut analysed().map(|row| row.bar.start))),
     ];
     for (name, ours) in [
         ("ema12", "ema_12"),
@@ -328,32 +325,33 @@ fn save(dir: &Path, plan: &Plan, output: &Output) -> Result<(), Box<dyn Error>> 
         ("talib_macd_hist", "talib_macd_hist"),
     ] {
         let at = plan.catalogue.columns.iter().position(|column| column == ours).ok_or(format!("no column {ours}"))?;
-        columns.push((name, Arc::new(rows().map(|row| row.indicators[at]).collect::<Float64Array>()) as ArrayRef));
+        columns.push((name, Arc::new(analysed().map(|row| row.indicators[at]).collect::<Float64Array>()) as ArrayRef));
     }
     write(dir, "indicators.parquet", columns)?;
 
-    let rows = || output.relations.iter();
-    let float = |of: fn(&Relation) -> Option<f64>| -> ArrayRef { Arc::new(rows().map(of).collect::<Float64Array>()) };
+    let relations = || rows(&output.relations);
+    let float =
+        |of: fn(&Relation) -> Option<f64>| -> ArrayRef { Arc::new(relations().map(of).collect::<Float64Array>()) };
     write(
         dir,
         "cross.parquet",
         vec![
-            ("symbol", names(&mut rows().map(|row| row.instrument))),
-            ("start_ms", starts(&mut rows().map(|row| row.start))),
+            ("symbol", names(&mut relations().map(|row| row.instrument))),
+            ("start_ms", starts(&mut relations().map(|row| row.start))),
             ("beta", float(|row| Some(row.regression.beta))),
             ("alpha", float(|row| Some(row.regression.alpha))),
             ("corr", float(|row| row.regression.correlation)),
         ],
     )?;
 
-    let rows = || output.scores.iter();
+    let scores = || rows(&output.scores).filter_map(total);
     write(
         dir,
         "score.parquet",
         vec![
-            ("symbol", names(&mut rows().map(|row| row.bar.instrument))),
-            ("start_ms", starts(&mut rows().map(|row| row.bar.start))),
-            ("score", Arc::new(rows().map(|row| Some(row.score)).collect::<Float64Array>())),
+            ("symbol", names(&mut scores().map(|row| row.bar.instrument))),
+            ("start_ms", starts(&mut scores().map(|row| row.bar.start))),
+            ("score", Arc::new(scores().map(|row| Some(row.score)).collect::<Float64Array>())),
         ],
     )
 }
