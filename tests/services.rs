@@ -285,9 +285,9 @@ fn whatever_is_killed_no_row_is_lost_or_doubled() {
     compute.kill();
     let mut compute = services.compute("kills");
     pause();
+    assert!(is_midway());
     services.script("kill", &["questdb"]);
     pause();
-    assert!(is_midway());
     services.script("start", &["questdb"]);
     services.script("kill", &["kafka"]);
     pause();
