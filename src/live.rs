@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -54,12 +54,11 @@ const LIVE: &str = "live";
 pub(crate) struct Stop {
     /// Cancelled when it is time to end.
     pub(crate) now: CancellationToken,
-    failed: Arc<AtomicBool>,
 }
 
 impl Stop {
     pub(crate) fn new() -> Stop {
-        Stop { now: CancellationToken::new(), failed: Arc::new(AtomicBool::new(false)) }
+        Stop { now: CancellationToken::new() }
     }
 
     /// A thread whose failure stops the others.
@@ -72,7 +71,6 @@ impl Stop {
         let guarded = move || {
             let outcome = work();
             if outcome.is_err() {
-                stop.failed.store(true, Relaxed);
                 stop.now.cancel();
             }
             outcome
@@ -385,13 +383,7 @@ impl Keeping {
         }
         match &self.keeper {
             Keeper::Parquet(_) => self.is_stored(mark.frontier),
-            Keeper::QuestDb(sink) if self.unapplied.is_none() => {
-                let tables = sink.client().wal_tables().unwrap_or_default();
-                let marks = tables.into_iter().map(|table| (table.name, table.sequencer)).collect();
-                self.unapplied = Some((mark.frontier, marks));
-                self.applied();
-            }
-            Keeper::QuestDb(_) => {}
+            Keeper::QuestDb(_) => self.applied(),
         }
         self.lag(&mark.offsets);
         Ok(())
@@ -404,8 +396,13 @@ impl Keeping {
 
     /// Lets rows leave memory that can be read from the server.
     fn applied(&mut self) {
-        let (Keeper::QuestDb(sink), Some((frontier, marks))) = (&self.keeper, &self.unapplied) else { return };
+        let Keeper::QuestDb(sink) = &self.keeper else { return };
         let Ok(tables) = sink.client().wal_tables() else { return };
+        if self.unapplied.is_none() && self.status.stored_ts.load(Relaxed) < self.kept as i64 {
+            let marks = tables.iter().map(|table| (table.name.clone(), table.sequencer)).collect();
+            self.unapplied = Some((self.kept, marks));
+        }
+        let Some((frontier, marks)) = &self.unapplied else { return };
         let reached =
             |table: &prism_connectors::questdb::WalTable| marks.get(&table.name).is_none_or(|at| *at <= table.writer);
         if !marks.is_empty() && tables.iter().all(reached) {
@@ -419,9 +416,9 @@ impl Keeping {
         self.applied();
         let Keeper::QuestDb(sink) = &self.keeper else { return };
         self.status.gauge("prism_spool_bytes", "", sink.spooled() as f64);
-        if sink.is_away() {
+        if let Some(why) = sink.away() {
             self.status.store_failures.fetch_add(1, Relaxed);
-            self.status.hold("store", &format!("{} does not answer", sink.client().address()));
+            self.status.hold("store", &format!("{} does not answer or take rows: {why}", sink.client().address()));
             return;
         }
         self.status.release("store");

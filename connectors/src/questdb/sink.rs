@@ -49,6 +49,7 @@ pub struct Sink {
 
 /// Since the server stopped to answer.
 struct Away {
+    why: String,
     back_off: Duration,
     next: Instant,
 }
@@ -91,9 +92,9 @@ impl Sink {
         Target::new(table, &self.run_id)
     }
 
-    /// Whether the server does not answer.
-    pub fn is_away(&self) -> bool {
-        self.away.is_some()
+    /// Why rows wait on disk, if they do.
+    pub fn away(&self) -> Option<&str> {
+        self.away.as_ref().map(|away| &*away.why)
     }
 
     /// Bytes that wait on disk.
@@ -211,7 +212,7 @@ impl Sink {
                 BACK_OFF_MIN
             }
         };
-        self.away = Some(Away { back_off, next: now() + back_off });
+        self.away = Some(Away { why: why.into(), back_off, next: now() + back_off });
     }
 
     fn connect(&mut self) -> Result<(), QuestDbError> {
@@ -244,9 +245,9 @@ impl Sink {
     }
 }
 
-/// Whether the server may accept the same request later.
+/// Whether the server may accept the same request later: its own trouble, such as a full disk, not ours.
 fn is_passing(message: &str) -> bool {
-    ["50", "429", "timeout", "timed out"].iter().any(|word| message.contains(word))
+    message.contains("\"code\":\"internal error\"")
 }
 
 fn encode(buffer: &mut Buffer, target: &Target, batch: &RecordBatch) -> questdb::Result<()> {
