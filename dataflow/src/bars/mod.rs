@@ -317,17 +317,10 @@ impl Spare {
 #[inline(always)]
 fn tape<'a>(tapes: &'a mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) -> &'a mut Tape {
     let at = instrument as usize;
-    if !matches!(tapes.get(at), Some(Some(_))) {
-        add_tape(tapes, instrument, settings);
+    if tapes.len() <= at {
+        tapes.resize_with(at + 1, || None);
     }
-    tapes[at].as_mut().expect("just made")
-}
-
-#[cold]
-fn add_tape(tapes: &mut Vec<Option<Tape>>, instrument: u32, settings: &Settings) {
-    let at = instrument as usize;
-    tapes.resize_with(tapes.len().max(at + 1), || None);
-    tapes[at] = Some(Tape::new(instrument, settings));
+    tapes[at].get_or_insert_with(|| Tape::new(instrument, settings))
 }
 
 /// Applies the rules every trade must pass and folds it if it is in time.
