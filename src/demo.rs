@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
     let mut threads = vec![ingesting];
-    threads.extend(Pipeline { log, plan, keeper, flush }.start(&serving, &stop)?);
+    threads.extend(Pipeline { log, plan, workers: 1, keeper, flush }.start(&serving, &stop)?);
 
     let Source { seed, speed } = args.source;
     let served = serving.serve("127.0.0.1", args.port, length, &stop, |address| {

@@ -1,6 +1,6 @@
 //! Reads the partitions of a log in the order of knowledge time and feeds them to a worker of the graph.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use prism_connectors::log::{Log, LogError, Records};
 use prism_dataflow::{
@@ -28,12 +28,22 @@ const BEHIND: Time = 2 * SECOND as Time;
 pub(crate) struct Mark {
     /// That time.
     pub(crate) frontier: Time,
-    /// By partition, the offset before which there is nothing else.
-    pub(crate) offsets: Vec<(Topic, u32, u64)>,
+    /// By partition, the offset before which there is nothing else, where it moved.
+    pub(crate) offsets: BTreeMap<(Topic, u32), u64>,
     /// Knowledge time of the first record of all.
     pub(crate) first: Option<Time>,
     /// Events read.
     pub(crate) events: u64,
+}
+
+impl Mark {
+    /// Takes in a later one, or one of another worker.
+    pub(crate) fn merge(&mut self, other: Mark) {
+        self.frontier = self.frontier.max(other.frontier);
+        self.offsets.extend(other.offsets);
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.events = self.events.max(other.events);
+    }
 }
 
 /// One partition on its way into the graph.
@@ -50,9 +60,17 @@ struct Partition {
     at_end: bool,
 }
 
+/// Whose records come next, and before which head of another.
+#[derive(Clone, Copy)]
+struct Turn {
+    at: usize,
+    until: (Time, usize),
+}
+
 /// The partitions that one worker reads, merged.
 pub(crate) struct Feed {
     partitions: Vec<Partition>,
+    turn: Option<Turn>,
     scratch: Vec<Record>,
     rows: Vec<prism_schemas::Version>,
     /// Messages read so far.
@@ -66,26 +84,25 @@ pub(crate) struct Feed {
 impl Feed {
     /// The partitions of worker `index` of `peers`, from their starts.
     pub(crate) fn open(log: &dyn Log, plan: &Plan, index: usize, peers: usize) -> Result<Feed, LogError> {
-        let mut partitions = Vec::new();
+        let mut places = Vec::new();
         for topic in TOPICS {
-            for partition in 0..log.partitions(topic) {
-                if partition as usize % peers == index {
-                    let admission = Admission::new(plan.registry.clone(), plan.settings.time.clone());
-                    let from = log.start(topic, partition)?;
-                    partitions.push(Partition {
-                        topic,
-                        number: partition,
-                        offsets: VecDeque::new(),
-                        stood_in: 0,
-                        records: log.read(topic, partition, from)?,
-                        admission,
-                        queue: VecDeque::new(),
-                        at_end: false,
-                    });
-                }
+            for partition in (0..log.partitions(topic)).filter(|partition| *partition as usize % peers == index) {
+                places.push((topic, partition, log.start(topic, partition)?));
             }
         }
-        Ok(Feed { partitions, scratch: Vec::new(), rows: Vec::new(), messages: 0, events: 0, first: None })
+        let readers = log.read_all(&places)?;
+        let partitions = places.iter().zip(readers).map(|((topic, number, _), records)| Partition {
+            topic: *topic,
+            number: *number,
+            offsets: VecDeque::new(),
+            stood_in: 0,
+            records,
+            admission: Admission::new(plan.registry.clone(), plan.settings.time.clone()),
+            queue: VecDeque::new(),
+            at_end: false,
+        });
+        let partitions = partitions.collect();
+        Ok(Feed { partitions, turn: None, scratch: Vec::new(), rows: Vec::new(), messages: 0, events: 0, first: None })
     }
 
     /// Reads each partition on until it has a record waiting or is at its end.
@@ -119,20 +136,39 @@ impl Feed {
     /// The next record in the order of knowledge time. `None`: all partitions are at their end, or, when `following`,
     /// one that may still grow is behind all waiting records.
     pub(crate) fn next(&mut self, following: bool, sink: &Sink) -> Result<Option<Record>, LogError> {
+        // One partition goes on until another has something that is known earlier.
+        if let Some(turn) = self.turn
+            && let Some(head) = self.head(turn.at)
+            && head < turn.until
+        {
+            return Ok(self.partitions[turn.at].queue.pop_front());
+        }
         for at in 0..self.partitions.len() {
             if self.partitions[at].queue.is_empty() && !self.partitions[at].at_end {
                 self.fill(at, sink)?;
             }
         }
-        let heads = self.partitions.iter().enumerate();
-        let first = heads.filter_map(|(at, p)| Some((p.queue.front()?.known(), at))).min();
-        match first {
-            Some((known, at)) if !following || self.reached().is_some_and(|reached| known <= reached) => {
-                self.first.get_or_insert(known);
-                Ok(self.partitions[at].queue.pop_front())
-            }
-            _ => Ok(None),
-        }
+        self.turn = self.take_turn(following);
+        let Some(Turn { at, .. }) = self.turn else { return Ok(None) };
+        let record = self.partitions[at].queue.pop_front();
+        self.first = self.first.or(record.as_ref().map(Record::known));
+        Ok(record)
+    }
+
+    /// What a partition has waiting: its knowledge time, and its place among the partitions, which breaks ties.
+    fn head(&self, at: usize) -> Option<(Time, usize)> {
+        Some((self.partitions[at].queue.front()?.known(), at))
+    }
+
+    /// The partition whose turn it is, once each has something waiting or is at its end.
+    fn take_turn(&self, following: bool) -> Option<Turn> {
+        let n = self.partitions.len();
+        let (head, at) = (0..n).filter_map(|at| self.head(at)).min()?;
+        // What is known when the slowest partition is may be handed over; later records may not.
+        let reached = if following { self.reached()? } else { Time::MAX };
+        let others = (0..n).filter(|other| *other != at).filter_map(|other| self.head(other)).min();
+        let until = others.unwrap_or((Time::MAX, n)).min((reached, n));
+        ((head, at) < until).then_some(Turn { at, until })
     }
 
     /// Nothing known before this will come from partitions that are at their end and may still grow.
@@ -141,27 +177,29 @@ impl Feed {
         open.map(|partition| partition.admission.known().unwrap_or(0)).min().or(Some(Time::MAX))
     }
 
-    /// What has been handed over so far.
-    pub(crate) fn mark(&mut self) -> Mark {
+    /// Everything known before this has been handed over.
+    pub(crate) fn frontier(&self) -> Time {
         let known = |p: &Partition| p.queue.front().map_or(p.admission.known().unwrap_or(0), Record::known);
-        let frontier = self.partitions.iter().map(known).min().unwrap_or(0);
-        let mut offsets = Vec::new();
+        self.partitions.iter().map(known).min().unwrap_or(Time::MAX)
+    }
+
+    /// By partition, the offset before which everything is known before `frontier`, where it moved since the last call.
+    pub(crate) fn done(&mut self, frontier: Time) -> BTreeMap<(Topic, u32), u64> {
+        let mut offsets = BTreeMap::new();
         for partition in &mut self.partitions {
-            let mut done = None;
             while let Some((known, next)) = partition.offsets.front()
                 && *known < frontier
             {
-                done = Some(*next);
+                offsets.insert((partition.topic, partition.number), *next);
                 partition.offsets.pop_front();
             }
-            offsets.extend(done.map(|next| (partition.topic, partition.number, next)));
         }
-        Mark { frontier, offsets, first: self.first, events: self.events }
+        offsets
     }
 
-    /// Writes a heartbeat to each partition that is at its end and has fallen behind, so that a replay repeats the decision.
-    pub(crate) fn stand_in(&mut self, log: &dyn Log) -> Result<(), LogError> {
-        let newest = self.newest().unwrap_or(0);
+    /// Writes a heartbeat to each partition that is at its end and has fallen behind the newest knowledge time of all
+    /// workers, so that a replay repeats the decision.
+    pub(crate) fn stand_in(&mut self, log: &dyn Log, newest: Time) -> Result<(), LogError> {
         let mut wrote = false;
         for partition in self.partitions.iter_mut().filter(|partition| partition.at_end) {
             let known = partition.admission.known().unwrap_or(0).max(partition.stood_in);

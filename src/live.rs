@@ -14,34 +14,25 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use prism_api::{App, Status};
 use prism_connectors::{keeper::Keeper, log::Log};
-use prism_dataflow::{
-    assemble::{Plan, assemble},
-    drive::{Driver, Pace},
-    tables::{Sink, tables},
-    types::Time,
-};
+use prism_dataflow::{assemble::Plan, types::Time};
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Cell, Table, Topic, Version, table};
-use timely::dataflow::operators::probe::Handle as Probe;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compute::compute,
     config::{Config, parse_bytes},
-    feed::{Feed, Mark},
-    misuse, runs,
+    feed::Mark,
+    misuse,
+    outlet::{Outlet, Output},
+    runs,
 };
 
 /// Between two looks at a log or a queue.
 const STEP: Duration = Duration::from_millis(50);
-/// Records handed to the graph between two marks at most.
-const RECORDS_AT_ONCE: usize = 50_000;
-/// Rows on their way to memory and store; the graph waits when it is full.
-const ROWS_IN_FLIGHT: usize = 50_000;
-/// Rows handed to memory and store together at most.
-const ROWS_AT_ONCE: usize = 5_000;
-/// Batches of rows on their way to the store.
-const BATCHES_IN_FLIGHT: usize = 100;
+/// Batches of rows on their way from memory to the store.
+const BATCHES_IN_FLIGHT: usize = 20;
 /// Rows reach a server at least this often.
 const SERVER_FLUSH: Duration = Duration::from_millis(200);
 /// Between two looks at a server's writers and the log's ends.
@@ -172,6 +163,7 @@ impl Serving {
 pub(crate) struct Pipeline {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) plan: Plan,
+    pub(crate) workers: usize,
     pub(crate) keeper: Keeper,
     pub(crate) flush: Duration,
 }
@@ -179,12 +171,12 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Starts the graph and what keeps its rows.
     pub(crate) fn start(self, serving: &Serving, stop: &Stop) -> Result<Vec<JoinHandle<Result<()>>>> {
-        let Pipeline { log, plan, keeper, flush } = self;
+        let Pipeline { log, plan, workers, keeper, flush } = self;
         let resumed = runs::resume(&keeper, LIVE, &*log, &plan)?;
-        let (rows, outputs) = sync_channel(ROWS_IN_FLIGHT);
+        let (outlet, outputs) = Outlet::new();
         let compute = stop.thread("compute", {
             let (log, plan, status, stop) = (log.clone(), plan.clone(), serving.status.clone(), stop.clone());
-            move || compute(&log, &plan, &rows, &status, &stop)
+            move || compute(log, plan, workers, outlet, status, stop)
         })?;
         let (kept, to_keep) = sync_channel(BATCHES_IN_FLIGHT);
         let publish = stop.thread("publish", {
@@ -203,68 +195,6 @@ impl Pipeline {
     }
 }
 
-/// What the graph hands to memory and store.
-enum Output {
-    Row(Box<Version>),
-    /// All rows known before it are out.
-    Mark(Mark),
-}
-
-/// The graph over the log as it grows.
-fn compute(
-    log: &Arc<dyn Log>,
-    plan: &Plan,
-    rows: &SyncSender<Output>,
-    status: &Arc<Status>,
-    stop: &Stop,
-) -> Result<()> {
-    let (log, plan, rows, status, stop) = (log.clone(), plan.clone(), rows.clone(), status.clone(), stop.clone());
-    let sink: Sink = {
-        let rows = rows.clone();
-        // The receiver ends early only with an error, which its thread reports.
-        Arc::new(move |row| drop(rows.send(Output::Row(Box::new(row)))))
-    };
-    timely::execute_directly(move |worker| -> Result<()> {
-        let probe = Probe::new();
-        let inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, &plan);
-            tables(outputs, &plan, &probe, &sink);
-            inputs
-        });
-        let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 600, batch: 0 };
-        let mut driver = Driver::new(inputs, probe, pace);
-        let mut feed = Feed::open(&*log, &plan, 0, 1)?;
-        let mut reached = 0;
-        loop {
-            let is_last = stop.now.is_cancelled();
-            feed.poll();
-            let mut n_records = 0;
-            while n_records < RECORDS_AT_ONCE
-                && let Some(record) = feed.next(true, &sink)?
-            {
-                driver.send(worker, record);
-                n_records += 1;
-            }
-            feed.stand_in(&*log)?;
-            let mark = feed.mark();
-            if reached < mark.frontier {
-                reached = mark.frontier;
-                driver.advance(reached);
-                driver.drain(worker);
-                status.frontier_ts.store(reached as i64, Relaxed);
-                let _ = rows.send(Output::Mark(mark));
-            }
-            status.events.store(feed.events, Relaxed);
-            if is_last {
-                return Ok(());
-            }
-            if n_records == 0 {
-                thread::sleep(STEP);
-            }
-        }
-    })
-}
-
 /// What the store has to hold.
 enum Kept {
     Rows(Arc<Vec<Version>>),
@@ -280,34 +210,26 @@ fn publish(
     status: &Status,
     kept: &SyncSender<Kept>,
 ) {
-    let mut batch = Vec::new();
-    loop {
-        let (is_due, mark) = match outputs.recv() {
-            Ok(Output::Row(row)) => {
-                batch.push(*row);
-                (batch.len() == ROWS_AT_ONCE, None)
+    for output in outputs {
+        let rows = match output {
+            Output::Rows(rows) => Arc::new(rows),
+            Output::Mark(mark) => {
+                let _ = kept.send(Kept::Mark(mark));
+                continue;
             }
-            Ok(Output::Mark(mark)) => (true, Some(mark)),
-            Err(_) => return,
         };
-        if is_due && !batch.is_empty() {
-            let count = |table: &Table| batch.iter().filter(|row| row.table == table).count() as u64;
-            status.rows.fetch_add(batch.len() as u64, Relaxed);
-            status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
-            status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
-            let n_refused = live.apply(&batch);
-            if 0 < n_refused {
-                tracing::error!(n_refused, "rows do not fit their tables");
-            }
-            let rows = Arc::new(std::mem::take(&mut batch));
-            // Without a subscriber there is nobody to tell; the store's thread ends early only with an error.
-            let _ = updates.send(rows.clone());
-            let _ = kept.send(Kept::Rows(rows));
-            status.release("starting");
+        let count = |table: &Table| rows.iter().filter(|row| row.table == table).count() as u64;
+        status.rows.fetch_add(rows.len() as u64, Relaxed);
+        status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
+        status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
+        let n_refused = live.apply(&rows);
+        if 0 < n_refused {
+            tracing::error!(n_refused, "rows do not fit their tables");
         }
-        if let Some(mark) = mark {
-            let _ = kept.send(Kept::Mark(mark));
-        }
+        // Without a subscriber there is nobody to tell; the store's thread ends early only with an error.
+        let _ = updates.send(rows.clone());
+        let _ = kept.send(Kept::Rows(rows));
+        status.release("starting");
     }
 }
 
@@ -346,7 +268,10 @@ impl Keeping {
                     rows.retain(is_new);
                     self.keeper.write(rows)?;
                 }
-                Ok(Kept::Mark(mark)) => self.newest = Some(mark),
+                Ok(Kept::Mark(mark)) => match &mut self.newest {
+                    Some(newest) => newest.merge(mark),
+                    newest => *newest = Some(mark),
+                },
                 Err(_) => {}
             }
             if ended || every <= flushed.elapsed() {
@@ -378,8 +303,8 @@ impl Keeping {
             }
         }
         self.kept = mark.frontier;
-        for (topic, partition, offset) in &mark.offsets {
-            self.log.commit(*topic, *partition, *offset)?;
+        for (place, offset) in &mark.offsets {
+            self.log.commit(place.0, place.1, *offset)?;
         }
         match &self.keeper {
             Keeper::Parquet(_) => self.is_stored(mark.frontier),
@@ -435,8 +360,8 @@ impl Keeping {
     }
 
     /// Exposes how far each partition is read and kept.
-    fn lag(&self, offsets: &[(Topic, u32, u64)]) {
-        for (topic, partition, offset) in offsets {
+    fn lag(&self, offsets: &BTreeMap<(Topic, u32), u64>) {
+        for ((topic, partition), offset) in offsets {
             if let Ok(end) = self.log.end(*topic, *partition) {
                 let label = format!("topic=\"{}\",partition=\"{partition}\"", topic.name());
                 self.status.gauge("prism_log_lag_messages", &label, end.saturating_sub(*offset) as f64);

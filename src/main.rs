@@ -2,12 +2,14 @@
 
 mod analyze;
 mod bench;
+mod compute;
 mod config;
 mod demo;
 mod feed;
 mod follow;
 mod import;
 mod live;
+mod outlet;
 mod output;
 mod pass;
 mod passthrough;

@@ -1,6 +1,7 @@
 //! One pass over a log: from its start to its end, or to a time, as fast as it goes or at a pace.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -114,7 +115,7 @@ pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> R
     }
     let events = events.load(Ordering::Relaxed);
     let Ends { first, newest, stopped, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Passed { mark: Mark { frontier: stopped.unwrap_or(newest), offsets: Vec::new(), first, events }, torn })
+    Ok(Passed { mark: Mark { frontier: stopped.unwrap_or(newest), offsets: BTreeMap::new(), first, events }, torn })
 }
 
 /// Hands a worker's partitions over; gives the time it stopped before, if that is not their end.

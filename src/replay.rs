@@ -5,7 +5,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::sync_channel,
     },
     time::Duration,
 };
@@ -27,6 +26,7 @@ use crate::{
     config::Config,
     feed::TOPICS,
     misuse,
+    outlet::{Outlet, keep},
     output::{Format, progress, table as print_table},
     pass::{How, Passed, pass},
     place::{Access, open_keeper, open_log, parse_store},
@@ -34,10 +34,6 @@ use crate::{
     synthetic,
 };
 
-/// Rows on their way to the store; the graph waits when it is full.
-const ROWS_IN_FLIGHT: usize = 100_000;
-/// Rows written to the store at once.
-const ROWS_AT_ONCE: usize = 10_000;
 /// Between two looks whether the server is back.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -100,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let place = parse_store(&args.store)?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
-    let mut keeper = open_keeper(&place, &args.run, &config)?;
+    let keeper = open_keeper(&place, &args.run, &config)?;
     let mut run = match args.resume {
         true => runs::resume(&keeper, &args.run, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
@@ -125,29 +121,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         progress: progress(Some(messages(&*log)?), "messages"),
     };
 
-    let (rows, stored) = sync_channel::<Version>(ROWS_IN_FLIGHT);
+    let (outlet, outputs) = Outlet::new();
     let sink: Sink = Arc::new(move |row: Version| {
         let outside = |known: i64| known < from || to.is_some_and(|to| to as i64 <= known);
-        if matches!(row.get("known_at"), Some(Cell::Ts(known)) if outside(*known)) {
-            return;
-        }
-        // The store's thread ends early only with an error, which is reported below.
-        let _ = rows.send(row);
-    });
-    let writer = std::thread::spawn(move || -> Result<Keeper> {
-        let mut batch = Vec::with_capacity(ROWS_AT_ONCE);
-        loop {
-            let row = stored.recv();
-            let at_end = row.is_err();
-            batch.extend(row);
-            if batch.len() == ROWS_AT_ONCE || (at_end && !batch.is_empty()) {
-                keeper.write(std::mem::take(&mut batch))?;
-            }
-            if at_end {
-                return Ok(keeper);
-            }
+        if !matches!(row.get("known_at"), Some(Cell::Ts(known)) if outside(*known)) {
+            outlet.put(row);
         }
     });
+    let cancelled = how.cancelled.clone();
+    let writer = std::thread::spawn(move || keep(keeper, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
     how.progress.finish_and_clear();
     drop(sink);

@@ -36,6 +36,14 @@ struct Http {
     port: u16,
 }
 
+/// How the graph runs.
+#[derive(clap::Args)]
+struct Graph {
+    /// Worker threads; results do not depend on it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    workers: u64,
+}
+
 /// Write market events to a log.
 #[derive(clap::Args)]
 pub(crate) struct Ingest {
@@ -60,6 +68,8 @@ pub(crate) struct Compute {
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
     #[arg(long, env = "PRISM_STORE")]
     store: String,
+    #[command(flatten)]
+    graph: Graph,
     #[command(flatten)]
     http: Http,
     #[command(flatten)]
@@ -92,6 +102,8 @@ pub(crate) struct Run {
     synthetic: bool,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    graph: Graph,
     #[command(flatten)]
     http: Http,
     #[command(flatten)]
@@ -133,16 +145,41 @@ fn hello(role: &str, address: std::net::SocketAddr) {
 }
 
 pub(crate) fn compute(args: &Compute) -> Result<()> {
-    let (config, plan, length) = load(&args.common)?;
-    let place = parse_store(&args.store)?;
-    let log = open_log(&args.log, &config, Access::Read)?;
+    let Compute { log, store, graph, http, common } = args;
+    pipeline("compute", [log, store], graph, http, common, None)
+}
+
+pub(crate) fn run(args: &Run) -> Result<()> {
+    let Run { log, store, synthetic, source, graph, http, common } = args;
+    need_source(*synthetic)?;
+    pipeline("run", [log, store], graph, http, common, Some(*source))
+}
+
+/// The graph over a log into a store, and the API over both; with a source that fills the log, if this process has one.
+fn pipeline(
+    role: &str,
+    [log, store]: [&str; 2],
+    graph: &Graph,
+    http: &Http,
+    common: &Common,
+    source: Option<Source>,
+) -> Result<()> {
+    let (config, plan, length) = load(common)?;
+    let place = parse_store(store)?;
+    let log = open_log(log, &config, if source.is_some() { Access::Write } else { Access::Read })?;
     let keeper = open_keeper(&place, "live", &config)?;
     let stop = Stop::new();
     let serving = Serving::new(&config, place)?;
+    let mut threads = Vec::new();
+    if let Some(source) = source {
+        serving.status.simulated.store(true, Relaxed);
+        let (log, maintained, until) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.now.clone());
+        threads.push(stop.thread("ingest", move || synthetic::ingest(&log, &maintained, source, &until))?);
+    }
     let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let threads = Pipeline { log, plan, keeper, flush }.start(&serving, &stop)?;
-    let Http { host, port } = &args.http;
-    let served = serving.serve(host, *port, length, &stop, |address| hello("compute", address));
+    let workers = graph.workers as usize;
+    threads.extend(Pipeline { log, plan, workers, keeper, flush }.start(&serving, &stop)?);
+    let served = serving.serve(&http.host, http.port, length, &stop, |address| hello(role, address));
     stop.join(threads)?;
     served
 }
@@ -156,28 +193,5 @@ pub(crate) fn serve(args: &Serve) -> Result<()> {
     let Http { host, port } = &args.http;
     let served = serving.serve(host, *port, length, &stop, |address| hello("serve", address));
     stop.join(vec![thread])?;
-    served
-}
-
-pub(crate) fn run(args: &Run) -> Result<()> {
-    need_source(args.synthetic)?;
-    let (config, plan, length) = load(&args.common)?;
-    let place = parse_store(&args.store)?;
-    let log = open_log(&args.log, &config, Access::Write)?;
-    let keeper = open_keeper(&place, "live", &config)?;
-    let stop = Stop::new();
-    let serving = Serving::new(&config, place)?;
-    serving.status.simulated.store(true, Relaxed);
-    let ingesting = stop.thread("ingest", {
-        let (log, maintained, until) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.now.clone());
-        let source = args.source;
-        move || synthetic::ingest(&log, &maintained, source, &until)
-    })?;
-    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let mut threads = vec![ingesting];
-    threads.extend(Pipeline { log, plan, keeper, flush }.start(&serving, &stop)?);
-    let Http { host, port } = &args.http;
-    let served = serving.serve(host, *port, length, &stop, |address| hello("run", address));
-    stop.join(threads)?;
     served
 }

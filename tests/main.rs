@@ -9,6 +9,7 @@ mod oracle;
 mod page;
 mod recordings;
 mod services;
+mod sql;
 mod support;
 mod tidy;
 mod w1;

@@ -30,6 +30,7 @@ use rdkafka::{
 
 use crate::{
     determinism::CONFIG,
+    sql,
     support::{Arrival, Said, Synthetic, command, http, prism, python, root, shared},
 };
 
@@ -165,9 +166,15 @@ impl Services {
         record.batch.events[0].ts_recv
     }
 
-    fn compute(&self, namespace: &str) -> Running {
+    /// A configuration whose scores are warm soon.
+    fn config(&self) -> PathBuf {
         let config = self.dir.path().join("prism.toml");
         std::fs::write(&config, CONFIG).unwrap();
+        config
+    }
+
+    fn compute(&self, namespace: &str) -> Running {
+        let config = self.config();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut compute = command();
         compute.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
@@ -196,8 +203,7 @@ impl Services {
     }
 
     fn replay(&self, namespace: &str, store: &str, run: &str) -> Said {
-        let config = self.dir.path().join("prism.toml");
-        std::fs::write(&config, CONFIG).unwrap();
+        let config = self.config();
         let spool = self.dir.path().join("spool-of-replay");
         let mut replay = command();
         replay.args(["replay", "--log", &self.log(namespace), "--store", store, "--run", run, "--digest"]);
@@ -531,18 +537,11 @@ fn dashboards_and_compose_hold_against_the_real_servers() {
 }
 
 #[test]
-fn queries_answer_alike_over_both_stores_and_what_can_is_decided_in_questdb() {
+fn the_sql_suite_holds_over_questdb_and_what_can_is_decided_there() {
     let Some(services) = Services::shared("services: queries") else { return };
-    services.fill("queries", &market(15, 30_000));
-    services.replay("queries", &services.store(), "live").fine();
-    let embedded = services.embedded("queries");
-    services.replay("queries", &embedded, "live").fine();
-    for query in QUERIES {
-        let ask = |store: &str| prism(["sql", "--store", store, query, "--format", "csv"]).fine();
-        let answer = ask(&embedded);
-        assert!(1 < answer.lines().count(), "{query}: {answer}");
-        assert_eq!(ask(&services.store()), answer, "{query}");
-    }
+    services.fill("queries", &sql::market());
+    sql::replay(&services.log("queries"), &services.store(), &services.config());
+    sql::suite(&services.store());
     let log = std::fs::read_to_string(services.dir.path().join("questdb.log")).unwrap();
     for received in [
         "symbol = 'BTCUSDT' AND timeframe = '1m' AND retracted = false ORDER BY ts LIMIT 7",
@@ -554,22 +553,3 @@ fn queries_answer_alike_over_both_stores_and_what_can_is_decided_in_questdb() {
     }
     assert!(!log.contains("FROM bars ORDER BY"), "a scan of everything");
 }
-
-/// Typical questions: newest per symbol, ranges, top n, groups of time, joins.
-const QUERIES: [&str; 10] = [
-    "SELECT symbol, ts, close FROM (SELECT symbol, ts, close, row_number() OVER (PARTITION BY symbol ORDER BY ts DESC) AS n
-        FROM bars WHERE timeframe = '1m') WHERE n = 1 ORDER BY symbol",
-    "SELECT ts, close FROM bars WHERE symbol = 'BTCUSDT' AND timeframe = '1m' ORDER BY ts LIMIT 7",
-    "SELECT ts, close FROM bars WHERE symbol = 'BTCUSDT' AND timeframe = '5m' ORDER BY ts DESC LIMIT 7",
-    "SELECT symbol, score FROM confluence ORDER BY score DESC, symbol, ts LIMIT 5",
-    "SELECT timeframe, count(*) AS n, sum(n_trades) AS trades FROM bars GROUP BY timeframe ORDER BY timeframe",
-    "SELECT date_trunc('hour', ts) AS hour, symbol, max(high) AS high, min(low) AS low FROM bars
-        WHERE symbol IN ('BTCUSDT', 'ETHUSDT') AND timeframe = '1m' GROUP BY 1, 2 ORDER BY 1, 2",
-    "SELECT b.ts, b.symbol, b.close, i.rsi_14 FROM bars b JOIN indicators i ON b.ts = i.ts AND b.symbol = i.symbol
-        AND b.exchange = i.exchange AND b.market = i.market AND b.timeframe = i.timeframe
-        WHERE b.timeframe = '15m' AND i.rsi_14 > 40 ORDER BY b.ts, b.symbol LIMIT 20",
-    "SELECT component, count(*) AS n, round(avg(score), 6) AS mean FROM component_scores WHERE timeframe = '5m' GROUP BY component
-        ORDER BY component",
-    "SELECT count(*) AS n, min(known_at) AS first, max(known_at) AS last FROM confluence WHERE coverage >= 0.5",
-    "SELECT symbol, direction, status, count(*) AS n FROM signals GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-];

@@ -206,11 +206,9 @@ fn trade_record(
 
 /// The first 16 hex digits of a UUID, or a hash of any other text.
 fn text_id(text: &str) -> u64 {
-    let digits: String = text.chars().filter(|c| *c != '-').take(16).collect();
-    match u64::from_str_radix(&digits, 16) {
-        Ok(id) if digits.len() == 16 && text.len() == 36 => id,
-        _ => fnv1a(text.as_bytes()),
-    }
+    let mut digits = text.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte).to_digit(16));
+    let half = (0..16).try_fold(0, |half, _| Some(half << 4 | u64::from(digits.next()??)));
+    half.filter(|_| text.len() == 36).unwrap_or_else(|| fnv1a(text.as_bytes()))
 }
 
 fn kline_fact(kline: &prism_schemas::event::Kline) -> Result<(Timeframe, Kline), &'static str> {

@@ -104,7 +104,7 @@ impl Driver {
             self.inputs.trades.advance_to(to);
             self.inputs.controls.advance_to(to);
             self.frontier = to;
-            self.next = to + self.pace.epoch * self.pace.stride;
+            self.next = to.saturating_add(self.pace.epoch * self.pace.stride);
         }
     }
 
@@ -115,8 +115,13 @@ impl Driver {
 
     /// Runs until everything before the frontier is out.
     pub fn drain(&mut self, worker: &mut Worker) {
-        while self.probe.less_than(&self.frontier) {
-            worker.step_or_park(None);
+        self.drain_until(worker, self.frontier);
+    }
+
+    /// Runs until everything known before `time` is out; other workers have to reach it too.
+    pub fn drain_until(&mut self, worker: &mut Worker, time: Time) {
+        while self.probe.less_than(&time) {
+            worker.step_or_park(Some(PATIENCE));
         }
     }
 

@@ -1,8 +1,10 @@
 //! The leaves: collections to versions of table rows, with known_at and revision.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    sync::Arc,
 };
 
 use prism_schemas::{
@@ -31,9 +33,12 @@ pub type Sink = Arc<dyn Fn(Version) + Send + Sync>;
 /// Cells of a row without the tail.
 type Draft = (&'static Table, Vec<Cell>);
 
+/// A row's table and key.
+type Key = (&'static str, String);
+
 /// Sends every table's versions to `sink` and probes each leaf.
 pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
-    let names = Arc::new(Names::new(plan));
+    let names = Rc::new(Names::new(plan));
     leaf(outputs.bars, "bars rows", Names::bar, &names, sink, probe);
     leaf(outputs.analysed, "indicators rows", Names::indicators, &names, sink, probe);
     leaf(outputs.scores, "scores rows", Names::score, &names, sink, probe);
@@ -61,22 +66,23 @@ fn leaf<'s, D: Clone + 'static>(
     rows: Rows<'s, D>,
     name: &str,
     draw: fn(&Names, &D, &mut Vec<Draft>),
-    names: &Arc<Names>,
+    names: &Rc<Names>,
     sink: &Sink,
     probe: &Probe<Time>,
 ) {
     let (names, sink) = (names.clone(), sink.clone());
     let keep = 2 * names.plan.settings.keep() as Time;
-    let mut past: BTreeMap<(u64, String), Past> = BTreeMap::new();
+    let mut past: BTreeMap<Key, Past> = BTreeMap::new();
+    let mut keys = Keys::default();
     let mut drafts = Vec::new();
     let mut next_prune = 0;
     let versions = in_order(rows, name, move |time, batch: &mut Vec<(D, Diff)>, _: &mut Emit<()>| {
         // The row before and the row after, for each key of this instant.
-        let mut changes: BTreeMap<(u64, String), [Option<Draft>; 2]> = BTreeMap::new();
+        let mut changes: BTreeMap<Key, [Option<Draft>; 2]> = BTreeMap::new();
         for (row, diff) in batch.drain(..) {
             draw(&names, &row, &mut drafts);
             for draft in drafts.drain(..) {
-                let change = changes.entry(key(&draft)).or_default();
+                let change = changes.entry(keys.key(&draft)).or_default();
                 let side = &mut change[usize::from(0 < diff)];
                 debug_assert!(side.is_none(), "two rows of one key");
                 *side = Some(draft);
@@ -112,10 +118,20 @@ fn leaf<'s, D: Clone + 'static>(
     versions.probe_with(probe);
 }
 
-fn key((table, cells): &Draft) -> (u64, String) {
-    let mut text = String::new();
-    row::push_key(table, cells, &mut text);
-    (fnv1a(table.name.as_bytes()), text)
+/// Where the key columns of tables are.
+#[derive(Default)]
+struct Keys(Vec<(&'static Table, Vec<usize>)>);
+
+impl Keys {
+    fn key(&mut self, (table, cells): &Draft) -> Key {
+        let at = self.0.iter().position(|(have, _)| std::ptr::eq(*have, *table)).unwrap_or_else(|| {
+            self.0.push((table, table.key_positions().collect()));
+            self.0.len() - 1
+        });
+        let mut text = String::with_capacity(64);
+        row::push_key(self.0[at].1.iter().map(|position| &cells[*position]), &mut text);
+        (table.name, text)
+    }
 }
 
 /// Draws rows: names for numbers, cells in column order.
@@ -123,20 +139,23 @@ struct Names {
     plan: Plan,
     config_hash: Arc<str>,
     /// Words that rows repeat, shared by all of them.
-    words: RwLock<BTreeMap<String, Arc<str>>>,
+    words: RefCell<HashMap<String, Arc<str>, foldhash::fast::RandomState>>,
+    /// exchange, market and symbol of instruments, by number.
+    places: RefCell<Vec<Option<[Cell; 3]>>>,
 }
 
 impl Names {
     fn new(plan: &Plan) -> Names {
-        Names { plan: plan.clone(), config_hash: plan.settings.hash().into(), words: RwLock::default() }
+        let config_hash = plan.settings.hash().into();
+        Names { plan: plan.clone(), config_hash, words: RefCell::default(), places: RefCell::default() }
     }
 
     /// A word from a small set.
     fn word(&self, word: &str) -> Cell {
-        if let Some(have) = self.words.read().unwrap_or_else(PoisonError::into_inner).get(word) {
+        let mut words = self.words.borrow_mut();
+        if let Some(have) = words.get(word) {
             return Cell::Text(have.clone());
         }
-        let mut words = self.words.write().unwrap_or_else(PoisonError::into_inner);
         Cell::Text(words.entry(word.into()).or_insert_with(|| word.into()).clone())
     }
 
@@ -154,12 +173,20 @@ impl Names {
         Version { table, cells }
     }
 
-    /// ts, ts_close, exchange, market, symbol.
-    fn place(&self, instrument: u32, start: i64, end: i64) -> Vec<Cell> {
-        let id = self.plan.registry.id(instrument);
-        let mut cells = Vec::with_capacity(72);
+    /// A row of a table with its first cells: ts, ts_close, exchange, market, symbol.
+    fn place(&self, table: &Table, instrument: u32, start: i64, end: i64) -> Vec<Cell> {
+        let mut cells = Vec::with_capacity(table.columns.len());
         cells.extend([Cell::Ts(start), Cell::Ts(end)]);
-        cells.extend([&id.exchange, id.market.name(), &id.symbol].map(|name| self.word(name)));
+        let mut places = self.places.borrow_mut();
+        let number = instrument as usize;
+        if places.len() <= number {
+            places.resize(number + 1, None);
+        }
+        let names = places[number].get_or_insert_with(|| {
+            let id = self.plan.registry.id(instrument);
+            [&id.exchange, id.market.name(), &id.symbol].map(|name| self.word(name))
+        });
+        cells.extend_from_slice(names);
         cells
     }
 
@@ -168,7 +195,7 @@ impl Names {
     }
 
     fn bar(&self, bar: &Bar, drafts: &mut Vec<Draft>) {
-        let mut cells = self.place(bar.instrument, bar.start, bar.end);
+        let mut cells = self.place(&table::BARS, bar.instrument, bar.start, bar.end);
         let is_gap = bar.quality == Quality::Gap;
         let number = |value: f64| Cell::from((!is_gap).then_some(value));
         let count = |value: Option<u64>| value.map_or(Cell::Null, |value| Cell::Int(value as i64));
@@ -190,7 +217,7 @@ impl Names {
         if row.bar.quality == Quality::Gap {
             return;
         }
-        let mut cells = self.place(row.bar.instrument, row.bar.start, row.bar.end);
+        let mut cells = self.place(&table::INDICATORS, row.bar.instrument, row.bar.start, row.bar.end);
         cells.push(self.word(row.bar.timeframe.name()));
         let kept = &self.plan.catalogue.columns;
         if kept.len() == INDICATOR_COLUMNS.len() {
@@ -217,7 +244,7 @@ impl Names {
         let Some(bar) = role.bar else { return };
         let timeframe = bar.timeframe.name();
         for c in &role.components {
-            let mut cells = self.place(bar.instrument, bar.start, bar.end);
+            let mut cells = self.place(&table::COMPONENT_SCORES, bar.instrument, bar.start, bar.end);
             cells.extend([timeframe, self.dimension(c.dimension), c.name].map(|name| self.word(name)));
             cells.extend([c.raw_value, c.raw_score, c.div].map(Cell::from));
             cells.push(match c.div {
@@ -234,7 +261,7 @@ impl Names {
 
     fn dimensions(&self, bar: &Bar, timeframe: &str, scores: &[DimensionScore], drafts: &mut Vec<Draft>) {
         for d in scores {
-            let mut cells = self.place(bar.instrument, bar.start, bar.end);
+            let mut cells = self.place(&table::DIMENSION_SCORES, bar.instrument, bar.start, bar.end);
             cells.extend([timeframe, self.dimension(d.dimension)].map(|name| self.word(name)));
             cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from));
             drafts.push((&table::DIMENSION_SCORES, cells));
@@ -243,7 +270,7 @@ impl Names {
 
     fn confluence(&self, c: &Confluence, drafts: &mut Vec<Draft>) {
         self.dimensions(&c.bar, "all", &c.dimensions, drafts);
-        let mut cells = self.place(c.bar.instrument, c.bar.start, c.bar.end);
+        let mut cells = self.place(&table::CONFLUENCE, c.bar.instrument, c.bar.start, c.bar.end);
         cells.extend([self.word(self.plan.catalogue.profile.name), c.score.into(), c.coverage.into()]);
         for name in ["technical", "volume"] {
             let found = c.dimensions.iter().find(|d| self.dimension(d.dimension) == name);
@@ -273,7 +300,7 @@ impl Names {
             Status::Closed(end) => ("closed", "the score came back", Some(end)),
             Status::Superseded(end) => ("superseded", "the opposite signal was raised", Some(end)),
         };
-        let mut cells = self.place(signal.instrument, signal.start, signal.end);
+        let mut cells = self.place(&table::SIGNALS, signal.instrument, signal.start, signal.end);
         cells.extend([self.base().into(), Cell::text(format!("{:016x}", fnv1a(text.as_bytes())))]);
         cells.extend([profile.into(), Cell::from(direction)]);
         cells.push(match signal.direction {
@@ -289,7 +316,7 @@ impl Names {
     fn relation(&self, relation: &Relation, drafts: &mut Vec<Draft>) {
         let r = &relation.regression;
         let settings = &self.plan.settings;
-        let mut cells = self.place(relation.instrument, relation.start, relation.end);
+        let mut cells = self.place(&table::RELATIONS, relation.instrument, relation.start, relation.end);
         cells.extend([&settings.relations.benchmark, self.base()].map(|name| self.word(name)));
         cells.extend([Cell::Int(settings.relations.window as i64), r.alpha.into(), r.beta.into()]);
         cells.extend([r.correlation.into(), Cell::from(r.correlation.map(|c| c * c)), r.residual_volatility.into()]);

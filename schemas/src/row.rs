@@ -100,22 +100,22 @@ impl Version {
     /// The key: cells of the table's key columns as text, joined.
     pub fn key(&self) -> String {
         let mut key = String::new();
-        push_key(self.table, &self.cells, &mut key);
+        push_key(self.table.key_positions().map(|position| &self.cells[position]), &mut key);
         key
     }
 }
 
-/// Appends the key of a row to `key`: cells of the table's key columns as text, each followed by `|`.
-pub fn push_key(table: &Table, cells: &[Cell], key: &mut String) {
-    use std::fmt::Write;
-    for position in table.key_positions() {
-        // Writing to a String cannot fail.
-        let _ = match &cells[position] {
-            Cell::Text(text) => write!(key, "{text}|"),
-            Cell::Ts(value) | Cell::Int(value) => write!(key, "{value}|"),
-            Cell::Float(value) => write!(key, "{}|", value.to_bits()),
-            Cell::Bool(value) => write!(key, "{value}|"),
-            Cell::Null => write!(key, "|"),
-        };
+/// Appends the key of a row to `key`: the cells of its table's key columns as text, each followed by `|`.
+pub fn push_key<'a>(cells: impl Iterator<Item = &'a Cell>, key: &mut String) {
+    let mut digits = itoa::Buffer::new();
+    for cell in cells {
+        match cell {
+            Cell::Text(text) => key.push_str(text),
+            Cell::Ts(value) | Cell::Int(value) => key.push_str(digits.format(*value)),
+            Cell::Float(value) => key.push_str(digits.format(value.to_bits())),
+            Cell::Bool(value) => key.push_str(if *value { "true" } else { "false" }),
+            Cell::Null => {}
+        }
+        key.push('|');
     }
 }

@@ -1,4 +1,4 @@
-//! The log on Kafka: idempotent acknowledged writes, and one assigned consumer for each partition that is read.
+//! The log on Kafka: idempotent acknowledged writes, and a consumer with assigned partitions, each with a queue of its own.
 
 use std::{
     path::PathBuf,
@@ -11,7 +11,8 @@ use prism_schemas::{Topic, Ts};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders, Timestamp};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
@@ -28,6 +29,8 @@ const ROOM: Duration = Duration::from_millis(2);
 const WAIT: Duration = Duration::from_millis(100);
 /// Looks for topics just created: ten seconds.
 const LEARN_MAX: u32 = 100;
+/// Attempts to have all queues before the first message.
+const ATTEMPTS: u32 = 10;
 /// Waits without any answer after which a reader gives up: five minutes.
 const WAITS_MAX: u32 = 3_000;
 /// Waits without any answer between two warnings.
@@ -276,20 +279,44 @@ impl Log for KafkaLog {
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {
-        let (name, options) = (self.options.topic(topic), self.options.clone());
+        let mut readers = self.read_all(&[(topic, partition, from_offset)])?;
+        readers.pop().ok_or_else(|| LogError::Usage("nothing to read".into()))
+    }
+
+    fn read_all(&self, places: &[(Topic, u32, u64)]) -> Result<Vec<Box<dyn Records>>, LogError> {
+        let options = &self.options;
         let mut config = options.client();
         config.set("group.id", format!("{}-reader", options.namespace)).set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "error").set("fetch.wait.max.ms", "50");
         config.set("queued.min.messages", "100000").set("fetch.queue.backoff.ms", "5");
         config.set("queued.max.messages.kbytes", (options.fetch_bytes / 1024).max(64).to_string());
-        let consumer: BaseConsumer = options.finish(config)?;
-        let mut wanted = TopicPartitionList::new();
-        let place = format!("{name}/{partition}");
-        let added = wanted.add_partition_offset(&name, partition as i32, Offset::Offset(from_offset as i64));
-        added.and_then(|()| consumer.assign(&wanted)).map_err(|error| options.refused(&place, &error))?;
-        let batch = Batch::default();
-        Ok(Box::new(Reader { options, consumer, place, batch, next: from_offset, at_end: false }))
+        let (mut wanted, mut names) = (TopicPartitionList::new(), Vec::new());
+        for (topic, partition, from_offset) in places {
+            let (name, offset) = (options.topic(*topic), Offset::Offset(*from_offset as i64));
+            let added = wanted.add_partition_offset(&name, *partition as i32, offset);
+            added.map_err(|error| options.refused(&name, &error))?;
+            names.push(name);
+        }
+        for _ in 0..ATTEMPTS {
+            let consumer: Arc<BaseConsumer> = Arc::new(options.finish(config.clone())?);
+            consumer.assign(&wanted).map_err(|error| options.refused("assign partitions", &error))?;
+            let mut readers: Vec<Box<dyn Records>> = Vec::new();
+            for ((_, partition, next), name) in places.iter().zip(&names) {
+                let place = format!("{name}/{partition}");
+                let queue = consumer.split_partition_queue(name, *partition as i32);
+                let queue = queue.ok_or_else(|| options.refused(&place, &"it has no queue"))?;
+                let (options, consumer, batch) = (options.clone(), consumer.clone(), Batch::default());
+                readers.push(Box::new(Reader { options, consumer, queue, place, batch, next: *next, at_end: false }));
+            }
+            // What came before its queue was there would be missed: begin again.
+            match consumer.poll(Duration::ZERO) {
+                None => return Ok(readers),
+                Some(Err(error)) if passes(&error) => return Ok(readers),
+                Some(_) => tracing::debug!("messages came before their queues, reading begins again"),
+            }
+        }
+        Err(options.refused("assign partitions", &"messages come before their queues, every time"))
     }
 
     fn commit(&self, topic: Topic, partition: u32, offset: u64) -> Result<(), LogError> {
@@ -309,10 +336,12 @@ impl Drop for KafkaLog {
     }
 }
 
-/// A partition being read.
+/// A partition being read, over a consumer that it may share with others.
 struct Reader {
     options: KafkaOptions,
-    consumer: BaseConsumer,
+    /// Tells of trouble that concerns no partition.
+    consumer: Arc<BaseConsumer>,
+    queue: PartitionQueue<DefaultConsumerContext>,
     place: String,
     batch: Batch,
     next: u64,
@@ -353,7 +382,8 @@ impl Records for Reader {
         let mut n_waits = 0;
         loop {
             let wait = if self.at_end { Duration::ZERO } else { WAIT };
-            let message = match self.consumer.poll(wait) {
+            let polled = self.queue.poll(wait).or_else(|| self.consumer.poll(Duration::ZERO).filter(Result::is_err));
+            let message = match polled {
                 Some(Ok(message)) => message,
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     self.at_end = true;

@@ -41,6 +41,11 @@ pub trait Log: Send + Sync {
 
     /// Batches of a partition from an offset on.
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError>;
+
+    /// As `read`, for several partitions; cheaper where readers can share a connection.
+    fn read_all(&self, places: &[(Topic, u32, u64)]) -> Result<Vec<Box<dyn Records>>, LogError> {
+        places.iter().map(|(topic, partition, from_offset)| self.read(*topic, *partition, *from_offset)).collect()
+    }
 }
 
 /// A reader of one partition.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -9,7 +10,7 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use prism_schemas::table::{Kind, TABLES};
 use prism_schemas::{QuestDbAddress, Table, Version};
 use questdb::ErrorCode;
-use questdb::ingress::{Buffer, ColumnName, Protocol, Sender, SenderBuilder, TableName, TimestampMicros};
+use questdb::ingress::{Buffer, ColumnName, Protocol, SenderBuilder, TableName, TimestampMicros};
 
 use super::spool::Spool;
 use super::{Client, QuestDbError, Target};
@@ -37,14 +38,74 @@ pub struct Sink {
     client: Client,
     options: SinkOptions,
     run_id: String,
-    sender: Option<Sender>,
-    buffer: Option<Buffer>,
-    /// What the buffer holds, in case it cannot be sent.
-    pending: Vec<(&'static Table, RecordBatch)>,
+    connection: Connection,
+    /// What the request being filled holds, in case it cannot be sent.
+    pending: Batches,
+    /// What the request under way holds.
+    under_way: Option<Batches>,
     spool: Spool,
     away: Option<Away>,
     /// Rows acknowledged so far.
     pub rows: u64,
+}
+
+/// Rows by table, in the order they are sent.
+type Batches = Vec<(&'static Table, RecordBatch)>;
+
+/// A connection with a thread of its own: one request is filled while another is under way.
+struct Connection {
+    /// The request being filled.
+    buffer: Buffer,
+    /// The one to fill next, unless it is under way.
+    spare: Option<Buffer>,
+    requests: SyncSender<Buffer>,
+    /// Requests that are done, with how many rows were acknowledged.
+    answers: Receiver<(Buffer, questdb::Result<u64>)>,
+}
+
+impl Connection {
+    fn open(address: &QuestDbAddress) -> questdb::Result<Connection> {
+        let (host, port) = address.host.rsplit_once(':').unwrap_or((&address.host, "9000"));
+        let mut builder = SenderBuilder::new(Protocol::Http, host, port);
+        if let Some((user, password)) = &address.login {
+            builder = builder.username(user)?.password(password)?;
+        }
+        // Retries are the sink's business: it keeps the order and the rows.
+        let mut sender = builder.retry_timeout(Duration::ZERO)?.build()?;
+        let (buffer, spare) = (sender.new_buffer(), Some(sender.new_buffer()));
+        let (requests, to_send) = sync_channel::<Buffer>(1);
+        let (answer, answers) = sync_channel(1);
+        std::thread::spawn(move || {
+            for mut buffer in to_send {
+                let n_rows = buffer.row_count() as u64;
+                let sent = sender.flush(&mut buffer).map(|()| n_rows);
+                buffer.clear();
+                if answer.send((buffer, sent)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Connection { buffer, spare, requests, answers })
+    }
+
+    /// Sends the request being filled, after the one before it was waited for.
+    fn send(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            // The thread ends only after this end of the channel, or with a panic, which `wait` notices.
+            let _ = self.requests.send(std::mem::replace(&mut self.buffer, spare));
+        }
+    }
+
+    /// Waits for the request under way.
+    fn wait(&mut self) -> questdb::Result<u64> {
+        match self.answers.recv() {
+            Ok((buffer, sent)) => {
+                self.spare = Some(buffer);
+                sent
+            }
+            Err(_) => Err(questdb::Error::new(ErrorCode::SocketError, "the connection's thread ended")),
+        }
+    }
 }
 
 /// Since the server stopped to answer.
@@ -67,19 +128,10 @@ impl Sink {
             Target::new(table, run_id).ensure(&client, &options.ttl)?;
         }
         let spool = Spool::open(&options.spool, options.spool_bytes)?;
-        let mut sink = Sink {
-            client,
-            options,
-            run_id: run_id.into(),
-            sender: None,
-            buffer: None,
-            pending: Vec::new(),
-            spool,
-            away: None,
-            rows: 0,
-        };
-        sink.connect()?;
-        Ok(sink)
+        let connection = connect(client.address())?;
+        let run_id = run_id.into();
+        let (pending, under_way, away) = (Vec::new(), None, None);
+        Ok(Sink { client, options, run_id, connection, pending, under_way, spool, away, rows: 0 })
     }
 
     /// Asks the server this sink writes to.
@@ -127,10 +179,7 @@ impl Sink {
         }
         self.encode(table, &batch)?;
         self.pending.push((table, batch));
-        if self.options.flush_bytes <= self.buffer.as_ref().map_or(0, Buffer::len) {
-            self.send()?;
-        }
-        Ok(())
+        if self.options.flush_bytes <= self.connection.buffer.len() { self.send() } else { Ok(()) }
     }
 
     /// Sends what waits. True if every row taken so far is acknowledged; false while the server is away.
@@ -142,24 +191,26 @@ impl Sink {
             return Ok(false);
         }
         self.send()?;
+        self.settle()?;
         Ok(self.away.is_none())
     }
 
     /// Sends what is on disk, oldest first. False if the server is still away.
     fn drain(&mut self) -> Result<bool, QuestDbError> {
-        match self.connect() {
-            Ok(()) => {}
+        self.connection = match connect(self.client.address()) {
+            Ok(connection) => connection,
             Err(QuestDbError::Away { .. }) => {
                 self.leave("it does not answer");
                 return Ok(false);
             }
             Err(error) => return Err(error),
-        }
+        };
         while let Some((table, batches)) = self.spool.front()? {
             for batch in &batches {
                 self.encode(table, batch)?;
             }
-            if !self.post()? {
+            self.connection.send();
+            if !self.is_acknowledged()? {
                 return Ok(false);
             }
             self.spool.pop()?;
@@ -170,32 +221,39 @@ impl Sink {
         Ok(true)
     }
 
-    /// Sends the buffer; what it holds goes to disk if the server is away.
+    /// Sends the request being filled, once the one before it is acknowledged.
     fn send(&mut self) -> Result<(), QuestDbError> {
-        if !self.pending.is_empty() && !self.post()? {
-            for (table, batch) in std::mem::take(&mut self.pending) {
-                self.spool.push(table, &batch)?;
-            }
+        self.settle()?;
+        if !self.pending.is_empty() {
+            self.connection.send();
+            self.under_way = Some(std::mem::take(&mut self.pending));
         }
-        self.pending.clear();
         Ok(())
     }
 
-    /// Sends the buffer and waits for the acknowledgement. False if the server is away; the buffer is then empty.
-    fn post(&mut self) -> Result<bool, QuestDbError> {
-        let (Some(sender), Some(buffer)) = (&mut self.sender, &mut self.buffer) else { return Ok(false) };
-        let n_rows = buffer.row_count() as u64;
-        let sent = sender.flush(buffer);
-        buffer.clear();
-        let address = self.client.address().to_string();
-        match sent {
-            Ok(()) => {
+    /// Waits for the request under way. If the server is away, all rows that are not acknowledged go to disk.
+    fn settle(&mut self) -> Result<(), QuestDbError> {
+        let Some(sent) = self.under_way.take() else { return Ok(()) };
+        if !self.is_acknowledged()? {
+            self.connection.buffer.clear();
+            for (table, batch) in sent.into_iter().chain(std::mem::take(&mut self.pending)) {
+                self.spool.push(table, &batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the request under way. False if the server is away.
+    fn is_acknowledged(&mut self) -> Result<bool, QuestDbError> {
+        let address = || self.client.address().to_string();
+        match self.connection.wait() {
+            Ok(n_rows) => {
                 self.rows += n_rows;
                 Ok(true)
             }
-            Err(error) if error.code() == ErrorCode::AuthError => Err(QuestDbError::Login { address }),
+            Err(error) if error.code() == ErrorCode::AuthError => Err(QuestDbError::Login { address: address() }),
             Err(error) if error.code() == ErrorCode::ServerFlushError && !is_passing(error.msg()) => {
-                Err(QuestDbError::Refused { address, detail: error.msg().into() })
+                Err(QuestDbError::Refused { address: address(), detail: error.msg().into() })
             }
             Err(error) => {
                 self.leave(error.msg());
@@ -215,34 +273,19 @@ impl Sink {
         self.away = Some(Away { why: why.into(), back_off, next: now() + back_off });
     }
 
-    fn connect(&mut self) -> Result<(), QuestDbError> {
-        let address = self.client.address();
-        let failed = |error: questdb::Error| QuestDbError::Away {
-            address: address.to_string(),
-            detail: error.msg().to_string(),
-        };
-        let (host, port) = address.host.rsplit_once(':').unwrap_or((&address.host, "9000"));
-        let mut builder = SenderBuilder::new(Protocol::Http, host, port);
-        if let Some((user, password)) = &address.login {
-            builder = builder.username(user).and_then(|builder| builder.password(password)).map_err(failed)?;
-        }
-        // Retries are this sink's business: it keeps the order and the rows.
-        let builder = builder.retry_timeout(Duration::ZERO).map_err(failed)?;
-        let sender = builder.build().map_err(failed)?;
-        self.buffer = Some(sender.new_buffer());
-        self.sender = Some(sender);
-        Ok(())
-    }
-
-    /// Appends rows to the buffer.
+    /// Appends rows to the request being filled.
     fn encode(&mut self, table: &'static Table, batch: &RecordBatch) -> Result<(), QuestDbError> {
         let target = Target::new(table, &self.run_id);
-        let Some(buffer) = &mut self.buffer else { return Ok(()) };
         let unfit =
             |error: questdb::Error| arrow::error::ArrowError::SchemaError(format!("{}: {}", table.name, error.msg()));
-        encode(buffer, &target, batch).map_err(unfit)?;
+        encode(&mut self.connection.buffer, &target, batch).map_err(unfit)?;
         Ok(())
     }
+}
+
+fn connect(address: &QuestDbAddress) -> Result<Connection, QuestDbError> {
+    let away = |error: questdb::Error| QuestDbError::Away { address: address.to_string(), detail: error.msg().into() };
+    Connection::open(address).map_err(away)
 }
 
 /// Whether the server may accept the same request later: its own trouble, such as a full disk, not ours.

@@ -14,7 +14,7 @@ pub(super) struct Dedup {
     rising: VecDeque<(u64, Ts)>,
     /// The last of them, kept at hand: the ring's end is rarely in the cache.
     last: Option<u64>,
-    others: HashSet<(bool, u64)>,
+    others: HashSet<(bool, u64), foldhash::fast::RandomState>,
     order: VecDeque<(Ts, bool, u64)>,
     /// The newest receive time that what is too old was not yet forgotten by.
     now: Ts,

@@ -1,5 +1,7 @@
 //! `prism bench`: rates of the pipeline's stages over running servers, and of all of them together.
 
+mod queries;
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -11,18 +13,22 @@ use prism_connectors::{
     exchange::{Bybit, Exchange},
     keeper::Keeper,
     log::{KafkaLog, Log, LogWriter},
+    questdb::Client,
     synthetic::{MARKET, Market, SYMBOLS},
 };
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_queries::Place;
 use prism_schemas::{
-    Event, InstrumentId, Topic, Version,
+    Event, InstrumentId, QuestDbAddress, Topic, Version,
     event::event::Body,
+    table::run_tables,
     time::{HOUR, MINUTE},
 };
 
 use crate::{
     config::Config,
     misuse,
+    outlet::{Outlet, keep},
     output::progress,
     pass::{How, pass},
     place::{kafka_options, open_keeper, parse_store},
@@ -31,11 +37,13 @@ use crate::{
 /// Events written to the log at once.
 const EVENTS_AT_ONCE: usize = 100_000;
 /// Rows handed to the store at once.
-const ROWS_AT_ONCE: usize = 10_000;
-/// Where the synthetic market begins.
-const START: i64 = 1_767_225_600 * 1_000_000_000;
+const ROWS_AT_ONCE: usize = 5_000;
+/// Where the synthetic market begins: 2001, where nobody else has rows.
+const START: i64 = 978_307_200 * 1_000_000_000;
+/// Before this, all rows of the tables of runs are the bench's.
+const END: &str = "2002-01-01";
 
-/// Measure the pipeline over running servers: topics and run are its own, the topics are deleted afterwards.
+/// Measure the pipeline over running servers: its topics and rows are its own, and deleted afterwards.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Kafka: kafka://HOST:PORT
@@ -62,14 +70,17 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
-    let place = parse_store(&args.store)?;
+    let Place::QuestDb(address) = parse_store(&args.store)? else {
+        return Err(misuse("--store: the pipeline is measured into questdb://HOST:PORT"));
+    };
     let name = format!("bench-{}", std::process::id());
     let Some(mut options) = kafka_options(&args.log, &config)? else {
         return Err(misuse("--log: the pipeline is measured over kafka://HOST:PORT"));
     };
     options.namespace = name.clone();
     let log: Arc<dyn Log> = Arc::new(KafkaLog::open(options.clone())?);
-    let outcome = measure(args, &config, &place, &name, &log);
+    let outcome = measure(args, &config, &address, &name, &log);
+    clear(&Client::new(address));
     drop(log);
     KafkaLog::open_read(options)?.remove()?;
     println!("{}", outcome?);
@@ -79,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measure(
     args: &Args,
     config: &Config,
-    place: &prism_queries::Place,
+    address: &QuestDbAddress,
     name: &str,
     log: &Arc<dyn Log>,
 ) -> Result<serde_json::Value> {
@@ -104,31 +115,29 @@ fn measure(
     drop(collect);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
     let n_rows = rows.len();
+
+    let place = Place::QuestDb(address.clone());
+    let open = || {
+        let mut keeper = open_keeper(&place, name, config)?;
+        clear(&Client::new(address.clone()));
+        keeper.finish()?;
+        anyhow::Ok(keeper)
+    };
+    let mut keeper = open()?;
     let (_, sink) = timed(|| {
-        let mut keeper = open_keeper(place, &format!("{name}-sink"), config)?;
-        keep(&mut keeper, rows)?;
+        keep_all(&mut keeper, rows)?;
         Ok(keeper.finish()?)
     })?;
+    let keeper = open()?;
     let (_, end_to_end) = timed(|| {
-        let mut keeper = open_keeper(place, name, config)?;
-        let (send, receive) = std::sync::mpsc::sync_channel::<Version>(ROWS_AT_ONCE * 10);
-        let writer = std::thread::spawn(move || -> Result<()> {
-            let mut batch = Vec::new();
-            while let Ok(row) = receive.recv() {
-                batch.push(row);
-                if batch.len() == ROWS_AT_ONCE {
-                    keeper.write(std::mem::take(&mut batch))?;
-                }
-            }
-            keeper.write(batch)?;
-            Ok(keeper.finish()?)
-        });
-        // The writer ends early only with an error, which is reported below.
-        let sink: Sink = Arc::new(move |row| drop(send.send(row)));
+        let (outlet, outputs) = Outlet::new();
+        let writer = std::thread::spawn(move || keep(keeper, &outputs));
+        let sink: Sink = Arc::new(move |row| outlet.put(row));
         pass(&how(), &plan()?, log, &sink)?;
         drop(sink);
-        writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))?
+        Ok(writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??.finish()?)
     })?;
+    println!("{}", queries::latencies(address, name)?);
 
     let per_s = |n: u64, seconds: f64| (n as f64 / seconds).round();
     let computed = passed.mark.events;
@@ -191,13 +200,13 @@ fn produce(n_events: u64, log: &Arc<dyn Log>) -> Result<(u64, f64)> {
 /// Reads all topics to their ends.
 fn consume(log: &dyn Log) -> Result<u64> {
     let mut n_events = 0;
-    let mut readers = Vec::new();
+    let mut places = Vec::new();
     for topic in Topic::ALL {
         for partition in 0..log.partitions(topic) {
-            readers.push(log.read(topic, partition, log.start(topic, partition)?)?);
+            places.push((topic, partition, log.start(topic, partition)?));
         }
     }
-    for reader in &mut readers {
+    for mut reader in log.read_all(&places)? {
         while let Some(record) = reader.next()? {
             n_events += record.batch.events.len() as u64;
         }
@@ -205,11 +214,20 @@ fn consume(log: &dyn Log) -> Result<u64> {
     Ok(n_events)
 }
 
-fn keep(keeper: &mut Keeper, mut rows: Vec<Version>) -> Result<()> {
+fn keep_all(keeper: &mut Keeper, mut rows: Vec<Version>) -> Result<()> {
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
         keeper.write(rows)?;
         rows = rest;
     }
     Ok(())
+}
+
+/// Removes the bench's rows.
+fn clear(client: &Client) {
+    for (_, table) in run_tables() {
+        let sql = format!("ALTER TABLE {} DROP PARTITION WHERE {} < '{END}'", table.name, table.designated);
+        // It refuses if there are none.
+        let _ = client.exec(&sql);
+    }
 }
