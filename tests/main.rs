@@ -1,5 +1,6 @@
 //! What prism promises, tested from outside: one binary, one file a promise.
 
+mod absence;
 mod bad_input;
 mod commands;
 mod corrections;

@@ -31,21 +31,21 @@ use rdkafka::{
 use crate::{
     determinism::CONFIG,
     sql,
-    support::{Arrival, Said, Synthetic, command, http, prism, python, root, shared},
+    support::{Arrival, Said, Synthetic, command, prism, python, root, shared},
 };
 
 /// Kafka and QuestDB of this test process, on free ports; they end with it, however it ends.
-struct Services {
-    dir: tempfile::TempDir,
+pub(crate) struct Services {
+    pub(crate) dir: tempfile::TempDir,
     settings: Vec<(&'static str, String)>,
-    kafka: String,
+    pub(crate) kafka: String,
     questdb: String,
     pg_port: u16,
 }
 
 impl Services {
     /// Starts both, or says why not.
-    fn start(test: &str) -> Option<Services> {
+    pub(crate) fn start(test: &str) -> Option<Services> {
         let has = |program: &str| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
         if !has("java") || !has("mvn") {
             eprintln!("SKIPPED {test}: Java and Maven are needed for Kafka and QuestDB");
@@ -82,14 +82,14 @@ impl Services {
         SHARED.get_or_init(|| Services::start(test)).as_ref()
     }
 
-    fn shell(&self, program: &str) -> Command {
+    pub(crate) fn shell(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
-    fn script(&self, action: &str, names: &[&str]) {
+    pub(crate) fn script(&self, action: &str, names: &[&str]) {
         let output = self.shell(&script()).arg(action).args(names).stderr(Stdio::inherit()).status().unwrap();
         assert!(output.success(), "services.sh {action} {names:?}");
     }
@@ -102,12 +102,12 @@ impl Services {
         format!("questdb://{}", self.questdb)
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(QuestDbAddress::parse(&self.store()).unwrap())
     }
 
     /// The digest of a run's rows as they are in QuestDB.
-    fn digest(&self, run: &str) -> String {
+    pub(crate) fn digest(&self, run: &str) -> String {
         digest::digest(&self.keeper(run), Mode::Full).unwrap()
     }
 
@@ -117,14 +117,14 @@ impl Services {
         Keeper::QuestDb(Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap()))
     }
 
-    fn kafka_log(&self, namespace: &str) -> KafkaLog {
+    pub(crate) fn kafka_log(&self, namespace: &str) -> KafkaLog {
         let mut options = KafkaOptions::new(&self.kafka);
         options.namespace = namespace.into();
         KafkaLog::open(options).unwrap()
     }
 
     /// Writes events to Kafka, and to every partition a heartbeat after them; returns the time of those.
-    fn fill(&self, namespace: &str, arrivals: &[Arrival]) -> i64 {
+    pub(crate) fn fill(&self, namespace: &str, arrivals: &[Arrival]) -> i64 {
         let log: Arc<dyn Log> = Arc::new(self.kafka_log(namespace));
         let mut writer = LogWriter::new(log.clone());
         for arrival in arrivals {
@@ -142,7 +142,7 @@ impl Services {
     }
 
     /// How far `live` is kept, in UNIX nanoseconds.
-    fn frontier(&self) -> Option<i64> {
+    pub(crate) fn frontier(&self) -> Option<i64> {
         let rows = self.client().exec("SELECT cast(max(frontier) AS LONG) FROM runs WHERE run_id = 'live'").ok()?;
         Some(rows.first()?.first()?.as_i64()? * 1_000)
     }
@@ -173,20 +173,29 @@ impl Services {
         config
     }
 
-    fn compute(&self, namespace: &str) -> Running {
+    pub(crate) fn compute(&self, namespace: &str) -> Running {
+        self.start_compute(command(), namespace, 1)
+    }
+
+    /// Compute as `program` runs it.
+    pub(crate) fn start_compute(&self, mut program: Command, namespace: &str, workers: u64) -> Running {
         let config = self.config();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut compute = command();
-        compute.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
-        compute.args(["--port", &port.to_string(), "--config"]).arg(&config);
-        compute.env("PRISM__QUESTDB__SPOOL", self.dir.path().join("spool"));
+        program.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
+        program.args(["--workers", &workers.to_string(), "--port", &port.to_string(), "--config"]).arg(&config);
+        program.env("PRISM__QUESTDB__SPOOL", self.spool());
         let errors = std::fs::File::options().create(true).append(true).open(self.dir.path().join("compute.log"));
-        compute.stdout(Stdio::null()).stderr(errors.unwrap());
-        Running { child: compute.spawn().unwrap(), port }
+        program.stdout(Stdio::null()).stderr(errors.unwrap());
+        Running { child: program.spawn().unwrap(), port }
+    }
+
+    /// Where compute's rows wait.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.dir.path().join("spool")
     }
 
     /// Waits until `live` is kept up to `end` and can be read.
-    fn wait(&self, compute: &mut Running, end: i64) {
+    pub(crate) fn wait(&self, compute: &mut Running, end: i64) {
         until(
             120,
             || format!("{:?} of {end}: {}", self.frontier(), self.said()),
@@ -198,11 +207,11 @@ impl Services {
         self.keeper("live").finish().unwrap();
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("compute.log")).unwrap_or_default()
     }
 
-    fn replay(&self, namespace: &str, store: &str, run: &str) -> Said {
+    pub(crate) fn replay(&self, namespace: &str, store: &str, run: &str) -> Said {
         let config = self.config();
         let spool = self.dir.path().join("spool-of-replay");
         let mut replay = command();
@@ -211,7 +220,7 @@ impl Services {
         Said::of(&replay.output().unwrap())
     }
 
-    fn embedded(&self, name: &str) -> String {
+    pub(crate) fn embedded(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 }
@@ -222,18 +231,18 @@ impl Drop for Services {
     }
 }
 
-fn script() -> String {
+pub(crate) fn script() -> String {
     root().join("tests/services/services.sh").display().to_string()
 }
 
 /// A role, killed if a check fails before its end.
-struct Running {
-    child: Child,
-    port: u16,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
 }
 
 impl Running {
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // SIGKILL, as a machine that loses its power.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -247,7 +256,7 @@ impl Drop for Running {
 }
 
 /// Looks every 50 ms whether something has happened; fails after so many seconds.
-fn until(seconds: u64, said: impl Fn() -> String, mut has_happened: impl FnMut() -> bool) {
+pub(crate) fn until(seconds: u64, said: impl Fn() -> String, mut has_happened: impl FnMut() -> bool) {
     for _ in 0..seconds * 20 {
         if has_happened() {
             return;
@@ -257,7 +266,7 @@ fn until(seconds: u64, said: impl Fn() -> String, mut has_happened: impl FnMut()
     panic!("not after {seconds} s: {}", said());
 }
 
-fn market(seed: u64, trades: i64) -> Vec<Arrival> {
+pub(crate) fn market(seed: u64, trades: i64) -> Vec<Arrival> {
     Synthetic { seed, hours: 7, trades, late: 300, copies: 50 }.arrivals()
 }
 
@@ -289,7 +298,7 @@ fn whatever_is_killed_no_row_is_lost_or_doubled() {
     let mut compute = services.compute("kills");
     pause();
     compute.kill();
-    let mut compute = services.compute("kills");
+    let mut compute = services.start_compute(command(), "kills", 2);
     pause();
     assert!(is_midway());
     services.script("kill", &["questdb"]);
@@ -304,52 +313,6 @@ fn whatever_is_killed_no_row_is_lost_or_doubled() {
     services.wait(&mut compute, end);
     let undisturbed = services.replay("kills", &services.embedded("kills"), "replay").fine();
     assert_eq!(services.digest("live"), undisturbed, "{}", services.said());
-}
-
-#[test]
-fn rows_wait_on_disk_while_questdb_is_away_and_newest_versions_win() {
-    let Some(services) = Services::start("services: away") else { return };
-    // Half of it, then the server goes, then the rest with its late trades, then the server comes back.
-    let arrivals = market(13, 60_000);
-    let half = arrivals.len() / 2;
-    services.fill("away", &arrivals[..half]);
-    let mut compute = services.compute("away");
-    until(60, || services.said(), || services.frontier().is_some());
-    services.script("kill", &["questdb"]);
-    let end = services.fill("away", &arrivals[half..]);
-    std::thread::sleep(Duration::from_secs(4));
-    let (status, ready) = http(compute.port, "GET", "/ready", "").unwrap();
-    assert_eq!(status, 503, "{ready}");
-    assert!(ready.contains("does not answer"), "{ready}");
-    let (_, metrics) = http(compute.port, "GET", "/metrics", "").unwrap();
-    let spooled = metrics.lines().find_map(|line| line.strip_prefix("prism_spool_bytes ")).unwrap();
-    assert!(0.0 < spooled.parse::<f64>().unwrap(), "{spooled}");
-    // In its development mode a table can be suspended, see below.
-    let mut start = services.shell(&script());
-    assert!(start.args(["start", "questdb"]).env("QDB_DEV_MODE_ENABLED", "true").status().unwrap().success());
-    services.wait(&mut compute, end);
-    assert_eq!(services.digest("live"), services.replay("away", &services.embedded("away"), "replay").fine());
-    let spool = services.dir.path().join("spool");
-    let left =
-        std::fs::read_dir(&spool).unwrap().flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap()).count();
-    assert_eq!(left, 0, "the spool is drained");
-    let ready = |expected: u16| {
-        let mut answer = (0, String::new());
-        until(
-            20,
-            || format!("never {expected}"),
-            || {
-                answer = http(compute.port, "GET", "/ready", "").unwrap();
-                answer.0 == expected
-            },
-        );
-        answer.1
-    };
-    ready(200);
-    services.client().exec("ALTER TABLE bars SUSPEND WAL").unwrap();
-    assert!(ready(503).contains("does not apply rows to bars"));
-    services.client().exec("ALTER TABLE bars RESUME WAL").unwrap();
-    ready(200);
 }
 
 #[test]

@@ -477,7 +477,18 @@ impl Said {
 
 /// The program, without this environment's settings.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prism"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_prism")))
+}
+
+/// The program, with a disk of its own at `dir` that takes no more than `size`.
+pub(crate) fn command_on_a_small_disk(dir: &Path, size: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"";
+    command.args(["-rm", "sh", "-c", mount, "sh", size]).arg(dir).arg(env!("CARGO_BIN_EXE_prism"));
+    without_settings(command)
+}
+
+fn without_settings(mut command: Command) -> Command {
     std::env::vars().filter(|(name, _)| name.starts_with("PRISM__")).for_each(|(name, _)| {
         command.env_remove(name);
     });
