@@ -17,8 +17,8 @@ use ureq::Agent;
 
 /// An answer may take this long.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Rows asked for at once, about; a storage partition is never cut.
-const ROWS_AT_ONCE: u64 = 500_000;
+/// Rows asked for at once, about.
+const ROWS_AT_ONCE: u64 = 100_000;
 /// Bytes of one answer at most.
 const BYTES_MAX: u64 = 4 << 30;
 
@@ -96,15 +96,17 @@ impl QuestDb {
                     *stretch = *stretch.start()..=last;
                     *rows += n;
                 }
-                _ => stretches.push((first..=last, n)),
+                _ => stretches.extend(cut(first, last, n.div_ceil(ROWS_AT_ONCE)).map(|stretch| (stretch, n))),
             }
         }
         // The newest partition may grow while it is asked for.
         if let Some((stretch, _)) = stretches.last_mut() {
             *stretch = *stretch.start()..=Ts::MAX;
         }
-        let cut = |stretch: RangeInclusive<Ts>| *stretch.start().max(range.start())..=*stretch.end().min(range.end());
-        Ok(stretches.into_iter().map(|(stretch, _)| cut(stretch)).collect())
+        let within =
+            |stretch: RangeInclusive<Ts>| *stretch.start().max(range.start())..=*stretch.end().min(range.end());
+        let wanted = stretches.into_iter().map(|(stretch, _)| within(stretch));
+        Ok(wanted.filter(|stretch| stretch.start() <= stretch.end()).collect())
     }
 
     /// The statement for a stretch: rows in the order of their designated timestamp.
@@ -151,6 +153,13 @@ impl QuestDb {
         }
         Ok(Some(ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))?.with_batch_size(batch_rows).build()?))
     }
+}
+
+/// A stretch of time in `n` parts of equal length, to the microsecond that QuestDB stores.
+fn cut(first: Ts, last: Ts, n: u64) -> impl Iterator<Item = RangeInclusive<Ts>> {
+    let (n, micros) = (n.max(1) as i64, (last - first) / 1_000 + 1);
+    let start = move |part: i64| first + (i128::from(micros) * i128::from(part) / i128::from(n)) as i64 * 1_000;
+    (0..n).map(move |part| start(part)..=start(part + 1) - 1_000).filter(|stretch| stretch.start() <= stretch.end())
 }
 
 /// A bound of time as QuestDB writes it; none at the ends of time.
@@ -238,6 +247,16 @@ mod tests {
     use prism_schemas::table::BARS;
 
     use super::*;
+
+    #[test]
+    fn parts_of_a_stretch_join_without_gap_or_overlap() {
+        for (first, last, n) in [(0, 9_000, 3), (5_000, 5_000, 4), (1_000, 7_000, 2), (0, 86_399_999_999_000, 7)] {
+            let parts: Vec<_> = cut(first, last, n).collect();
+            assert!(parts.len() <= n as usize && !parts.is_empty());
+            assert_eq!((*parts[0].start(), *parts[parts.len() - 1].end()), (first, last));
+            assert!(parts.windows(2).all(|pair| *pair[0].end() + 1_000 == *pair[1].start()), "{parts:?}");
+        }
+    }
 
     #[test]
     fn filters_become_conditions() {

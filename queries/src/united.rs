@@ -1,7 +1,7 @@
 //! `prism.<table>`: stored rows united with the rows in memory that are not stored yet.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -133,23 +133,28 @@ impl TableProvider for United {
         let filter = physical(filters.to_vec(), &schema)?;
         let key_filter = physical(key_filters, &key_schema)?;
         let want = Want { key_filter, key_schema, schema, range, designated: self.table.designated, pushed };
-        let scan = Scan { table: self.table, pieces: Vec::new(), live, overlay, filter, output, want };
+        let threads = state.config().target_partitions();
+        let scan = Scan { table: self.table, pieces: Vec::new(), live, overlay, filter, output, want, threads };
         let is_exact = is_exact && scan.live.is_empty();
         Ok(Arc::new(UnitedExec::new(scan, self.store.clone(), is_exact, None, limit)?))
     }
 }
 
+/// Some of a scan's pieces; the last partition also has the rows in memory.
 #[derive(Debug)]
-struct Partition(Arc<Scan>);
+struct Partition {
+    scan: Arc<Scan>,
+    pieces: Range<usize>,
+}
 
 impl PartitionStream for Partition {
     fn schema(&self) -> &SchemaRef {
-        &self.0.output
+        &self.scan.output
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let reading = Reading::new(self.0.clone());
-        Box::pin(RecordBatchStreamAdapter::new(self.0.output.clone(), futures::stream::iter(reading)))
+        let reading = Reading::new(self.scan.clone(), self.pieces.clone());
+        Box::pin(RecordBatchStreamAdapter::new(self.scan.output.clone(), futures::stream::iter(reading)))
     }
 }
 
@@ -203,8 +208,15 @@ impl UnitedExec {
         });
         let shown = format!("{}: {} in memory{}", scan.table.name, scan.live.len(), shown(&scan.pieces));
         let scan = Arc::new(scan);
-        let partition: Arc<dyn PartitionStream> = Arc::new(Partition(scan.clone()));
-        let inner = StreamingTableExec::try_new(scan.output.clone(), vec![partition], None, ordering, false, fetch)?;
+        // Rows in memory are compared with all stored ones; a few rows are had sooner from one piece after the other.
+        let n_pieces = scan.pieces.len();
+        let n = if scan.overlay || fetch.is_some() { 1 } else { scan.threads.clamp(1, n_pieces.max(1)) };
+        let partitions = (0..n).map(|at| -> Arc<dyn PartitionStream> {
+            let pieces = at * n_pieces / n..(at + 1) * n_pieces / n;
+            Arc::new(Partition { scan: scan.clone(), pieces })
+        });
+        let inner =
+            StreamingTableExec::try_new(scan.output.clone(), partitions.collect(), None, ordering, false, fetch)?;
         Ok(UnitedExec { scan, store, is_exact, inner, shown })
     }
 
@@ -292,12 +304,16 @@ struct Scan {
     filter: Option<Arc<dyn PhysicalExpr>>,
     output: SchemaRef,
     want: Want,
+    /// Partitions at most.
+    threads: usize,
 }
 
-/// One pass over a scan: stored rows first, then those rows in memory of which the store had no newer version.
+/// One pass over a partition: stored rows first, then those rows in memory of which the store had no newer version.
 struct Reading {
     scan: Arc<Scan>,
-    n_pieces: usize,
+    pieces: Range<usize>,
+    /// The one being read.
+    piece: usize,
     n_live: usize,
     reader: Option<ParquetRecordBatchReader>,
     overlay: Option<Overlay>,
@@ -315,8 +331,9 @@ struct Overlay {
 }
 
 impl Reading {
-    fn new(scan: Arc<Scan>) -> Reading {
-        Reading { scan, n_pieces: 0, n_live: 0, reader: None, overlay: None, failed: false }
+    fn new(scan: Arc<Scan>, pieces: Range<usize>) -> Reading {
+        let n_live = if pieces.end == scan.pieces.len() { 0 } else { scan.live.len() };
+        Reading { scan, pieces, piece: 0, n_live, reader: None, overlay: None, failed: false }
     }
 
     fn advance(&mut self) -> Result<Option<RecordBatch>> {
@@ -326,7 +343,7 @@ impl Reading {
         loop {
             if let Some(reader) = &mut self.reader {
                 if let Some(batch) = reader.next() {
-                    let piece = &self.scan.pieces[self.n_pieces - 1];
+                    let piece = &self.scan.pieces[self.piece];
                     let batch = batch.map_err(|error| broken(piece, error))?;
                     let mut batch = adapt(&batch, &self.scan.want.schema)?;
                     if let Some(overlay) = &mut self.overlay {
@@ -336,8 +353,9 @@ impl Reading {
                 }
                 self.reader = None;
             }
-            let Some(piece) = self.scan.pieces.get(self.n_pieces) else { break };
-            self.n_pieces += 1;
+            let Some(at) = self.pieces.next() else { break };
+            self.piece = at;
+            let piece = &self.scan.pieces[at];
             self.reader = stored::open(piece, &self.scan.want).map_err(|error| broken(piece, error))?;
         }
         let Some(batch) = self.scan.live.get(self.n_live) else { return Ok(None) };
