@@ -24,6 +24,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Rows are made by one thread and dropped by another, which the system's allocator does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Public crypto market feeds into explained, reproducible trading signals.
 #[derive(Parser)]
 #[command(name = "prism", version, arg_required_else_help = true)]

@@ -206,11 +206,12 @@ impl UnitedExec {
         let ordering = by_time.and_then(|at| {
             LexOrdering::new([PhysicalSortExpr::new(Arc::new(Column::new(scan.table.designated, at)), options)])
         });
-        let shown = format!("{}: {} in memory{}", scan.table.name, scan.live.len(), shown(&scan.pieces));
         let scan = Arc::new(scan);
         // Rows in memory are compared with all stored ones; a few rows are had sooner from one piece after the other.
         let n_pieces = scan.pieces.len();
         let n = if scan.overlay || fetch.is_some() { 1 } else { scan.threads.clamp(1, n_pieces.max(1)) };
+        let at_once = if n == 1 { String::new() } else { format!(", {n} at once") };
+        let shown = format!("{}: {} in memory{}{at_once}", scan.table.name, scan.live.len(), shown(&scan.pieces));
         let partitions = (0..n).map(|at| -> Arc<dyn PartitionStream> {
             let pieces = at * n_pieces / n..(at + 1) * n_pieces / n;
             Arc::new(Partition { scan: scan.clone(), pieces })
