@@ -12,7 +12,7 @@ use prism_connectors::{
 };
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic, Version,
-    event::{Book, Feed, Levels, Side, event::Body, trade::Id},
+    event::{Feed, Side, event::Body, trade::Id},
     instrument::fnv1a,
     table,
 };
@@ -23,13 +23,13 @@ const CONFIG: &str =
     "[timeframes]\nmaintained = [\"1s\", \"5s\", \"15s\", \"1m\"]\nroles = [\"1s\", \"5s\", \"15s\", \"1m\"]\n";
 
 /// A recording in the log, its events and its rows.
-struct Recording {
+pub(crate) struct Recording {
     name: &'static str,
-    events: BTreeMap<InstrumentId, Vec<Event>>,
+    pub(crate) events: BTreeMap<InstrumentId, Vec<Event>>,
     rows: Rows,
 }
 
-fn load(name: &'static str, paths: &[PathBuf]) -> Recording {
+pub(crate) fn load(name: &'static str, paths: &[PathBuf]) -> Recording {
     let dir = tempfile::tempdir().unwrap();
     let log = Arc::new(SegmentLog::open(dir.path()).unwrap());
     let mut writer = LogWriter::new(log.clone());
@@ -54,7 +54,7 @@ fn load(name: &'static str, paths: &[PathBuf]) -> Recording {
 }
 
 /// The six files that were recorded together.
-fn hftbacktest(test: &str) -> Option<Recording> {
+pub(crate) fn hftbacktest(test: &str) -> Option<Recording> {
     let names = ["cm_btcusd_perp", "cm_ethusd_perp", "spot_btcusdt", "spot_ethusdt", "usdm_btcusdt", "usdm_ethusdt"];
     let dir = shared(test, "data")?.join("hftbacktest");
     Some(load("hftbacktest", &names.map(|name| dir.join(format!("{name}_20240808.gz")))))
@@ -225,138 +225,4 @@ fn klines_agree(recording: &Recording) -> usize {
         }
     }
     n
-}
-
-/// Price levels in units of 1e-18, best last for bids and first for asks.
-#[derive(Default)]
-struct Sides {
-    bids: BTreeMap<i128, i128>,
-    asks: BTreeMap<i128, i128>,
-}
-
-type Top = ((i128, i128), (i128, i128));
-
-impl Sides {
-    fn apply(&mut self, book: &Book) {
-        if book.snapshot {
-            *self = Sides::default();
-        }
-        for (side, levels) in [(&mut self.bids, &book.bids), (&mut self.asks, &book.asks)] {
-            for (price, size) in levels.iter().flat_map(pairs) {
-                if size == 0 {
-                    side.remove(&price);
-                } else {
-                    side.insert(price, size);
-                }
-            }
-        }
-    }
-
-    fn top(&self) -> Option<Top> {
-        let (bid, ask) = (self.bids.last_key_value()?, self.asks.first_key_value()?);
-        Some(((*bid.0, *bid.1), (*ask.0, *ask.1)))
-    }
-
-    fn is_crossed(&self) -> bool {
-        self.top().is_some_and(|(bid, ask)| ask.0 <= bid.0)
-    }
-}
-
-fn exact(mantissa: i64, decimals: u32) -> i128 {
-    i128::from(mantissa) * 10i128.pow(18 - decimals)
-}
-
-fn pairs(levels: &Levels) -> impl Iterator<Item = (i128, i128)> {
-    levels
-        .prices
-        .iter()
-        .zip(&levels.sizes)
-        .map(|(price, size)| (exact(*price, levels.price_decimals), exact(*size, levels.size_decimals)))
-}
-
-fn books(events: &[Event]) -> Vec<&Book> {
-    let books = events.iter().filter_map(|event| match &event.body {
-        Some(Body::Book(book)) => Some(book),
-        _ => None,
-    });
-    books.collect()
-}
-
-#[test]
-fn a_rebuilt_binance_book_has_the_top_of_the_book_ticker() {
-    let Some(recording) = hftbacktest("a_rebuilt_binance_book_has_the_top_of_the_book_ticker") else { return };
-    assert_eq!(recording.events.len(), 6);
-    for (id, events) in &recording.events {
-        let mut tops: BTreeMap<u64, Top> = BTreeMap::new();
-        for event in events {
-            let Some(Body::Ticker(ticker)) = &event.body else { continue };
-            let exact = |value: Option<Decimal>| value.map(|value| exact(value.mantissa, value.decimals));
-            let top =
-                (exact(ticker.bid_price), exact(ticker.bid_size), exact(ticker.ask_price), exact(ticker.ask_size));
-            if let (Some(u), (Some(bid), Some(bid_size), Some(ask), Some(ask_size))) = (ticker.update_id, top) {
-                tops.insert(u, ((bid, bid_size), (ask, ask_size)));
-            }
-        }
-        let books = books(events);
-        let snapshot = books.iter().position(|book| book.snapshot).unwrap();
-        let last = books[snapshot].update_id.unwrap();
-        let mut sides = Sides::default();
-        sides.apply(books[snapshot]);
-        let (mut before, mut n_equal) = (None, 0);
-        // Differences received before the snapshot count too, from the one that joins it on.
-        for book in books.iter().filter(|book| !book.snapshot) {
-            let (first, u) = (book.first_update_id.unwrap(), book.update_id.unwrap());
-            if u <= last {
-                continue;
-            }
-            match before {
-                None if id.market == Market::Spot => assert!(first <= last + 1, "{id}: {first} does not join {last}"),
-                None => assert!(book.previous_update_id.unwrap() <= last, "{id}: {book:?} does not join {last}"),
-                Some(before) if id.market == Market::Spot => assert_eq!(first, before + 1, "{id}"),
-                Some(before) => assert_eq!(book.previous_update_id, Some(before), "{id}"),
-            }
-            before = Some(u);
-            sides.apply(book);
-            assert!(!sides.is_crossed(), "{id} at {u}");
-            if let Some(top) = tops.get(&u) {
-                assert_eq!(sides.top().as_ref(), Some(top), "{id} at {u}");
-                n_equal += 1;
-            }
-        }
-        println!("{id}: {n_equal} tops equal");
-        assert!(100 < n_equal, "{id}: only {n_equal} updates have a book ticker");
-    }
-}
-
-#[test]
-fn a_spot_book_that_drops_what_came_before_its_snapshot_crosses() {
-    let Some(recording) = hftbacktest("a_spot_book_that_drops_what_came_before_its_snapshot_crosses") else { return };
-    let id = InstrumentId::new("binance", Market::Spot, "BTCUSDT");
-    let mut sides = Sides::default();
-    let books = books(&recording.events[&id]);
-    let from = books.iter().position(|book| book.snapshot).unwrap();
-    let crossed = books[from..].iter().filter(|book| {
-        sides.apply(book);
-        sides.is_crossed()
-    });
-    assert!(0 < crossed.count(), "the recording no longer shows why differences are buffered");
-}
-
-#[test]
-fn bybit_books_are_contiguous_and_never_cross() {
-    let Some(data) = shared("bybit_books_are_contiguous_and_never_cross", "data") else { return };
-    let recording = load("BYBIT", &[data.join("cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst")]);
-    let mut n_books = 0;
-    for (id, events) in &recording.events {
-        let (mut sides, mut last) = (Sides::default(), None);
-        for book in books(events) {
-            let u = book.update_id.unwrap();
-            assert!(book.snapshot || last.map(|last| last + 1) == Some(u), "{id}: {u} after {last:?}");
-            last = Some(u);
-            sides.apply(book);
-            assert!(!sides.is_crossed(), "{id} at {u}");
-            n_books += 1;
-        }
-    }
-    assert!(1_000 < n_books, "{n_books}");
 }

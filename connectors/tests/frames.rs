@@ -1,6 +1,6 @@
 //! Frames as the venues document them decode to these events; damaged ones to errors, never to half an event.
 
-use prism_connectors::exchange::{Binance, Bybit, DecodeError, Exchange};
+use prism_connectors::exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Levels, Side, Ticker, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market};
@@ -11,6 +11,8 @@ const TS: i64 = 1_700_000_000_000_000_000;
 fn exchange(name: &str, market: Market) -> Box<dyn Exchange> {
     match name {
         "binance" => Box::new(Binance::new(market).with_symbol("BNBBTC")),
+        "okx" => Box::new(Okx::new(market)),
+        "kraken" => Box::new(Kraken),
         _ => Box::new(Bybit::new(market)),
     }
 }
@@ -113,6 +115,26 @@ const FRAMES: &[(&str, Market, &str)] = &[
         Market::Linear,
         r#"{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Buy","v":"20000","p":"0.04499"}]}"#,
     ),
+    (
+        "okx",
+        Market::Inverse,
+        r#"{"arg":{"channel":"books","instId":"BTC-USD-220527"},"action":"update","data":[{"asks":[["30249.4","0","0","0"]],"bids":[["30182.6","452","0","1"]],"ts":"1652459225464","checksum":-914047754}]}"#,
+    ),
+    (
+        "okx",
+        Market::Spot,
+        r#"{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"7849","px":"30218.8","sz":"0.1","side":"buy","ts":"1652459199958"}]}"#,
+    ),
+    (
+        "kraken",
+        Market::Spot,
+        r#"[1920,{"a":[["0.042990","364630.28272081","1618678145.920470"]]},{"b":[["0.042980","0.00000000","1618678145.920708"]],"c":"4105471083"},"book-1000","SC\/EUR"]"#,
+    ),
+    (
+        "kraken",
+        Market::Spot,
+        r#"[993,[["354.11000000","0.89594024","1618678142.557535","s","l",""]],"trade","XBT/USD"]"#,
+    ),
 ];
 
 #[test]
@@ -151,7 +173,7 @@ fn books_keep_their_update_ids() {
         first_update_id: Some(157),
         update_id: Some(160),
         previous_update_id: Some(149),
-        depth: None,
+        ..Book::default()
     };
     assert_eq!(event.body, Some(Body::Book(expected)));
     assert_eq!(event.ts_event, 123_456_788_000_000);
@@ -261,9 +283,15 @@ fn whole(id: &InstrumentId, event: &Event) -> bool {
         && match event.body.as_ref().unwrap() {
             Body::Trade(trade) => {
                 let positive = |number: Option<Decimal>| number.is_some_and(|number| 0 < number.mantissa);
-                positive(trade.price) && positive(trade.size) && trade.id.is_some() && trade.side != 0
+                let named = trade.id.is_some() || id.exchange == "kraken";
+                positive(trade.price) && positive(trade.size) && named && trade.side != 0
             }
-            Body::Book(book) => book.bids.is_some() && book.asks.is_some() && book.update_id.is_some(),
+            Body::Book(book) if id.exchange == "kraken" => {
+                (book.bids.is_some() || book.asks.is_some()) && (book.snapshot || book.checksum.is_some())
+            }
+            Body::Book(book) => {
+                book.bids.is_some() && book.asks.is_some() && (book.update_id.is_some() || book.checksum.is_some())
+            }
             Body::Kline(bar) => [bar.open, bar.high, bar.low, bar.close, bar.volume].iter().all(Option::is_some),
             Body::Liquidation(order) => order.price.is_some() && order.size.is_some() && order.side != 0,
             Body::Ticker(_) | Body::Quarantined(_) => true,
@@ -300,4 +328,22 @@ proptest! {
             prop_assert!(whole(id, event), "{} gave {:?}", text, event);
         }
     }
+}
+
+#[test]
+fn okx_and_kraken_books_carry_checksums_and_common_names() {
+    let frames = FRAMES.iter().filter(|(name, ..)| matches!(*name, "okx" | "kraken"));
+    let events: Vec<_> = frames.map(|(name, market, frame)| one(name, *market, frame)).collect();
+    let names: Vec<String> = events.iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(names, ["okx:inverse:BTCUSD_220527", "okx:spot:BTCUSDT", "kraken:spot:SCEUR", "kraken:spot:BTCUSD"]);
+    let Some(Body::Book(book)) = &events[0].1.body else { panic!() };
+    assert_eq!((book.checksum, book.snapshot), (Some(-914_047_754_i32 as u32), false));
+    // Both parts of a frame are one update, at the later of their times; zeros at the end count.
+    let Some(Body::Book(book)) = &events[2].1.body else { panic!() };
+    assert_eq!((book.checksum, book.depth), (Some(4_105_471_083), Some(1_000)));
+    assert_eq!((book.asks.as_ref().unwrap().price_decimals, book.bids.as_ref().unwrap().sizes[0]), (6, 0));
+    assert_eq!(events[2].1.ts_event, 1_618_678_145_920_708_000);
+    // A swap margined in USDT counts in contracts of unknown worth.
+    let swap = FRAMES.iter().find(|(name, ..)| *name == "okx").unwrap().2.replace("BTC-USD-220527", "BTC-USDT-SWAP");
+    assert!(matches!(decode("okx", Market::Linear, &swap), Err(DecodeError::Unknown(_))));
 }

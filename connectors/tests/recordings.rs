@@ -278,13 +278,33 @@ fn klines_counts_and_times() {
 }
 
 #[test]
+fn cryptofeed_okx_and_kraken_counts() {
+    let test = "cryptofeed_okx_and_kraken_counts";
+    // Counted with Python: entries of each channel's data, and notices, requests, connections and answers of options only.
+    let counts = |deltas, snapshots, n, tickers, trades| {
+        [
+            ("book_delta", deltas),
+            ("book_snapshot", snapshots),
+            ("feed_status", 2 * n),
+            ("instrument", n),
+            ("ticker", tickers),
+            ("trade", trades),
+        ]
+    };
+    let Some(okx) = check(test, "cryptofeed/OKX.jsonl.zst", 32, &counts(287, 3, 3, 28, 74)) else { return };
+    let dated = okx.instrument(&InstrumentId::new("okx", Market::Inverse, "BTCUSD_220527"));
+    assert_eq!(dated.contract_size, Some(Decimal::new(100, 0)));
+    check(test, "cryptofeed/KRAKEN.jsonl.zst", 131, &counts(4_269, 10, 10, 18, 10));
+}
+
+#[test]
 fn venues_without_a_decoder_say_so() {
     let Some(data) = data("venues_without_a_decoder_say_so") else { return };
-    let kraken = run(&[data.join("cryptofeed/KRAKEN.jsonl.zst")]).err().unwrap();
-    assert!(kraken.to_string().ends_with("no decoder for exchange KRAKEN yet"), "{kraken}");
+    let kucoin = run(&[data.join("cryptofeed/KUCOIN.jsonl.zst")]).err().unwrap();
+    assert!(kucoin.to_string().ends_with("no decoder for exchange KUCOIN yet"), "{kucoin}");
     let imported = run(&[data.join("cryptofeed")]).unwrap();
-    assert_eq!(imported.report.files.len(), 3);
-    assert_eq!(imported.report.skipped.len(), 7 + 2);
+    assert_eq!(imported.report.files.len(), 5);
+    assert_eq!(imported.report.skipped.len(), 5 + 2);
     let readme = run(&[data.join("README.md")]).err().unwrap();
     assert!(matches!(readme, ImportError::Unrecognised { .. }), "{readme}");
 }

@@ -53,12 +53,17 @@ impl Decimal {
             let power = POW10.get(usize::try_from(-decimals).ok()?)?;
             return Some(Decimal::new(mantissa.checked_mul(*power)?, 0));
         }
-        let mut decimals = u32::try_from(decimals).ok()?;
-        while 0 < decimals && mantissa % 10 == 0 {
-            mantissa /= 10;
-            decimals -= 1;
+        let number = Decimal::new(mantissa, u32::try_from(decimals).ok()?).shortest();
+        (number.decimals <= DECIMALS_MAX).then_some(number)
+    }
+
+    /// The same number without trailing zeros of its fraction.
+    pub const fn shortest(mut self) -> Decimal {
+        while 0 < self.decimals && self.mantissa % 10 == 0 {
+            self.mantissa /= 10;
+            self.decimals -= 1;
         }
-        (decimals <= DECIMALS_MAX).then_some(Decimal::new(mantissa, decimals))
+        self
     }
 
     /// The shortest decimal that reads back as `value`; `None` for NaN, infinities and what does not fit.

@@ -3,6 +3,7 @@
 //! No I/O, no async, no engine. These are the only types that cross a process boundary.
 
 mod address;
+pub mod book;
 pub mod decimal;
 pub mod instrument;
 pub mod row;
@@ -18,6 +19,7 @@ pub mod event {
 }
 
 pub use address::QuestDbAddress;
+pub use book::OrderBook;
 pub use event::{Decimal, Event};
 pub use instrument::{InstrumentId, Market, canonical_symbol};
 pub use row::{Cell, Version};

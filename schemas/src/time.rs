@@ -175,9 +175,29 @@ pub mod duration {
     }
 }
 
+/// UNIX seconds with a decimal fraction as nanoseconds, exactly; digits beyond nanoseconds are dropped.
+pub fn parse_seconds(text: &str) -> Option<Ts> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut nanos = 0;
+    for at in 0..9 {
+        let digit = fraction.as_bytes().get(at).map_or(Some(0), |byte| char::from(*byte).to_digit(10))?;
+        nanos = nanos * 10 + i64::from(digit);
+    }
+    whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(nanos)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_read_exactly() {
+        assert_eq!(parse_seconds("1633998511.132921"), Some(1_633_998_511_132_921_000));
+        assert_eq!(parse_seconds("1633998514.6462898"), Some(1_633_998_514_646_289_800));
+        assert_eq!(parse_seconds("1633998514"), Some(1_633_998_514_000_000_000));
+        assert_eq!(parse_seconds("1633998514.x"), None);
+        assert_eq!(parse_seconds("1.6e9"), None);
+    }
 
     #[test]
     fn bars_are_half_open_and_aligned() {

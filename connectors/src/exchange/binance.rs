@@ -10,7 +10,7 @@ use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, levels, taker, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, taker, trade_event};
 
 const ID: &str = "binance";
 
@@ -55,7 +55,7 @@ impl Binance {
             update_id: Some(depth.last_update_id),
             ..Book::default()
         };
-        self.put(out, symbol, event(ts_event, ts_recv, Body::Book(book)));
+        self.put(out, symbol, event_of(ts_event, ts_recv, Body::Book(book)));
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl Binance {
             instrument.size_decimals = decimals_of(instrument.lot_size);
             let symbol = fields.symbol("symbol", one.symbol)?;
             let id = InstrumentId { exchange: ID.into(), market: self.market, symbol };
-            events.push((id, event(ts_recv, ts_recv, Body::Instrument(instrument))));
+            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(instrument))));
         }
         out.append(&mut events);
         Ok(())
@@ -187,10 +187,10 @@ impl Binance {
             first_update_id: Some(raw.first_id),
             update_id: Some(raw.last_id),
             previous_update_id: previous,
-            depth: None,
+            ..Book::default()
         };
         let ts_event = fields.millis("T", raw.ts.unwrap_or(raw.ts_sent))?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Book(book)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Book(book)));
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Binance {
             Some(millis) => fields.millis("T", millis)?,
             None => ts_recv,
         };
-        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
         Ok(())
     }
 
@@ -225,7 +225,7 @@ impl Binance {
             ..Ticker::default()
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Binance {
             closed: bar.closed,
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Kline(kline)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Kline(kline)));
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl Binance {
             completeness: "latest_per_second".into(),
         };
         let ts_event = fields.millis("T", order.ts)?;
-        self.put(out, fields.symbol("s", order.symbol)?, event(ts_event, ts_recv, Body::Liquidation(liquidation)));
+        self.put(out, fields.symbol("s", order.symbol)?, event_of(ts_event, ts_recv, Body::Liquidation(liquidation)));
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl Binance {
             ..Ticker::default()
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
         Ok(())
     }
 }
@@ -343,10 +343,6 @@ impl Exchange for Binance {
         }
         result
     }
-}
-
-fn event(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
-    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
 }
 
 type Pairs<'a> = Vec<[&'a str; 2]>;

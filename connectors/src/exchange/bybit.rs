@@ -8,7 +8,7 @@ use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, levels, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
 
 const ID: &str = "bybit";
 
@@ -62,7 +62,7 @@ impl Bybit {
             };
             events.push((
                 self.instrument(fields, "symbol", one.symbol)?,
-                event(ts_recv, ts_recv, Body::Instrument(instrument)),
+                event_of(ts_recv, ts_recv, Body::Instrument(instrument)),
             ));
         }
         out.append(&mut events);
@@ -115,7 +115,7 @@ impl Bybit {
             ..Book::default()
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.cts.or(envelope.ts))?)?;
-        let event = Event { seq: raw.seq, ..event(ts_event, ts_recv, Body::Book(book)) };
+        let event = Event { seq: raw.seq, ..event_of(ts_event, ts_recv, Body::Book(book)) };
         out.push((self.instrument(fields, "s", raw.symbol)?, event));
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Bybit {
             update_id: None,
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
-        let event = Event { seq: envelope.cs, ..event(ts_event, ts_recv, Body::Ticker(ticker)) };
+        let event = Event { seq: envelope.cs, ..event_of(ts_event, ts_recv, Body::Ticker(ticker)) };
         out.push((self.instrument(fields, "symbol", raw.symbol)?, event));
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Bybit {
                 closed: raw.confirm,
             };
             let ts_event = fields.millis("timestamp", fields.some("timestamp", raw.ts.or(envelope.ts))?)?;
-            let event = Event { index, ..event(ts_event, ts_recv, Body::Kline(kline)) };
+            let event = Event { index, ..event_of(ts_event, ts_recv, Body::Kline(kline)) };
             out.push((self.instrument(fields, "topic", symbol)?, event));
         }
         Ok(())
@@ -198,7 +198,7 @@ impl Bybit {
                 completeness: "all".into(),
             };
             let ts_event = fields.millis("T", raw.ts)?;
-            let event = Event { index, ..event(ts_event, ts_recv, Body::Liquidation(liquidation)) };
+            let event = Event { index, ..event_of(ts_event, ts_recv, Body::Liquidation(liquidation)) };
             out.push((self.instrument(fields, "s", raw.symbol)?, event));
         }
         Ok(())
@@ -238,10 +238,6 @@ impl Exchange for Bybit {
         }
         result
     }
-}
-
-fn event(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
-    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
 }
 
 fn side(fields: Fields, field: &'static str, text: &str) -> Result<Side, DecodeError> {

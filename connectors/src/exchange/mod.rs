@@ -2,9 +2,13 @@
 
 mod binance;
 mod bybit;
+mod kraken;
+mod okx;
 
 pub use binance::Binance;
 pub use bybit::Bybit;
+pub use kraken::Kraken;
+pub use okx::Okx;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
@@ -31,6 +35,9 @@ pub fn exchanges() -> Vec<Box<dyn Exchange>> {
         Box::new(Binance::new(Market::Linear)),
         Box::new(Binance::new(Market::Spot)),
         Box::new(Binance::new(Market::Inverse)),
+        Box::new(Okx::new(Market::Spot)),
+        Box::new(Okx::new(Market::Inverse)),
+        Box::new(Kraken),
     ]
 }
 
@@ -102,14 +109,33 @@ pub(crate) fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u
     Event { ts_event, seq, index, ..event }
 }
 
-/// Price levels brought to common decimals; `None` if one is no number or does not fit.
+/// An event without a sequence number, the first of its frame.
+pub(crate) fn event_of(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
+    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
+}
+
+/// Price levels brought to the fewest common decimals; `None` if one is no number or does not fit.
 pub(crate) fn levels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Levels> {
+    gather(pairs, |number, _| number.decimals)
+}
+
+/// As `levels`, with as many decimals as are written.
+pub(crate) fn levels_as_written<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Levels> {
+    gather(pairs, |_, text| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32))
+}
+
+fn gather<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    decimals: impl Fn(&Decimal, &str) -> u32,
+) -> Option<Levels> {
     let mut levels = Levels::default();
-    let parsed: Option<Vec<(Decimal, Decimal)>> =
-        pairs.map(|(price, size)| Some((Decimal::parse(price)?, Decimal::parse(size)?))).collect();
-    let parsed = parsed?;
-    levels.price_decimals = parsed.iter().map(|(price, _)| price.decimals).max().unwrap_or(0);
-    levels.size_decimals = parsed.iter().map(|(_, size)| size.decimals).max().unwrap_or(0);
+    let mut parsed = Vec::with_capacity(pairs.size_hint().0);
+    for (price_text, size_text) in pairs {
+        let (price, size) = (Decimal::parse(price_text)?, Decimal::parse(size_text)?);
+        levels.price_decimals = levels.price_decimals.max(decimals(&price, price_text));
+        levels.size_decimals = levels.size_decimals.max(decimals(&size, size_text));
+        parsed.push((price, size));
+    }
     levels.prices.reserve_exact(parsed.len());
     levels.sizes.reserve_exact(parsed.len());
     for (price, size) in &parsed {
@@ -157,6 +183,16 @@ impl Fields {
     pub(crate) fn millis(self, field: &'static str, millis: i64) -> Result<Ts, DecodeError> {
         let ts = millis.checked_mul(prism_schemas::time::MILLISECOND).filter(|ts| 0 < *ts);
         ts.ok_or_else(|| self.wrong(field, format!("is no time: {millis}")))
+    }
+
+    /// UNIX seconds with a fraction, exactly.
+    pub(crate) fn seconds(self, field: &'static str, text: &str) -> Result<Ts, DecodeError> {
+        let ts = prism_schemas::time::parse_seconds(text).filter(|ts| 0 < *ts);
+        ts.ok_or_else(|| self.wrong(field, format!("is no time: \"{text}\"")))
+    }
+
+    pub(crate) fn integer<T: std::str::FromStr>(self, field: &'static str, text: &str) -> Result<T, DecodeError> {
+        text.parse().map_err(|_| self.wrong(field, format!("is no integer: \"{text}\"")))
     }
 
     pub(crate) fn symbol(self, field: &'static str, text: &str) -> Result<String, DecodeError> {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use prism_schemas::time::SECOND;
+use prism_schemas::time::parse_seconds;
 use prism_schemas::{InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::bytes::Lines;
 use super::{Events, Recognised, Source};
-use crate::exchange::{self, Binance, Bybit, DecodeError, Exchange, quarantined};
+use crate::exchange::{self, Binance, Bybit, DecodeError, Exchange, Kraken, Okx, quarantined};
 
 /// The market shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the previous update (`pu`).
 pub(super) fn recognise_hftbacktest(path: &Path) -> std::io::Result<Result<Recognised, String>> {
@@ -119,6 +119,8 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BINANCE_FUTURES", "binance", Some(Market::Linear)),
     ("BINANCE_DELIVERY", "binance", Some(Market::Inverse)),
     ("BYBIT", "bybit", None),
+    ("OKX", "okx", Some(Market::Spot)),
+    ("KRAKEN", "kraken", Some(Market::Spot)),
 ];
 
 pub(super) fn recognise_cryptofeed(path: &Path, head: &str) -> Result<Recognised, String> {
@@ -192,7 +194,7 @@ impl Source for Cryptofeed {
                 "connect" | "recv" | "http" => {}
                 other => return Err(DecodeError::Unknown(other.into())),
             }
-            let ts = line.ts.as_ref().and_then(|ts| seconds(ts.as_raw_str()));
+            let ts = line.ts.as_ref().and_then(|ts| parse_seconds(ts.as_raw_str()));
             self.ts_recv = ts.ok_or_else(|| DecodeError::Malformed("no receive time".into()))?;
             let name = line.conn.unwrap_or_default();
             match line.t {
@@ -243,6 +245,12 @@ fn bootstrap(
         }
         return Err(unknown());
     }
+    if id == "okx" && url.contains("/instruments?") {
+        return Okx::new(market).decode_instruments(body, ts_recv, out);
+    }
+    if id == "kraken" && url.contains("/AssetPairs") {
+        return Kraken.decode_instruments(body, ts_recv, out);
+    }
     let binance = Binance::new(market);
     if url.contains("/exchangeInfo") {
         return binance.decode_instruments(body, ts_recv, out);
@@ -251,30 +259,5 @@ fn bootstrap(
     match symbol {
         Some(symbol) if url.contains("/depth?") => binance.decode_depth(symbol, body, ts_recv, out),
         _ => Err(unknown()),
-    }
-}
-
-/// UNIX seconds with a decimal fraction as nanoseconds, exactly; digits beyond nanoseconds are dropped.
-fn seconds(text: &str) -> Option<Ts> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut nanos = 0;
-    for at in 0..9 {
-        let digit = fraction.as_bytes().get(at).map_or(Some(0), |byte| char::from(*byte).to_digit(10))?;
-        nanos = nanos * 10 + i64::from(digit);
-    }
-    whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(nanos)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn seconds_are_read_exactly() {
-        assert_eq!(seconds("1633998511.132921"), Some(1_633_998_511_132_921_000));
-        assert_eq!(seconds("1633998514.6462898"), Some(1_633_998_514_646_289_800));
-        assert_eq!(seconds("1633998514"), Some(1_633_998_514_000_000_000));
-        assert_eq!(seconds("1633998514.x"), None);
-        assert_eq!(seconds("1.6e9"), None);
     }
 }

@@ -1,0 +1,271 @@
+//! Kraken's public spot streams (version 1) and AssetPairs.
+//!
+//! Documented at <https://docs.kraken.com/api/docs/guides/global-intro> and, for books and their checksums,
+//! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>. Bitcoin and Dogecoin are spelled XBT and XDG there.
+
+use std::collections::BTreeMap;
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
+use serde::Deserialize;
+use sonic_rs::LazyValue;
+
+use super::{DecodeError, Exchange, Fields, event_of, levels_as_written, trade_event};
+
+const ID: &str = "kraken";
+
+type Events = Vec<(InstrumentId, Event)>;
+
+/// The decoder of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kraken;
+
+impl Kraken {
+    /// The answer to AssetPairs: one Instrument event per pair that has a stream.
+    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "AssetPairs" };
+        let answer: Answer = fields.json(body)?;
+        if let Some(error) = answer.error.first() {
+            return Err(DecodeError::Refused((*error).into()));
+        }
+        let mut events = Vec::with_capacity(answer.result.len());
+        for pair in answer.result.values() {
+            // Without a name on the stream nothing can be subscribed to. JSON writes its slash as \/.
+            let Some(name) = pair.name.as_deref().filter(|name| name.contains('/')) else { continue };
+            let (base, quote) = name.split_once('/').unwrap_or((name, ""));
+            let described = Instrument {
+                price_decimals: pair.price_decimals,
+                size_decimals: pair.size_decimals,
+                tick_size: Some(Decimal::new(1, pair.price_decimals)),
+                lot_size: Some(Decimal::new(1, pair.size_decimals)),
+                min_size: fields.optional("ordermin", pair.min_size)?,
+                contract_type: "SPOT".into(),
+                base: common(base).into(),
+                quote: common(quote).into(),
+                status: pair.status.unwrap_or("online").into(),
+                native_symbol: name.into(),
+                ..Instrument::default()
+            };
+            // Staked assets (ETH2.S) have names that are no symbols.
+            let Ok(id) = instrument(fields, "wsname", name) else { continue };
+            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described))));
+        }
+        out.append(&mut events);
+        Ok(())
+    }
+
+    fn trades(id: &InstrumentId, frame: &str, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "trade" };
+        // Price, volume, time, side, order type, miscellaneous.
+        let trades: Vec<(&str, &str, &str, &str, &str, &str)> = fields.json(data)?;
+        for (index, (price, size, time, side, ..)) in (0..).zip(trades) {
+            let trade = Trade {
+                price: Some(fields.decimal("price", price)?),
+                size: Some(fields.decimal("volume", size)?),
+                side: match side {
+                    "b" => Side::Buy.into(),
+                    "s" => Side::Sell.into(),
+                    other => return Err(fields.wrong("side", format!("is no side: \"{other}\""))),
+                },
+                stream: "trade".into(),
+                ..Trade::default()
+            };
+            let ts_event = fields.seconds("time", time)?;
+            out.push((id.clone(), trade_event(trade, ts_event, ts_recv, None, index, frame.as_bytes())));
+        }
+        Ok(())
+    }
+
+    /// One update; a frame that changes both sides has it in two parts, of which the second has the checksum.
+    fn book(
+        id: &InstrumentId,
+        depth: u32,
+        parts: &[LazyValue<'_>],
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "book" };
+        let mut book = Book { depth: Some(depth), ..Book::default() };
+        let mut ts_event = None;
+        for part in parts {
+            let raw: BookData = fields.json(part.as_raw_str())?;
+            book.snapshot |= raw.snapshot_asks.is_some() || raw.snapshot_bids.is_some();
+            if let Some(checksum) = raw.checksum {
+                let sum = checksum.parse().map_err(|_| fields.wrong("c", "is no checksum"))?;
+                book.checksum = Some(sum);
+            }
+            for rows in [raw.snapshot_asks, raw.asks].into_iter().flatten() {
+                book.asks = Some(read_levels(fields, &rows, &mut ts_event)?);
+            }
+            for rows in [raw.snapshot_bids, raw.bids].into_iter().flatten() {
+                book.bids = Some(read_levels(fields, &rows, &mut ts_event)?);
+            }
+        }
+        if !book.snapshot {
+            fields.some("c", book.checksum)?;
+        }
+        fields.some("a or b", book.asks.as_ref().or(book.bids.as_ref()))?;
+        out.push((id.clone(), event_of(ts_event.unwrap_or(ts_recv), ts_recv, Body::Book(book))));
+        Ok(())
+    }
+
+    fn ticker(id: InstrumentId, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "ticker" };
+        let raw: TickerData = fields.json(data)?;
+        let ticker = Ticker {
+            last: Some(fields.decimal("c", raw.last.0)?),
+            bid_price: Some(fields.decimal("b", raw.bid.0)?),
+            bid_size: Some(fields.decimal("b", raw.bid.2)?),
+            ask_price: Some(fields.decimal("a", raw.ask.0)?),
+            ask_size: Some(fields.decimal("a", raw.ask.2)?),
+            // Of each pair the first is since midnight.
+            open_24h: Some(fields.decimal("o", raw.open.1)?),
+            high_24h: Some(fields.decimal("h", raw.high.1)?),
+            low_24h: Some(fields.decimal("l", raw.low.1)?),
+            volume_24h: Some(fields.decimal("v", raw.volume.1)?),
+            ..Ticker::default()
+        };
+        out.push((id, event_of(ts_recv, ts_recv, Body::Ticker(ticker))));
+        Ok(())
+    }
+}
+
+type Rows<'a> = Vec<Vec<&'a str>>;
+
+/// Levels as written, whose trailing zeros the checksum counts; and the latest of their times.
+fn read_levels(fields: Fields, rows: &Rows<'_>, ts_event: &mut Option<Ts>) -> Result<Levels, DecodeError> {
+    // Price, volume, time, and "r" for one that is sent again.
+    for row in rows {
+        let time = fields.seconds("timestamp", row.get(2).copied().unwrap_or_default())?;
+        *ts_event = (*ts_event).max(Some(time));
+    }
+    let pairs = rows.iter().map(|row| (row[0], row[1]));
+    levels_as_written(pairs).ok_or_else(|| fields.wrong("levels", "have one that is no exact number"))
+}
+
+fn common(name: &str) -> &str {
+    match name {
+        "XBT" => "BTC",
+        "XDG" => "DOGE",
+        other => other,
+    }
+}
+
+fn instrument(fields: Fields, field: &'static str, name: &str) -> Result<InstrumentId, DecodeError> {
+    let (base, quote) = name.split_once('/').ok_or_else(|| fields.wrong(field, format!("is no pair: \"{name}\"")))?;
+    let symbol = fields.symbol(field, &format!("{}{}", common(base), common(quote)))?;
+    Ok(InstrumentId { exchange: ID.into(), market: Market::Spot, symbol })
+}
+
+impl Exchange for Kraken {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        Market::Spot
+    }
+
+    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "message" };
+        if !frame.trim_start().starts_with('[') {
+            let notice: Notice = fields.json(frame)?;
+            return match (notice.event, notice.status) {
+                ("subscriptionStatus", Some("error")) => {
+                    Err(DecodeError::Refused(notice.message.unwrap_or_default().into()))
+                }
+                ("heartbeat" | "systemStatus" | "subscriptionStatus" | "pong", _) => Ok(()),
+                (other, _) => Err(DecodeError::Unknown(other.into())),
+            };
+        }
+        let before = out.len();
+        // Channel number, one or two parts, channel name, pair.
+        let message: Vec<LazyValue> = fields.json(frame)?;
+        let [_, parts @ .., channel, pair] = &message[..] else {
+            return Err(fields.wrong("message", "has less than four parts"));
+        };
+        let [first, ..] = parts else { return Err(fields.wrong("message", "has less than four parts")) };
+        let text = |value: &LazyValue<'_>| fields.json::<String>(value.as_raw_str());
+        let (channel, id) = (text(channel)?, instrument(fields, "pair", &text(pair)?)?);
+        let (name, depth) = channel.split_once('-').unwrap_or((&channel, ""));
+        let result = match name {
+            "trade" => Kraken::trades(&id, frame, first.as_raw_str(), ts_recv, out),
+            "book" => match depth.parse() {
+                Ok(depth) => Kraken::book(&id, depth, parts, ts_recv, out),
+                Err(_) => Err(fields.wrong("channelName", format!("has no depth: \"{channel}\""))),
+            },
+            "ticker" => Kraken::ticker(id, first.as_raw_str(), ts_recv, out),
+            other => Err(DecodeError::Unknown(other.into())),
+        };
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+}
+
+// {"event":"subscriptionStatus","status":"error","errorMessage":"Subscription depth not supported"}
+#[derive(Deserialize)]
+struct Notice<'a> {
+    event: &'a str,
+    status: Option<&'a str>,
+    #[serde(rename = "errorMessage")]
+    message: Option<&'a str>,
+}
+
+// [1234,{"a":[["5541.30000","2.50700000","1534614248.456738"]],"c":"974942666"},"book-10","XBT/USD"]
+#[derive(Deserialize)]
+struct BookData<'a> {
+    #[serde(rename = "as", borrow)]
+    snapshot_asks: Option<Rows<'a>>,
+    #[serde(rename = "bs", borrow)]
+    snapshot_bids: Option<Rows<'a>>,
+    #[serde(rename = "a", borrow)]
+    asks: Option<Rows<'a>>,
+    #[serde(rename = "b", borrow)]
+    bids: Option<Rows<'a>>,
+    #[serde(rename = "c")]
+    checksum: Option<&'a str>,
+}
+
+// {"a":["13.253900",35,"35.72"],"b":["13.23",185,"185.18"],"c":["13.25","3.71"],"v":["26560.8","72035.0"],
+// "l":["13.02","13.02"],"h":["13.94","14.21"],"o":["13.80","13.42"]}
+#[derive(Deserialize)]
+struct TickerData<'a> {
+    #[serde(rename = "a", borrow)]
+    ask: (&'a str, LazyValue<'a>, &'a str),
+    #[serde(rename = "b", borrow)]
+    bid: (&'a str, LazyValue<'a>, &'a str),
+    #[serde(rename = "c")]
+    last: (&'a str, &'a str),
+    #[serde(rename = "v")]
+    volume: (&'a str, &'a str),
+    #[serde(rename = "l")]
+    low: (&'a str, &'a str),
+    #[serde(rename = "h")]
+    high: (&'a str, &'a str),
+    #[serde(rename = "o")]
+    open: (&'a str, &'a str),
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    error: Vec<&'a str>,
+    #[serde(borrow, default)]
+    result: BTreeMap<&'a str, Pair<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Pair<'a> {
+    #[serde(rename = "wsname")]
+    name: Option<String>,
+    #[serde(rename = "pair_decimals")]
+    price_decimals: u32,
+    #[serde(rename = "lot_decimals")]
+    size_decimals: u32,
+    #[serde(rename = "ordermin")]
+    min_size: Option<&'a str>,
+    status: Option<&'a str>,
+}
