@@ -10,17 +10,23 @@ STRIDE ?= 600
 W1 ?= ../shared/w1
 PRISM_DATA ?= ../shared/data
 
+RUNS ?= 200
+SEED ?= 1
 EVENTS ?= 2000000
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test bench bench-w1 bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos bench bench-w1 bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
 
 test: ## format, lints and all tests; ends with `N passed, 0 failed, K skipped`
 	@bash .ci/test
+
+chaos: ## the connectors against the emulated venue with faults: [RUNS=200] [SEED=1] [BREAK=gap|duplicate|crossed]
+	@cargo build --quiet --bin prism
+	@$(TARGET)/debug/prism chaos --runs $(RUNS) --seed $(SEED) $(if $(BREAK),--break $(BREAK))
 
 fmt: ## formats the code
 	cargo fmt --all

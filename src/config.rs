@@ -20,6 +20,8 @@ const DEFAULTS: &str = include_str!("../default.toml");
 pub(crate) struct Config {
     /// What shapes results.
     pub(crate) settings: Settings,
+    /// Live venues.
+    pub(crate) feeds: Feeds,
     /// The HTTP server.
     pub(crate) api: Api,
     /// Memory and the embedded store.
@@ -28,6 +30,36 @@ pub(crate) struct Config {
     pub(crate) kafka: Kafka,
     /// A store on QuestDB.
     pub(crate) questdb: QuestDb,
+}
+
+/// `[feeds]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Feeds {
+    /// Names such as `bybit-linear`.
+    pub(crate) venues: Vec<String>,
+    /// Addresses to use instead of the venue's own, by name.
+    pub(crate) addresses: BTreeMap<String, String>,
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) quote: String,
+    pub(crate) top: usize,
+    pub(crate) turnover_min: f64,
+    pub(crate) depth: u32,
+    pub(crate) tickers: bool,
+    pub(crate) liquidations: bool,
+    pub(crate) bars: u32,
+    /// Times are in nanoseconds.
+    #[serde(with = "duration")]
+    pub(crate) reconcile: i64,
+    #[serde(with = "duration")]
+    pub(crate) ping: i64,
+    #[serde(with = "duration")]
+    pub(crate) stale: i64,
+    #[serde(with = "duration")]
+    pub(crate) patience: i64,
+    #[serde(with = "duration")]
+    pub(crate) rotate: i64,
 }
 
 /// `[api]`.
@@ -124,10 +156,12 @@ impl Config {
             merge(&mut table, Table::from_iter([(section.clone(), Value::Table(inner))]), "")?;
         }
         let mut take = |name: &str| table.remove(name).ok_or(format!("section {name} is missing"));
-        let [api, store, kafka, questdb] = [take("api")?, take("store")?, take("kafka")?, take("questdb")?];
+        let [feeds, api, store, kafka, questdb] =
+            [take("feeds")?, take("api")?, take("store")?, take("kafka")?, take("questdb")?];
         let read_error = |error: toml::de::Error| error.to_string().trim().to_string();
         let config = Config {
             settings: Value::Table(table).try_into().map_err(read_error)?,
+            feeds: feeds.try_into().map_err(read_error)?,
             api: api.try_into().map_err(read_error)?,
             store: store.try_into().map_err(read_error)?,
             kafka: kafka.try_into().map_err(read_error)?,
@@ -139,7 +173,7 @@ impl Config {
 }
 
 /// Sections whose keys are somebody else's names.
-const OPEN: [&str; 2] = ["kafka.properties.", "questdb.ttl."];
+const OPEN: [&str; 3] = ["feeds.addresses.", "kafka.properties.", "questdb.ttl."];
 
 /// Puts `over` over `table`; a key that has no default is an error that names the nearest one.
 fn merge(table: &mut Table, over: Table, path: &str) -> Result<(), String> {

@@ -2,9 +2,11 @@
 
 mod analyze;
 mod bench;
+mod chaos;
 mod compute;
 mod config;
 mod demo;
+mod emulate;
 mod feed;
 mod follow;
 mod import;
@@ -19,6 +21,7 @@ mod roles;
 mod runs;
 mod sql;
 mod synthetic;
+mod venues;
 
 use std::process::ExitCode;
 
@@ -44,6 +47,10 @@ enum Command {
     Run(roles::Run),
     /// Write market events to a log
     Ingest(roles::Ingest),
+    /// Speak a venue's protocols on this machine, with faults by seed
+    Emulate(emulate::Args),
+    /// Check the connectors against the emulated venue while everything goes wrong
+    Chaos(chaos::Args),
     /// Follow a log with the dataflow, keep its rows in a store, and serve them
     Compute(roles::Compute),
     /// Serve the API from a store that another process fills
@@ -84,6 +91,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => roles::run(&args),
         Command::Ingest(args) => roles::ingest(&args),
+        Command::Emulate(args) => emulate::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Compute(args) => roles::compute(&args),
         Command::Serve(args) => roles::serve(&args),
         Command::Import(args) => import::run(&args),

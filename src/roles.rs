@@ -1,17 +1,23 @@
 //! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
 
-use std::{path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::Result;
+use prism_connectors::log::Log;
 use prism_dataflow::assemble::Plan;
 
 use crate::{
     config::Config,
     follow,
     live::{Pipeline, Serving, Stop, parse_length},
-    misuse,
     place::{Access, open_keeper, open_log, parse_store},
     synthetic::{self, Source},
+    venues,
 };
 
 /// What all roles take.
@@ -44,7 +50,7 @@ struct Graph {
     workers: u64,
 }
 
-/// Write market events to a log.
+/// Write market events to a log: of live venues (feeds.venues), or of the synthetic market.
 #[derive(clap::Args)]
 pub(crate) struct Ingest {
     /// Log: kafka://HOST:PORT or a directory
@@ -88,7 +94,7 @@ pub(crate) struct Serve {
     common: Common,
 }
 
-/// Ingest, compute and serve in one process.
+/// Ingest, compute and serve in one process: live venues (feeds.venues), or the synthetic market.
 #[derive(clap::Args)]
 pub(crate) struct Run {
     /// Log: kafka://HOST:PORT or a directory
@@ -112,28 +118,48 @@ pub(crate) struct Run {
 
 fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
     let config = Config::load(common.config.as_deref())?;
-    let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
+    let plan = Plan::new(config.settings.clone()).map_err(|error| crate::misuse(format!("configuration: {error}")))?;
     Ok((config, plan, parse_length(common.length.as_deref())?))
 }
 
-fn need_source(synthetic: bool) -> Result<()> {
-    if synthetic {
-        return Ok(());
+/// Where events come from.
+enum Origin {
+    Synthetic(Source),
+    Venues(Vec<venues::Source>),
+}
+
+impl Origin {
+    fn new(synthetic: bool, source: Source, config: &Config, plan: &Plan) -> Result<Origin> {
+        if synthetic {
+            return Ok(Origin::Synthetic(source));
+        }
+        Ok(Origin::Venues(venues::sources(&config.feeds, &plan.settings.timeframes.maintained)?))
     }
-    Err(misuse(
-        "no source: this version follows the synthetic market (--synthetic); recordings come with `prism import`",
-    ))
+
+    /// A thread that writes to the log until told to stop.
+    fn start(self, log: &Arc<dyn Log>, plan: &Plan, stop: &Stop) -> Result<JoinHandle<Result<()>>> {
+        let (log, until, maintained) = (log.clone(), stop.now.clone(), plan.settings.timeframes.maintained.clone());
+        stop.thread("ingest", move || match self {
+            Origin::Synthetic(source) => synthetic::ingest(&log, &maintained, source, &until),
+            Origin::Venues(sources) => venues::ingest(&log, sources, &until),
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Origin::Synthetic(_) => "the synthetic market",
+            Origin::Venues(_) => "live venues",
+        }
+    }
 }
 
 pub(crate) fn ingest(args: &Ingest) -> Result<()> {
-    need_source(args.synthetic)?;
     let (config, plan, length) = load(&args.common)?;
+    let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
     let stop = Stop::new();
-    let maintained = plan.settings.timeframes.maintained.clone();
-    let (source, until) = (args.source, stop.now.clone());
-    let thread = stop.thread("ingest", move || synthetic::ingest(&log, &maintained, source, &until))?;
-    println!("prism ingest: the synthetic market into {}", args.log);
+    println!("prism ingest: {} into {}", origin.name(), args.log);
+    let thread = origin.start(&log, &plan, &stop)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(stop.clone().wait(length));
     stop.join(vec![thread])
@@ -151,8 +177,7 @@ pub(crate) fn compute(args: &Compute) -> Result<()> {
 
 pub(crate) fn run(args: &Run) -> Result<()> {
     let Run { log, store, synthetic, source, graph, http, common } = args;
-    need_source(*synthetic)?;
-    pipeline("run", [log, store], graph, http, common, Some(*source))
+    pipeline("run", [log, store], graph, http, common, Some((*synthetic, *source)))
 }
 
 /// The graph over a log into a store, and the API over both; with a source that fills the log, if this process has one.
@@ -162,19 +187,19 @@ fn pipeline(
     graph: &Graph,
     http: &Http,
     common: &Common,
-    source: Option<Source>,
+    source: Option<(bool, Source)>,
 ) -> Result<()> {
     let (config, plan, length) = load(common)?;
+    let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
-    let log = open_log(log, &config, if source.is_some() { Access::Write } else { Access::Read })?;
+    let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
     let keeper = open_keeper(&place, "live", &config)?;
     let stop = Stop::new();
     let serving = Serving::new(&config, place)?;
     let mut threads = Vec::new();
-    if let Some(source) = source {
-        serving.status.simulated.store(true, Relaxed);
-        let (log, maintained, until) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.now.clone());
-        threads.push(stop.thread("ingest", move || synthetic::ingest(&log, &maintained, source, &until))?);
+    if let Some(origin) = origin {
+        serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
+        threads.push(origin.start(&log, &plan, &stop)?);
     }
     let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
     let workers = graph.workers as usize;

@@ -14,7 +14,9 @@ use prism_dataflow::{
     types::Rows as Collection,
 };
 use prism_schemas::{
-    Cell, InstrumentId, Market, Timeframe, Version, table,
+    Cell, InstrumentId, Market, Timeframe, Version,
+    event::event::Body,
+    table,
     time::{HOUR, MILLISECOND, MINUTE},
 };
 use timely::dataflow::{
@@ -25,8 +27,8 @@ use timely::dataflow::{
 use crate::{
     determinism::CONFIG,
     support::{
-        Arrival, Random, Rows, SEALED, START, Synthetic, Tape, digest, float, in_order, int, linear, rows_of, settings,
-        standing, text, ts,
+        Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, float, in_order, int, linear, rows_of,
+        settings, standing, text, ts,
     },
 };
 
@@ -322,5 +324,30 @@ fn one_bar_inserted_and_retracted_again_leaves_the_rows_without_it() {
         let (left, n) = downstream(rest);
         assert!(n_expected < n, "SEED={seed} the bar changed nothing");
         assert!(left == expected, "SEED={seed} {one:?} left a trace");
+    }
+}
+
+/// Venues are asked for one timeframe after the other: what is scored against the longer ones comes in any order.
+#[test]
+fn history_may_come_one_timeframe_after_the_other() {
+    let config = format!("{CONFIG}[time]\nhorizon = \"30m\"\n");
+    for longest_first in [false, true] {
+        let mut all = MARKET.arrivals();
+        let mut n_klines = 0;
+        for arrival in &mut all {
+            let Some(Body::Kline(kline)) = &arrival.event.body else { continue };
+            let minutes = kline.timeframe.parse::<Timeframe>().unwrap().length() / MINUTE;
+            let place = [1, 5, 15, 60].iter().position(|have| *have == minutes).unwrap() as i64;
+            arrival.event.ts_recv += if longest_first { 3 - place } else { place } * 700 * MILLISECOND;
+            n_klines += 1;
+        }
+        assert_eq!(n_klines, 300);
+        in_order(&mut all);
+        let tape = Tape::of(&all, &settings(&config));
+        let rows = digest(&standing(tape.replay(SEALED)), Mode::Full);
+        for stride in [1, 10] {
+            let how = How { stride, ..SEALED };
+            assert_eq!(digest(&standing(tape.replay(how)), Mode::Full), rows, "stride {stride}");
+        }
     }
 }

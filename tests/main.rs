@@ -14,4 +14,5 @@ mod services;
 mod sql;
 mod support;
 mod tidy;
+mod venues;
 mod w1;

@@ -105,7 +105,7 @@ pub(crate) fn trade(cents: i64, milli: i64, side: Side, seq: u64) -> Body {
 }
 
 pub(crate) fn status(id: &InstrumentId, ts: i64, status: Feed) -> Arrival {
-    let body = Body::FeedStatus(FeedStatus { status: status.into(), cause: "test".into() });
+    let body = Body::FeedStatus(FeedStatus { status: status.into(), cause: "test".into(), ..FeedStatus::default() });
     Arrival::new(id, ts, ts + 50 * MILLISECOND, body)
 }
 
@@ -298,7 +298,7 @@ pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
 /// The default settings with these lines of TOML over them.
 pub(crate) fn settings(over: &str) -> Settings {
     let mut table: toml::Table = include_str!("../default.toml").parse().unwrap();
-    for section in ["api", "store", "kafka", "questdb"] {
+    for section in ["feeds", "api", "store", "kafka", "questdb"] {
         table.remove(section);
     }
     for (section, keys) in over.parse::<toml::Table>().unwrap() {

@@ -255,7 +255,7 @@ fn bitmex_counts_sides_and_row_numbers() {
     assert_eq!(status[0].1.ts_event, 1_514_764_802_610_000_000);
     assert_eq!(status[1].1.ts_event, trades.iter().map(|(_, event)| event.ts_event).max().unwrap());
     let cause = "recording Bitmex_XBTUSD_1M.csv.zst".to_string();
-    let connected = FeedStatus { status: Feed::Connected.into(), cause };
+    let connected = FeedStatus { status: Feed::Connected.into(), cause, ..FeedStatus::default() };
     assert_eq!(status[0].1.body, Some(Body::FeedStatus(connected)));
 }
 

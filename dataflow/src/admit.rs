@@ -120,7 +120,8 @@ impl Admission {
                         records.push(control(Fact::ContractSize(size.mantissa, size.decimals)));
                     }
                 }
-                Some(Body::FeedStatus(status)) => {
+                // Bars are made of trades: a book that is made anew leaves them whole.
+                Some(Body::FeedStatus(status)) if status.channel.is_empty() => {
                     let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
                     records.extend(delivers(feed).map(|delivers| control(Fact::Feed(event.ts_event, delivers))));
                 }

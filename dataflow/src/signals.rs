@@ -208,11 +208,11 @@ impl Instrument {
         }
     }
 
-    /// Forgets rows that ended before `cutoff`, and signals that ended before them.
+    /// Forgets rows before the newest that ended before `cutoff`, as scoring does: that one may still be revised. And
+    /// signals that ended before them.
     fn trim(&mut self, cutoff: Ts, rules: &SignalSettings) {
-        while self.entries.len() > 1
+        while self.entries.get(1).is_some_and(|next| next.end < cutoff)
             && let Some(front) = self.entries.front()
-            && front.end < cutoff
         {
             let mut state = front.before;
             step(&mut state, front, rules);

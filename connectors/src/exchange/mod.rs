@@ -4,11 +4,13 @@ mod binance;
 mod bybit;
 mod kraken;
 mod okx;
+mod wire;
 
 pub use binance::Binance;
 pub use bybit::Bybit;
 pub use kraken::Kraken;
 pub use okx::Okx;
+pub use wire::{Ask, Channels, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
@@ -44,6 +46,13 @@ pub fn exchanges() -> Vec<Box<dyn Exchange>> {
 /// The decoder of a venue and market.
 pub fn exchange(id: &str, market: Market) -> Option<Box<dyn Exchange>> {
     exchanges().into_iter().find(|exchange| exchange.id() == id && exchange.market() == market)
+}
+
+/// The venue and market that can be followed live under this name, `bybit-linear`; more come one line each.
+pub fn wire(name: &str) -> Option<Box<dyn Wire>> {
+    let wires: [Box<dyn Wire>; 3] =
+        [Market::Linear, Market::Spot, Market::Inverse].map(|market| Box::new(Bybit::new(market)) as Box<dyn Wire>);
+    wires.into_iter().find(|wire| name.split_once('-') == Some((wire.id(), wire.market().name())))
 }
 
 /// Why a frame has no events. In every case the caller quarantines the frame and goes on; what else it does differs.

@@ -85,7 +85,11 @@ impl Summary {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let at = |ts_event, ts_recv, body| Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) };
             let status = |status: Feed| {
-                Body::FeedStatus(FeedStatus { status: status.into(), cause: format!("recording {name}") })
+                Body::FeedStatus(FeedStatus {
+                    status: status.into(),
+                    cause: format!("recording {name}"),
+                    ..FeedStatus::default()
+                })
             };
             for (id, (price_decimals, size_decimals)) in &self.seen {
                 let inferred = || market::inferred(id, *price_decimals, *size_decimals);

@@ -19,7 +19,7 @@ use prism_schemas::{Event, InstrumentId, Market as Kind, Timeframe, Ts};
 use book::SyntheticBook;
 use history::History;
 use process::Process;
-use random::Random;
+pub(crate) use random::Random;
 
 /// The venue whose frames the market speaks.
 pub const EXCHANGE: &str = "bybit";
@@ -135,7 +135,11 @@ impl Market {
     /// What a driver logs when its connection opens: FeedStatus connected, at the start.
     pub fn connected(&self) -> Vec<(InstrumentId, Event)> {
         let status = |id| {
-            let status = FeedStatus { status: Feed::Connected.into(), cause: "synthetic market".into() };
+            let status = FeedStatus {
+                status: Feed::Connected.into(),
+                cause: "synthetic market".into(),
+                ..FeedStatus::default()
+            };
             (id, plain(self.start, Body::FeedStatus(status)))
         };
         self.instruments().into_iter().map(status).collect()

@@ -2,6 +2,8 @@
 //!
 //! Documented at <https://bybit-exchange.github.io/docs/v5/ws/connect>. Book times are the matching engine's (`cts`).
 
+mod wire;
+
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
@@ -123,6 +125,17 @@ impl Bybit {
     fn ticker(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "tickers" };
         let raw: TickerData = fields.json(data)?;
+        self.ticker_event(envelope, &raw, ts_recv, out)
+    }
+
+    fn ticker_event(
+        &self,
+        envelope: &Envelope,
+        raw: &TickerData<'_>,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "tickers" };
         // Inverse markets count turnover and open interest value in base.
         let in_quote = |text| if self.market == Market::Inverse { None } else { text };
         let next = raw.next_funding.filter(|text| !text.is_empty() && *text != "0");
@@ -263,7 +276,7 @@ fn timeframe(interval: &str) -> Option<Timeframe> {
 
 type Pairs<'a> = Vec<[&'a str; 2]>;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Envelope<'a> {
     topic: Option<&'a str>,
     #[serde(rename = "type")]

@@ -1,0 +1,111 @@
+//! What goes wrong on a connection, by seed.
+
+use std::collections::VecDeque;
+
+use crate::synthetic::Random;
+
+/// How often, for each message of a topic, each thing goes wrong: a probability each.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Repeats the same faults for the same messages.
+    pub seed: u64,
+    /// It is not sent.
+    pub drop: f64,
+    /// It is sent twice.
+    pub duplicate: f64,
+    /// It is sent after the next one.
+    pub reorder: f64,
+    /// Garbage is sent in its place.
+    pub garbage: f64,
+    /// The connection is cut.
+    pub disconnect: f64,
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// These are sent now.
+    Send(Vec<String>),
+    /// The connection is cut.
+    Cut,
+}
+
+/// The faults of one connection.
+pub(super) struct Saboteur {
+    faults: Faults,
+    random: Random,
+    /// Messages that wait for the next one.
+    held: VecDeque<String>,
+}
+
+impl Saboteur {
+    /// Of the `number`th connection.
+    pub(super) fn new(faults: Faults, number: u64) -> Saboteur {
+        Saboteur { faults, random: Random::new(faults.seed, &format!("connection {number}")), held: VecDeque::new() }
+    }
+
+    /// What becomes of the next message; nothing goes wrong while all is calm.
+    pub(super) fn fate(&mut self, text: String, calm: bool) -> Fate {
+        if calm {
+            return Fate::Send(std::iter::once(text).chain(self.held.drain(..)).collect());
+        }
+        let Faults { drop, duplicate, reorder, garbage, disconnect, .. } = self.faults;
+        let chance = self.random.uniform();
+        let mut below = 0.0;
+        let mut is = |share: f64| {
+            let within = (below..below + share).contains(&chance);
+            below += share;
+            within
+        };
+        let mut sent = match () {
+            () if is(disconnect) => return Fate::Cut,
+            () if is(drop) => Vec::new(),
+            () if is(duplicate) => vec![text.clone(), text],
+            () if is(garbage) => vec![text.chars().take(text.len() / 2).collect()],
+            () if is(reorder) => {
+                self.held.push_back(text);
+                return Fate::Send(Vec::new());
+            }
+            () => vec![text],
+        };
+        sent.extend(self.held.drain(..));
+        Fate::Send(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(faults: Faults) -> (Vec<String>, usize) {
+        let mut saboteur = Saboteur::new(faults, 1);
+        let (mut sent, mut cuts) = (Vec::new(), 0);
+        for n in 0..10_000 {
+            match saboteur.fate(format!("{n:06}"), false) {
+                Fate::Send(texts) => sent.extend(texts),
+                Fate::Cut => cuts += 1,
+            }
+        }
+        (sent, cuts)
+    }
+
+    #[test]
+    fn each_fault_comes_as_often_as_asked_and_equal_seeds_repeat_it() {
+        let quiet = run(Faults::default());
+        assert_eq!((quiet.0.len(), quiet.1), (10_000, 0));
+        assert!(quiet.0.is_sorted());
+        let one = |set: fn(&mut Faults)| {
+            let mut faults = Faults { seed: 7, ..Faults::default() };
+            set(&mut faults);
+            assert_eq!(run(faults), run(faults));
+            run(faults)
+        };
+        assert!((50..150).contains(&(10_000 - one(|faults| faults.drop = 0.01).0.len())));
+        assert!((50..150).contains(&(one(|faults| faults.duplicate = 0.01).0.len() - 10_000)));
+        assert!((50..150).contains(&one(|faults| faults.disconnect = 0.01).1));
+        let reordered = one(|faults| faults.reorder = 0.01).0;
+        assert!(!reordered.is_sorted() && 9_999 <= reordered.len());
+        let garbage = one(|faults| faults.garbage = 0.01).0;
+        assert!((50..150).contains(&garbage.iter().filter(|text| text.len() == 3).count()));
+    }
+}

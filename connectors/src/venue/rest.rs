@@ -1,0 +1,103 @@
+//! Requests to a venue under one budget, repeated until they are answered.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+use tokio::sync::Mutex;
+
+use super::{Clock, Events, Options, VenueError};
+use crate::exchange::{Ask, Limits, Wire};
+
+/// The first wait after a failure.
+const BACK_OFF_MIN: Duration = Duration::from_millis(250);
+/// The longest.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// The share of the venue's budget that is used, in percent: others may share the address.
+const SHARE: u32 = 80;
+
+pub(super) struct Rest {
+    client: reqwest::Client,
+    base: String,
+    limits: Limits,
+    /// What was spent within the window, and when.
+    spent: Mutex<VecDeque<(Instant, u32)>>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pace of requests; receive times come from the caller's clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Rest {
+    pub(super) fn new(options: &Options, limits: Limits) -> Result<Rest, VenueError> {
+        // Another venue may have done so already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(options.patience).user_agent("prism").build();
+        let client =
+            client.map_err(|error| VenueError::Address { address: options.rest.clone(), detail: error.to_string() })?;
+        let base = options.rest.trim_end_matches('/').to_string();
+        Ok(Rest { client, base, limits, spent: Mutex::default() })
+    }
+
+    /// Waits until the budget has room for a weight, and takes it.
+    async fn take(&self, weight: u32) {
+        let window = Duration::from_secs(self.limits.window.into());
+        let room = self.limits.weight * SHARE / 100;
+        // Held while waiting: whoever asked first goes first.
+        let mut spent = self.spent.lock().await;
+        loop {
+            while spent.front().is_some_and(|(at, _)| window <= at.elapsed()) {
+                spent.pop_front();
+            }
+            let used: u32 = spent.iter().map(|(_, weight)| weight).sum();
+            if used + weight <= room || spent.is_empty() {
+                spent.push_back((now(), weight));
+                return;
+            }
+            let wait = spent.front().map_or(window, |(at, _)| window.saturating_sub(at.elapsed()));
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// The answer's events; nothing if the venue does not answer such questions. Repeats until there is an answer.
+    pub(super) async fn ask(&self, wire: &mut dyn Wire, ask: &Ask<'_>, clock: &Clock) -> Events {
+        let mut events = Events::new();
+        let Some(request) = wire.request(ask) else { return events };
+        let url = format!("{}{}", self.base, request.path);
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            self.take(request.weight).await;
+            let (wait, why) = match self.get(&url).await {
+                Ok(body) => match wire.answer(ask, &body, clock(), &mut events) {
+                    Ok(()) => return events,
+                    Err(error) => (None, error.to_string()),
+                },
+                Err(refused) => refused,
+            };
+            tracing::warn!(url, why, "the request is repeated");
+            tokio::time::sleep(wait.unwrap_or(back_off)).await;
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
+    }
+
+    /// The body of an answer, or why there is none and how long the venue wants to be left alone.
+    async fn get(&self, url: &str) -> Result<String, (Option<Duration>, String)> {
+        let failed = |error: reqwest::Error| (None, error.without_url().to_string());
+        let response = self.client.get(url).send().await.map_err(failed)?;
+        let status = response.status();
+        if status.is_success() {
+            return response.text().await.map_err(failed);
+        }
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let wait = match status {
+            // Banned for a while: Binance answers 418, Bybit 403.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT | StatusCode::FORBIDDEN => {
+                Some(Duration::from_secs(seconds.unwrap_or(10)))
+            }
+            _ => seconds.map(Duration::from_secs),
+        };
+        Err((wait, format!("status {status}")))
+    }
+}

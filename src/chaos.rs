@@ -1,0 +1,270 @@
+//! `prism chaos`: the connectors against the emulated venue while everything goes wrong, run after run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use prism_connectors::{
+    emulator::{Emulator, Faults},
+    exchange::{Channels, wire},
+    venue::{Clock, Events, Maker, Options, follow},
+};
+use prism_schemas::{
+    InstrumentId, OrderBook, Timeframe, Ts,
+    book::{Rules, State},
+    event::{Book, Feed, event::Body, trade::Id},
+};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio_util::sync::CancellationToken;
+
+/// Where the simulated time begins.
+const START: Ts = 1_767_225_600 * 1_000_000_000;
+/// Simulated seconds per second.
+const SPEED: i64 = 60;
+/// How long faults happen.
+const STORM: Duration = Duration::from_millis(2_000);
+/// How long the market goes on without.
+const CALM: Duration = Duration::from_millis(900);
+/// How long what was sent may be under way.
+const SETTLE: Duration = Duration::from_millis(900);
+/// Runs at once.
+const AT_ONCE: usize = 2;
+
+/// Follow the emulated venue while messages are lost, doubled, swapped and cut, and compare with the truth.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Runs, each with a seed of its own
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Seed of the first run; the next ones count up
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave a protection out, so that the runs must fail
+    #[arg(long = "break", value_enum)]
+    broken: Option<Protection>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Protection {
+    /// Books are synchronised anew after missing updates
+    Gap,
+    /// Trades with a known id are one
+    Duplicate,
+    /// Only books that are live feed scores
+    Crossed,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (mut failed, broken) = (Vec::new(), args.broken);
+    let seeds: Vec<u64> = (args.seed..args.seed + args.runs).collect();
+    for some in seeds.chunks(AT_ONCE) {
+        let outcomes = runtime.block_on(async {
+            let runs = some.iter().map(|seed| tokio::spawn(one(*seed, broken)));
+            let mut outcomes = Vec::new();
+            for (seed, run) in some.iter().zip(runs.collect::<Vec<_>>()) {
+                outcomes.push((*seed, run.await));
+            }
+            outcomes
+        });
+        for (seed, outcome) in outcomes {
+            let problems = outcome??;
+            if !problems.is_empty() {
+                println!("seed {seed}: {}", problems.join("; "));
+                failed.push(seed);
+            }
+        }
+    }
+    if let Some(seed) = failed.first() {
+        let left_out =
+            broken.map_or(String::new(), |broken| format!(" --break {}", format!("{broken:?}").to_lowercase()));
+        println!("repeat one with: prism chaos --runs 1 --seed {seed}{left_out}");
+    }
+    println!("{} runs, {} failed", args.runs, failed.len());
+    if failed.is_empty() { Ok(()) } else { bail!("{} of {} runs failed", failed.len(), args.runs) }
+}
+
+/// Simulated time: it begins at the same moment in every run.
+fn clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "simulated time runs by the wall clock")]
+    let began = Instant::now();
+    Arc::new(move || START + began.elapsed().as_nanos() as i64 * SPEED)
+}
+
+/// One run; gives what is wrong.
+async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
+    let clock = clock();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let faults = Faults { seed, drop: 0.01, duplicate: 0.01, reorder: 0.01, garbage: 0.01, disconnect: 0.000_5 };
+    let emulator = Emulator::start(listener, seed, faults, clock.clone())?;
+    let address = emulator.address;
+    let options = Options {
+        stream: format!("ws://{address}"),
+        rest: format!("http://{address}"),
+        channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },
+        include: Vec::new(),
+        exclude: Vec::new(),
+        quote: "USDT".into(),
+        top: 100,
+        turnover_min: 0.0,
+        timeframes: vec![Timeframe::M1],
+        bars: 10,
+        reconcile: Duration::from_millis(250),
+        ping: Duration::from_secs(1),
+        stale: Duration::from_secs(1),
+        patience: Duration::from_secs(2),
+        rotate: Duration::from_secs(60),
+        ignore_gaps: broken == Some(Protection::Gap),
+    };
+    let (out, received) = channel(64);
+    let over = CancellationToken::new();
+    let maker: Maker = Arc::new(|| wire("bybit-linear").unwrap_or_else(|| unreachable!("it is known")));
+    let following = tokio::spawn(follow(maker, options, clock.clone(), out, over.clone()));
+    let watching = tokio::spawn(watch(received, broken));
+    tokio::time::sleep(STORM).await;
+    emulator.calm();
+    tokio::time::sleep(CALM).await;
+    emulator.freeze();
+    tokio::time::sleep(SETTLE).await;
+    over.cancel();
+    following.await??;
+    let watched = watching.await?;
+    Ok(watched.compare(&emulator, broken))
+}
+
+/// Levels by price in units of 1e-18, set as they come: what a book is without its state machine.
+#[derive(Default)]
+struct Unguarded {
+    bids: BTreeMap<i128, i64>,
+    asks: BTreeMap<i128, i64>,
+}
+
+impl Unguarded {
+    fn apply(&mut self, update: &Book) {
+        if update.snapshot {
+            *self = Unguarded::default();
+        }
+        for (side, levels) in [(&mut self.bids, &update.bids), (&mut self.asks, &update.asks)] {
+            let Some(levels) = levels else { continue };
+            let unit = 10_i128.pow(18_u32.saturating_sub(levels.price_decimals));
+            for (price, size) in levels.prices.iter().zip(&levels.sizes) {
+                match size {
+                    0 => drop(side.remove(&(i128::from(*price) * unit))),
+                    size => drop(side.insert(i128::from(*price) * unit, *size)),
+                }
+            }
+        }
+    }
+
+    fn is_crossed(&self) -> bool {
+        let top = self.bids.last_key_value().zip(self.asks.first_key_value());
+        top.is_some_and(|((bid, _), (ask, _))| ask <= bid)
+    }
+}
+
+/// What came out of the connectors.
+#[derive(Default)]
+struct Watched {
+    unguarded: BTreeMap<InstrumentId, Unguarded>,
+    books: BTreeMap<InstrumentId, OrderBook>,
+    /// As they were when their feed ended last.
+    last: BTreeMap<InstrumentId, OrderBook>,
+    /// Since when trades are owed.
+    connected: BTreeMap<InstrumentId, Ts>,
+    /// How often each trade came.
+    trades: BTreeMap<InstrumentId, BTreeMap<String, usize>>,
+    problems: BTreeSet<String>,
+    n_gaps: usize,
+    n_quarantined: usize,
+    n_disconnected: usize,
+}
+
+async fn watch(mut received: Receiver<Events>, broken: Option<Protection>) -> Watched {
+    let mut watched = Watched::default();
+    while let Some(events) = received.recv().await {
+        for (id, event) in &events {
+            match &event.body {
+                Some(Body::Book(update)) => {
+                    let book = watched.books.entry(id.clone()).or_insert_with(|| OrderBook::new(Rules::of(id)));
+                    // Trouble is looked at in the book's state.
+                    let _ = book.apply(update);
+                    let mut is_crossed =
+                        book.state() == State::Live && book.top().is_some_and(|(bid, ask)| ask.0 <= bid.0);
+                    if broken == Some(Protection::Crossed) {
+                        let unguarded = watched.unguarded.entry(id.clone()).or_default();
+                        unguarded.apply(update);
+                        is_crossed = unguarded.is_crossed();
+                    }
+                    if is_crossed {
+                        watched.problems.insert(format!("{id} was crossed"));
+                    }
+                }
+                Some(Body::Trade(trade)) => {
+                    if let Some(Id::Text(text)) = &trade.id {
+                        *watched.trades.entry(id.clone()).or_default().entry(text.clone()).or_default() += 1;
+                    }
+                }
+                Some(Body::FeedStatus(status)) => match status.status() {
+                    Feed::Connected => drop(watched.connected.entry(id.clone()).or_insert(event.ts_event)),
+                    Feed::Gap => watched.n_gaps += 1,
+                    Feed::Disconnected => {
+                        watched.n_disconnected += 1;
+                        if let Some(book) = watched.books.remove(id) {
+                            watched.last.insert(id.clone(), book);
+                        }
+                    }
+                    _ => {}
+                },
+                Some(Body::Quarantined(_)) => watched.n_quarantined += 1,
+                _ => {}
+            }
+        }
+    }
+    watched
+}
+
+impl Watched {
+    fn compare(mut self, emulator: &Emulator, broken: Option<Protection>) -> Vec<String> {
+        for id in emulator.instruments() {
+            let Some(truth) = emulator.book(&id) else { continue };
+            let levels = |book: &OrderBook| {
+                let (prices, sizes) = book.decimals();
+                let exact = |(price, size): (i64, i64)| {
+                    let number = |mantissa, decimals| prism_schemas::Decimal::new(mantissa, decimals).shortest();
+                    (number(price, prices), number(size, sizes))
+                };
+                (book.bids().map(exact).collect::<Vec<_>>(), book.asks().map(exact).collect::<Vec<_>>())
+            };
+            match self.last.get(&id) {
+                None => drop(self.problems.insert(format!("{id} has no book"))),
+                Some(book) if book.state() != State::Live => {
+                    self.problems.insert(format!("{id} ends {:?}", book.state()));
+                }
+                Some(book) if levels(book) != levels(&truth) => {
+                    self.problems.insert(format!("{id} is another book"));
+                }
+                Some(_) => {}
+            }
+            let trades = self.trades.remove(&id).unwrap_or_default();
+            let since = self.connected.get(&id).copied().unwrap_or(START);
+            let expected: BTreeSet<String> =
+                emulator.trades(&id).into_iter().filter(|(ts, _)| since <= *ts).map(|(_, id)| id).collect();
+            let n_missing = expected.iter().filter(|id| !trades.contains_key(*id)).count();
+            if 0 < n_missing {
+                self.problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));
+            }
+            let n_doubled = trades.values().filter(|n| 1 < **n).count();
+            if 0 < n_doubled && broken == Some(Protection::Duplicate) {
+                self.problems.insert(format!("{id} has {n_doubled} trades twice"));
+            }
+        }
+        if self.n_gaps + self.n_quarantined == 0 {
+            self.problems.insert("no fault was noticed: the run shows nothing".into());
+        }
+        tracing::debug!(self.n_gaps, self.n_quarantined, self.n_disconnected, "a run");
+        self.problems.into_iter().collect()
+    }
+}
