@@ -98,7 +98,16 @@ fn clock() -> Clock {
 async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let clock = clock();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let faults = Faults { seed, drop: 0.01, duplicate: 0.01, reorder: 0.01, garbage: 0.01, disconnect: 0.000_5 };
+    let faults = Faults {
+        seed,
+        drop: 0.01,
+        duplicate: 0.01,
+        reorder: 0.01,
+        garbage: 0.01,
+        disconnect: 0.000_5,
+        refuse: 0.005,
+        fail: 0.01,
+    };
     let emulator = Emulator::start(listener, seed, faults, clock.clone())?;
     let address = emulator.address;
     let options = Options {
@@ -115,6 +124,7 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
         reconcile: Duration::from_millis(250),
         ping: Duration::from_secs(1),
         stale: Duration::from_secs(1),
+        idle: Duration::from_secs(600),
         patience: Duration::from_secs(2),
         rotate: Duration::from_secs(60),
         ignore_gaps: broken == Some(Protection::Gap),

@@ -57,6 +57,8 @@ pub(crate) struct Feeds {
     #[serde(with = "duration")]
     pub(crate) stale: i64,
     #[serde(with = "duration")]
+    pub(crate) idle: i64,
+    #[serde(with = "duration")]
     pub(crate) patience: i64,
     #[serde(with = "duration")]
     pub(crate) rotate: i64,

@@ -34,6 +34,12 @@ pub(crate) struct Args {
     /// Share of messages after which the connection is cut
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     disconnect: f64,
+    /// Share of requests that are answered 429, with the time to wait
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    refuse: f64,
+    /// Share of requests that are answered 502
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    fail: f64,
     /// Stop after this long, such as 30s or 5m; Ctrl-C stops it any time
     #[arg(long = "for")]
     length: Option<String>,
@@ -48,8 +54,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let length: Option<Duration> = parse_length(args.length.as_deref())?;
-    let Args { seed, drop, duplicate, reorder, garbage, disconnect, port, .. } = *args;
-    let faults = Faults { seed, drop, duplicate, reorder, garbage, disconnect };
+    let Args { seed, drop, duplicate, reorder, garbage, disconnect, refuse, fail, port, .. } = *args;
+    let faults = Faults { seed, drop, duplicate, reorder, garbage, disconnect, refuse, fail };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;

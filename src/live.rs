@@ -210,6 +210,7 @@ fn publish(
     status: &Status,
     kept: &SyncSender<Kept>,
 ) {
+    let mut feeds = Feeds::default();
     for output in outputs {
         let rows = match output {
             Output::Rows(rows) => Arc::new(rows),
@@ -222,6 +223,7 @@ fn publish(
         status.rows.fetch_add(rows.len() as u64, Relaxed);
         status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
         status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
+        feeds.take(&rows, status);
         let n_refused = live.apply(&rows);
         if 0 < n_refused {
             tracing::error!(n_refused, "rows do not fit their tables");
@@ -230,6 +232,47 @@ fn publish(
         let _ = updates.send(rows.clone());
         let _ = kept.send(Kept::Rows(rows));
         status.release("starting");
+    }
+}
+
+/// How each instrument's feed is.
+#[derive(Default)]
+struct Feeds(BTreeMap<String, &'static str>);
+
+impl Feeds {
+    const STATES: [&str; 3] = ["connected", "stale", "disconnected"];
+
+    /// Exposes what rows say of feeds; prism is not ready while one is not connected.
+    fn take(&mut self, rows: &[Version], status: &Status) {
+        let mut is_changed = false;
+        for row in rows.iter().filter(|row| row.table == &table::FEED_STATUS) {
+            let text = |column| match row.get(column) {
+                Some(Cell::Text(text)) => text.to_string(),
+                _ => String::new(),
+            };
+            // Gaps of books and trades are mended by themselves.
+            let Some(state) = Feeds::STATES.into_iter().find(|state| *state == text("status")) else { continue };
+            is_changed = true;
+            self.0.insert(["exchange", "market", "symbol"].map(text).join(":"), state);
+        }
+        if !is_changed {
+            return;
+        }
+        for state in Feeds::STATES {
+            let n = self.0.values().filter(|have| **have == state).count();
+            status.gauge("prism_feeds", &format!("state=\"{state}\""), n as f64);
+        }
+        let silent: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(_, state)| **state != "connected")
+            .map(|(id, state)| format!("{id} is {state}"))
+            .collect();
+        match &silent[..] {
+            [] => status.release("feeds"),
+            [first] => status.hold("feeds", first),
+            [first, rest @ ..] => status.hold("feeds", &format!("{first}, and {} more", rest.len())),
+        }
     }
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Sou
             reconcile: length(feeds.reconcile),
             ping: length(feeds.ping),
             stale: length(feeds.stale),
+            idle: length(feeds.idle),
             patience: length(feeds.patience),
             rotate: length(feeds.rotate),
             ignore_gaps: false,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use prism_schemas::time::MILLISECOND;
@@ -16,18 +17,20 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::faults::{Fate, Saboteur};
+use super::limits::limited;
 use super::venue::TIMEFRAMES;
 use super::{Sent, Shared};
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v5/public/linear", get(stream))
+pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let requests = Router::new()
         .route("/v5/market/time", get(time))
         .route("/v5/market/instruments-info", get(instruments))
         .route("/v5/market/tickers", get(tickers))
         .route("/v5/market/kline", get(klines))
         .route("/v5/market/recent-trade", get(trades))
         .route("/v5/market/orderbook", get(orderbook))
+        .layer(from_fn_with_state(shared.clone(), limited));
+    Router::new().route("/v5/public/linear", get(stream)).merge(requests)
 }
 
 async fn stream(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {

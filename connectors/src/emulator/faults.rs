@@ -19,6 +19,10 @@ pub struct Faults {
     pub garbage: f64,
     /// The connection is cut.
     pub disconnect: f64,
+    /// A request is answered 429, with the time to wait.
+    pub refuse: f64,
+    /// A request is answered 502.
+    pub fail: f64,
 }
 
 /// What becomes of a message.

@@ -3,10 +3,13 @@
 
 mod bybit;
 mod faults;
+mod limits;
 mod venue;
 
 pub use faults::Faults;
+pub use limits::Asked;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +21,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::synthetic::{EXCHANGE, MARKET};
+use limits::Requests;
 use venue::Venue;
 
 /// The time now, in UNIX nanoseconds.
@@ -44,6 +48,9 @@ struct Shared {
     faults: Faults,
     /// No more faults.
     calm: AtomicBool,
+    requests: Mutex<Requests>,
+    /// Symbols of which nothing is sent.
+    stalled: Mutex<BTreeSet<String>>,
     clock: Clock,
     over: CancellationToken,
 }
@@ -67,13 +74,18 @@ impl Emulator {
         let address = listener.local_addr()?;
         let venue = Mutex::new(Venue::new(seed, clock()));
         let (sent, over) = (broadcast::channel(BEHIND_MAX).0, CancellationToken::new());
-        let shared = Arc::new(Shared { venue, sent, faults, calm: AtomicBool::new(false), clock, over });
+        let requests = Mutex::new(Requests::new(faults));
+        let (calm, stalled) = (AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(Shared { venue, sent, faults, calm, requests, stalled, clock, over });
         tokio::spawn({
             let shared = shared.clone();
             async move {
                 while !shared.over.is_cancelled() {
                     let sent = shared.venue().step((shared.clock)());
-                    for message in sent {
+                    let stalled = shared.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let is_sent =
+                        |message: &Sent| message.topic.rsplit('.').next().is_none_or(|of| !stalled.contains(of));
+                    for message in sent.into_iter().filter(is_sent) {
                         // Nobody may be listening.
                         let _ = shared.sent.send(Arc::new(message));
                     }
@@ -81,7 +93,7 @@ impl Emulator {
                 }
             }
         });
-        let routes = bybit::routes().with_state(shared.clone());
+        let routes = bybit::routes(&shared).with_state(shared.clone());
         let over = shared.over.clone();
         tokio::spawn(async move {
             let served = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned()).await;
@@ -105,6 +117,16 @@ impl Emulator {
     /// Times and ids of all trades of an instrument so far, in order.
     pub fn trades(&self, instrument: &InstrumentId) -> Vec<(Ts, String)> {
         self.shared.venue().ids.get(&instrument.symbol).cloned().unwrap_or_default()
+    }
+
+    /// Sends nothing of a symbol any more, and does not say so.
+    pub fn stall(&self, symbol: &str) {
+        self.shared.stalled.lock().unwrap_or_else(PoisonError::into_inner).insert(symbol.into());
+    }
+
+    /// What was asked so far.
+    pub fn asked(&self) -> Asked {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).asked
     }
 
     /// Ends all faults.

@@ -20,15 +20,18 @@ const BARS: usize = 1_000;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
-/// Timeframes that Bybit has.
-pub(super) const TIMEFRAMES: [Timeframe; 9] = [
+/// Timeframes that Bybit has, but for months.
+pub(super) const TIMEFRAMES: [Timeframe; 12] = [
     Timeframe::M1,
     Timeframe::M3,
     Timeframe::M5,
     Timeframe::M15,
     Timeframe::M30,
     Timeframe::H1,
+    Timeframe::H2,
     Timeframe::H4,
+    Timeframe::H6,
+    Timeframe::H12,
     Timeframe::D1,
     Timeframe::W1,
 ];

@@ -39,6 +39,9 @@ struct Followable {
     native: String,
     book: OrderBook,
     asked: Option<Instant>,
+    /// When its last message came, and whether that is said to be too long ago.
+    heard: Ts,
+    is_stale: bool,
 }
 
 pub(super) struct Connection {
@@ -73,7 +76,7 @@ impl Connection {
     ) -> Connection {
         let books = followed.iter().map(|one| {
             let book = OrderBook::new(Rules::of(&one.id));
-            (one.id.clone(), Followable { native: one.native.clone(), book, asked: None })
+            (one.id.clone(), Followable { native: one.native.clone(), book, asked: None, heard: 0, is_stale: false })
         });
         Connection {
             random: Random::new(number, wire.id()),
@@ -165,6 +168,7 @@ impl Connection {
                         return Ok(format!("{n_garbage} frames in a row could not be decoded"));
                     }
                     self.stand(&mut events, ts_recv);
+                    self.hear(&mut events, ts_recv);
                     let topics = self.books(&mut events, ts_recv);
                     self.send(&mut events).await;
                     self.again(socket, &topics).await?;
@@ -172,6 +176,7 @@ impl Connection {
                 // The library answers pings.
                 Ok(Some(Ok(_))) => (heard, self.heard) = (now(), Some(ts_recv)),
                 Err(_) => {
+                    self.hear(&mut events, ts_recv);
                     let topics = self.overdue(&mut events, ts_recv);
                     self.send(&mut events).await;
                     self.again(socket, &topics).await?;
@@ -204,12 +209,37 @@ impl Connection {
             return;
         }
         self.stands = true;
+        for one in self.books.values_mut() {
+            (one.heard, one.is_stale) = (ts_recv, false);
+        }
         let mut before = Events::new();
         for id in self.books.keys() {
             before.push(status(id, ts_recv, ts_recv, Feed::Connected, "", "subscribed"));
         }
         before.append(events);
         *events = before;
+    }
+
+    /// Notes whose messages came, and tells whose do not, or do again.
+    fn hear(&mut self, events: &mut Events, ts_recv: Ts) {
+        if !self.stands {
+            return;
+        }
+        let mut told = Events::new();
+        for (id, _) in events.iter() {
+            let Some(one) = self.books.get_mut(id) else { continue };
+            one.heard = ts_recv;
+            if std::mem::take(&mut one.is_stale) {
+                told.push(status(id, ts_recv, ts_recv, Feed::Connected, "", "messages come again"));
+            }
+        }
+        let idle = self.options.idle.as_nanos() as i64;
+        for (id, one) in self.books.iter_mut().filter(|(_, one)| !one.is_stale && one.heard + idle <= ts_recv) {
+            one.is_stale = true;
+            let cause = format!("no message for {:?}", self.options.idle);
+            told.push(status(id, one.heard, ts_recv, Feed::Stale, "", &cause));
+        }
+        events.append(&mut told);
     }
 
     /// Applies books; gives the topics whose snapshot is needed.
@@ -228,8 +258,8 @@ impl Connection {
                 Err(trouble) if was != State::Suspect && !self.options.ignore_gaps => {
                     one.asked = Some(now());
                     topics.push(self.wire.book_topic(&one.native, self.options.channels.depth));
-                    told.push(status(id, ts_recv, ts_recv, Feed::Gap, BOOK, &format!("book: {trouble}")));
-                    told.push(status(id, ts_recv, ts_recv, Feed::ResyncStarted, BOOK, "book: snapshot asked for"));
+                    let cause = format!("book: {trouble}, snapshot asked for");
+                    told.push(status(id, ts_recv, ts_recv, Feed::Gap, BOOK, &cause));
                 }
                 Err(_) => {}
             }

@@ -58,6 +58,8 @@ pub struct Options {
     pub ping: Duration,
     /// Without any message for so long a connection is given up.
     pub stale: Duration,
+    /// Without any message of an instrument for so long, in the clock's time, its feed is said to be stale.
+    pub idle: Duration,
     /// A connection must stand within this, and a request be answered.
     pub patience: Duration,
     /// A connection is replaced at this age, before the venue cuts it.

@@ -7,13 +7,15 @@ use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use tokio::sync::Mutex;
 
-use super::{Clock, Events, Options, VenueError};
+use super::{Clock, Events, Options, VenueError, refusal};
 use crate::exchange::{Ask, Limits, Wire};
 
 /// The first wait after a failure.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 /// The longest.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Answers in a row that cannot be used.
+const USELESS_MAX: u32 = 3;
 /// The share of the venue's budget that is used, in percent: others may share the address.
 const SHARE: u32 = 80;
 
@@ -21,8 +23,16 @@ pub(super) struct Rest {
     client: reqwest::Client,
     base: String,
     limits: Limits,
-    /// What was spent within the window, and when.
-    spent: Mutex<VecDeque<(Instant, u32)>>,
+    budget: Mutex<Budget>,
+}
+
+/// What requests cost so far.
+#[derive(Default)]
+struct Budget {
+    /// Weights within the window, and when.
+    spent: VecDeque<(Instant, u32)>,
+    /// The venue wants to be left alone until then.
+    closed: Option<Instant>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pace of requests; receive times come from the caller's clock")]
@@ -38,7 +48,7 @@ impl Rest {
         let client =
             client.map_err(|error| VenueError::Address { address: options.rest.clone(), detail: error.to_string() })?;
         let base = options.rest.trim_end_matches('/').to_string();
-        Ok(Rest { client, base, limits, spent: Mutex::default() })
+        Ok(Rest { client, base, limits, budget: Mutex::default() })
     }
 
     /// Waits until the budget has room for a weight, and takes it.
@@ -46,39 +56,58 @@ impl Rest {
         let window = Duration::from_secs(self.limits.window.into());
         let room = self.limits.weight * SHARE / 100;
         // Held while waiting: whoever asked first goes first.
-        let mut spent = self.spent.lock().await;
+        let mut budget = self.budget.lock().await;
         loop {
+            let Budget { spent, closed } = &mut *budget;
             while spent.front().is_some_and(|(at, _)| window <= at.elapsed()) {
                 spent.pop_front();
             }
             let used: u32 = spent.iter().map(|(_, weight)| weight).sum();
-            if used + weight <= room || spent.is_empty() {
-                spent.push_back((now(), weight));
-                return;
-            }
-            let wait = spent.front().map_or(window, |(at, _)| window.saturating_sub(at.elapsed()));
+            let wait = match closed.take_if(|until| now() < *until) {
+                Some(until) => until - now(),
+                None if used + weight <= room || spent.is_empty() => {
+                    spent.push_back((now(), weight));
+                    return;
+                }
+                None => spent.front().map_or(window, |(at, _)| window.saturating_sub(at.elapsed())),
+            };
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
     }
 
-    /// The answer's events; nothing if the venue does not answer such questions. Repeats until there is an answer.
+    /// The answer's events; nothing if the venue does not answer such questions. Repeats until there is an answer; one that
+    /// cannot be used some times in a row is given up, and kept with its reason.
     pub(super) async fn ask(&self, wire: &mut dyn Wire, ask: &Ask<'_>, clock: &Clock) -> Events {
         let mut events = Events::new();
         let Some(request) = wire.request(ask) else { return events };
         let url = format!("{}{}", self.base, request.path);
-        let mut back_off = BACK_OFF_MIN;
+        let (mut back_off, mut n_useless) = (BACK_OFF_MIN, 0);
         loop {
             self.take(request.weight).await;
             let (wait, why) = match self.get(&url).await {
                 Ok(body) => match wire.answer(ask, &body, clock(), &mut events) {
                     Ok(()) => return events,
-                    Err(error) => (None, error.to_string()),
+                    Err(error) => {
+                        n_useless += 1;
+                        if n_useless == USELESS_MAX {
+                            tracing::error!(url, %error, "the request is given up");
+                            events.push(refusal(wire, &error, body.as_bytes(), clock()));
+                            return events;
+                        }
+                        (None, error.to_string())
+                    }
                 },
                 Err(refused) => refused,
             };
             tracing::warn!(url, why, "the request is repeated");
-            tokio::time::sleep(wait.unwrap_or(back_off)).await;
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
+            match wait {
+                // Nobody may ask before.
+                Some(wait) => self.budget.lock().await.closed = Some(now() + wait),
+                None => {
+                    tokio::time::sleep(back_off).await;
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                }
+            }
         }
     }
 
