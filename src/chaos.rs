@@ -111,6 +111,7 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let emulator = Emulator::start(listener, seed, faults, clock.clone())?;
     let address = emulator.address;
     let options = Options {
+        tap: None,
         stream: format!("ws://{address}"),
         rest: format!("http://{address}"),
         channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },

@@ -16,6 +16,7 @@ mod output;
 mod pass;
 mod passthrough;
 mod place;
+mod record;
 mod replay;
 mod roles;
 mod runs;
@@ -55,6 +56,8 @@ enum Command {
     Compute(roles::Compute),
     /// Serve the API from a store that another process fills
     Serve(roles::Serve),
+    /// Record what a live venue sends, byte for byte
+    Record(record::Args),
     /// Put recordings and histories into a log
     Import(import::Args),
     /// Run a log through the dataflow into a store
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Compute(args) => roles::compute(&args),
         Command::Serve(args) => roles::serve(&args),
+        Command::Record(args) => record::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sql(args) => sql::run(&args),

@@ -9,11 +9,11 @@ use anyhow::{Result, anyhow};
 use prism_connectors::{
     exchange::{Channels, wire},
     log::{Log, LogWriter},
-    venue::{Clock, Events, Maker, Options, follow},
+    venue::{Clock, Events, Maker, Options, Tapped, follow},
 };
 use prism_schemas::{Timeframe, Topic};
 use tokio::{
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,13 @@ pub(crate) struct Source {
     options: Options,
 }
 
+impl Source {
+    /// Hands over what comes over its wire too.
+    pub(crate) fn tap(&mut self, tap: Sender<Tapped>) {
+        self.options.tap = Some(tap);
+    }
+}
+
 /// Reads what is configured; a venue nobody knows is an error that names those known.
 pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Source>> {
     let length = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
@@ -52,6 +59,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Sou
         let channels =
             Channels { trades: true, depth: feeds.depth, tickers: feeds.tickers, liquidations: feeds.liquidations };
         let options = Options {
+            tap: None,
             stream,
             rest,
             channels,
@@ -82,6 +90,22 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Sou
 
 /// Writes the venues' events to the log until told to stop.
 pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Vec<Source>, stop: &CancellationToken) -> Result<()> {
+    with_events(sources, stop, async |events| write(log, events).await)
+}
+
+/// Follows the venues until told to stop, and lets go of their events: what counts is what is tapped.
+pub(crate) fn follow_only(sources: Vec<Source>, stop: &CancellationToken) -> Result<()> {
+    with_events(sources, stop, async |mut events: Receiver<Events>| {
+        while events.recv().await.is_some() {}
+        Ok(())
+    })
+}
+
+fn with_events(
+    sources: Vec<Source>,
+    stop: &CancellationToken,
+    take: impl AsyncFnOnce(Receiver<Events>) -> Result<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (out, events) = channel(AHEAD);
@@ -90,7 +114,7 @@ pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Vec<Source>, stop: &Cancellati
             venues.spawn(follow(maker, options, clock(), out.clone(), stop.clone()));
         }
         drop(out);
-        write(log, events).await?;
+        take(events).await?;
         for ended in venues.join_all().await {
             ended?;
         }

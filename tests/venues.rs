@@ -2,13 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 use crate::support::{command, http, prism};
 
-struct Process(Child);
+/// A role and its output, which must stay open.
+struct Process(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -20,11 +21,11 @@ impl Drop for Process {
 /// Starts a role that prints its address in its first line.
 fn start(mut command: Command) -> (Process, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (mut line, mut lines) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
+    lines.read_line(&mut line).unwrap();
     let (_, rest) = line.split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}"));
     let address = rest.split(['/', ',']).next().unwrap().to_string();
-    (Process(child), address)
+    (Process(child, lines), address)
 }
 
 #[test]
@@ -85,6 +86,34 @@ fn a_live_venue_is_followed_from_warm_up_to_scores() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(garbled.len(), 1);
+}
+
+#[test]
+fn a_recording_is_imported_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, log] = ["recording.jsonl.zst", "log"].map(|name| dir.path().join(name).display().to_string());
+    let mut emulate = command();
+    emulate.args(["emulate", "--port", "0"]);
+    let (_venue, address) = start(emulate);
+    let mut record = command();
+    record.args(["record", "--out", &file, "--for", "5s"]);
+    record.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"bybit-linear\" = \"http://{address}\" }}"));
+    let output = record.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = prism(["import", &file, "--log", &log, "--format", "csv"]).fine();
+    let count = |kind: &str| {
+        let of = printed.lines().filter(|line| line.contains(&format!(",{kind},")));
+        of.filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    // Twenty instruments with a book each second, and 219 closed bars of eight timeframes or more.
+    assert!(20 * 3 <= count("book_delta") && 20 * 8 * 200 <= count("kline"), "{printed}");
+    assert!(0 < count("trade") && count("instrument") == 24 && count("quarantined") == 0, "{printed}");
+    // A recording is not written over.
+    let mut again = command();
+    again.args(["record", "--out", &file, "--for", "1s"]);
+    let output = again.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("create "), "{output:?}");
 }
 
 #[test]

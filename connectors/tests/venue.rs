@@ -30,6 +30,7 @@ impl Following {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let emulator = Emulator::start(listener, 5, faults, clock()).unwrap();
         let mut options = Options {
+            tap: None,
             stream: format!("ws://{}", emulator.address),
             rest: format!("http://{}", emulator.address),
             channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },

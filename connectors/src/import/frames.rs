@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::bytes::Lines;
 use super::{Events, Recognised, Source};
-use crate::exchange::{self, Binance, Bybit, DecodeError, Exchange, Kraken, Okx, quarantined};
+use crate::exchange::{self, Binance, Bybit, DecodeError, Exchange, Kraken, Okx, Wire, quarantined};
 
 /// The market shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the previous update (`pu`).
 pub(super) fn recognise_hftbacktest(path: &Path) -> std::io::Result<Result<Recognised, String>> {
@@ -240,10 +240,8 @@ fn bootstrap(
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
     let market = market.or_else(|| Bybit::market_of(url)).ok_or_else(unknown)?;
     if id == "bybit" {
-        if url.contains("/instruments-info") {
-            return Bybit::new(market).decode_instruments(body, ts_recv, out);
-        }
-        return Err(unknown());
+        let ask = Bybit::asked(url).ok_or_else(unknown)?;
+        return Bybit::new(market).answer(&ask, body, ts_recv, out);
     }
     if id == "okx" && url.contains("/instruments?") {
         return Okx::new(market).decode_instruments(body, ts_recv, out);

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Events, Followed, Options, Seen, refusal, status};
+use super::{Clock, Events, Followed, Options, Seen, Wired, refusal, status};
 use crate::exchange::Wire;
 use crate::synthetic::Random;
 
@@ -53,6 +53,8 @@ pub(super) struct Connection {
     out: Sender<Events>,
     random: Random,
     number: u64,
+    /// As recordings call it.
+    name: String,
     /// Whether its instruments are said to be connected.
     stands: bool,
     /// When the last message came, once there was one.
@@ -81,12 +83,13 @@ impl Connection {
         Connection {
             random: Random::new(number, wire.id()),
             books: books.collect(),
-            wire,
             options: options.clone(),
             seen: seen.clone(),
             clock: clock.clone(),
             out: out.clone(),
             number: 0,
+            name: format!("{}.ws.{number}", wire.id().to_uppercase()),
+            wire,
             stands: false,
             heard: None,
         }
@@ -122,6 +125,7 @@ impl Connection {
             Ok(Err(error)) => return format!("{url}: {error}"),
             Err(_) => return format!("{url}: no connection within {:?}", self.options.patience),
         };
+        self.options.tap((self.clock)(), &self.name, || Wired::Opened(url)).await;
         let topics: Vec<String> =
             self.books.values().flat_map(|one| self.wire.topics(&one.native, self.options.channels)).collect();
         for some in topics.chunks(self.wire.limits().topics_per_request) {
@@ -150,6 +154,7 @@ impl Connection {
                 }
                 Ok(Some(Ok(Message::Text(text)))) => {
                     (heard, self.heard) = (now(), Some(ts_recv));
+                    self.options.tap(ts_recv, &self.name, || Wired::Frame(text.to_string())).await;
                     match self.wire.decode(&text, ts_recv, &mut events) {
                         Ok(()) => {
                             n_garbage = 0;

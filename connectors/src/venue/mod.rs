@@ -29,9 +29,25 @@ pub type Events = Vec<(InstrumentId, Event)>;
 /// Makes a venue's texts, one maker for each connection.
 pub type Maker = Arc<dyn Fn() -> Box<dyn Wire> + Send + Sync>;
 
+/// What came over a venue's wire, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wired {
+    /// A connection was opened to this address.
+    Opened(String),
+    /// A message of the stream.
+    Frame(String),
+    /// The answer to a request: its address and body.
+    Answer(String, String),
+}
+
+/// What came over the wire, on which connection, and when.
+pub type Tapped = (Ts, String, Wired);
+
 /// What is followed, and how patiently.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where everything that comes over the wire goes too.
+    pub tap: Option<Sender<Tapped>>,
     /// Address of the streams: `wss://stream.bybit.com`.
     pub stream: String,
     /// Address of the requests: `https://api.bybit.com`.
@@ -66,6 +82,16 @@ pub struct Options {
     pub rotate: Duration,
     /// Leave books as they are after a gap: only to see that checks notice.
     pub ignore_gaps: bool,
+}
+
+impl Options {
+    /// Hands over what came, if anybody wants it.
+    async fn tap(&self, ts: Ts, connection: &str, wired: impl FnOnce() -> Wired) {
+        if let Some(tap) = &self.tap {
+            // Whoever listened has ended; following goes on.
+            let _ = tap.send((ts, connection.into(), wired())).await;
+        }
+    }
 }
 
 /// Why a venue cannot be followed. Everything else is retried.

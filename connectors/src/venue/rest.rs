@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use tokio::sync::Mutex;
 
-use super::{Clock, Events, Options, VenueError, refusal};
+use super::{Clock, Events, Options, VenueError, Wired, refusal};
 use crate::exchange::{Ask, Limits, Wire};
 
 /// The first wait after a failure.
@@ -22,6 +22,7 @@ const SHARE: u32 = 80;
 pub(super) struct Rest {
     client: reqwest::Client,
     base: String,
+    options: Options,
     limits: Limits,
     budget: Mutex<Budget>,
 }
@@ -48,7 +49,7 @@ impl Rest {
         let client =
             client.map_err(|error| VenueError::Address { address: options.rest.clone(), detail: error.to_string() })?;
         let base = options.rest.trim_end_matches('/').to_string();
-        Ok(Rest { client, base, limits, budget: Mutex::default() })
+        Ok(Rest { client, base, options: options.clone(), limits, budget: Mutex::default() })
     }
 
     /// Waits until the budget has room for a weight, and takes it.
@@ -85,18 +86,23 @@ impl Rest {
         loop {
             self.take(request.weight).await;
             let (wait, why) = match self.get(&url).await {
-                Ok(body) => match wire.answer(ask, &body, clock(), &mut events) {
-                    Ok(()) => return events,
-                    Err(error) => {
-                        n_useless += 1;
-                        if n_useless == USELESS_MAX {
-                            tracing::error!(url, %error, "the request is given up");
-                            events.push(refusal(wire, &error, body.as_bytes(), clock()));
-                            return events;
+                Ok(body) => {
+                    let ts_recv = clock();
+                    let name = format!("{}.http", wire.id().to_uppercase());
+                    self.options.tap(ts_recv, &name, || Wired::Answer(url.clone(), body.clone())).await;
+                    match wire.answer(ask, &body, ts_recv, &mut events) {
+                        Ok(()) => return events,
+                        Err(error) => {
+                            n_useless += 1;
+                            if n_useless == USELESS_MAX {
+                                tracing::error!(url, %error, "the request is given up");
+                                events.push(refusal(wire, &error, body.as_bytes(), ts_recv));
+                                return events;
+                            }
+                            (None, error.to_string())
                         }
-                        (None, error.to_string())
                     }
-                },
+                }
                 Err(refused) => refused,
             };
             tracing::warn!(url, why, "the request is repeated");

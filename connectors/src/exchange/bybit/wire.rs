@@ -9,10 +9,23 @@ use prism_schemas::event::{Kline, Trade, trade};
 use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 
-use super::{Bybit, Envelope, Events, TickerData, side};
+use super::{Bybit, Envelope, Events, TickerData, side, timeframe};
 use crate::exchange::{Ask, Channels, DecodeError, Exchange, Fields, Limits, Request, Wire, event_of, trade_event};
 
 impl Bybit {
+    /// The question that a request's address asks, of those that `answer` understands.
+    pub fn asked(url: &str) -> Option<Ask<'_>> {
+        let (path, query) = url.split_once('?')?;
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        match path.rsplit('/').next()? {
+            "instruments-info" => Some(Ask::Instruments),
+            "tickers" => Some(Ask::Tickers),
+            "kline" => Some(Ask::Klines(value("symbol")?, timeframe(value("interval")?)?, 0)),
+            "recent-trade" => Some(Ask::Trades(value("symbol")?)),
+            _ => None,
+        }
+    }
+
     fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "tickers" };
         let answer: Answer<'_, TickerData<'_>> = read(fields, body)?;

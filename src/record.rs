@@ -1,0 +1,82 @@
+//! `prism record`: what a live venue sends, byte for byte, with receive times.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result};
+use prism_connectors::venue::{Tapped, Wired};
+use prism_dataflow::assemble::Plan;
+use prism_schemas::time::SECOND;
+use tokio::sync::mpsc::{Receiver, channel};
+
+use crate::{
+    config::Config,
+    live::{Stop, parse_length},
+    misuse,
+    venues::{self, sources},
+};
+
+/// Lines on their way to the file; then the sockets wait.
+const AHEAD: usize = 4_096;
+
+/// Record what live venues (feeds.venues) send, byte for byte; `prism import` reads it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// File of JSON lines, compressed: recording.jsonl.zst
+    #[arg(long)]
+    out: PathBuf,
+    /// Stop after this long, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
+    #[arg(long = "for")]
+    length: Option<String>,
+    /// Configuration file over the defaults
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
+    let length = parse_length(args.length.as_deref())?;
+    let mut sources = sources(&config.feeds, &plan.settings.timeframes.maintained)?;
+    let [source] = &mut sources[..] else {
+        return Err(misuse("feeds.venues: a recording is of one venue"));
+    };
+    let file = File::create_new(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let (tap, tapped) = channel(AHEAD);
+    source.tap(tap);
+    let stop = Stop::new();
+    let following = stop.thread("follow", {
+        let until = stop.now.clone();
+        move || venues::follow_only(sources, &until)
+    })?;
+    let out = args.out.clone();
+    let name = config.feeds.venues[0].split('-').next().unwrap_or_default().to_uppercase();
+    let writing =
+        stop.thread("record", move || write(file, &name, tapped).with_context(|| format!("write {}", out.display())))?;
+    println!("prism record: {} into {}", config.feeds.venues[0], args.out.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(stop.clone().wait(length));
+    stop.join(vec![following, writing])
+}
+
+/// Writes lines until nothing is tapped any more.
+fn write(file: File, exchange: &str, mut tapped: Receiver<Tapped>) -> Result<()> {
+    let mut out = BufWriter::new(zstd::Encoder::new(file, 3)?.auto_finish());
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    writeln!(out, "{{\"t\":\"header\",\"exchange\":{}}}", text(exchange))?;
+    while let Some((ts, connection, wired)) = tapped.blocking_recv() {
+        let (kind, rest) = match &wired {
+            Wired::Opened(address) => ("connect", format!("\"addr\":{}", text(address))),
+            Wired::Frame(frame) => ("recv", format!("\"data\":{}", text(frame))),
+            Wired::Answer(url, body) => ("http", format!("\"url\":{},\"data\":{}", text(url), text(body))),
+        };
+        let (seconds, nanos) = (ts / SECOND, ts % SECOND);
+        let connection = text(&connection);
+        writeln!(out, "{{\"t\":\"{kind}\",\"conn\":{connection},\"ts\":{seconds}.{nanos:09},{rest}}}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
