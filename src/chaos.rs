@@ -8,17 +8,19 @@ use std::{
 
 use anyhow::{Result, bail};
 use prism_connectors::{
-    emulator::{Emulator, Faults},
-    exchange::{Channels, wire},
-    venue::{Clock, Events, Maker, Options, follow},
+    emulator::{Emulator, FACES, Faults, Origin},
+    synthetic::SYMBOLS,
+    venue::{Clock, Events, Options, follow},
 };
 use prism_schemas::{
-    InstrumentId, OrderBook, Timeframe, Ts,
+    InstrumentId, Market, OrderBook, Timeframe, Ts,
     book::{Rules, State},
     event::{Book, Feed, event::Body, trade::Id},
 };
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
+
+use crate::venues::maker;
 
 /// Where the simulated time begins.
 const START: Ts = 1_767_225_600 * 1_000_000_000;
@@ -105,21 +107,17 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
         reorder: 0.01,
         garbage: 0.01,
         disconnect: 0.000_5,
-        refuse: 0.005,
+        gap: 0.001,
+        reset: 0.001,
+        refuse: 0.01,
+        ban: 0.002,
         fail: 0.01,
+        ..Faults::default()
     };
-    let emulator = Emulator::start(listener, seed, faults, clock.clone())?;
-    let address = emulator.address;
+    // Every venue in turn.
+    let face = FACES[seed as usize % FACES.len()];
+    let emulator = Emulator::start(listener, Origin::Market(seed, SYMBOLS), faults, clock.clone())?;
     let options = Options {
-        tap: None,
-        stream: format!("ws://{address}"),
-        rest: format!("http://{address}"),
-        channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },
-        include: Vec::new(),
-        exclude: Vec::new(),
-        quote: "USDT".into(),
-        top: 100,
-        turnover_min: 0.0,
         timeframes: vec![Timeframe::M1],
         bars: 10,
         reconcile: Duration::from_millis(250),
@@ -127,13 +125,15 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
         stale: Duration::from_secs(1),
         idle: Duration::from_secs(600),
         patience: Duration::from_secs(2),
-        rotate: Duration::from_secs(60),
+        skew: Duration::from_secs(600),
+        speed: SPEED as u32,
+        poll: Duration::from_millis(500),
         ignore_gaps: broken == Some(Protection::Gap),
+        ..Options::at(&emulator.url(face))
     };
     let (out, received) = channel(64);
     let over = CancellationToken::new();
-    let maker: Maker = Arc::new(|| wire("bybit-linear").unwrap_or_else(|| unreachable!("it is known")));
-    let following = tokio::spawn(follow(maker, options, clock.clone(), out, over.clone()));
+    let following = tokio::spawn(follow(maker(face), options, clock.clone(), out, over.clone()));
     let watching = tokio::spawn(watch(received, broken));
     tokio::time::sleep(STORM).await;
     emulator.calm();
@@ -143,7 +143,7 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     over.cancel();
     following.await??;
     let watched = watching.await?;
-    Ok(watched.compare(&emulator, broken))
+    Ok(watched.compare(&emulator, face, broken))
 }
 
 /// Levels by price in units of 1e-18, set as they come: what a book is without its state machine.
@@ -181,8 +181,6 @@ impl Unguarded {
 struct Watched {
     unguarded: BTreeMap<InstrumentId, Unguarded>,
     books: BTreeMap<InstrumentId, OrderBook>,
-    /// As they were when their feed ended last.
-    last: BTreeMap<InstrumentId, OrderBook>,
     /// Since when trades are owed.
     connected: BTreeMap<InstrumentId, Ts>,
     /// How often each trade came.
@@ -214,19 +212,20 @@ async fn watch(mut received: Receiver<Events>, broken: Option<Protection>) -> Wa
                     }
                 }
                 Some(Body::Trade(trade)) => {
-                    if let Some(Id::Text(text)) = &trade.id {
-                        *watched.trades.entry(id.clone()).or_default().entry(text.clone()).or_default() += 1;
-                    }
+                    let spelled = match &trade.id {
+                        Some(Id::Text(text)) => text.clone(),
+                        Some(Id::Number(number)) => number.to_string(),
+                        None => String::new(),
+                    };
+                    *watched.trades.entry(id.clone()).or_default().entry(spelled).or_default() += 1;
                 }
                 Some(Body::FeedStatus(status)) => match status.status() {
-                    Feed::Connected => drop(watched.connected.entry(id.clone()).or_insert(event.ts_event)),
-                    Feed::Gap => watched.n_gaps += 1,
-                    Feed::Disconnected => {
-                        watched.n_disconnected += 1;
-                        if let Some(book) = watched.books.remove(id) {
-                            watched.last.insert(id.clone(), book);
-                        }
+                    Feed::Connected if status.channel.is_empty() => {
+                        watched.connected.entry(id.clone()).or_insert(event.ts_event);
                     }
+                    Feed::Gap => watched.n_gaps += 1,
+                    // Books need no telling: what comes next does not follow, or is a snapshot.
+                    Feed::Disconnected => watched.n_disconnected += 1,
                     _ => {}
                 },
                 Some(Body::Quarantined(_)) => watched.n_quarantined += 1,
@@ -238,9 +237,12 @@ async fn watch(mut received: Receiver<Events>, broken: Option<Protection>) -> Wa
 }
 
 impl Watched {
-    fn compare(mut self, emulator: &Emulator, broken: Option<Protection>) -> Vec<String> {
-        for id in emulator.instruments() {
-            let Some(truth) = emulator.book(&id) else { continue };
+    fn compare(mut self, emulator: &Emulator, face: &str, broken: Option<Protection>) -> Vec<String> {
+        let (exchange, market) = face.split_once('-').unwrap_or((face, ""));
+        let market = Market::parse(market).unwrap_or(Market::Linear);
+        for symbol in emulator.symbols() {
+            let Some(truth) = emulator.book(&symbol) else { continue };
+            let id = InstrumentId::new(exchange, market, &symbol);
             let levels = |book: &OrderBook| {
                 let (prices, sizes) = book.decimals();
                 let exact = |(price, size): (i64, i64)| {
@@ -249,7 +251,7 @@ impl Watched {
                 };
                 (book.bids().map(exact).collect::<Vec<_>>(), book.asks().map(exact).collect::<Vec<_>>())
             };
-            match self.last.get(&id) {
+            match self.books.get(&id) {
                 None => drop(self.problems.insert(format!("{id} has no book"))),
                 Some(book) if book.state() != State::Live => {
                     self.problems.insert(format!("{id} ends {:?}", book.state()));

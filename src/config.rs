@@ -53,6 +53,13 @@ pub(crate) struct Feeds {
     #[serde(with = "duration")]
     pub(crate) reconcile: i64,
     #[serde(with = "duration")]
+    pub(crate) skew: i64,
+    #[serde(with = "duration")]
+    pub(crate) refresh: i64,
+    #[serde(with = "duration")]
+    pub(crate) poll: i64,
+    pub(crate) fear_greed: String,
+    #[serde(with = "duration")]
     pub(crate) ping: i64,
     #[serde(with = "duration")]
     pub(crate) stale: i64,

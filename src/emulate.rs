@@ -1,16 +1,21 @@
 //! `prism emulate`: a venue on this machine.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use prism_connectors::emulator::{Emulator, Faults};
+use prism_connectors::{
+    emulator::{Emulator, FACES, Faults, Origin, Recording},
+    synthetic::SYMBOLS,
+};
+use prism_schemas::canonical_symbol;
 
 use crate::{
     live::{Stop, parse_length},
+    misuse,
     venues::clock,
 };
 
-/// Speak a venue's protocols on this machine, from the synthetic market, with faults by seed.
+/// Speak venues' protocols on this machine, from the synthetic market or recordings, with faults by seed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Port on 127.0.0.1
@@ -19,9 +24,15 @@ pub(crate) struct Args {
     /// Seed of the market and of the faults
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Recordings and trade files, as `prism import` takes them, that happen again instead of the market
+    #[arg(long, num_args = 1..)]
+    from: Vec<PathBuf>,
     /// Share of messages that are lost
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     drop: f64,
+    /// Share of messages that are lost with the next three
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    gap: f64,
     /// Share of messages that are sent twice
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     duplicate: f64,
@@ -34,9 +45,24 @@ pub(crate) struct Args {
     /// Share of messages after which the connection is cut
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     disconnect: f64,
+    /// Share of book updates at which the venue begins to number from 1 again
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    reset: f64,
+    /// Everything is sent this much later, such as 500ms
+    #[arg(long, value_parser = length, default_value = "0s")]
+    slow: i64,
+    /// The venue's clock is this much ahead, such as 3s
+    #[arg(long, value_parser = length, default_value = "0s")]
+    skew: i64,
+    /// Symbols of which nothing is sent after a few seconds, without a word
+    #[arg(long, num_args = 1..)]
+    stall: Vec<String>,
     /// Share of requests that are answered 429, with the time to wait
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     refuse: f64,
+    /// Share of requests that are answered 418 (Binance) or 403 (Bybit): banned for five seconds
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    ban: f64,
     /// Share of requests that are answered 502
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     fail: f64,
@@ -52,21 +78,45 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn length(text: &str) -> Result<i64, String> {
+    prism_schemas::time::parse_duration(text).ok_or_else(|| "is no duration such as 500ms".into())
+}
+
+/// Connectors are well under way when symbols fall silent.
+const STALL: Duration = Duration::from_secs(5);
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let length: Option<Duration> = parse_length(args.length.as_deref())?;
-    let Args { seed, drop, duplicate, reorder, garbage, disconnect, refuse, fail, port, .. } = *args;
-    let faults = Faults { seed, drop, duplicate, reorder, garbage, disconnect, refuse, fail };
+    let for_length: Option<Duration> = parse_length(args.length.as_deref())?;
+    let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, refuse, ban, fail, port, .. } =
+        *args;
+    let faults = Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, refuse, ban, fail };
+    let (origin, what) = match args.from.is_empty() {
+        true => (Origin::Market(seed, SYMBOLS), format!("the synthetic market of seed {seed}")),
+        false => {
+            let recording = Recording::open(args.from.clone()).map_err(|error| misuse(error.to_string()))?;
+            (Origin::Recording(recording), format!("{} recorded files", args.from.len()))
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.with_context(|| format!("listen on port {port} (another --port?)"))?;
-        let emulator = Emulator::start(listener, seed, faults, clock())?;
-        println!("prism emulate: Bybit v5 linear at http://{}, seed {seed}", emulator.address);
+        let emulator = Emulator::start(listener, origin, faults, clock())?;
+        emulator.skew(args.skew);
+        println!("prism emulate: http://{}/ with {what}, as {}", emulator.address, FACES.join(", "));
         println!(
-            "  follow it: PRISM__FEEDS__ADDRESSES='{{ \"bybit-linear\" = \"http://{}\" }}' prism run",
-            emulator.address
+            "  follow it: PRISM__FEEDS__VENUES='[\"{0}\"]' PRISM__FEEDS__ADDRESSES='{{ \"{0}\" = \"{1}\" }}' prism run",
+            FACES[0],
+            emulator.url(FACES[0])
         );
-        Stop::new().wait(length).await;
+        let over = Stop::new().wait(for_length);
+        tokio::pin!(over);
+        tokio::select! {
+            () = &mut over => return Ok(()),
+            () = tokio::time::sleep(STALL) => {}
+        }
+        args.stall.iter().for_each(|symbol| emulator.stall(&canonical_symbol(symbol)));
+        over.await;
         Ok(())
     })
 }

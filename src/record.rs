@@ -41,19 +41,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let length = parse_length(args.length.as_deref())?;
     let mut sources = sources(&config.feeds, &plan.settings.timeframes.maintained)?;
-    let [source] = &mut sources[..] else {
+    let [source] = &mut sources.venues[..] else {
         return Err(misuse("feeds.venues: a recording is of one venue"));
     };
     let file = File::create_new(&args.out).with_context(|| format!("create {}", args.out.display()))?;
     let (tap, tapped) = channel(AHEAD);
-    source.tap(tap);
+    source.options.tap = Some(tap);
+    // As other recordings call them.
+    let name = match &*source.name {
+        "binance-linear" => "BINANCE_FUTURES".to_string(),
+        name => name.split('-').next().unwrap_or_default().to_uppercase(),
+    };
     let stop = Stop::new();
     let following = stop.thread("follow", {
         let until = stop.now.clone();
         move || venues::follow_only(sources, &until)
     })?;
     let out = args.out.clone();
-    let name = config.feeds.venues[0].split('-').next().unwrap_or_default().to_uppercase();
     let writing =
         stop.thread("record", move || write(file, &name, tapped).with_context(|| format!("write {}", out.display())))?;
     println!("prism record: {} into {}", config.feeds.venues[0], args.out.display());

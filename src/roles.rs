@@ -125,7 +125,7 @@ fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
 /// Where events come from.
 enum Origin {
     Synthetic(Source),
-    Venues(Vec<venues::Source>),
+    Venues(venues::Sources),
 }
 
 impl Origin {

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use prism_connectors::{
-    exchange::{Channels, wire},
+    exchange::{Channels, wire, wires},
     log::{Log, LogWriter},
-    venue::{Clock, Events, Maker, Options, Tapped, follow},
+    venue::{Clock, Events, Maker, Options, fear_greed, follow},
 };
 use prism_schemas::{Timeframe, Topic};
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, channel},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -31,38 +31,47 @@ pub(crate) fn clock() -> Clock {
     Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64))
 }
 
+/// Between two requests for the index of fear and greed, which changes once a day.
+const FEAR_GREED: Duration = Duration::from_secs(3_600);
+
 /// A venue that can be followed, as configured.
 pub(crate) struct Source {
-    maker: Maker,
-    options: Options,
+    /// As in `feeds.venues`.
+    pub(crate) name: String,
+    pub(crate) maker: Maker,
+    pub(crate) options: Options,
 }
 
-impl Source {
-    /// Hands over what comes over its wire too.
-    pub(crate) fn tap(&mut self, tap: Sender<Tapped>) {
-        self.options.tap = Some(tap);
-    }
+/// What is followed, as configured.
+pub(crate) struct Sources {
+    pub(crate) venues: Vec<Source>,
+    /// Where the index of fear and greed is asked for; empty for nowhere.
+    pub(crate) fear_greed: String,
 }
 
 /// Reads what is configured; a venue nobody knows is an error that names those known.
-pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Source>> {
+pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources> {
     let length = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
     let source = |name: &String| {
         let known = wire(name).ok_or_else(|| {
-            misuse(format!("feeds.venues: no venue \"{name}\"; known are bybit-linear, bybit-spot and bybit-inverse"))
+            let known: Vec<String> =
+                wires().iter().map(|wire| format!("{}-{}", wire.id(), wire.market().name())).collect();
+            misuse(format!("feeds.venues: no venue \"{name}\"; known are {}", known.join(", ")))
         })?;
         let [stream, rest] = known.addresses().map(String::from);
         let (stream, rest) = match feeds.addresses.get(name) {
             Some(address) => (address.replacen("http", "ws", 1), address.clone()),
             None => (stream, rest),
         };
-        let channels =
-            Channels { trades: true, depth: feeds.depth, tickers: feeds.tickers, liquidations: feeds.liquidations };
         let options = Options {
-            tap: None,
             stream,
-            rest,
-            channels,
+            rest: rest.clone(),
+            channels: Channels {
+                trades: true,
+                depth: feeds.depth,
+                tickers: feeds.tickers,
+                liquidations: feeds.liquidations,
+            },
             include: feeds.include.clone(),
             exclude: feeds.exclude.clone(),
             quote: feeds.quote.clone(),
@@ -76,25 +85,33 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Vec<Sou
             idle: length(feeds.idle),
             patience: length(feeds.patience),
             rotate: length(feeds.rotate),
-            ignore_gaps: false,
+            skew: length(feeds.skew),
+            refresh: length(feeds.refresh),
+            poll: length(feeds.poll),
+            ..Options::at(&rest)
         };
-        let name = name.clone();
-        let maker: Maker = Arc::new(move || wire(&name).unwrap_or_else(|| unreachable!("{name} was known")));
-        Ok(Source { maker, options })
+        Ok(Source { name: name.clone(), maker: maker(name), options })
     };
     if feeds.venues.is_empty() {
         return Err(misuse("feeds.venues is empty: name a venue, or take --synthetic"));
     }
-    feeds.venues.iter().map(source).collect()
+    let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
+    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone() })
+}
+
+/// Makes the texts of a venue that is known.
+pub(crate) fn maker(name: &str) -> Maker {
+    let name = name.to_string();
+    Arc::new(move || wire(&name).unwrap_or_else(|| unreachable!("{name} is known")))
 }
 
 /// Writes the venues' events to the log until told to stop.
-pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Vec<Source>, stop: &CancellationToken) -> Result<()> {
+pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Sources, stop: &CancellationToken) -> Result<()> {
     with_events(sources, stop, async |events| write(log, events).await)
 }
 
 /// Follows the venues until told to stop, and lets go of their events: what counts is what is tapped.
-pub(crate) fn follow_only(sources: Vec<Source>, stop: &CancellationToken) -> Result<()> {
+pub(crate) fn follow_only(sources: Sources, stop: &CancellationToken) -> Result<()> {
     with_events(sources, stop, async |mut events: Receiver<Events>| {
         while events.recv().await.is_some() {}
         Ok(())
@@ -102,7 +119,7 @@ pub(crate) fn follow_only(sources: Vec<Source>, stop: &CancellationToken) -> Res
 }
 
 fn with_events(
-    sources: Vec<Source>,
+    sources: Sources,
     stop: &CancellationToken,
     take: impl AsyncFnOnce(Receiver<Events>) -> Result<()>,
 ) -> Result<()> {
@@ -110,8 +127,14 @@ fn with_events(
     runtime.block_on(async {
         let (out, events) = channel(AHEAD);
         let mut venues = JoinSet::new();
-        for Source { maker, options } in sources {
-            venues.spawn(follow(maker, options, clock(), out.clone(), stop.clone()));
+        let clock = clock();
+        for Source { maker, options, .. } in sources.venues {
+            venues.spawn(follow(maker, options, clock.clone(), out.clone(), stop.clone()));
+        }
+        if !sources.fear_greed.is_empty() {
+            let asking = fear_greed(sources.fear_greed, FEAR_GREED, clock.clone(), out.clone());
+            let stop = stop.clone();
+            venues.spawn(async move { stop.run_until_cancelled(asking).await.unwrap_or(Ok(())) });
         }
         drop(out);
         take(events).await?;

@@ -1,133 +1,314 @@
-//! The driver against the emulated venue: limits are kept, refusals obeyed, silence told.
+//! The driver against the emulated venues: limits are kept, refusals obeyed, silence and wrong clocks told, selections
+//! refreshed, and a symbol's snapshot is whole.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prism_connectors::emulator::{Emulator, Faults};
-use prism_connectors::exchange::{Channels, wire};
-use prism_connectors::venue::{Clock, Events, Options, VenueError, follow};
-use prism_schemas::Timeframe;
+use prism_connectors::emulator::{Asked, Emulator, FACES, Faults, Origin};
+use prism_connectors::exchange::wire;
+use prism_connectors::synthetic::{SYMBOLS, Symbol};
+use prism_connectors::venue::{Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
+use prism_schemas::{Timeframe, Ts};
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+const SECOND: i64 = 1_000_000_000;
+
+/// A clock that runs `speed` times as fast as time, from now on.
 #[expect(clippy::disallowed_methods, reason = "a live venue's events are received now")]
-fn clock() -> Clock {
-    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64)
+fn clock(speed: u32) -> Clock {
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let began = Instant::now();
+    Arc::new(move || start + began.elapsed().as_nanos() as i64 * i64::from(speed))
+}
+
+fn maker(face: &'static str) -> Maker {
+    Arc::new(move || wire(face).unwrap())
 }
 
 struct Following {
     emulator: Emulator,
+    clock: Clock,
     over: CancellationToken,
     following: JoinHandle<Result<(), VenueError>>,
-    events: JoinHandle<Events>,
+    events: Arc<Mutex<Events>>,
 }
 
 impl Following {
-    async fn start(faults: Faults, change: impl FnOnce(&mut Options)) -> Following {
+    async fn start(
+        face: &'static str,
+        symbols: &'static [Symbol],
+        faults: Faults,
+        speed: u32,
+        change: impl FnOnce(&mut Options),
+    ) -> Following {
+        let clock = clock(speed);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let emulator = Emulator::start(listener, 5, faults, clock()).unwrap();
+        let emulator = Emulator::start(listener, Origin::Market(5, symbols), faults, clock.clone()).unwrap();
         let mut options = Options {
-            tap: None,
-            stream: format!("ws://{}", emulator.address),
-            rest: format!("http://{}", emulator.address),
-            channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },
-            include: Vec::new(),
-            exclude: Vec::new(),
-            quote: "USDT".into(),
-            top: 100,
-            turnover_min: 0.0,
             timeframes: vec![Timeframe::M1],
             bars: 5,
-            reconcile: Duration::from_secs(60),
             ping: Duration::from_secs(1),
             stale: Duration::from_secs(5),
-            idle: Duration::from_secs(2),
-            patience: Duration::from_secs(5),
-            rotate: Duration::from_secs(600),
-            ignore_gaps: false,
+            speed,
+            ..Options::at(&emulator.url(face))
         };
         change(&mut options);
         let (out, mut received) = channel(64);
         let over = CancellationToken::new();
-        let maker = Arc::new(|| wire("bybit-linear").unwrap());
-        let following = tokio::spawn(follow(maker, options, clock(), out, over.clone()));
-        let events = tokio::spawn(async move {
-            let mut all = Events::new();
-            while let Some(events) = received.recv().await {
-                all.extend(events);
+        let following = tokio::spawn(follow(maker(face), options, clock.clone(), out, over.clone()));
+        let events = Arc::new(Mutex::new(Events::new()));
+        let to = events.clone();
+        tokio::spawn(async move {
+            while let Some(some) = received.recv().await {
+                to.lock().unwrap().extend(some);
             }
-            all
         });
-        Following { emulator, over, following, events }
+        Following { emulator, clock, over, following, events }
     }
 
-    async fn end(self) -> (Emulator, Events) {
+    fn count(&self, is: impl Fn(&Body) -> bool) -> usize {
+        self.events.lock().unwrap().iter().filter(|(_, event)| event.body.as_ref().is_some_and(&is)).count()
+    }
+
+    /// Symbols whose feed changed to a state, in order, with the times it was told.
+    fn told(&self, feed: Feed, cause: &str) -> Vec<(String, Ts)> {
+        let of = |body: &Body| matches!(body, Body::FeedStatus(told) if told.status() == feed && told.channel.is_empty() && told.cause.contains(cause));
+        let events = self.events.lock().unwrap();
+        let told = events.iter().filter(|(_, event)| event.body.as_ref().is_some_and(of));
+        told.map(|(id, event)| (id.symbol.clone(), event.ts_recv)).collect()
+    }
+
+    /// Waits until something holds, at most for so long.
+    async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Following) -> bool) {
+        for _ in 0..seconds * 20 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not within {seconds} s: {what}; {:?}", self.emulator.asked());
+    }
+
+    async fn end(self) -> (Asked, Events) {
         self.over.cancel();
         self.following.await.unwrap().unwrap();
-        (self.emulator, self.events.await.unwrap())
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        (self.emulator.asked(), events)
     }
 }
 
-fn count(events: &Events, is: impl Fn(&Body) -> bool) -> usize {
-    events.iter().filter(|(_, event)| event.body.as_ref().is_some_and(&is)).count()
+/// A hundred symbols, all alike but for their names.
+fn hundred() -> &'static [Symbol] {
+    let of =
+        |n: usize| Symbol { name: Box::leak(format!("COIN{n}USDT").into_boxed_str()), ..SYMBOLS[n % SYMBOLS.len()] };
+    Box::leak((0..100).map(of).collect::<Vec<_>>().into_boxed_slice())
 }
 
+/// Three minutes of the venue's time: books, bars of eight timeframes, trades, ratios, all within the published weights.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cold_start_never_meets_the_limit() {
-    // 24 symbols with twelve timeframes, and looks for trades that alone would be 4,800 requests in 10 s.
-    let following = Following::start(Faults::default(), |options| {
-        options.timeframes = Timeframe::ALL.into_iter().filter(|timeframe| *timeframe != Timeframe::Month).collect();
-        options.reconcile = Duration::from_millis(50);
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let (emulator, events) = following.end().await;
-    let asked = emulator.asked();
-    assert_eq!((asked.beyond, asked.refused), (0, 0), "{asked:?}");
-    assert!((700..=1_500).contains(&asked.requests), "the budget was not used, or not kept: {asked:?}");
-    let klines = count(&events, |body| matches!(body, Body::Kline(_)));
-    assert!(24 * 12 * 4 <= klines, "{klines}");
+async fn a_cold_start_of_a_hundred_symbols_never_meets_the_limit() {
+    for (face, klines) in
+        [("bybit-linear", 8 * 100 * 4), ("binance-linear", 8 * 100 * 4), ("binance-spot", 8 * 100 * 4)]
+    {
+        let following = Following::start(face, hundred(), Faults::default(), 20, |options| {
+            let all = [Timeframe::M1, Timeframe::M3, Timeframe::M5, Timeframe::M15];
+            options.timeframes = [&all[..], &[Timeframe::M30, Timeframe::H1, Timeframe::H4, Timeframe::D1]].concat();
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            options.reconcile = Duration::from_millis(200);
+            options.poll = Duration::from_secs(2);
+        })
+        .await;
+        let bars = |following: &Following| following.count(|body| matches!(body, Body::Kline(_)));
+        let books = |following: &Following| following.count(|body| matches!(body, Body::Book(book) if book.snapshot));
+        following.until("all bars and books", 40, |f| klines <= bars(f) && 100 <= books(f)).await;
+        let (asked, _) = following.end().await;
+        assert_eq!((asked.beyond, asked.refused, asked.banned), (0, 0, 0), "{face}: {asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_refused_waits_as_long_as_the_venue_says() {
-    let faults = Faults { seed: 3, refuse: 0.15, fail: 0.1, ..Faults::default() };
-    let following = Following::start(faults, |options| {
-        options.top = 4;
-        options.reconcile = Duration::from_secs(1);
-        // Months are refused with an answer: asked three times, given up, and told.
-        options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::M15, Timeframe::H1, Timeframe::Month];
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(25)).await;
-    let (emulator, events) = following.end().await;
-    assert_eq!(count(&events, |body| matches!(body, Body::Quarantined(q) if q.rule == "refused_request")), 4);
-    assert_eq!(count(&events, |body| matches!(body, Body::Kline(_))), 4 * 4 * 4);
-    let asked = emulator.asked();
-    assert!(4 <= asked.refused, "{asked:?}");
-    assert_eq!(asked.too_early, 0, "{asked:?}");
+    for face in FACES {
+        let faults = Faults { seed: 3, refuse: 0.15, ban: 0.02, fail: 0.1, ..Faults::default() };
+        let following = Following::start(face, SYMBOLS, faults, 3, |options| {
+            options.top = 4;
+            options.reconcile = Duration::from_secs(1);
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            // Months are refused with an answer: asked three times, given up, and told.
+            options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::M15, Timeframe::H1, Timeframe::Month];
+        })
+        .await;
+        let is_given_up = |body: &Body| matches!(body, Body::Quarantined(q) if q.rule == "refused_request");
+        let is_bar = |body: &Body| matches!(body, Body::Kline(_));
+        following
+            .until("bars, and months given up", 60, |f| {
+                f.count(is_given_up) == 4 && f.count(is_bar) == 4 * 4 * 4 && 4 <= f.emulator.asked().refused
+            })
+            .await;
+        let (asked, _) = following.end().await;
+        assert_eq!((asked.too_early, asked.banned), (0, 0), "{face}: {asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_instrument_is_told_within_three_seconds_and_no_other() {
-    let following = Following::start(Faults::default(), |_| {}).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let following = Following::start("binance-linear", SYMBOLS, Faults::default(), 1, |options| {
+        options.idle = Duration::from_secs(2);
+    })
+    .await;
+    following.until("all connected", 20, |f| f.told(Feed::Connected, "subscribed").len() == 24).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     following.emulator.stall("BTCUSDT");
-    let stalled = clock()();
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let (_, events) = following.end().await;
-    let stale: Vec<_> = events
-        .iter()
-        .filter_map(|(id, event)| match &event.body {
-            Some(Body::FeedStatus(status)) if status.status() == Feed::Stale => Some((&*id.symbol, event.ts_recv)),
-            _ => None,
+    let stalled = (following.clock)();
+    following.until("told", 5, |f| !f.told(Feed::Stale, "").is_empty()).await;
+    let stale = following.told(Feed::Stale, "");
+    assert!(stale.iter().all(|(symbol, at)| symbol == "BTCUSDT" && *at < stalled + 33 * SECOND / 10), "{stale:?}");
+    following.end().await;
+}
+
+/// The trades of a quiet market: its tickers alone come every five seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_is_told_within_three_seconds_and_its_end_too() {
+    for face in FACES {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| options.top = 8).await;
+        following.until("all connected", 20, |f| f.told(Feed::Connected, "subscribed").len() == 8).await;
+        assert_eq!(following.told(Feed::Skewed, ""), [], "{face}");
+        following.emulator.skew(5 * SECOND);
+        let skewed = (following.clock)();
+        following.until("told", 5, |f| f.told(Feed::Skewed, "before they happened").len() == 8).await;
+        let told = following.told(Feed::Skewed, "");
+        assert!(told.iter().all(|(_, at)| *at < skewed + 3 * SECOND), "{face}: {told:?}, {skewed}");
+        following.emulator.skew(0);
+        following.until("right again", 15, |f| f.told(Feed::Connected, "times agree again").len() == 8).await;
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instruments_join_and_leave_and_others_go_on() {
+    for face in FACES {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.refresh = Duration::from_secs(1);
+            options.exclude = vec!["XRP/USDT".into()];
         })
-        .collect();
-    assert_eq!(stale.iter().map(|(symbol, _)| *symbol).collect::<Vec<_>>(), ["BTCUSDT"]);
-    let after = (stale[0].1 - stalled) as f64 / 1e9;
-    assert!(after < 3.3, "told after {after} s");
-    assert_eq!(count(&events, |body| matches!(body, Body::FeedStatus(s) if s.status() == Feed::Connected)), 24);
+        .await;
+        let symbols = |f: &Following, joined: bool| -> BTreeSet<String> {
+            let events = f.events.lock().unwrap();
+            let is = |body: &Option<Body>| matches!(body, Some(Body::Universe(u)) if u.followed == joined);
+            events.iter().filter(|(_, event)| is(&event.body)).map(|(id, _)| id.symbol.clone()).collect()
+        };
+        following.until("all but one join", 20, |f| symbols(f, true).len() == 23).await;
+        assert!(!symbols(&following, true).contains("XRPUSDT"));
+        following.emulator.list("BTCUSDT", false);
+        following.until("one leaves", 10, |f| f.told(Feed::Disconnected, NOT_FOLLOWED).len() == 1).await;
+        assert_eq!(symbols(&following, false), BTreeSet::from(["BTCUSDT".to_string()]));
+        let left = (following.clock)();
+        following.emulator.list("BTCUSDT", true);
+        let again = |f: &Following| {
+            let events = f.events.lock().unwrap();
+            let of = |one: &&(prism_schemas::InstrumentId, prism_schemas::Event)| {
+                one.0.symbol == "BTCUSDT" && left < one.1.ts_recv
+            };
+            let has = |is: fn(&Body) -> bool| events.iter().filter(of).any(|(_, e)| e.body.as_ref().is_some_and(is));
+            has(|body| matches!(body, Body::Trade(_)))
+                && has(|body| matches!(body, Body::Book(_)))
+                && has(|body| matches!(body, Body::Kline(_)))
+        };
+        following.until("it is followed again, with its bars", 20, again).await;
+        assert_eq!(following.told(Feed::Disconnected, "").len(), 1, "{face}: the others' feeds go on");
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_venues_only_tell_when_asked_is_asked_for() {
+    for (face, ratios, has_tiers) in
+        [("bybit-linear", 1, true), ("binance-linear", 4, false), ("binance-spot", 0, false)]
+    {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.top = 3;
+            options.poll = Duration::from_secs(1);
+        })
+        .await;
+        let wanted = if face == "binance-spot" { 0 } else { 3 };
+        let interest = |body: &Body| matches!(body, Body::OpenInterest(open) if open.size.is_some());
+        let funding = |body: &Body| matches!(body, Body::FundingRate(funding) if funding.rate.is_some());
+        let ratio = |body: &Body| matches!(body, Body::LongShortRatio(r) if r.long.is_some() && r.short.is_some());
+        let is_polled =
+            |f: &Following| [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, 3 * ratios];
+        following.until("all of them", 20, is_polled).await;
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        // What did not change is no event; a new interval may have begun.
+        assert!(following.count(funding) == wanted && following.count(ratio) <= 6 * ratios, "{face}");
+        let tiers = |body: &Body| match body {
+            Body::RiskLimit(limit) => limit.tiers.first().and_then(|tier| tier.maintenance_margin).map(|m| m.to_f64()),
+            _ => None,
+        };
+        assert_eq!(following.count(|body| tiers(body) == Some(0.005)), if has_tiers { 3 } else { 0 }, "{face}");
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
+    for face in FACES {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let emulator = Emulator::start(listener, Origin::Market(5, SYMBOLS), Faults::default(), clock(1)).unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let options = Options {
+            timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H4],
+            ..Options::at(&emulator.url(face))
+        };
+        let snapshots = Arc::new(Snapshots::new(maker(face), &options, clock(1)).unwrap());
+        let whole = snapshots.take("btc/usdt").await;
+        assert_eq!((&*whole.symbol, &whole.missing[..], whole.atomic), ("BTCUSDT", &[][..], true), "{face}");
+        let names: Vec<&str> = whole.components.iter().map(|one| &*one.name).collect();
+        let expected = if face == "binance-spot" { 7 } else { 10 };
+        assert!(
+            expected <= names.len() && names.contains(&"klines_30m") && names.contains(&"book"),
+            "{face}: {names:?}"
+        );
+        let book = whole.components.iter().find(|one| one.name == "book").unwrap();
+        assert_eq!(book.data["bids"].as_array().unwrap().len(), 26, "{face}");
+        assert!(whole.quota.left < whole.quota.weight && whole.quota.success_rate == 1.0, "{:?}", whole.quota);
+        // A symbol that nobody has: everything is named, with the venue's words.
+        let none = snapshots.take("NOSUCHUSDT").await;
+        assert_eq!(none.missing.len(), none.components.len(), "{face}: {none:?}");
+        let trouble = none.components[0].error.as_ref().unwrap();
+        assert!(matches!(trouble.class, Class::Venue | Class::Parse), "{face}: {trouble:?}");
+        assert!(none.components.iter().all(|one| one.retries == 2 && one.recovery.is_some()), "{face}: {none:?}");
+    }
+}
+
+/// While nothing answers, requests wait for one that tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_venue_that_fails_is_left_alone_for_a_while() {
+    let faults = Faults { fail: 1.0, ..Faults::default() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let emulator = Emulator::start(listener, Origin::Market(5, SYMBOLS), faults, clock(1)).unwrap();
+    let options = Options {
+        timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H1, Timeframe::H4],
+        ..Options::at(&emulator.url("bybit-linear"))
+    };
+    let snapshots = Arc::new(Snapshots::new(maker("bybit-linear"), &options, clock(1)).unwrap());
+    let taking = tokio::spawn({
+        let snapshots = snapshots.clone();
+        async move { snapshots.take("BTCUSDT").await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = emulator.asked();
+    // All were under way at once; after five failures one try after the other, ever rarer.
+    assert!(asked.requests < 40, "{asked:?}");
+    emulator.calm();
+    let snapshot = tokio::time::timeout(Duration::from_secs(60), taking).await.unwrap().unwrap();
+    assert!(snapshot.quota.success_rate < 1.0, "{:?}", snapshot.quota);
+    let again = snapshots.take("BTCUSDT").await;
+    assert!(again.missing.is_empty(), "{:?}", again.missing);
 }

@@ -120,6 +120,6 @@ pub fn delivers(feed: Feed) -> Option<bool> {
     match feed {
         Feed::Connected | Feed::ResyncFinished => Some(true),
         Feed::Disconnected | Feed::Gap | Feed::ResyncStarted => Some(false),
-        Feed::Stale | Feed::Throttled | Feed::Unspecified => None,
+        Feed::Stale | Feed::Throttled | Feed::Skewed | Feed::Unspecified => None,
     }
 }

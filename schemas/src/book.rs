@@ -16,6 +16,10 @@ use crate::{InstrumentId, Market};
 /// Deltas kept while a snapshot is under way; the oldest make room, and a snapshot they would have joined is then refused.
 const WAITING_MAX: usize = 10_000;
 
+/// Updates in a row that may be older than the book, once one has joined it and before: with more of them the venue numbers
+/// anew, and what said so was lost.
+const OLD_MAX: [u32; 2] = [3, 100];
+
 /// How a venue numbers its updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
@@ -175,6 +179,8 @@ pub struct OrderBook {
     last: Option<u64>,
     /// Whether a delta has joined the snapshot: only the first may overlap it.
     joined: bool,
+    /// Older updates in a row.
+    n_old: u32,
     waiting: VecDeque<Book>,
 }
 
@@ -190,6 +196,7 @@ impl OrderBook {
             size_decimals: 0,
             last: None,
             joined: false,
+            n_old: 0,
             waiting: VecDeque::new(),
         }
     }
@@ -261,7 +268,11 @@ impl OrderBook {
                 return Ok(Applied::Waiting);
             }
         }
-        let followed = self.follow(update);
+        let mut followed = self.follow(update);
+        self.n_old = if followed == Ok(Applied::Old) { self.n_old + 1 } else { 0 };
+        if OLD_MAX[usize::from(!self.joined)] < self.n_old {
+            followed = Err(Trouble::Gap { after: self.last.unwrap_or(0), got: update.update_id.unwrap_or(0) });
+        }
         if followed.is_err() && is_asked_for {
             // It is the first that the next snapshot must be joined with.
             self.waiting = VecDeque::from([update.clone()]);
@@ -274,7 +285,7 @@ impl OrderBook {
         self.bids.levels.clear();
         self.asks.levels.clear();
         self.last = snapshot.update_id;
-        self.joined = false;
+        (self.joined, self.n_old) = (false, 0);
         self.change(snapshot)?;
         self.state = State::Live;
         Ok(())
@@ -471,6 +482,21 @@ mod tests {
             assert_eq!(book.apply(&update(true, (0, 11), &[(90, 5)], &[(110, 5)])), Ok(Applied::Changed));
             assert_eq!((book.last_update(), book.state()), (Some(14), State::Live));
             assert_eq!(book.top(), Some(((91, 1), (110, 5))));
+        }
+    }
+
+    #[test]
+    fn a_venue_that_numbers_anew_is_noticed_though_nothing_said_so() {
+        for numbering in [Numbering::Rising, Numbering::Ranges, Numbering::Linked] {
+            let mut book = book(numbering);
+            book.apply(&update(true, (0, 900), &[(99, 1)], &[(101, 1)])).unwrap();
+            assert_eq!(book.apply(&update(false, (901, 901), &[], &[])), Ok(Applied::Changed));
+            // The update that said so, 1, is lost.
+            for id in 2..5 {
+                assert_eq!(book.apply(&update(false, (id, id), &[(98, 1)], &[])), Ok(Applied::Old));
+            }
+            assert_eq!(book.apply(&update(false, (5, 5), &[], &[])), Err(Trouble::Gap { after: 901, got: 5 }));
+            assert_eq!(book.state(), State::Suspect);
         }
     }
 

@@ -45,9 +45,11 @@ impl Topic {
         Some(match body {
             Body::Trade(_) => Topic::Trades,
             Body::Book(_) => Topic::Books,
-            Body::Ticker(_) | Body::FundingRate(_) | Body::OpenInterest(_) => Topic::Tickers,
+            Body::Ticker(_) | Body::FundingRate(_) | Body::OpenInterest(_) | Body::LongShortRatio(_) => Topic::Tickers,
             Body::Liquidation(_) => Topic::Liquidations,
-            Body::Kline(_) | Body::Instrument(_) => Topic::Reference,
+            Body::Kline(_) | Body::Instrument(_) | Body::RiskLimit(_) | Body::FearGreed(_) | Body::Universe(_) => {
+                Topic::Reference
+            }
             Body::FeedStatus(_) => Topic::Status,
             Body::Quarantined(_) => Topic::Quarantine,
             Body::Heartbeat(_) => return None,
@@ -66,6 +68,10 @@ pub const fn event_type(body: &Body) -> &'static str {
         Body::Liquidation(_) => "liquidation",
         Body::FundingRate(_) => "funding_rate",
         Body::OpenInterest(_) => "open_interest",
+        Body::LongShortRatio(_) => "long_short_ratio",
+        Body::RiskLimit(_) => "risk_limit",
+        Body::FearGreed(_) => "fear_greed",
+        Body::Universe(_) => "universe",
         Body::Instrument(_) => "instrument",
         Body::FeedStatus(_) => "feed_status",
         Body::Heartbeat(_) => "heartbeat",

@@ -2,26 +2,38 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Router;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Query, State};
-use axum::middleware::from_fn_with_state;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use prism_schemas::time::MILLISECOND;
-use prism_schemas::{Decimal, Timeframe};
+use prism_schemas::event::{Instrument, Ticker};
+use prism_schemas::time::{HOUR, MILLISECOND, MINUTE, SECOND};
+use prism_schemas::{Decimal, Timeframe, Ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 
-use super::faults::{Fate, Saboteur};
-use super::limits::limited;
-use super::venue::TIMEFRAMES;
-use super::{Sent, Shared};
+use super::limits::Limit;
+use super::stream::{Face, upgrade};
+use super::venue::{Done, Happened, Level, Moved, Sent, TIMEFRAMES};
+use super::{Shared, identity, share};
 
-pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+/// 600 requests in 5 s from one address: <https://bybit-exchange.github.io/docs/v5/rate-limit>.
+pub(super) const LIMIT: Limit = Limit {
+    weight: 600,
+    window: 5 * SECOND,
+    of: |_, _| 1,
+    beyond: StatusCode::FORBIDDEN,
+    banned: StatusCode::FORBIDDEN,
+    headers: |_, left, reset| {
+        vec![("x-bapi-limit", 600), ("x-bapi-limit-status", left as i64), ("x-bapi-limit-reset-timestamp", reset)]
+    },
+};
+
+/// The stream, and requests.
+pub(super) fn routes() -> [Router<Arc<Shared>>; 2] {
     let requests = Router::new()
         .route("/v5/market/time", get(time))
         .route("/v5/market/instruments-info", get(instruments))
@@ -29,17 +41,22 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v5/market/kline", get(klines))
         .route("/v5/market/recent-trade", get(trades))
         .route("/v5/market/orderbook", get(orderbook))
-        .layer(from_fn_with_state(shared.clone(), limited));
-    Router::new().route("/v5/public/linear", get(stream)).merge(requests)
+        .route("/v5/market/open-interest", get(open_interest))
+        .route("/v5/market/funding/history", get(funding))
+        .route("/v5/market/account-ratio", get(account_ratio))
+        .route("/v5/market/risk-limit", get(risk_limit));
+    [Router::new().route("/v5/public/linear", get(stream)), requests]
 }
 
-async fn stream(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Relaxed);
-    upgrade.on_upgrade(move |socket| async move {
-        // It ends when either side goes away, which is nobody's error.
-        let _ = connection(shared, socket, number).await;
-    })
+async fn stream(State(shared): State<Arc<Shared>>, socket: WebSocketUpgrade) -> Response {
+    upgrade(shared, socket, |number| Stream { topics: BTreeMap::new(), name: format!("emulator-{number}") })
+}
+
+/// One connection.
+struct Stream {
+    /// Topics, and the update that their snapshot had.
+    topics: BTreeMap<String, u64>,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -51,100 +68,145 @@ struct Request {
     args: Vec<String>,
 }
 
-async fn connection(shared: Arc<Shared>, mut socket: WebSocket, number: u64) -> Result<(), axum::Error> {
-    let mut sent = shared.sent.subscribe();
-    let mut saboteur = Saboteur::new(shared.faults, number);
-    // Topics, and the update that their snapshot had.
-    let mut topics: BTreeMap<String, u64> = BTreeMap::new();
-    let conn_id = format!("emulator-{number}");
-    loop {
-        tokio::select! {
-            () = shared.over.cancelled() => return Ok(()),
-            received = socket.recv() => {
-                let text = match received {
-                    None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return Ok(()),
-                    Some(Ok(Message::Text(text))) => text,
-                    Some(Ok(_)) => continue,
-                };
-                let Ok(request) = serde_json::from_str::<Request>(&text) else {
-                    let answer = json!({"success": false, "ret_msg": "Invalid JSON", "conn_id": conn_id, "op": ""});
-                    socket.send(Message::text(answer.to_string())).await?;
-                    continue;
-                };
-                for answer in answers(&shared, &request, &conn_id, &mut topics) {
-                    socket.send(Message::text(answer)).await?;
-                }
+fn pairs(levels: &[Level]) -> Vec<[String; 2]> {
+    levels.iter().map(|(price, size)| [price.to_string(), size.to_string()]).collect()
+}
+
+fn book_message(topic: &str, symbol: &str, moved: &Moved) -> String {
+    let kind = if moved.whole { "snapshot" } else { "delta" };
+    let (ts, u) = (moved.ts / MILLISECOND, moved.number - moved.origin);
+    let data = json!({"s": symbol, "b": pairs(&moved.bids), "a": pairs(&moved.asks), "u": u, "seq": moved.number});
+    json!({"topic": topic, "type": kind, "ts": ts + 1, "data": data, "cts": ts}).to_string()
+}
+
+fn ticker_data(symbol: &str, ticker: &Ticker) -> Value {
+    let mut data = serde_json::Map::new();
+    data.insert("symbol".into(), symbol.into());
+    for (name, value) in [
+        ("lastPrice", ticker.last),
+        ("prevPrice24h", ticker.open_24h),
+        ("highPrice24h", ticker.high_24h),
+        ("lowPrice24h", ticker.low_24h),
+        ("markPrice", ticker.mark),
+        ("indexPrice", ticker.index),
+        ("openInterest", ticker.open_interest),
+        ("openInterestValue", ticker.open_interest_value),
+        ("turnover24h", ticker.turnover_24h),
+        ("volume24h", ticker.volume_24h),
+        ("fundingRate", ticker.funding_rate),
+        ("bid1Price", ticker.bid_price),
+        ("bid1Size", ticker.bid_size),
+        ("ask1Price", ticker.ask_price),
+        ("ask1Size", ticker.ask_size),
+    ] {
+        if let Some(value) = value {
+            data.insert(name.into(), value.to_string().into());
+        }
+    }
+    if let Some(next) = ticker.next_funding_ts {
+        data.insert("nextFundingTime".into(), (next / MILLISECOND).to_string().into());
+    }
+    data.into()
+}
+
+fn ticker_message(symbol: &str, ts: Ts, ticker: &Ticker) -> String {
+    let topic = format!("tickers.{symbol}");
+    let ts = ts / MILLISECOND;
+    json!({"topic": topic, "type": "snapshot", "data": ticker_data(symbol, ticker), "cs": ts, "ts": ts}).to_string()
+}
+
+fn side(buy: bool) -> &'static str {
+    if buy { "Buy" } else { "Sell" }
+}
+
+impl Face for Stream {
+    /// An acknowledgement, and snapshots of what was subscribed to.
+    fn answers(&mut self, text: &str, shared: &Shared) -> Vec<String> {
+        let name = &self.name;
+        let Ok(request) = serde_json::from_str::<Request>(text) else {
+            return vec![json!({"success": false, "ret_msg": "Invalid JSON", "conn_id": name, "op": ""}).to_string()];
+        };
+        let reply = |success: bool, message: String| {
+            let Request { req_id, op, .. } = &request;
+            json!({"success": success, "ret_msg": message, "conn_id": name, "req_id": req_id, "op": op}).to_string()
+        };
+        match &*request.op {
+            "ping" => vec![reply(true, "pong".into())],
+            "unsubscribe" => {
+                self.topics.retain(|topic, _| !request.args.contains(topic));
+                vec![reply(true, String::new())]
             }
-            message = sent.recv() => match message {
-                Ok(message) => {
-                    for text in wanted(&message, &topics) {
-                        match saboteur.fate(text, shared.calm.load(Relaxed)) {
-                            Fate::Cut => return Ok(()),
-                            Fate::Send(texts) => {
-                                for text in texts {
-                                    socket.send(Message::text(text)).await?;
-                                }
-                            }
-                        }
+            "subscribe" => {
+                let venue = shared.venue();
+                if let Some(unknown) = request.args.iter().find(|topic| !is_known(topic, &venue.instruments)) {
+                    return vec![reply(false, format!("error:handler not found,topic:{unknown}"))];
+                }
+                let mut answers = vec![reply(true, String::new())];
+                for topic in &request.args {
+                    let symbol = topic.rsplit('.').next().unwrap_or_default();
+                    let mut update = 0;
+                    if topic.starts_with("orderbook.")
+                        && let Some(known) = venue.books.get(symbol)
+                    {
+                        update = known.number;
+                        answers.push(book_message(topic, symbol, &known.whole((shared.clock)())));
                     }
+                    if topic.starts_with("tickers.")
+                        && let Some((ts, ticker)) = venue.tickers.get(symbol)
+                    {
+                        answers.push(ticker_message(symbol, *ts, ticker));
+                    }
+                    self.topics.insert(topic.clone(), update);
                 }
-                // Too slow: venues cut such a connection.
-                Err(RecvError::Lagged(_)) | Err(RecvError::Closed) => return Ok(()),
-            },
+                answers
+            }
+            other => vec![reply(false, format!("error:unknown op,op:{other}"))],
+        }
+    }
+
+    fn tell(&mut self, sent: &Sent) -> Vec<String> {
+        let symbol = &*sent.symbol;
+        let wanted = |topic: &str| self.topics.contains_key(topic);
+        match &sent.happened {
+            Happened::Traded(done) => {
+                let topic = format!("publicTrade.{symbol}");
+                if !wanted(&topic) {
+                    return Vec::new();
+                }
+                let Done { id, number, price, size, buy, .. } = done;
+                let ts = done.ts / MILLISECOND;
+                let data = json!([{
+                    "T": ts, "s": symbol, "S": side(*buy), "v": size.to_string(), "p": price.to_string(), "L": "ZeroPlusTick",
+                    "i": id, "BT": false, "seq": number,
+                }]);
+                vec![json!({"topic": topic, "type": "snapshot", "ts": ts + 1, "data": data}).to_string()]
+            }
+            // The market's book is told whole whatever the depth: it has no more levels than that.
+            Happened::Moved(moved) => ["50", "200", "1000"]
+                .iter()
+                .map(|depth| format!("orderbook.{depth}.{symbol}"))
+                .filter(|topic| self.topics.get(topic).is_some_and(|from| *from < moved.number))
+                .map(|topic| book_message(&topic, symbol, moved))
+                .collect(),
+            Happened::Ticked(ts, ticker) => {
+                let topic = format!("tickers.{symbol}");
+                if wanted(&topic) { vec![ticker_message(symbol, *ts, ticker)] } else { Vec::new() }
+            }
+            Happened::Liquidated(ts, buy, price, size) => {
+                let topic = format!("allLiquidation.{symbol}");
+                if !wanted(&topic) {
+                    return Vec::new();
+                }
+                // S is the position's side.
+                let (ts, price, size) = (ts / MILLISECOND, price.to_string(), size.to_string());
+                let data = json!([{"T": ts, "s": symbol, "S": side(!buy), "v": size, "p": price}]);
+                vec![json!({"topic": topic, "type": "snapshot", "ts": ts, "data": data}).to_string()]
+            }
         }
     }
 }
 
-/// The answers to a request: an acknowledgement, and snapshots of what was subscribed to.
-fn answers(shared: &Shared, request: &Request, conn_id: &str, topics: &mut BTreeMap<String, u64>) -> Vec<String> {
-    let reply = |success: bool, message: String| {
-        json!({"success": success, "ret_msg": message, "conn_id": conn_id, "req_id": request.req_id, "op": request.op})
-            .to_string()
-    };
-    match &*request.op {
-        "ping" => vec![reply(true, "pong".into())],
-        "unsubscribe" => {
-            topics.retain(|topic, _| !request.args.contains(topic));
-            vec![reply(true, String::new())]
-        }
-        "subscribe" => {
-            let venue = shared.venue();
-            if let Some(unknown) = request.args.iter().find(|topic| !is_known(topic, &venue.instruments)) {
-                return vec![reply(false, format!("error:handler not found,topic:{unknown}"))];
-            }
-            let mut answers = vec![reply(true, String::new())];
-            for topic in &request.args {
-                let symbol = topic.rsplit('.').next().unwrap_or_default();
-                let mut update = 0;
-                if topic.starts_with("orderbook.")
-                    && let Some(book) = venue.books.get(symbol)
-                {
-                    update = book.last_update().unwrap_or(0);
-                    let (prices, sizes) = book.decimals();
-                    let side = |levels: &mut dyn Iterator<Item = (i64, i64)>| -> Vec<[String; 2]> {
-                        let text = |mantissa, decimals| Decimal::new(mantissa, decimals).shortest().to_string();
-                        levels.map(|(price, size)| [text(price, prices), text(size, sizes)]).collect()
-                    };
-                    let (bids, asks) = (side(&mut book.bids()), side(&mut book.asks()));
-                    let now = (shared.clock)() / MILLISECOND;
-                    let data = json!({"s": symbol, "b": bids, "a": asks, "u": update, "seq": update});
-                    let message = json!({"topic": topic, "type": "snapshot", "ts": now, "data": data, "cts": now});
-                    answers.push(message.to_string());
-                }
-                if topic.starts_with("tickers.")
-                    && let Some(ticker) = venue.tickers.get(symbol)
-                {
-                    answers.push(ticker.clone());
-                }
-                topics.insert(topic.clone(), update);
-            }
-            answers
-        }
-        other => vec![reply(false, format!("error:unknown op,op:{other}"))],
-    }
-}
-
-fn is_known(topic: &str, instruments: &BTreeMap<String, prism_schemas::event::Instrument>) -> bool {
+fn is_known(topic: &str, instruments: &BTreeMap<String, Instrument>) -> bool {
     match topic.split('.').collect::<Vec<_>>()[..] {
         ["publicTrade" | "tickers" | "allLiquidation", symbol] => instruments.contains_key(symbol),
         ["orderbook", "50" | "200" | "1000", symbol] => instruments.contains_key(symbol),
@@ -152,138 +214,172 @@ fn is_known(topic: &str, instruments: &BTreeMap<String, prism_schemas::event::In
     }
 }
 
-/// The message under each name that was subscribed to: the market sends books as 50 levels, which is all it has.
-fn wanted(message: &Sent, topics: &BTreeMap<String, u64>) -> Vec<String> {
-    let Some(symbol) = message.topic.strip_prefix("orderbook.50.") else {
-        return topics.get(&message.topic).map(|_| message.text.clone()).into_iter().collect();
-    };
-    let names = ["50", "200", "1000"].map(|depth| format!("orderbook.{depth}.{symbol}"));
-    let is_new = |name: &&String| topics.get(*name).is_some_and(|from| Some(*from) < message.update);
-    names.iter().filter(is_new).map(|name| message.text.replacen(&message.topic, name, 1)).collect()
-}
-
 /// The parameters that market requests have.
 #[derive(Deserialize)]
 struct Asked {
     category: Option<String>,
-    symbol: Option<String>,
+    #[serde(default)]
+    symbol: String,
     interval: Option<String>,
+    #[serde(rename = "intervalTime")]
+    interval_time: Option<String>,
+    period: Option<String>,
     limit: Option<usize>,
 }
 
-fn answer(shared: &Shared, result: &Value) -> Response {
+type Answered = Result<Value, &'static str>;
+
+/// As Bybit answers, refusals too.
+fn answer(shared: &Shared, asked: Option<&Asked>, of: impl FnOnce() -> Answered) -> Response {
     let now = (shared.clock)() / MILLISECOND;
-    Json(json!({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now})).into_response()
+    let result = match asked {
+        Some(asked) if asked.category.as_deref() != Some("linear") => Err("params error: Category is invalid"),
+        _ => of(),
+    };
+    let body = match result {
+        Ok(result) => json!({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now}),
+        Err(message) => json!({"retCode": 10001, "retMsg": message, "result": {}, "retExtInfo": {}, "time": now}),
+    };
+    Json(body).into_response()
 }
 
-fn refused(shared: &Shared, message: &str) -> Response {
-    let now = (shared.clock)() / MILLISECOND;
-    Json(json!({"retCode": 10001, "retMsg": message, "result": {}, "retExtInfo": {}, "time": now})).into_response()
+/// A list as Bybit answers it.
+fn listed(list: impl Iterator<Item = Value>) -> Answered {
+    Ok(json!({"category": "linear", "list": list.collect::<Vec<_>>(), "nextPageCursor": ""}))
 }
+
+const NO_SYMBOL: &str = "params error: symbol invalid";
 
 async fn time(State(shared): State<Arc<Shared>>) -> Response {
     let now = (shared.clock)();
-    answer(&shared, &json!({"timeSecond": (now / 1_000_000_000).to_string(), "timeNano": now.to_string()}))
+    answer(&shared, None, || Ok(json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()})))
 }
 
 async fn instruments(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    if asked.category.as_deref() != Some("linear") {
-        return refused(&shared, "params error: Category is invalid");
-    }
     let text = |number: Option<Decimal>| number.map(|number| number.to_string());
-    let list: Vec<Value> = shared
-        .venue()
-        .instruments
-        .iter()
-        .filter(|(symbol, _)| asked.symbol.as_ref().is_none_or(|wanted| wanted == *symbol))
-        .map(|(symbol, one)| {
-            json!({
-                "symbol": symbol, "contractType": one.contract_type, "status": one.status, "baseCoin": one.base,
-                "quoteCoin": one.quote, "settleCoin": one.quote, "priceFilter": {"tickSize": text(one.tick_size)},
-                "lotSizeFilter": {"qtyStep": text(one.lot_size), "minOrderQty": text(one.min_size)},
-            })
+    let one = |(symbol, one): (&String, &Instrument)| {
+        let (base, quote, is_open) = identity(symbol, one);
+        json!({
+            "symbol": symbol, "contractType": "LinearPerpetual", "status": if is_open { "Trading" } else { "Closed" },
+            "baseCoin": base, "quoteCoin": quote, "settleCoin": quote, "priceFilter": {"tickSize": text(one.tick_size)},
+            "lotSizeFilter": {"qtyStep": text(one.lot_size), "minOrderQty": text(one.min_size)},
         })
-        .collect();
-    answer(&shared, &json!({"category": "linear", "list": list, "nextPageCursor": ""}))
+    };
+    answer(&shared, Some(&asked), || {
+        let venue = shared.venue();
+        let of = venue.instruments.iter().filter(|(symbol, _)| asked.symbol.is_empty() || asked.symbol == **symbol);
+        listed(of.map(one))
+    })
 }
 
 async fn tickers(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let venue = shared.venue();
-    let of = |(symbol, text): (&String, &String)| {
-        let wanted = asked.symbol.as_ref().is_none_or(|wanted| wanted == symbol);
-        let message: Value = serde_json::from_str(text).ok()?;
-        wanted.then(|| message["data"].clone())
-    };
-    let list: Vec<Value> = venue.tickers.iter().filter_map(of).collect();
-    drop(venue);
-    answer(&shared, &json!({"category": "linear", "list": list}))
+    answer(&shared, Some(&asked), || {
+        let venue = shared.venue();
+        let of = venue.tickers.iter().filter(|(symbol, _)| asked.symbol.is_empty() || asked.symbol == **symbol);
+        listed(of.map(|(symbol, (_, ticker))| ticker_data(symbol, ticker)))
+    })
 }
 
 async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
     let timeframe = match asked.interval.as_deref() {
         Some("D") => Some(Timeframe::D1),
         Some("W") => Some(Timeframe::W1),
-        Some(minutes) => TIMEFRAMES
-            .into_iter()
-            .find(|timeframe| minutes.parse() == Ok(timeframe.length() / prism_schemas::time::MINUTE)),
+        Some(minutes) => TIMEFRAMES.into_iter().find(|timeframe| minutes.parse() == Ok(timeframe.length() / MINUTE)),
         None => None,
     };
-    let (Some(symbol), Some(timeframe)) = (asked.symbol, timeframe) else {
-        return refused(&shared, "params error: symbol or interval is invalid");
-    };
-    let limit = asked.limit.unwrap_or(200).clamp(1, 1_000);
-    let venue = shared.venue();
-    let bars = venue.bars.get(&(symbol.clone(), timeframe));
-    let Some(bars) = bars else {
-        drop(venue);
-        return refused(&shared, "params error: symbol invalid");
-    };
-    let list: Vec<[String; 7]> = bars
-        .iter()
-        .rev()
-        .take(limit)
-        .map(|(start, bar)| {
-            [
-                (start / MILLISECOND).to_string(),
-                bar.open.to_string(),
-                bar.high.to_string(),
-                bar.low.to_string(),
-                bar.close.to_string(),
-                format!("{:.6}", bar.volume),
-                format!("{:.4}", bar.turnover),
-            ]
-        })
-        .collect();
-    drop(venue);
-    answer(&shared, &json!({"category": "linear", "symbol": symbol, "list": list}))
+    answer(&shared, Some(&asked), || {
+        let timeframe = timeframe.ok_or("params error: interval is invalid")?;
+        let venue = shared.venue();
+        let bars = venue.bars.get(&(asked.symbol.clone(), timeframe)).ok_or(NO_SYMBOL)?;
+        let row = |(start, bar): (&Ts, &super::venue::Bar)| {
+            let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
+            let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
+            json!([(start / MILLISECOND).to_string(), open, high, low, close, volume, turnover])
+        };
+        listed(bars.iter().rev().take(asked.limit.unwrap_or(200).clamp(1, 1_000)).map(row))
+    })
 }
 
 async fn trades(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let (symbol, limit) = (asked.symbol.unwrap_or_default(), asked.limit.unwrap_or(500).clamp(1, 1_000));
-    let list: Vec<Value> = shared.venue().trades.get(&symbol).map_or(Vec::new(), |trades| {
-        let json = |done: &super::venue::Done| {
-            json!({
-                "execId": done.id, "symbol": symbol, "price": done.price.to_string(), "size": done.size.to_string(),
-                "side": if done.buy { "Buy" } else { "Sell" }, "time": (done.ts / MILLISECOND).to_string(),
-                "isBlockTrade": false, "seq": done.seq.to_string(),
-            })
-        };
-        trades.iter().rev().take(limit).map(json).collect()
-    });
-    answer(&shared, &json!({"category": "linear", "list": list}))
+    let row = |done: &Done| {
+        json!({
+            "execId": done.id, "symbol": asked.symbol, "price": done.price.to_string(), "size": done.size.to_string(),
+            "side": side(done.buy), "time": (done.ts / MILLISECOND).to_string(), "isBlockTrade": false,
+            "seq": done.number.to_string(),
+        })
+    };
+    answer(&shared, Some(&asked), || {
+        let venue = shared.venue();
+        let trades = venue.trades.get(&asked.symbol).into_iter().flatten();
+        listed(trades.rev().take(asked.limit.unwrap_or(500).clamp(1, 1_000)).map(row))
+    })
 }
 
 async fn orderbook(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let (symbol, limit) = (asked.symbol.unwrap_or_default(), asked.limit.unwrap_or(25).clamp(1, 500));
-    let Some(book) = shared.venue().books.get(&symbol).cloned() else {
-        return refused(&shared, "params error: symbol invalid");
-    };
-    let (prices, sizes) = book.decimals();
-    let level = |(price, size): (i64, i64)| {
-        [Decimal::new(price, prices).shortest().to_string(), Decimal::new(size, sizes).shortest().to_string()]
-    };
-    let bids: Vec<_> = book.bids().take(limit).map(level).collect();
-    let asks: Vec<_> = book.asks().take(limit).map(level).collect();
-    let now = (shared.clock)() / MILLISECOND;
-    answer(&shared, &json!({"s": symbol, "b": bids, "a": asks, "ts": now, "u": book.last_update(), "cts": now}))
+    answer(&shared, Some(&asked), || {
+        let venue = shared.venue();
+        let known = venue.books.get(&asked.symbol).ok_or(NO_SYMBOL)?;
+        let [bids, asks] = known.levels(asked.limit.unwrap_or(25).clamp(1, 500));
+        let (now, u) = ((shared.clock)() / MILLISECOND, known.number - known.origin);
+        let (bids, asks) = (pairs(&bids), pairs(&asks));
+        Ok(json!({"s": asked.symbol, "b": bids, "a": asks, "ts": now, "u": u, "seq": known.number, "cts": now}))
+    })
+}
+
+async fn open_interest(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(&shared, Some(&asked), || {
+        if asked.interval_time.as_deref() != Some("5min") {
+            return Err("params error: intervalTime invalid");
+        }
+        let now = Timeframe::M5.start((shared.clock)()) / MILLISECOND;
+        let venue = shared.venue();
+        let (_, ticker) = venue.tickers.get(&asked.symbol).ok_or(NO_SYMBOL)?;
+        let row = |open: Decimal| json!({"openInterest": open.to_string(), "timestamp": now.to_string()});
+        Ok(json!({
+            "category": "linear", "symbol": asked.symbol, "list": ticker.open_interest.map(row).into_iter().collect::<Vec<_>>(),
+            "nextPageCursor": "",
+        }))
+    })
+}
+
+async fn funding(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(&shared, Some(&asked), || {
+        let venue = shared.venue();
+        let (_, ticker) = venue.tickers.get(&asked.symbol).ok_or(NO_SYMBOL)?;
+        let settled = ticker.next_funding_ts.map(|next| ((next - 8 * HOUR) / MILLISECOND).to_string());
+        let row = |(rate, ts): (Decimal, String)| json!({"symbol": asked.symbol, "fundingRate": rate.to_string(), "fundingRateTimestamp": ts});
+        listed(ticker.funding_rate.zip(settled).map(row).into_iter())
+    })
+}
+
+/// Of the newest trades: the market has no accounts.
+async fn account_ratio(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(&shared, Some(&asked), || {
+        if asked.period.as_deref() != Some("5min") {
+            return Err("params error: period invalid");
+        }
+        let venue = shared.venue();
+        let trades = venue.trades.get(&asked.symbol).ok_or(NO_SYMBOL)?;
+        let n_bought = trades.iter().filter(|done| done.buy).count();
+        let [buy, sell] = [n_bought, trades.len() - n_bought].map(|part| share(part, trades.len()));
+        let ts = (Timeframe::M5.start((shared.clock)()) / MILLISECOND).to_string();
+        listed(std::iter::once(json!({"symbol": asked.symbol, "buyRatio": buy, "sellRatio": sell, "timestamp": ts})))
+    })
+}
+
+async fn risk_limit(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(&shared, Some(&asked), || {
+        if !shared.venue().instruments.contains_key(&asked.symbol) {
+            return Err(NO_SYMBOL);
+        }
+        let tier = |n: i64| {
+            let margin = |part: i64| Decimal::new(part * n, 4).to_string();
+            json!({
+                "id": n, "symbol": asked.symbol, "riskLimitValue": (2_000_000 * n).to_string(),
+                "maintenanceMargin": margin(50), "initialMargin": margin(100), "isLowestRisk": i32::from(n == 1),
+                "maxLeverage": Decimal::new(10_000 / n, 2).to_string(),
+            })
+        };
+        listed((1..=5).map(tier))
+    })
 }

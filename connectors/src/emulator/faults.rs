@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::synthetic::Random;
 
+/// Messages that are lost in a row.
+const GAP: u32 = 4;
+
 /// How often, for each message of a topic, each thing goes wrong: a probability each.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
@@ -11,6 +14,8 @@ pub struct Faults {
     pub seed: u64,
     /// It is not sent.
     pub drop: f64,
+    /// It and the next ones, four in all, are not sent.
+    pub gap: f64,
     /// It is sent twice.
     pub duplicate: f64,
     /// It is sent after the next one.
@@ -19,8 +24,14 @@ pub struct Faults {
     pub garbage: f64,
     /// The connection is cut.
     pub disconnect: f64,
+    /// A book begins to number its updates from 1 again, with a snapshot where the venue sends such.
+    pub reset: f64,
+    /// Everything is sent this much later, in nanoseconds.
+    pub slow: i64,
     /// A request is answered 429, with the time to wait.
     pub refuse: f64,
+    /// A request is answered that the address is banned for a while: 418 or 403.
+    pub ban: f64,
     /// A request is answered 502.
     pub fail: f64,
 }
@@ -40,12 +51,15 @@ pub(super) struct Saboteur {
     random: Random,
     /// Messages that wait for the next one.
     held: VecDeque<String>,
+    /// So many more are lost.
+    losing: u32,
 }
 
 impl Saboteur {
     /// Of the `number`th connection.
     pub(super) fn new(faults: Faults, number: u64) -> Saboteur {
-        Saboteur { faults, random: Random::new(faults.seed, &format!("connection {number}")), held: VecDeque::new() }
+        let random = Random::new(faults.seed, &format!("connection {number}"));
+        Saboteur { faults, random, held: VecDeque::new(), losing: 0 }
     }
 
     /// What becomes of the next message; nothing goes wrong while all is calm.
@@ -53,7 +67,11 @@ impl Saboteur {
         if calm {
             return Fate::Send(std::iter::once(text).chain(self.held.drain(..)).collect());
         }
-        let Faults { drop, duplicate, reorder, garbage, disconnect, .. } = self.faults;
+        if 0 < self.losing {
+            self.losing -= 1;
+            return Fate::Send(self.held.drain(..).collect());
+        }
+        let Faults { drop, gap, duplicate, reorder, garbage, disconnect, .. } = self.faults;
         let chance = self.random.uniform();
         let mut below = 0.0;
         let mut is = |share: f64| {
@@ -64,6 +82,10 @@ impl Saboteur {
         let mut sent = match () {
             () if is(disconnect) => return Fate::Cut,
             () if is(drop) => Vec::new(),
+            () if is(gap) => {
+                self.losing = GAP - 1;
+                Vec::new()
+            }
             () if is(duplicate) => vec![text.clone(), text],
             () if is(garbage) => vec![text.chars().take(text.len() / 2).collect()],
             () if is(reorder) => {
@@ -105,6 +127,7 @@ mod tests {
             run(faults)
         };
         assert!((50..150).contains(&(10_000 - one(|faults| faults.drop = 0.01).0.len())));
+        assert!((200..600).contains(&(10_000 - one(|faults| faults.gap = 0.01).0.len())));
         assert!((50..150).contains(&(one(|faults| faults.duplicate = 0.01).0.len() - 10_000)));
         assert!((50..150).contains(&one(|faults| faults.disconnect = 0.01).1));
         let reordered = one(|faults| faults.reorder = 0.01).0;

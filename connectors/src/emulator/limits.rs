@@ -1,4 +1,4 @@
-//! The venue's limit of requests, and those that are refused on purpose.
+//! The venues' limits of requests as they publish them, and refusals on purpose.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -13,12 +13,29 @@ use prism_schemas::time::{MILLISECOND, SECOND};
 use super::{Faults, Shared};
 use crate::synthetic::Random;
 
-/// Requests of one address within the window, as Bybit counts them.
-const LIMIT: usize = 600;
-/// That window.
-const WINDOW: i64 = 5 * SECOND;
 /// How long who was refused must wait, in seconds.
 const RETRY_AFTER: i64 = 1;
+/// Requests this soon after a refusal were under way before it arrived.
+const UNDER_WAY: i64 = 300 * MILLISECOND;
+/// Requests that may come too early before the address is banned.
+const PATIENCE: u32 = 3;
+/// How long a ban lasts, in seconds.
+const BAN: i64 = 5;
+
+/// A venue's published limit for one address.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Weight within the window.
+    pub(super) weight: u64,
+    pub(super) window: i64,
+    /// What a request weighs, by its path and query.
+    pub(super) of: fn(&str, &str) -> u64,
+    /// The answer beyond the limit, and to who is banned.
+    pub(super) beyond: StatusCode,
+    pub(super) banned: StatusCode,
+    /// Headers with the weight left or used.
+    pub(super) headers: fn(used: u64, left: u64, reset: i64) -> Vec<(&'static str, i64)>,
+}
 
 /// What was asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,66 +48,124 @@ pub struct Asked {
     pub refused: u64,
     /// Those that came before that time was over.
     pub too_early: u64,
+    /// Those answered that the address is banned.
+    pub banned: u64,
+}
+
+impl std::ops::AddAssign for Asked {
+    fn add_assign(&mut self, other: Asked) {
+        self.requests += other.requests;
+        self.beyond += other.beyond;
+        self.refused += other.refused;
+        self.too_early += other.too_early;
+        self.banned += other.banned;
+    }
 }
 
 pub(super) struct Requests {
+    limit: Limit,
     faults: Faults,
     random: Random,
-    times: VecDeque<Ts>,
-    /// Nobody should ask before this.
+    /// When, and the weight.
+    times: VecDeque<(Ts, u64)>,
+    /// The last refusal, and when it is over.
+    refused_at: Ts,
     closed_until: Ts,
+    banned_until: Ts,
+    n_early: u32,
     pub(super) asked: Asked,
 }
 
 impl Requests {
-    pub(super) fn new(faults: Faults) -> Requests {
-        let random = Random::new(faults.seed, "requests");
-        Requests { faults, random, times: VecDeque::new(), closed_until: 0, asked: Asked::default() }
+    pub(super) fn new(limit: Limit, faults: Faults) -> Requests {
+        let (random, asked) = (Random::new(faults.seed, "requests"), Asked::default());
+        Requests {
+            limit,
+            faults,
+            random,
+            times: VecDeque::new(),
+            refused_at: 0,
+            closed_until: 0,
+            banned_until: 0,
+            n_early: 0,
+            asked,
+        }
     }
 
-    /// Why a request is refused now, if it is, and how many are left within the window.
-    fn take(&mut self, now: Ts, calm: bool) -> (Option<StatusCode>, usize) {
+    fn used(&self) -> u64 {
+        self.times.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// Why a request is refused now, if it is, and for how many seconds.
+    fn take(&mut self, weight: u64, now: Ts, calm: bool) -> Option<(StatusCode, Option<i64>)> {
         self.asked.requests += 1;
-        while self.times.front().is_some_and(|at| *at + WINDOW <= now) {
+        while self.times.front().is_some_and(|(at, _)| *at + self.limit.window <= now) {
             self.times.pop_front();
         }
-        let left = LIMIT.saturating_sub(self.times.len());
+        if now < self.banned_until {
+            self.asked.banned += u64::from(self.refused_at + UNDER_WAY < now);
+            return Some((self.limit.banned, Some((self.banned_until - now) / SECOND + 1)));
+        }
         if now < self.closed_until {
-            self.asked.too_early += 1;
-        } else if left == 0 {
+            if self.refused_at + UNDER_WAY < now {
+                self.asked.too_early += 1;
+                self.n_early += 1;
+            }
+            if PATIENCE <= self.n_early {
+                (self.refused_at, self.banned_until, self.n_early) = (now, now + BAN * SECOND, 0);
+            }
+            return Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)));
+        }
+        if self.limit.weight < self.used() + weight {
             self.asked.beyond += 1;
-            return (Some(StatusCode::FORBIDDEN), 0);
+            return Some((self.limit.beyond, None));
         }
-        self.times.push_back(now);
-        let chance = self.random.uniform();
-        if !calm && chance < self.faults.refuse {
-            self.asked.refused += 1;
-            self.closed_until = now + RETRY_AFTER * SECOND;
-            return (Some(StatusCode::TOO_MANY_REQUESTS), left - 1);
+        self.n_early = 0;
+        self.times.push_back((now, weight));
+        let Faults { refuse, ban, fail, .. } = self.faults;
+        let chance = if calm { 1.0 } else { self.random.uniform() };
+        match () {
+            () if chance < refuse => {
+                self.asked.refused += 1;
+                (self.refused_at, self.closed_until) = (now, now + RETRY_AFTER * SECOND);
+                Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)))
+            }
+            () if chance < refuse + ban => {
+                self.asked.refused += 1;
+                (self.refused_at, self.banned_until) = (now, now + BAN * SECOND);
+                Some((self.limit.banned, Some(BAN)))
+            }
+            () if chance < refuse + ban + fail => Some((StatusCode::BAD_GATEWAY, None)),
+            () => None,
         }
-        if !calm && chance < self.faults.refuse + self.faults.fail {
-            return (Some(StatusCode::BAD_GATEWAY), left.saturating_sub(1));
-        }
-        (None, left.saturating_sub(1))
     }
 }
 
-/// Counts a request, and answers it only if the venue would.
-pub(super) async fn limited(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let now = (shared.clock)();
-    let calm = shared.calm.load(std::sync::atomic::Ordering::Relaxed);
-    let (refusal, left) = shared.requests.lock().unwrap_or_else(PoisonError::into_inner).take(now, calm);
+/// Counts a request of the face that the state names, and answers it only if the venue would.
+pub(super) async fn limited(
+    State((shared, face)): State<(Arc<Shared>, &'static str)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (now, calm) = ((shared.clock)(), shared.calm.load(std::sync::atomic::Ordering::Relaxed));
+    let (limit, refusal, used) = {
+        let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(requests) = requests.get_mut(face) else { return StatusCode::NOT_FOUND.into_response() };
+        let uri = request.uri();
+        let weight = (requests.limit.of)(uri.path(), uri.query().unwrap_or_default());
+        let refusal = requests.take(weight, now, calm);
+        (requests.limit, refusal, requests.used())
+    };
     let mut response = match refusal {
         None => next.run(request).await,
-        Some(status) => (status, "access too frequent").into_response(),
+        Some((status, _)) => (status, "access too frequent").into_response(),
     };
-    let reset = (now + WINDOW) / MILLISECOND;
     let headers = response.headers_mut();
-    headers.insert("x-bapi-limit", HeaderValue::from(LIMIT as u64));
-    headers.insert("x-bapi-limit-status", HeaderValue::from(left as u64));
-    headers.insert("x-bapi-limit-reset-timestamp", HeaderValue::from(reset));
-    if refusal == Some(StatusCode::TOO_MANY_REQUESTS) {
-        headers.insert("retry-after", HeaderValue::from(RETRY_AFTER));
+    for (name, value) in (limit.headers)(used, limit.weight.saturating_sub(used), (now + limit.window) / MILLISECOND) {
+        headers.insert(name, HeaderValue::from(value));
+    }
+    if let Some((_, Some(wait))) = refusal {
+        headers.insert("retry-after", HeaderValue::from(wait));
     }
     response
 }

@@ -1,45 +1,44 @@
-//! A venue on this machine that connectors cannot tell from the real one: Bybit v5 streams and market requests, fed by the
-//! synthetic market in real time, with seeded faults.
+//! Venues on this machine that connectors cannot tell from the real ones: Bybit v5 linear, Binance spot and USD-M streams
+//! and market requests, fed by the synthetic market or by recordings, with seeded faults.
 
+mod binance;
 mod bybit;
 mod faults;
 mod limits;
+mod recording;
+mod stream;
 mod venue;
 
 pub use faults::Faults;
 pub use limits::Asked;
+pub use recording::Recording;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prism_schemas::{InstrumentId, OrderBook, Ts};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use prism_schemas::event::Instrument;
+use prism_schemas::{InstrumentId, Market, OrderBook, Ts};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::synthetic::{EXCHANGE, MARKET};
-use limits::Requests;
-use venue::Venue;
+use crate::synthetic::Symbol;
+use crate::venue::Clock;
+use limits::{Limit, Requests, limited};
+use venue::{Sent, Venue};
 
-/// The time now, in UNIX nanoseconds.
-pub type Clock = Arc<dyn Fn() -> Ts + Send + Sync>;
+/// The venues that the emulator speaks as, each under its name: `http://127.0.0.1:9100/bybit-linear`.
+pub const FACES: [&str; 3] = ["bybit-linear", "binance-linear", "binance-spot"];
 
 /// Between two steps of the market.
 const STEP: Duration = Duration::from_millis(20);
 /// Messages a slow reader may be behind before it is disconnected.
 const BEHIND_MAX: usize = 8_192;
-
-/// A message of a topic, as the market sends it.
-#[derive(Debug)]
-struct Sent {
-    topic: String,
-    text: String,
-    /// The book's update.
-    update: Option<u64>,
-}
 
 /// What connections and requests share.
 struct Shared {
@@ -48,10 +47,13 @@ struct Shared {
     faults: Faults,
     /// No more faults.
     calm: AtomicBool,
-    requests: Mutex<Requests>,
+    /// By face.
+    requests: Mutex<BTreeMap<&'static str, Requests>>,
     /// Symbols of which nothing is sent.
     stalled: Mutex<BTreeSet<String>>,
+    /// The venue's, which may be wrong.
     clock: Clock,
+    skew: Arc<AtomicI64>,
     over: CancellationToken,
 }
 
@@ -59,6 +61,18 @@ impl Shared {
     fn venue(&self) -> MutexGuard<'_, Venue> {
         self.venue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn stalled(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What happens on the emulated venue.
+pub enum Origin {
+    /// The synthetic market of a seed, with these symbols.
+    Market(u64, &'static [Symbol]),
+    /// What was recorded, again.
+    Recording(Box<Recording>),
 }
 
 /// A running emulator; it ends when this is dropped.
@@ -69,32 +83,45 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Serves the market of `seed` on `listener`, within the current tokio runtime.
-    pub fn start(listener: TcpListener, seed: u64, faults: Faults, clock: Clock) -> std::io::Result<Emulator> {
+    /// Serves on `listener`, within the current tokio runtime.
+    pub fn start(listener: TcpListener, origin: Origin, faults: Faults, clock: Clock) -> std::io::Result<Emulator> {
         let address = listener.local_addr()?;
-        let venue = Mutex::new(Venue::new(seed, clock()));
-        let (sent, over) = (broadcast::channel(BEHIND_MAX).0, CancellationToken::new());
-        let requests = Mutex::new(Requests::new(faults));
-        let (calm, stalled) = (AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { venue, sent, faults, calm, requests, stalled, clock, over });
-        tokio::spawn({
-            let shared = shared.clone();
-            async move {
-                while !shared.over.is_cancelled() {
-                    let sent = shared.venue().step((shared.clock)());
-                    let stalled = shared.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    let is_sent =
-                        |message: &Sent| message.topic.rsplit('.').next().is_none_or(|of| !stalled.contains(of));
-                    for message in sent.into_iter().filter(is_sent) {
-                        // Nobody may be listening.
-                        let _ = shared.sent.send(Arc::new(message));
-                    }
-                    tokio::time::sleep(STEP).await;
-                }
-            }
+        let skew = Arc::new(AtomicI64::new(0));
+        let clock: Clock = {
+            let skew = skew.clone();
+            Arc::new(move || clock() + skew.load(Relaxed))
+        };
+        let venue = Mutex::new(match origin {
+            Origin::Market(seed, symbols) => Venue::market(faults, seed, symbols, clock()),
+            Origin::Recording(recording) => Venue::recording(faults, recording),
         });
-        let routes = bybit::routes(&shared).with_state(shared.clone());
-        let over = shared.over.clone();
+        let faces = FACES.map(|name| {
+            let (limit, [streams, requests]): (Limit, [Router<Arc<Shared>>; 2]) = match name {
+                "bybit-linear" => (bybit::LIMIT, bybit::routes()),
+                "binance-spot" => (binance::LIMIT_SPOT, binance::routes(Market::Spot)),
+                _ => (binance::LIMIT_LINEAR, binance::routes(Market::Linear)),
+            };
+            (name, limit, streams, requests)
+        });
+        let requests = faces.iter().map(|(name, limit, ..)| (*name, Requests::new(*limit, faults))).collect();
+        let shared = Arc::new(Shared {
+            venue,
+            sent: broadcast::channel(BEHIND_MAX).0,
+            faults,
+            calm: AtomicBool::new(false),
+            requests: Mutex::new(requests),
+            stalled: Mutex::default(),
+            clock,
+            skew,
+            over: CancellationToken::new(),
+        });
+        tokio::spawn(go_on(shared.clone()));
+        let mut routes = Router::new();
+        for (name, _, streams, requests) in faces {
+            let requests = requests.layer(from_fn_with_state((shared.clone(), name), limited));
+            routes = routes.nest(&format!("/{name}"), streams.merge(requests));
+        }
+        let (routes, over) = (routes.with_state(shared.clone()), shared.over.clone());
         tokio::spawn(async move {
             let served = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned()).await;
             if let Err(error) = served {
@@ -104,29 +131,48 @@ impl Emulator {
         Ok(Emulator { shared, address })
     }
 
-    /// The true book of an instrument.
-    pub fn book(&self, instrument: &InstrumentId) -> Option<OrderBook> {
-        self.shared.venue().books.get(&instrument.symbol).cloned()
+    /// The address under which a venue of `FACES` is, instead of its own.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://{}/{name}", self.address)
     }
 
-    /// Its instruments.
-    pub fn instruments(&self) -> Vec<InstrumentId> {
-        self.shared.venue().books.keys().map(|symbol| InstrumentId::new(EXCHANGE, MARKET, symbol)).collect()
+    /// The true book of a symbol.
+    pub fn book(&self, symbol: &str) -> Option<OrderBook> {
+        self.shared.venue().books.get(symbol).map(|known| known.book.clone())
     }
 
-    /// Times and ids of all trades of an instrument so far, in order.
+    /// The symbols that have books.
+    pub fn symbols(&self) -> Vec<String> {
+        self.shared.venue().books.keys().cloned().collect()
+    }
+
+    /// Times and ids of the newest trades of an instrument, in order; Binance's are numbers.
     pub fn trades(&self, instrument: &InstrumentId) -> Vec<(Ts, String)> {
-        self.shared.venue().ids.get(&instrument.symbol).cloned().unwrap_or_default()
+        let venue = self.shared.venue();
+        let ids = venue.ids.get(&instrument.symbol).into_iter().flatten();
+        let spell = |(ts, text, number): &(Ts, String, u64)| match &*instrument.exchange {
+            "binance" => (*ts, number.to_string()),
+            _ => (*ts, text.clone()),
+        };
+        ids.map(spell).collect()
     }
 
     /// Sends nothing of a symbol any more, and does not say so.
     pub fn stall(&self, symbol: &str) {
-        self.shared.stalled.lock().unwrap_or_else(PoisonError::into_inner).insert(symbol.into());
+        self.shared.stalled().insert(symbol.into());
     }
 
-    /// What was asked so far.
+    /// From now on the venue's clock is ahead by so many nanoseconds.
+    pub fn skew(&self, nanos: i64) {
+        self.shared.skew.store(nanos, Relaxed);
+    }
+
+    /// What was asked so far, of all venues.
     pub fn asked(&self) -> Asked {
-        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).asked
+        let mut asked = Asked::default();
+        let requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.values().for_each(|requests| asked += requests.asked);
+        asked
     }
 
     /// Ends all faults.
@@ -138,10 +184,46 @@ impl Emulator {
     pub fn freeze(&self) {
         self.shared.venue().frozen = true;
     }
+
+    /// An instrument is listed or delisted from now on.
+    pub fn list(&self, symbol: &str, is_listed: bool) {
+        if let Some(instrument) = self.shared.venue().instruments.get_mut(symbol) {
+            instrument.status = if is_listed { "Trading" } else { "Closed" }.into();
+        }
+    }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.shared.over.cancel();
     }
+}
+
+/// Steps the market and tells what happens, until the end.
+async fn go_on(shared: Arc<Shared>) {
+    while !shared.over.is_cancelled() {
+        let sent = shared.venue().step((shared.clock)(), shared.calm.load(Relaxed));
+        let stalled = shared.stalled().clone();
+        for one in sent.into_iter().filter(|one| !stalled.contains(&one.symbol)) {
+            // Nobody may be listening.
+            let _ = shared.sent.send(Arc::new(one));
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+/// Base, quote and whether it trades; a recording may only know the symbol.
+fn identity<'a>(symbol: &'a str, instrument: &'a Instrument) -> (&'a str, &'a str, bool) {
+    let is_open = instrument.status.is_empty() || instrument.status.eq_ignore_ascii_case("trading");
+    if !instrument.quote.is_empty() {
+        return (&instrument.base, &instrument.quote, is_open);
+    }
+    let quote = ["USDT", "USDC", "FDUSD", "BTC", "ETH", "USD"].into_iter().find(|quote| symbol.ends_with(quote));
+    let quote = quote.unwrap_or_default();
+    (symbol.strip_suffix(quote).unwrap_or(symbol), quote, is_open)
+}
+
+/// A share as text, to four decimals.
+fn share(part: usize, all: usize) -> String {
+    format!("{:.4}", if all == 0 { 0.5 } else { part as f64 / all as f64 })
 }

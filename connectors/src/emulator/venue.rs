@@ -1,26 +1,29 @@
-//! What the emulated venue knows: the market, its true books, bars and trades.
+//! What the emulated venue knows: what happens on it, its true books, bars and trades.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use prism_schemas::book::Rules;
+use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Instrument, Kline, Side, Trade, trade};
+use prism_schemas::event::{Book, Instrument, Kline, Levels, Side, Ticker, Trade, trade};
+use prism_schemas::instrument::fnv1a;
 use prism_schemas::time::MINUTE;
-use prism_schemas::{Decimal, Event, OrderBook, Timeframe, Ts};
+use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
 
-use super::Sent;
-use crate::exchange::{Bybit, Exchange};
-use crate::synthetic::{Frame, MARKET, Market, SYMBOLS};
+use super::Faults;
+use super::recording::Recording;
+use crate::exchange::{Bybit, Exchange as _};
+use crate::synthetic::{Frame, MARKET, Market, Random, Symbol};
 
 /// Trades that requests can see.
 const TRADES_MAX: usize = 1_000;
+/// Trades of each symbol whose ids are remembered as the truth.
+const IDS_MAX: usize = 100_000;
 /// Closed bars of each timeframe that requests can see at the start.
 const BARS: usize = 1_000;
-
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
-/// Timeframes that Bybit has, but for months.
+/// Timeframes that the venue has bars of.
 pub(super) const TIMEFRAMES: [Timeframe; 12] = [
     Timeframe::M1,
     Timeframe::M3,
@@ -45,60 +48,140 @@ pub(super) struct Bar {
     pub(super) close: Decimal,
     pub(super) volume: f64,
     pub(super) turnover: f64,
+    pub(super) n_trades: u64,
 }
 
-/// A trade as it happened.
+/// A trade as it happened; faces spell it.
 #[derive(Clone, Debug)]
 pub(super) struct Done {
     pub(super) ts: Ts,
+    /// Its id where ids are texts.
     pub(super) id: String,
+    /// Its id where ids are numbers: rises by one.
+    pub(super) number: u64,
     pub(super) price: Decimal,
     pub(super) size: Decimal,
     pub(super) buy: bool,
-    pub(super) seq: u64,
+}
+
+/// A price and a size.
+pub(super) type Level = (Decimal, Decimal);
+
+/// A change of a book.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    pub(super) ts: Ts,
+    /// The update's number: rises by one, and by more where what came between cannot be told as changes.
+    pub(super) number: u64,
+    /// Where the number began again, for venues that say so.
+    pub(super) origin: u64,
+    /// Whether the levels are all there are.
+    pub(super) whole: bool,
+    pub(super) bids: Vec<Level>,
+    pub(super) asks: Vec<Level>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(super) enum Happened {
+    Traded(Done),
+    Moved(Moved),
+    /// The state of the market, whole.
+    Ticked(Ts, Box<Ticker>),
+    /// A forced order: time, whether it buys, price, size.
+    Liquidated(Ts, bool, Decimal, Decimal),
+}
+
+/// What happened to a symbol.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) symbol: String,
+    pub(super) happened: Happened,
+}
+
+/// A symbol's book, and how its updates are numbered.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) book: OrderBook,
+    pub(super) number: u64,
+    pub(super) origin: u64,
+}
+
+impl Known {
+    /// The book as a change of everything.
+    pub(super) fn whole(&self, ts: Ts) -> Moved {
+        let [bids, asks] = self.levels(usize::MAX);
+        Moved { ts, number: self.number, origin: self.origin, whole: true, bids, asks }
+    }
+
+    /// All levels, at most so many of each side, the best first.
+    pub(super) fn levels(&self, depth: usize) -> [Vec<Level>; 2] {
+        let (prices, sizes) = self.book.decimals();
+        let exact = |(price, size)| (Decimal::new(price, prices).shortest(), Decimal::new(size, sizes).shortest());
+        [self.book.bids().take(depth).map(exact).collect(), self.book.asks().take(depth).map(exact).collect()]
+    }
+}
+
+/// Where what happens comes from.
+pub(super) enum Tape {
+    Market(Box<Market>, Bybit, Vec<Frame>),
+    Recording(Box<Recording>),
 }
 
 pub(super) struct Venue {
-    market: Market,
-    decoder: Bybit,
-    /// By symbol.
+    tape: Tape,
+    faults: Faults,
+    random: Random,
+    /// By symbol, as all below.
     pub(super) instruments: BTreeMap<String, Instrument>,
-    pub(super) books: BTreeMap<String, OrderBook>,
-    /// The newest ticker message of each symbol.
-    pub(super) tickers: BTreeMap<String, String>,
+    pub(super) books: BTreeMap<String, Known>,
+    pub(super) tickers: BTreeMap<String, (Ts, Ticker)>,
     pub(super) trades: BTreeMap<String, VecDeque<Done>>,
     /// Times and ids of all trades.
-    pub(super) ids: BTreeMap<String, Vec<(Ts, String)>>,
+    pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
     pub(super) bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
+    /// The minute whose bars are there, traded in or not.
+    minute: Ts,
     /// Nothing happens any more.
     pub(super) frozen: bool,
-    frames: Vec<Frame>,
 }
 
 impl Venue {
-    /// The market of a seed; every instrument has traded by now.
-    pub(super) fn new(seed: u64, now: Ts) -> Venue {
-        let mut venue = Venue {
-            market: Market::new(seed, SYMBOLS, now - BEFORE),
-            decoder: Bybit::new(MARKET),
-            instruments: BTreeMap::new(),
-            books: BTreeMap::new(),
-            tickers: BTreeMap::new(),
-            trades: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            bars: BTreeMap::new(),
-            frozen: false,
-            frames: Vec::new(),
-        };
-        for (id, event) in venue.market.warm_up(&TIMEFRAMES, BARS) {
+    /// The synthetic market of a seed; every instrument has traded by now.
+    pub(super) fn market(faults: Faults, seed: u64, symbols: &[Symbol], now: Ts) -> Venue {
+        let market = Box::new(Market::new(seed, symbols, now - BEFORE));
+        let warm_up = market.warm_up(&TIMEFRAMES, BARS);
+        let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), faults);
+        for (id, event) in warm_up {
             match event.body {
                 Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, instrument)),
                 Some(Body::Kline(kline)) => venue.remember(&id.symbol, &kline),
                 _ => {}
             }
         }
-        venue.step(now);
+        venue.step(now, false);
         venue
+    }
+
+    /// What was recorded happens again, from now on.
+    pub(super) fn recording(faults: Faults, recording: Box<Recording>) -> Venue {
+        Venue::new(Tape::Recording(recording), faults)
+    }
+
+    fn new(tape: Tape, faults: Faults) -> Venue {
+        Venue {
+            tape,
+            faults,
+            random: Random::new(faults.seed, "venue"),
+            instruments: BTreeMap::new(),
+            books: BTreeMap::new(),
+            tickers: BTreeMap::new(),
+            trades: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            bars: BTreeMap::new(),
+            minute: 0,
+            frozen: false,
+        }
     }
 
     fn remember(&mut self, symbol: &str, kline: &Kline) {
@@ -109,63 +192,168 @@ impl Venue {
         };
         let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
         let (volume, turnover) = (number(kline.volume), number(kline.turnover));
-        let bar = Bar { open, high, low, close, volume, turnover };
+        let bar = Bar { open, high, low, close, volume, turnover, n_trades: 1 };
         self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
-    /// What is sent until `now`.
-    pub(super) fn step(&mut self, now: Ts) -> Vec<Sent> {
+    /// What happens until `now`.
+    pub(super) fn step(&mut self, now: Ts, calm: bool) -> Vec<Sent> {
+        let mut sent = Vec::new();
         if self.frozen {
-            return Vec::new();
+            return sent;
         }
-        let mut frames = std::mem::take(&mut self.frames);
-        self.market.step(now, &mut frames);
-        let sent = frames.drain(..).filter_map(|frame| self.take(frame)).collect();
-        self.frames = frames;
+        let mut events = Vec::new();
+        match &mut self.tape {
+            Tape::Market(market, decoder, frames) => {
+                market.step(now, frames);
+                for frame in frames.drain(..) {
+                    if let Err(error) = decoder.decode(&frame.text, frame.ts_recv, &mut events) {
+                        tracing::error!(%error, "the synthetic market sends what cannot be decoded");
+                    }
+                }
+            }
+            Tape::Recording(recording) => recording.until(now, &mut events),
+        }
+        for (id, event) in events {
+            self.take(&id, event, calm, &mut sent);
+        }
+        self.begin_bars(now);
         sent
     }
+}
 
-    /// Takes note of what a frame says.
-    fn take(&mut self, frame: Frame) -> Option<Sent> {
-        let mut events = Vec::new();
-        self.decoder.decode(&frame.text, frame.ts_recv, &mut events).ok()?;
-        let mut update = None;
-        for (id, event) in &events {
-            match &event.body {
-                Some(Body::Book(book)) => {
-                    update = book.update_id;
-                    let known = self.books.entry(id.symbol.clone()).or_insert_with(|| OrderBook::new(Rules::of(id)));
-                    known.apply(book).ok()?;
+impl Venue {
+    /// Takes note of an event, and tells what happened.
+    fn take(&mut self, id: &InstrumentId, event: Event, calm: bool, sent: &mut Vec<Sent>) {
+        let ts = event.ts_event;
+        let happened = match event.body {
+            Some(Body::Trade(trade)) => self.trade(&id.symbol, ts, &trade).map(Happened::Traded),
+            Some(Body::Book(update)) => {
+                let moved = self.book(id, ts, &update);
+                let is_reset = moved.is_some() && !calm && self.random.uniform() < self.faults.reset;
+                if is_reset && let Some(known) = self.books.get_mut(&id.symbol) {
+                    // It numbers its updates from 1 again, from this one on.
+                    (known.number, known.origin) = (known.number + 2, known.number + 1);
+                    let happened = Happened::Moved(known.whole(ts));
+                    sent.push(Sent { symbol: id.symbol.clone(), happened });
+                    return;
                 }
-                Some(Body::Trade(trade)) => self.trade(&id.symbol, event, trade),
-                Some(Body::Ticker(_)) => drop(self.tickers.insert(id.symbol.clone(), frame.text.clone())),
-                _ => {}
+                moved.map(Happened::Moved)
             }
-        }
-        let topic = frame.text.split('"').nth(3)?.to_string();
-        Some(Sent { topic, text: frame.text, update })
+            Some(Body::Ticker(change)) => {
+                let (at, ticker) = self.tickers.entry(id.symbol.clone()).or_default();
+                *at = ts;
+                merge(ticker, &change);
+                Some(Happened::Ticked(ts, Box::new(*ticker)))
+            }
+            Some(Body::Liquidation(forced)) => match (forced.price, forced.size) {
+                (Some(price), Some(size)) => Some(Happened::Liquidated(ts, forced.side() == Side::Buy, price, size)),
+                _ => None,
+            },
+            Some(Body::Instrument(instrument)) => {
+                self.instruments.insert(id.symbol.clone(), instrument);
+                None
+            }
+            _ => None,
+        };
+        sent.extend(happened.map(|happened| Sent { symbol: id.symbol.clone(), happened }));
     }
 
-    fn trade(&mut self, symbol: &str, event: &Event, trade: &Trade) {
-        let (Some(price), Some(size), Some(trade::Id::Text(id))) = (trade.price, trade.size, &trade.id) else { return };
+    fn book(&mut self, id: &InstrumentId, ts: Ts, update: &Book) -> Option<Moved> {
+        let known = self.books.entry(id.symbol.clone()).or_insert_with(|| Known {
+            book: OrderBook::new(Rules::of(id)),
+            number: 1_000_000 + u64::from(fnv1a(id.symbol.as_bytes()) as u16),
+            origin: 0,
+        });
+        let was = known.book.state();
+        match known.book.apply(update) {
+            Ok(Applied::Changed) if !update.snapshot && was == State::Live => {
+                known.number += 1;
+                let side = |levels: &Option<Levels>| {
+                    let levels = levels.clone().unwrap_or_default();
+                    let (prices, sizes) = (levels.price_decimals, levels.size_decimals);
+                    let exact =
+                        |(price, size)| (Decimal::new(price, prices).shortest(), Decimal::new(size, sizes).shortest());
+                    levels.prices.into_iter().zip(levels.sizes).map(exact).collect()
+                };
+                let (bids, asks) = (side(&update.bids), side(&update.asks));
+                Some(Moved { ts, number: known.number, origin: known.origin, whole: false, bids, asks })
+            }
+            // What came between cannot be told as changes.
+            Ok(Applied::Changed) => {
+                known.number += 2;
+                Some(known.whole(ts))
+            }
+            // A recording may have gaps; nothing is told until it has a snapshot again.
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn trade(&mut self, symbol: &str, ts: Ts, trade: &Trade) -> Option<Done> {
+        let (price, size) = (trade.price?, trade.size?);
         for timeframe in TIMEFRAMES {
             let bars = self.bars.entry((symbol.into(), timeframe)).or_default();
-            let first = Bar { open: price, high: price, low: price, close: price, volume: 0.0, turnover: 0.0 };
-            let bar = bars.entry(timeframe.start(event.ts_event)).or_insert(first);
+            let first = Bar::flat(price);
+            let bar = bars.entry(timeframe.start(ts)).or_insert(first);
+            if bar.n_trades == 0 {
+                *bar = first;
+            }
             let value = price.to_f64();
             bar.high = if bar.high.to_f64() < value { price } else { bar.high };
             bar.low = if value < bar.low.to_f64() { price } else { bar.low };
             bar.close = price;
             bar.volume += size.to_f64();
             bar.turnover += size.to_f64() * value;
+            bar.n_trades += 1;
         }
-        let (buy, seq) = (trade.side() == Side::Buy, event.seq.unwrap_or_default());
-        let done = Done { ts: event.ts_event, id: id.clone(), price, size, buy, seq };
-        self.ids.entry(symbol.into()).or_default().push((event.ts_event, id.clone()));
-        let trades = self.trades.entry(symbol.into()).or_default();
-        trades.push_back(done);
-        if TRADES_MAX < trades.len() {
-            trades.pop_front();
+        let ids = self.ids.entry(symbol.into()).or_default();
+        let number = ids.back().map_or(5_000_000, |(_, _, number)| number + 1);
+        let id = match &trade.id {
+            Some(trade::Id::Text(text)) => text.clone(),
+            _ => format!("{:08x}-0000-5000-8000-{number:012x}", fnv1a(symbol.as_bytes()) as u32),
+        };
+        push(ids, (ts, id.clone(), number), IDS_MAX);
+        let done = Done { ts, id, number, price, size, buy: trade.side() == Side::Buy };
+        push(self.trades.entry(symbol.into()).or_default(), done.clone(), TRADES_MAX);
+        Some(done)
+    }
+
+    /// Bars that began without a trade have the last close, as on venues.
+    fn begin_bars(&mut self, now: Ts) {
+        let minute = Timeframe::M1.start(now);
+        if minute <= self.minute {
+            return;
+        }
+        self.minute = minute;
+        for ((_, timeframe), bars) in &mut self.bars {
+            while let Some((start, bar)) = bars.last_key_value()
+                && timeframe.end(*start) <= now
+            {
+                let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
+                bars.insert(next, flat);
+            }
         }
     }
+}
+
+impl Bar {
+    fn flat(price: Decimal) -> Bar {
+        Bar { open: price, high: price, low: price, close: price, volume: 0.0, turnover: 0.0, n_trades: 0 }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, one: T, max: usize) {
+    queue.push_back(one);
+    if max < queue.len() {
+        queue.pop_front();
+    }
+}
+
+/// A field that is absent has not changed.
+fn merge(ticker: &mut Ticker, change: &Ticker) {
+    macro_rules! take {
+        ($($field:ident)*) => { $(if change.$field.is_some() { ticker.$field = change.$field; })* };
+    }
+    take!(last mark index bid_price bid_size ask_price ask_size open_interest open_interest_value funding_rate);
+    take!(next_funding_ts open_24h high_24h low_24h volume_24h turnover_24h);
 }

@@ -10,14 +10,14 @@ pub use binance::Binance;
 pub use bybit::Bybit;
 pub use kraken::Kraken;
 pub use okx::Okx;
-pub use wire::{Ask, Channels, Limits, Request, Wire};
+pub use wire::{Ask, Channels, Holders, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 
 /// Decodes a venue's frames. No socket and no clock: the caller says when a frame was received.
-pub trait Exchange: Send {
+pub trait Exchange: Send + Sync {
     /// The venue's name in `InstrumentId::exchange`.
     fn id(&self) -> &'static str;
 
@@ -48,11 +48,20 @@ pub fn exchange(id: &str, market: Market) -> Option<Box<dyn Exchange>> {
     exchanges().into_iter().find(|exchange| exchange.id() == id && exchange.market() == market)
 }
 
-/// The venue and market that can be followed live under this name, `bybit-linear`; more come one line each.
+/// The venue and market that can be followed live under this name, `bybit-linear`.
 pub fn wire(name: &str) -> Option<Box<dyn Wire>> {
-    let wires: [Box<dyn Wire>; 3] =
-        [Market::Linear, Market::Spot, Market::Inverse].map(|market| Box::new(Bybit::new(market)) as Box<dyn Wire>);
-    wires.into_iter().find(|wire| name.split_once('-') == Some((wire.id(), wire.market().name())))
+    wires().into_iter().find(|wire| name.split_once('-') == Some((wire.id(), wire.market().name())))
+}
+
+/// Every venue and market that can be followed live.
+pub fn wires() -> Vec<Box<dyn Wire>> {
+    vec![
+        Box::new(Bybit::new(Market::Linear)),
+        Box::new(Bybit::new(Market::Spot)),
+        Box::new(Bybit::new(Market::Inverse)),
+        Box::new(Binance::new(Market::Linear)),
+        Box::new(Binance::new(Market::Spot)),
+    ]
 }
 
 /// Why a frame has no events. In every case the caller quarantines the frame and goes on; what else it does differs.

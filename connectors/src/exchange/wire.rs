@@ -28,6 +28,36 @@ pub struct Limits {
     pub weight: u32,
     /// That window, in seconds.
     pub window: u32,
+    /// Milliseconds between two subscription requests on one connection.
+    pub pace: u64,
+}
+
+/// Of whom a long/short ratio is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holders {
+    /// Accounts, each counted once.
+    Accounts,
+    /// The accounts with the largest margin, each counted once.
+    TopAccounts,
+    /// Their positions.
+    TopPositions,
+    /// Takers' volume.
+    Takers,
+}
+
+impl Holders {
+    /// All of them.
+    pub const ALL: [Holders; 4] = [Holders::Accounts, Holders::TopAccounts, Holders::TopPositions, Holders::Takers];
+
+    /// As `LongShortRatio::kind` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Holders::Accounts => "account",
+            Holders::TopAccounts => "top_account",
+            Holders::TopPositions => "top_position",
+            Holders::Takers => "taker",
+        }
+    }
 }
 
 /// A question by REST; `native` is the venue's spelling of a symbol.
@@ -41,6 +71,41 @@ pub enum Ask<'a> {
     Klines(&'a str, Timeframe, u32),
     /// The newest trades.
     Trades(&'a str),
+    /// So many trades from a number on, where trades are numbered.
+    TradesFrom(&'a str, u64, u32),
+    /// The order book with at least so many levels per side.
+    Book(&'a str, u32),
+    /// The ticker of one instrument.
+    Ticker(&'a str),
+    /// The newest open interest.
+    OpenInterest(&'a str),
+    /// The newest funding rates that were settled.
+    Funding(&'a str),
+    /// The newest long/short ratio.
+    Ratio(&'a str, Holders),
+    /// Margin tiers.
+    RiskLimit(&'a str),
+    /// The venue's clock.
+    Time,
+}
+
+impl Ask<'_> {
+    /// The component it is of, in snapshots and messages.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Ask::Instruments => "instruments",
+            Ask::Tickers => "tickers",
+            Ask::Klines(..) => "klines",
+            Ask::Trades(_) | Ask::TradesFrom(..) => "trades",
+            Ask::Book(..) => "book",
+            Ask::Ticker(_) => "ticker",
+            Ask::OpenInterest(_) => "open_interest",
+            Ask::Funding(_) => "funding",
+            Ask::Ratio(_, holders) => holders.name(),
+            Ask::RiskLimit(_) => "risk_limit",
+            Ask::Time => "time",
+        }
+    }
 }
 
 /// A GET request.
@@ -57,14 +122,14 @@ pub trait Wire: Exchange {
     /// The venue's own addresses, of streams and of requests.
     fn addresses(&self) -> [&'static str; 2];
 
-    /// The stream's path under the venue's address.
-    fn stream_path(&self) -> String;
+    /// The streams' paths under the venue's address: each is a connection of its own.
+    fn lanes(&self) -> Vec<String>;
 
-    /// The topics of an instrument's channels, by the venue's spelling of its symbol.
-    fn topics(&self, native: &str, channels: Channels) -> Vec<String>;
+    /// The topics of an instrument's channels on a lane, by the venue's spelling of its symbol.
+    fn topics(&self, lane: usize, native: &str, channels: Channels) -> Vec<String>;
 
-    /// The topic of an instrument's book, to have its snapshot sent anew.
-    fn book_topic(&self, native: &str, depth: u32) -> String;
+    /// The topic of an instrument's book, to have its snapshot sent anew; `None` where snapshots are asked for.
+    fn book_topic(&self, native: &str, depth: u32) -> Option<String>;
 
     /// A request for topics; `number` comes back in the acknowledgement.
     fn subscribe(&self, topics: &[String], number: u64) -> String;
@@ -77,6 +142,15 @@ pub trait Wire: Exchange {
 
     /// What the venue allows.
     fn limits(&self) -> Limits;
+
+    /// The weight that is used up, as a response's headers say.
+    fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32>;
+
+    /// The venue's clock, as the answer to `Ask::Time` says.
+    fn time(&self, body: &str) -> Result<Ts, DecodeError>;
+
+    /// The question that a request's address asks, of those that `answer` understands.
+    fn asked<'a>(&self, url: &'a str) -> Option<Ask<'a>>;
 
     /// The request for a question; `None` if the venue does not answer it.
     fn request(&self, ask: &Ask<'_>) -> Option<Request>;

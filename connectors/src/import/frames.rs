@@ -239,23 +239,17 @@ fn bootstrap(
 ) -> Result<(), DecodeError> {
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
     let market = market.or_else(|| Bybit::market_of(url)).ok_or_else(unknown)?;
-    if id == "bybit" {
-        let ask = Bybit::asked(url).ok_or_else(unknown)?;
-        return Bybit::new(market).answer(&ask, body, ts_recv, out);
-    }
     if id == "okx" && url.contains("/instruments?") {
         return Okx::new(market).decode_instruments(body, ts_recv, out);
     }
     if id == "kraken" && url.contains("/AssetPairs") {
         return Kraken.decode_instruments(body, ts_recv, out);
     }
-    let binance = Binance::new(market);
-    if url.contains("/exchangeInfo") {
-        return binance.decode_instruments(body, ts_recv, out);
-    }
-    let symbol = url.split_once("symbol=").and_then(|(_, rest)| rest.split('&').next());
-    match symbol {
-        Some(symbol) if url.contains("/depth?") => binance.decode_depth(symbol, body, ts_recv, out),
-        _ => Err(unknown()),
-    }
+    let mut wire: Box<dyn Wire> = match id {
+        "bybit" => Box::new(Bybit::new(market)),
+        "binance" => Box::new(Binance::new(market)),
+        _ => return Err(unknown()),
+    };
+    let ask = wire.asked(url).ok_or_else(unknown)?;
+    wire.answer(&ask, body, ts_recv, out)
 }

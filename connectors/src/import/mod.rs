@@ -110,6 +110,17 @@ pub(crate) struct Recognised {
 /// Imports files and directories. Recordings that overlap in time are merged by receive time (ties: in the order given),
 /// so that knowledge times are those of one recording of everything; within a file its order is kept.
 pub fn import(paths: &[PathBuf], options: Options, writer: &mut LogWriter) -> Result<Report, ImportError> {
+    let report = read(paths, options, &mut |instrument, event| writer.push(instrument, event))?;
+    writer.sync()?;
+    Ok(report)
+}
+
+/// As `import`, with the events handed over one by one, in order.
+pub fn read(
+    paths: &[PathBuf],
+    options: Options,
+    push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
+) -> Result<Report, ImportError> {
     let mut report = Report::default();
     let mut sources = Vec::new();
     for path in paths {
@@ -134,15 +145,14 @@ pub fn import(paths: &[PathBuf], options: Options, writer: &mut LogWriter) -> Re
             }
         }
     }
-    merge(&mut sources, &mut report.files, writer)?;
-    writer.sync()?;
+    merge(&mut sources, &mut report.files, push)?;
     Ok(report)
 }
 
 fn merge(
     sources: &mut [summary::Around],
     reports: &mut [FileReport],
-    writer: &mut LogWriter,
+    push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
 ) -> Result<(), ImportError> {
     use std::cmp::Reverse;
     let mut heads = std::collections::BinaryHeap::new();
@@ -166,7 +176,7 @@ fn merge(
             }
             if let Some((instrument, event)) = source.take() {
                 count(report, &instrument, &event);
-                writer.push(&instrument, event)?;
+                push(&instrument, event)?;
             }
         }
     }

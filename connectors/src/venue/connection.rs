@@ -8,14 +8,16 @@ use futures::{SinkExt, StreamExt};
 use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
-use prism_schemas::{InstrumentId, OrderBook, Ts};
+use prism_schemas::time::SECOND;
+use prism_schemas::{Event, InstrumentId, OrderBook, Ts};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::Sender;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Events, Followed, Options, Seen, Wired, refusal, status};
+use super::rest::now;
+use super::{Clock, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, refusal, status};
 use crate::exchange::Wire;
 use crate::synthetic::Random;
 
@@ -29,29 +31,69 @@ const GOOD: Duration = Duration::from_secs(60);
 const GARBAGE_MAX: u32 = 20;
 /// A book whose snapshot does not come within this is asked for again.
 const RESYNC: Duration = Duration::from_secs(5);
+/// Without a message for so long, time-outs are looked at.
+const QUIET: Duration = Duration::from_millis(250);
+/// How long delays are looked at before they are judged.
+const JUDGED: i64 = SECOND;
 /// The name of books' troubles in feed states.
 const BOOK: &str = "book";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// An instrument's book, and since when its snapshot is awaited.
+/// What a connection is told from outside.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Follow these too.
+    Follow(Followed),
+    /// Follow these no more.
+    Leave(InstrumentId),
+    /// A book that was asked for.
+    Snapshot(Events),
+}
+
+/// An instrument, its book, and what is known of its messages.
 struct Followable {
     native: String,
     book: OrderBook,
+    /// Since when its snapshot is awaited.
     asked: Option<Instant>,
+    /// A gap was told, and its end was not.
+    has_gap: bool,
     /// When its last message came, and whether that is said to be too long ago.
     heard: Ts,
     is_stale: bool,
 }
 
+impl Followable {
+    fn new(one: &Followed) -> Followable {
+        let book = OrderBook::new(Rules::of(&one.id));
+        Followable { native: one.native.clone(), book, asked: None, has_gap: false, heard: 0, is_stale: false }
+    }
+}
+
+/// How far receive times are behind event times, at least, within a second.
+#[derive(Default)]
+struct Delay {
+    since: Ts,
+    least: Option<i64>,
+    /// Whether the feed is said to be skewed.
+    is_told: bool,
+}
+
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
-    books: BTreeMap<InstrumentId, Followable>,
+    /// The stream's path among the venue's; the first has the trades and speaks for the whole feed.
+    lane: usize,
+    instruments: BTreeMap<InstrumentId, Followable>,
     options: Options,
     seen: Arc<Seen>,
     clock: Clock,
     out: Sender<Events>,
+    changes: Receiver<Change>,
+    /// Where books are asked for that the stream does not send whole.
+    books: Sender<Followed>,
     random: Random,
+    /// Requests so far.
     number: u64,
     /// As recordings call it.
     name: String,
@@ -59,51 +101,54 @@ pub(super) struct Connection {
     stands: bool,
     /// When the last message came, once there was one.
     heard: Option<Ts>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "time-outs; receive times come from the caller's clock")]
-fn now() -> Instant {
-    Instant::now()
+    delay: Delay,
 }
 
 impl Connection {
+    /// The `number`th of a venue, with the instruments it begins with.
     pub(super) fn new(
-        wire: Box<dyn Wire>,
+        venue: &Venue,
+        lane: usize,
+        number: usize,
         followed: &[Followed],
-        options: &Options,
-        seen: &Arc<Seen>,
-        clock: &Clock,
-        out: &Sender<Events>,
-        number: u64,
+        changes: Receiver<Change>,
+        books: Sender<Followed>,
     ) -> Connection {
-        let books = followed.iter().map(|one| {
-            let book = OrderBook::new(Rules::of(&one.id));
-            (one.id.clone(), Followable { native: one.native.clone(), book, asked: None, heard: 0, is_stale: false })
-        });
+        let wire = (venue.maker)();
         Connection {
-            random: Random::new(number, wire.id()),
-            books: books.collect(),
-            options: options.clone(),
-            seen: seen.clone(),
-            clock: clock.clone(),
-            out: out.clone(),
+            random: Random::new(number as u64, wire.id()),
+            instruments: followed.iter().map(|one| (one.id.clone(), Followable::new(one))).collect(),
+            lane,
+            options: venue.options.clone(),
+            seen: venue.seen.clone(),
+            clock: venue.clock.clone(),
+            out: venue.out.clone(),
+            changes,
+            books,
             number: 0,
             name: format!("{}.ws.{number}", wire.id().to_uppercase()),
             wire,
             stands: false,
             heard: None,
+            delay: Delay::default(),
         }
+    }
+
+    /// The name under which its feeds' states are told: empty is all of the feed.
+    fn channel(&self) -> &'static str {
+        if self.lane == 0 { "" } else { BOOK }
     }
 
     /// Connects again and again, until `over`.
     pub(super) async fn run(mut self, over: CancellationToken) {
-        let mut back_off = BACK_OFF_MIN;
+        let speed = self.options.speed;
+        let mut back_off = BACK_OFF_MIN / speed;
         loop {
             let began = now();
             let Some(why) = over.run_until_cancelled(Box::pin(self.session())).await else { break };
             self.lost(&why).await;
-            if GOOD <= began.elapsed() {
-                back_off = BACK_OFF_MIN;
+            if GOOD / speed <= began.elapsed() {
+                back_off = BACK_OFF_MIN / speed;
             }
             // Many connections that fail together must not come back together.
             let wait = back_off.mul_f64(0.5 + self.random.uniform() / 2.0);
@@ -118,7 +163,15 @@ impl Connection {
 
     /// One connection from its first to its last message; gives why it ended.
     async fn session(&mut self) -> String {
-        let url = format!("{}{}", self.options.stream.trim_end_matches('/'), self.wire.stream_path());
+        let mut told = Events::new();
+        while self.instruments.is_empty() || !self.changes.is_empty() {
+            let Some(change) = self.changes.recv().await else { return "nothing is followed any more".into() };
+            self.change(change, &mut told);
+        }
+        self.send(&mut told).await;
+        let lanes = self.wire.lanes();
+        let path = lanes.get(self.lane).map_or("", |path| path);
+        let url = format!("{}{path}", self.options.stream.trim_end_matches('/'));
         let connecting = tokio::time::timeout(self.options.patience, connect_async(&url)).await;
         let mut socket = match connecting {
             Ok(Ok((socket, _))) => socket,
@@ -126,66 +179,110 @@ impl Connection {
             Err(_) => return format!("{url}: no connection within {:?}", self.options.patience),
         };
         self.options.tap((self.clock)(), &self.name, || Wired::Opened(url)).await;
-        let topics: Vec<String> =
-            self.books.values().flat_map(|one| self.wire.topics(&one.native, self.options.channels)).collect();
+        let topics: Vec<String> = self.instruments.values().flat_map(|one| self.topics(&one.native)).collect();
+        for one in self.instruments.values_mut() {
+            // The stream sends it whole by itself.
+            one.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
+        }
+        let ended = match self.subscribe(&mut socket, &topics).await {
+            Ok(()) => self.follow(&mut socket).await,
+            Err(error) => Err(error),
+        };
+        ended.unwrap_or_else(|error| error.to_string())
+    }
+
+    fn topics(&self, native: &str) -> Vec<String> {
+        self.wire.topics(self.lane, native, self.options.channels)
+    }
+
+    async fn subscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
         for some in topics.chunks(self.wire.limits().topics_per_request) {
             self.number += 1;
-            if let Err(error) = socket.send(Message::text(self.wire.subscribe(some, self.number))).await {
-                return error.to_string();
-            }
+            socket.send(Message::text(self.wire.subscribe(some, self.number))).await?;
+            self.pace().await;
         }
-        match self.follow(&mut socket).await {
-            Ok(why) => why,
-            Err(error) => error.to_string(),
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
+        for some in topics.chunks(self.wire.limits().topics_per_request) {
+            self.number += 1;
+            socket.send(Message::text(self.wire.unsubscribe(some, self.number))).await?;
+            self.pace().await;
+        }
+        Ok(())
+    }
+
+    /// Venues cut connections that ask too fast.
+    async fn pace(&self) {
+        match self.wire.limits().pace {
+            0 => {}
+            pace => tokio::time::sleep(Duration::from_millis(pace)).await,
         }
     }
 
-    async fn follow(&mut self, socket: &mut Socket) -> Result<String, tokio_tungstenite::tungstenite::Error> {
+    async fn follow(&mut self, socket: &mut Socket) -> Result<String, Error> {
         let (began, mut heard, mut pinged, mut n_garbage) = (now(), now(), now(), 0);
         let mut events = Events::new();
         loop {
-            let received = tokio::time::timeout(Duration::from_millis(250), socket.next()).await;
-            let ts_recv = (self.clock)();
-            match received {
-                Ok(None) => return Ok("the venue ended the connection".into()),
-                Ok(Some(Err(error))) => return Err(error),
-                Ok(Some(Ok(Message::Close(frame)))) => {
-                    return Ok(frame.map_or("closed by the venue".into(), |frame| format!("closed: {frame}")));
-                }
-                Ok(Some(Ok(Message::Text(text)))) => {
+            let mut again = Vec::new();
+            tokio::select! {
+                received = socket.next() => {
+                    let Some(message) = received.transpose()? else { return Ok("the venue ended the connection".into()) };
+                    let ts_recv = (self.clock)();
                     (heard, self.heard) = (now(), Some(ts_recv));
-                    self.options.tap(ts_recv, &self.name, || Wired::Frame(text.to_string())).await;
-                    match self.wire.decode(&text, ts_recv, &mut events) {
-                        Ok(()) => {
-                            n_garbage = 0;
+                    match message {
+                        Message::Close(frame) => {
+                            return Ok(frame.map_or("closed by the venue".into(), |frame| format!("closed: {frame}")));
+                        }
+                        Message::Text(text) => {
+                            self.options.tap(ts_recv, &self.name, || Wired::Frame(text.to_string())).await;
+                            match self.wire.decode(&text, ts_recv, &mut events) {
+                                Ok(()) => n_garbage = 0,
+                                Err(error) => {
+                                    tracing::debug!(%error, "a frame cannot be decoded");
+                                    n_garbage += 1;
+                                    events.push(refusal(&*self.wire, &error, text.as_bytes(), ts_recv));
+                                }
+                            }
                             for (id, event) in &events {
                                 self.seen.is_new(id, event);
+                                self.delay.note(event);
                             }
+                            self.stand(&mut events, ts_recv);
+                            self.hear(&mut events, ts_recv);
+                            again = self.take_books(&mut events, ts_recv);
                         }
-                        Err(error) => {
-                            tracing::debug!(%error, "a frame cannot be decoded");
-                            n_garbage += 1;
-                            events.push(refusal(&*self.wire, &error, text.as_bytes(), ts_recv));
-                        }
+                        // The library answers pings.
+                        _ => {}
                     }
-                    if GARBAGE_MAX <= n_garbage {
-                        self.send(&mut events).await;
-                        return Ok(format!("{n_garbage} frames in a row could not be decoded"));
+                }
+                Some(change) = self.changes.recv() => match change {
+                    Change::Snapshot(mut snapshot) => {
+                        let now = (self.clock)();
+                        self.take_books(&mut snapshot, now);
+                        events.append(&mut snapshot);
                     }
-                    self.stand(&mut events, ts_recv);
+                    change => {
+                        let (more, less) = self.change(change, &mut events);
+                        self.subscribe(socket, &more).await?;
+                        self.unsubscribe(socket, &less).await?;
+                    }
+                },
+                () = tokio::time::sleep(QUIET) => {
+                    let ts_recv = (self.clock)();
                     self.hear(&mut events, ts_recv);
-                    let topics = self.books(&mut events, ts_recv);
-                    self.send(&mut events).await;
-                    self.again(socket, &topics).await?;
+                    again = self.overdue(&mut events, ts_recv);
                 }
-                // The library answers pings.
-                Ok(Some(Ok(_))) => (heard, self.heard) = (now(), Some(ts_recv)),
-                Err(_) => {
-                    self.hear(&mut events, ts_recv);
-                    let topics = self.overdue(&mut events, ts_recv);
-                    self.send(&mut events).await;
-                    self.again(socket, &topics).await?;
-                }
+            }
+            self.send(&mut events).await;
+            if !again.is_empty() {
+                // So that their snapshots are sent.
+                self.unsubscribe(socket, &again).await?;
+                self.subscribe(socket, &again).await?;
+            }
+            if GARBAGE_MAX <= n_garbage {
+                return Ok(format!("{n_garbage} frames in a row could not be decoded"));
             }
             if self.options.stale <= heard.elapsed() {
                 return Ok(format!("no message for {:?}", self.options.stale));
@@ -208,65 +305,121 @@ impl Connection {
         }
     }
 
+    /// Takes or leaves an instrument; gives the topics to subscribe to and those to leave.
+    fn change(&mut self, change: Change, told: &mut Events) -> (Vec<String>, Vec<String>) {
+        let now_ts = (self.clock)();
+        match change {
+            Change::Follow(one) => {
+                let mut followable = Followable::new(&one);
+                followable.heard = now_ts;
+                followable.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
+                let topics = self.topics(&followable.native);
+                self.instruments.insert(one.id.clone(), followable);
+                if self.stands {
+                    told.push(status(&one.id, now_ts, now_ts, Feed::Connected, self.channel(), "subscribed"));
+                }
+                (topics, Vec::new())
+            }
+            Change::Leave(id) => match self.instruments.remove(&id) {
+                Some(one) => {
+                    told.push(status(&id, now_ts, now_ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED));
+                    (Vec::new(), self.topics(&one.native))
+                }
+                None => Default::default(),
+            },
+            // Of a connection that is lost: the next one asks again.
+            Change::Snapshot(_) => Default::default(),
+        }
+    }
+
     /// With the first event all instruments are connected.
     fn stand(&mut self, events: &mut Events, ts_recv: Ts) {
         if self.stands || events.is_empty() {
             return;
         }
         self.stands = true;
-        for one in self.books.values_mut() {
+        for (id, one) in &mut self.instruments {
             (one.heard, one.is_stale) = (ts_recv, false);
+            if self.lane == 0 {
+                self.seen.again(id, ts_recv);
+            }
         }
-        let mut before = Events::new();
-        for id in self.books.keys() {
-            before.push(status(id, ts_recv, ts_recv, Feed::Connected, "", "subscribed"));
-        }
+        self.delay = Delay { since: ts_recv, ..Delay::default() };
+        let mut before = self.tell_all(Feed::Connected, ts_recv, ts_recv, "subscribed");
         before.append(events);
         *events = before;
     }
 
-    /// Notes whose messages came, and tells whose do not, or do again.
+    /// A state of all instruments.
+    fn tell_all(&self, feed: Feed, ts: Ts, now: Ts, cause: &str) -> Events {
+        self.instruments.keys().map(|id| status(id, ts, now, feed, self.channel(), cause)).collect()
+    }
+
+    /// Notes whose messages came, and tells whose do not, or do again, or come at the wrong time.
     fn hear(&mut self, events: &mut Events, ts_recv: Ts) {
         if !self.stands {
             return;
         }
         let mut told = Events::new();
+        let channel = self.channel();
         for (id, _) in events.iter() {
-            let Some(one) = self.books.get_mut(id) else { continue };
+            let Some(one) = self.instruments.get_mut(id) else { continue };
             one.heard = ts_recv;
             if std::mem::take(&mut one.is_stale) {
-                told.push(status(id, ts_recv, ts_recv, Feed::Connected, "", "messages come again"));
+                told.push(status(id, ts_recv, ts_recv, Feed::Connected, channel, "messages come again"));
             }
         }
         let idle = self.options.idle.as_nanos() as i64;
-        for (id, one) in self.books.iter_mut().filter(|(_, one)| !one.is_stale && one.heard + idle <= ts_recv) {
+        for (id, one) in self.instruments.iter_mut().filter(|(_, one)| !one.is_stale && one.heard + idle <= ts_recv) {
             one.is_stale = true;
             let cause = format!("no message for {:?}", self.options.idle);
-            told.push(status(id, one.heard, ts_recv, Feed::Stale, "", &cause));
+            told.push(status(id, one.heard, ts_recv, Feed::Stale, channel, &cause));
+        }
+        match self.delay.judge(ts_recv, self.options.skew) {
+            Some(Some(cause)) => told.append(&mut self.tell_all(Feed::Skewed, ts_recv, ts_recv, &cause)),
+            Some(None) => told.append(&mut self.tell_all(Feed::Connected, ts_recv, ts_recv, "times agree again")),
+            None => {}
         }
         events.append(&mut told);
     }
 
     /// Applies books; gives the topics whose snapshot is needed.
-    fn books(&mut self, events: &mut Events, ts_recv: Ts) -> Vec<String> {
+    fn take_books(&mut self, events: &mut Events, ts_recv: Ts) -> Vec<String> {
         let (mut told, mut topics) = (Events::new(), Vec::new());
         for (id, event) in events.iter() {
             let Some(Body::Book(update)) = &event.body else { continue };
-            let Some(one) = self.books.get_mut(id) else { continue };
+            let Some(one) = self.instruments.get_mut(id) else { continue };
             let was = one.book.state();
-            match one.book.apply(update) {
-                Ok(Applied::Changed) if was == State::Suspect => {
-                    one.asked = None;
+            let applied = one.book.apply(update);
+            let is_live = one.book.state() == State::Live;
+            if is_live && applied == Ok(Applied::Changed) {
+                one.asked = None;
+                if std::mem::take(&mut one.has_gap) {
                     told.push(status(id, ts_recv, ts_recv, Feed::ResyncFinished, BOOK, "book: snapshot"));
                 }
-                Ok(_) => {}
-                Err(trouble) if was != State::Suspect && !self.options.ignore_gaps => {
-                    one.asked = Some(now());
-                    topics.push(self.wire.book_topic(&one.native, self.options.channels.depth));
+            }
+            if let Err(trouble) = applied {
+                if update.snapshot {
+                    // It did not help.
+                    one.asked = None;
+                }
+                if was == State::Live && !std::mem::replace(&mut one.has_gap, true) {
                     let cause = format!("book: {trouble}, snapshot asked for");
                     told.push(status(id, ts_recv, ts_recv, Feed::Gap, BOOK, &cause));
                 }
-                Err(_) => {}
+                if self.options.ignore_gaps {
+                    one.asked = Some(now());
+                }
+            }
+            if !is_live && one.asked.is_none() {
+                let is_asked = match self.wire.book_topic(&one.native, self.options.channels.depth) {
+                    Some(topic) => {
+                        topics.push(topic);
+                        true
+                    }
+                    None => self.books.try_send(Followed { id: id.clone(), native: one.native.clone() }).is_ok(),
+                };
+                one.asked = is_asked.then(now);
             }
         }
         topics.extend(self.overdue(&mut told, ts_recv));
@@ -274,46 +427,68 @@ impl Connection {
         topics
     }
 
-    /// Topics whose snapshot was asked for but did not come.
+    /// Topics whose snapshot was asked for but did not come. Requests are repeated until they are answered.
     fn overdue(&mut self, told: &mut Events, ts_recv: Ts) -> Vec<String> {
         let mut topics = Vec::new();
-        for (id, one) in &mut self.books {
-            if one.asked.is_some_and(|asked| RESYNC <= asked.elapsed()) {
+        if self.options.ignore_gaps || self.options.channels.depth == 0 {
+            return topics;
+        }
+        for (id, one) in &mut self.instruments {
+            if one.asked.is_some_and(|asked| RESYNC / self.options.speed <= asked.elapsed())
+                && let Some(topic) = self.wire.book_topic(&one.native, self.options.channels.depth)
+            {
                 one.asked = Some(now());
-                topics.push(self.wire.book_topic(&one.native, self.options.channels.depth));
+                topics.push(topic);
                 told.push(status(id, ts_recv, ts_recv, Feed::ResyncStarted, BOOK, "book: snapshot asked for again"));
             }
         }
         topics
     }
 
-    /// Subscribes to topics anew, so that their snapshots are sent.
-    async fn again(
-        &mut self,
-        socket: &mut Socket,
-        topics: &[String],
-    ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
-        for some in topics.chunks(self.wire.limits().topics_per_request) {
-            self.number += 2;
-            socket.send(Message::text(self.wire.unsubscribe(some, self.number - 1))).await?;
-            socket.send(Message::text(self.wire.subscribe(some, self.number))).await?;
-        }
-        Ok(())
-    }
-
     /// Says that nothing comes any more, from the last message on.
     async fn lost(&mut self, why: &str) {
         let now = (self.clock)();
         let since = self.heard.unwrap_or(now);
-        let mut events = Events::new();
-        for (id, one) in &mut self.books {
+        for one in self.instruments.values_mut() {
             one.book.reset();
-            one.asked = None;
-            if self.stands {
-                events.push(status(id, since, now, Feed::Disconnected, "", why));
-            }
+            (one.asked, one.has_gap) = (None, false);
         }
-        self.stands = false;
-        self.send(&mut events).await;
+        if std::mem::take(&mut self.stands) {
+            let mut events = self.tell_all(Feed::Disconnected, since, now, why);
+            self.send(&mut events).await;
+        }
+    }
+}
+
+impl Delay {
+    fn note(&mut self, event: &Event) {
+        let has_time = match &event.body {
+            Some(Body::Trade(_) | Body::Ticker(_) | Body::Liquidation(_)) => true,
+            Some(Body::Book(book)) => !book.snapshot,
+            _ => false,
+        };
+        // Where a message has no time of its own, it has that of its receipt.
+        if has_time && event.ts_event != event.ts_recv {
+            let delay = event.ts_recv - event.ts_event;
+            self.least = Some(self.least.map_or(delay, |least| least.min(delay)));
+        }
+    }
+
+    /// Whether the feed is skewed, and why, if that changed.
+    fn judge(&mut self, now: Ts, max: Duration) -> Option<Option<String>> {
+        if now < self.since + JUDGED {
+            return None;
+        }
+        self.since = now;
+        let least = self.least.take()?;
+        let is_skewed = (max.as_nanos() as i64) < least.abs();
+        if is_skewed == std::mem::replace(&mut self.is_told, is_skewed) {
+            return None;
+        }
+        let seconds = least.abs() as f64 / 1e9;
+        Some(is_skewed.then(|| match least < 0 {
+            true => format!("messages come {seconds:.1} s before they happened: a clock is wrong"),
+            false => format!("messages come {seconds:.1} s late, or a clock is wrong"),
+        }))
     }
 }

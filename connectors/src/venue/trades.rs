@@ -1,4 +1,4 @@
-//! Trades that the stream lost, found again by asking for the newest ones now and then.
+//! Trades that the stream lost, found again: by their numbers, or by asking for the newest ones now and then.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,21 @@ use prism_schemas::time::SECOND;
 use prism_schemas::{Event, InstrumentId, Ts};
 use tokio::sync::mpsc::Sender;
 
-use super::{Clock, Events, Followed, Options, Rest, status};
+use super::{Clock, Events, Followed, Rest, Selected, status};
 use crate::exchange::{Ask, Wire};
 
 /// Trades of an instrument whose ids are remembered: some answers' worth.
 const REMEMBERED: usize = 4_096;
 /// A trade this young may still be on its way.
 const SETTLED: i64 = 2 * SECOND;
+/// Trades in one answer.
+const ANSWER: u32 = 1_000;
+/// Trades of one hole that are asked for; the rest stays lost, and is told.
+const HOLE_MAX: u64 = 20_000;
+/// Trades before the first one that came: some may have been lost since the feed began.
+const BEFORE: u64 = 20;
+/// The name of trades' troubles in feed states.
+const TRADES: &str = "trades";
 
 /// Ids of the newest trades, over all connections of a venue.
 #[derive(Default)]
@@ -26,6 +34,23 @@ pub(super) struct Seen(Mutex<HashMap<InstrumentId, Ids>>);
 struct Ids {
     known: HashSet<u64>,
     order: VecDeque<u64>,
+    /// The greatest number so far, and when it was traded.
+    last: Option<(u64, Ts)>,
+    holes: Vec<Hole>,
+    /// Connected again at this time, and no trade came since: what was missed shows only with the next one.
+    quiet: Option<Ts>,
+    /// Connected for the first time at this time.
+    since: Option<Ts>,
+}
+
+/// Numbers that did not come; an open end is `u64::MAX`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hole {
+    first: u64,
+    last: u64,
+    /// Event times of the trades before and after them.
+    since: Ts,
+    ts: Ts,
 }
 
 impl Seen {
@@ -42,6 +67,14 @@ impl Seen {
             all.insert(instrument.clone(), Ids::default());
         }
         let Some(ids) = all.get_mut(instrument) else { return false };
+        if let Some(trade::Id::Number(number)) = trade.id {
+            let (last, since) = ids.last.unwrap_or((number.saturating_sub(BEFORE + 1), event.ts_event));
+            if last + 1 < number {
+                ids.holes.push(Hole { first: last + 1, last: number - 1, since, ts: event.ts_event });
+            }
+            ids.last = ids.last.max(Some((number, event.ts_event)));
+            ids.quiet = None;
+        }
         let is_new = ids.known.insert(id);
         if is_new {
             ids.order.push_back(id);
@@ -53,31 +86,114 @@ impl Seen {
         }
         is_new
     }
+
+    /// An instrument is connected again.
+    pub(super) fn again(&self, instrument: &InstrumentId, now: Ts) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = all.entry(instrument.clone()).or_default();
+        ids.quiet = Some(now);
+        ids.since.get_or_insert(now);
+    }
+
+    /// Since when trades of an instrument are owed.
+    fn since(&self, instrument: &InstrumentId) -> Ts {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(instrument).and_then(|ids| ids.since).unwrap_or(Ts::MAX)
+    }
+
+    /// Holes whose trades are not under way any more, and did not come in another order.
+    fn holes(&self, instrument: &InstrumentId, now: Ts) -> Vec<Hole> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Ids { known, holes, quiet, last, .. }) = all.get_mut(instrument) else { return Vec::new() };
+        let mut settled: Vec<Hole> = holes.extract_if(.., |hole| hole.ts + SETTLED <= now).collect();
+        if let Some(ts) = quiet.take_if(|since| *since + SETTLED <= now)
+            && let Some((last, since)) = *last
+        {
+            settled.push(Hole { first: last + 1, last: u64::MAX, since, ts });
+        }
+        let lacks = |hole: &Hole| {
+            HOLE_MAX < hole.last - hole.first || (hole.first..=hole.last).any(|number| !known.contains(&number))
+        };
+        settled.into_iter().filter(lacks).collect()
+    }
 }
 
-/// Asks for the newest trades of each instrument again and again; those that the stream did not bring are sent late, and
-/// said to be. It ends with its task.
-pub(super) async fn reconcile(
-    mut wire: Box<dyn Wire>,
-    followed: Vec<Followed>,
-    options: Options,
-    rest: Arc<Rest>,
-    seen: Arc<Seen>,
-    clock: Clock,
-    out: Sender<Events>,
-) {
-    let began = clock();
-    loop {
-        tokio::time::sleep(options.reconcile).await;
-        for Followed { id, native } in &followed {
-            let mut missed = rest.ask(&mut *wire, &Ask::Trades(native), &clock).await;
-            let now = clock();
-            missed.retain(|(id, event)| (began..now - SETTLED).contains(&event.ts_event) && seen.is_new(id, event));
-            let Some(first) = missed.iter().map(|(_, event)| event.ts_event).min() else { continue };
-            let cause = format!("trades: {} were missing and are here now", missed.len());
-            let told: (InstrumentId, Event) = status(id, first as Ts, now, Feed::Gap, "trades", &cause);
-            missed.push(told);
-            let _ = out.send(missed).await;
+/// Looks for lost trades again and again; those that the stream did not bring are sent late, and said to be. It ends with
+/// its task.
+pub(super) struct Reconciler {
+    pub(super) wire: Box<dyn Wire>,
+    pub(super) followed: Selected,
+    pub(super) rest: Arc<Rest>,
+    pub(super) seen: Arc<Seen>,
+    pub(super) clock: Clock,
+    pub(super) out: Sender<Events>,
+}
+
+impl Reconciler {
+    pub(super) async fn run(mut self, every: std::time::Duration) {
+        let began = (self.clock)();
+        loop {
+            tokio::time::sleep(every).await;
+            let followed = self.followed.all();
+            for one in &followed {
+                if self.wire.request(&Ask::TradesFrom(&one.native, 0, 1)).is_none() {
+                    self.newest(one, began).await;
+                    continue;
+                }
+                for hole in self.seen.holes(&one.id, (self.clock)()) {
+                    self.fill(one, &hole).await;
+                }
+            }
+        }
+    }
+
+    /// Where ids are no numbers, nobody knows what is missing.
+    async fn newest(&mut self, Followed { id, native, .. }: &Followed, began: Ts) {
+        let mut missed = self.rest.ask(&mut *self.wire, &Ask::Trades(native), &self.clock).await;
+        let now = (self.clock)();
+        missed.retain(|(id, event)| (began..now - SETTLED).contains(&event.ts_event) && self.seen.is_new(id, event));
+        let Some(first) = missed.iter().map(|(_, event)| event.ts_event).min() else { return };
+        let cause = format!("trades: {} were missing and are here now", missed.len());
+        missed.push(status(id, first, now, Feed::Gap, TRADES, &cause));
+        let _ = self.out.send(missed).await;
+    }
+
+    async fn fill(&mut self, Followed { id, native, .. }: &Followed, hole: &Hole) {
+        let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
+        while from <= hole.last && from - hole.first < HOLE_MAX {
+            let n = (hole.last - from).min(u64::from(ANSWER) - 1) as u32 + 1;
+            let answer = self.rest.ask(&mut *self.wire, &Ask::TradesFrom(native, from, n), &self.clock).await;
+            let number = |event: &Event| match &event.body {
+                Some(Body::Trade(trade)) => match trade.id {
+                    Some(trade::Id::Number(number)) => Some(number),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let Some(last) = answer.iter().filter_map(|(_, event)| number(event)).max() else { break };
+            from = last.max(from) + 1;
+            found.extend(answer.into_iter().filter(|(id, event)| {
+                number(event).is_some_and(|number| (hole.first..=hole.last).contains(&number))
+                    && since <= event.ts_event
+                    && self.seen.is_new(id, event)
+            }));
+        }
+        let now = (self.clock)();
+        let first = found.iter().map(|(_, event)| event.ts_event).min();
+        // Nobody knows how far an open end reaches.
+        let n_lacking = if hole.last == u64::MAX { 0 } else { (hole.last + 1).saturating_sub(from) };
+        if !found.is_empty() {
+            let cause = format!("trades: {} were missing and are here now", found.len());
+            found.push(status(id, first.unwrap_or(hole.since), now, Feed::Gap, TRADES, &cause));
+        }
+        if 0 < n_lacking {
+            // Nothing brings them back: the bars over them are not whole.
+            let cause = format!("trades: {n_lacking} up to number {} cannot be had", hole.last);
+            found.push(status(id, hole.since, now, Feed::Gap, "", &cause));
+            found.push(status(id, hole.ts, now, Feed::Connected, "", "trades go on"));
+        }
+        if !found.is_empty() {
+            let _ = self.out.send(found).await;
         }
     }
 }
@@ -89,17 +205,40 @@ mod tests {
 
     use super::*;
 
+    fn trade(id: trade::Id, ts_event: Ts) -> Event {
+        Event { ts_event, body: Some(Body::Trade(Trade { id: Some(id), ..Trade::default() })), ..Event::default() }
+    }
+
     #[test]
     fn a_trade_is_new_once_and_old_ones_are_forgotten() {
         let seen = Seen::default();
         let of = |symbol: &str| InstrumentId::new("bybit", Market::Linear, symbol);
-        let trade = |n: u64| {
-            let id = Some(trade::Id::Text(format!("trade {n}")));
-            Event { body: Some(Body::Trade(Trade { id, ..Trade::default() })), ..Event::default() }
-        };
+        let trade = |n: u64| trade(trade::Id::Text(format!("trade {n}")), 0);
         assert!(seen.is_new(&of("A"), &trade(0)) && !seen.is_new(&of("A"), &trade(0)));
         assert!(seen.is_new(&of("B"), &trade(0)));
         assert!((1..=REMEMBERED as u64).all(|n| seen.is_new(&of("A"), &trade(n))));
         assert!(seen.is_new(&of("A"), &trade(0)) && !seen.is_new(&of("A"), &trade(REMEMBERED as u64)));
+    }
+
+    #[test]
+    fn holes_between_numbers_are_told_once_and_swapped_trades_are_none() {
+        let (seen, id) = (Seen::default(), InstrumentId::new("binance", Market::Linear, "A"));
+        for number in [45, 46, 49, 48, 52, 51, 50, 60] {
+            assert!(seen.is_new(&id, &trade(trade::Id::Number(number), number as Ts * SECOND)));
+        }
+        assert_eq!(
+            seen.holes(&id, 53 * SECOND),
+            [
+                Hole { first: 25, last: 44, since: 45 * SECOND, ts: 45 * SECOND },
+                Hole { first: 47, last: 48, since: 46 * SECOND, ts: 49 * SECOND }
+            ]
+        );
+        assert_eq!(seen.holes(&id, 61 * SECOND), []);
+        assert_eq!(seen.holes(&id, 62 * SECOND), [Hole { first: 53, last: 59, since: 52 * SECOND, ts: 60 * SECOND }]);
+        // Connected again, and nothing comes: there may be more.
+        seen.again(&id, 70 * SECOND);
+        let open = Hole { first: 61, last: u64::MAX, since: 60 * SECOND, ts: 70 * SECOND };
+        assert_eq!((seen.holes(&id, 71 * SECOND), seen.holes(&id, 72 * SECOND)), (vec![], vec![open]));
+        assert_eq!(seen.holes(&id, 80 * SECOND), []);
     }
 }

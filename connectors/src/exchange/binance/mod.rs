@@ -4,6 +4,8 @@
 //! <https://developers.binance.com/docs/derivatives>. `ts_event` is the matching engine's time `T` where the message has
 //! one, else the sender's `E`; spot bookTicker and spot depth snapshots have neither and take `ts_recv`.
 
+mod wire;
+
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};

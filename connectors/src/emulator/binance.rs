@@ -1,0 +1,485 @@
+//! The emulated venue's Binance: spot and USD-M streams and market requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use prism_schemas::event::{Instrument, Ticker};
+use prism_schemas::time::{HOUR, MILLISECOND, MINUTE, SECOND};
+use prism_schemas::{Decimal, Market, Timeframe, Ts};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::limits::Limit;
+use super::stream::{Face, upgrade};
+use super::venue::{Bar, Done, Happened, Level, Sent};
+use super::{Shared, identity, share};
+
+/// 6,000 a minute: <https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits>.
+pub(super) const LIMIT_SPOT: Limit =
+    Limit { weight: 6_000, of: |path, query| weight(Market::Spot, path, query), ..LIMIT_LINEAR };
+
+/// 2,400 a minute: <https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info>.
+pub(super) const LIMIT_LINEAR: Limit = Limit {
+    weight: 2_400,
+    window: MINUTE,
+    of: |path, query| weight(Market::Linear, path, query),
+    beyond: StatusCode::TOO_MANY_REQUESTS,
+    banned: StatusCode::IM_A_TEAPOT,
+    headers: |used, _, _| vec![("x-mbx-used-weight-1m", used as i64)],
+};
+
+/// As published with each request.
+fn weight(market: Market, path: &str, query: &str) -> u64 {
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let limit: u64 = value("limit").and_then(|text| text.parse().ok()).unwrap_or(500);
+    match (market, path.rsplit('/').next().unwrap_or_default()) {
+        (Market::Spot, "exchangeInfo") => 20,
+        (Market::Spot, "24hr") => {
+            if value("symbol").is_some() {
+                2
+            } else {
+                80
+            }
+        }
+        (Market::Spot, "klines") => 2,
+        (Market::Spot, "aggTrades") => 4,
+        (Market::Spot, "depth") => match limit {
+            0..=100 => 5,
+            101..=500 => 25,
+            501..=1_000 => 50,
+            _ => 250,
+        },
+        (_, "24hr") => {
+            if value("symbol").is_some() {
+                1
+            } else {
+                40
+            }
+        }
+        (_, "klines") => match limit {
+            0..100 => 1,
+            100..500 => 2,
+            500..=1_000 => 5,
+            _ => 10,
+        },
+        (_, "aggTrades") => 20,
+        (_, "depth") => match limit {
+            0..=50 => 2,
+            51..=100 => 5,
+            101..=500 => 10,
+            _ => 20,
+        },
+        _ => 1,
+    }
+}
+
+/// The streams, and requests.
+pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
+    // USD-M has two addresses, and each is silent about what belongs to the other:
+    // <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Important-WebSocket-Change-Notice>
+    let lane = |kinds: &'static [&'static str]| {
+        get(async move |State(shared): State<Arc<Shared>>, socket: WebSocketUpgrade| {
+            upgrade(shared, socket, |_| Stream {
+                market,
+                kinds,
+                streams: BTreeSet::new(),
+                depths: BTreeMap::new(),
+                tickers: BTreeMap::new(),
+                next: 0,
+                next_second: 0,
+            })
+        })
+    };
+    let requests = |base: &str| {
+        Router::new()
+            .route(&format!("{base}/time"), get(time))
+            .route(&format!("{base}/exchangeInfo"), get(exchange_info))
+            .route(&format!("{base}/ticker/24hr"), get(tickers))
+            .route(&format!("{base}/klines"), get(klines))
+            .route(&format!("{base}/depth"), get(depth))
+            .route(&format!("{base}/aggTrades"), get(agg_trades))
+    };
+    if market == Market::Spot {
+        return [
+            Router::new().route("/stream", lane(&["aggTrade", "depth", "bookTicker", "ticker"])),
+            requests("/api/v3"),
+        ];
+    }
+    let streams = Router::new()
+        .route("/public/stream", lane(&["depth", "bookTicker"]))
+        .route("/market/stream", lane(&["aggTrade", "markPrice", "ticker", "forceOrder"]));
+    let requests = requests("/fapi/v1")
+        .route("/fapi/v1/openInterest", get(open_interest))
+        .route("/fapi/v1/fundingRate", get(funding))
+        .route("/futures/data/globalLongShortAccountRatio", get(ratio))
+        .route("/futures/data/topLongShortAccountRatio", get(ratio))
+        .route("/futures/data/topLongShortPositionRatio", get(ratio))
+        .route("/futures/data/takerlongshortRatio", get(taker_ratio));
+    [streams, requests]
+}
+
+/// One connection.
+struct Stream {
+    market: Market,
+    /// Kinds of streams that this address tells; others are acknowledged and stay silent.
+    kinds: &'static [&'static str],
+    streams: BTreeSet<String>,
+    /// By symbol.
+    depths: BTreeMap<String, Depth>,
+    tickers: BTreeMap<String, Ticker>,
+    /// When depths are sent next, and tickers.
+    next: Ts,
+    next_second: Ts,
+}
+
+/// What changed in a book since the last message.
+#[derive(Default)]
+struct Depth {
+    ts: Ts,
+    /// First and last update, and the last before them.
+    updates: Option<(u64, u64)>,
+    before: u64,
+    /// By text of the price.
+    bids: BTreeMap<String, String>,
+    asks: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    method: String,
+    #[serde(default)]
+    params: Vec<String>,
+    #[serde(default)]
+    id: Value,
+}
+
+impl Stream {
+    /// The names under which a kind is subscribed to.
+    fn wanted(&self, symbol: &str, kind: &str) -> Vec<String> {
+        if !self.kinds.contains(&kind) {
+            return Vec::new();
+        }
+        let name = format!("{}@{kind}", symbol.to_lowercase());
+        let is =
+            |stream: &&String| stream.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+        self.streams.iter().filter(is).cloned().collect()
+    }
+
+    fn messages(&self, symbol: &str, kind: &str, data: &Value) -> Vec<String> {
+        let message = |stream: String| json!({"stream": stream, "data": data}).to_string();
+        self.wanted(symbol, kind).into_iter().map(message).collect()
+    }
+
+    fn best(&self, symbol: &str, ts: Ts, ticker: &Ticker) -> Vec<String> {
+        let ms = ts / MILLISECOND;
+        let top = [("b", ticker.bid_price), ("B", ticker.bid_size), ("a", ticker.ask_price), ("A", ticker.ask_size)];
+        if top.iter().any(|(_, value)| value.is_none()) {
+            return Vec::new();
+        }
+        let mut data = json!({"u": ms, "s": symbol});
+        put(&mut data, top);
+        if self.market != Market::Spot {
+            (data["e"], data["E"], data["T"]) = ("bookTicker".into(), ms.into(), ms.into());
+        }
+        self.messages(symbol, "bookTicker", &data)
+    }
+
+    fn every_second(&self, symbol: &str, now: Ts, ticker: &Ticker) -> Vec<String> {
+        let (ms, mut messages) = (now / MILLISECOND, Vec::new());
+        if let Some(mark) = ticker.mark {
+            let mut data = json!({"e": "markPriceUpdate", "E": ms, "s": symbol, "p": mark.to_string()});
+            put(&mut data, [("i", ticker.index), ("r", ticker.funding_rate)]);
+            data["T"] = (ticker.next_funding_ts.unwrap_or(0) / MILLISECOND).into();
+            messages.extend(self.messages(symbol, "markPrice", &data));
+        }
+        let day = [
+            ("c", ticker.last),
+            ("o", ticker.open_24h),
+            ("h", ticker.high_24h),
+            ("l", ticker.low_24h),
+            ("v", ticker.volume_24h),
+            ("q", ticker.turnover_24h),
+        ];
+        if day.iter().all(|(_, value)| value.is_some()) {
+            let mut data = json!({"e": "24hrTicker", "E": ms, "s": symbol});
+            put(&mut data, day);
+            messages.extend(self.messages(symbol, "ticker", &data));
+        }
+        messages
+    }
+
+    /// What changed in a symbol's book, in one message.
+    fn flush(&mut self, symbol: &str) -> Vec<String> {
+        let Some(depth) = self.depths.get_mut(symbol) else { return Vec::new() };
+        let Some((first, last)) = depth.updates.take() else { return Vec::new() };
+        let side = |levels: &mut BTreeMap<String, String>| -> Vec<[String; 2]> {
+            std::mem::take(levels).into_iter().map(|(price, size)| [price, size]).collect()
+        };
+        let (bids, asks) = (side(&mut depth.bids), side(&mut depth.asks));
+        let (ts, before) = (depth.ts / MILLISECOND, std::mem::replace(&mut depth.before, last));
+        let mut data =
+            json!({"e": "depthUpdate", "E": ts + 1, "s": symbol, "U": first, "u": last, "b": bids, "a": asks});
+        if self.market != Market::Spot {
+            data["T"] = ts.into();
+            data["pu"] = before.into();
+        }
+        self.messages(symbol, "depth", &data)
+    }
+}
+
+impl Face for Stream {
+    fn answers(&mut self, text: &str, shared: &Shared) -> Vec<String> {
+        let Ok(request) = serde_json::from_str::<Request>(text) else {
+            return vec![json!({"error": {"code": 3, "msg": "Invalid JSON: expected value"}, "id": null}).to_string()];
+        };
+        match &*request.method {
+            "SUBSCRIBE" => {
+                self.streams.extend(request.params);
+                let venue = shared.venue();
+                self.tickers.extend(venue.tickers.iter().map(|(symbol, (_, ticker))| (symbol.clone(), *ticker)));
+            }
+            "UNSUBSCRIBE" => self.streams.retain(|stream| !request.params.contains(stream)),
+            other => {
+                let message = format!("Invalid request: unknown variant `{other}`");
+                return vec![json!({"error": {"code": 2, "msg": message}, "id": request.id}).to_string()];
+            }
+        }
+        vec![json!({"result": null, "id": request.id}).to_string()]
+    }
+
+    fn tell(&mut self, sent: &Sent) -> Vec<String> {
+        let symbol = &*sent.symbol;
+        match &sent.happened {
+            Happened::Traded(done) => {
+                let mut data = agg_trade(done);
+                data["e"] = "aggTrade".into();
+                data["E"] = (done.ts / MILLISECOND + 1).into();
+                data["s"] = symbol.into();
+                self.messages(symbol, "aggTrade", &data)
+            }
+            Happened::Moved(moved) => {
+                if self.wanted(symbol, "depth").is_empty() {
+                    return Vec::new();
+                }
+                // What cannot be told as changes is not told: the next message does not follow.
+                let messages = if moved.whole { self.flush(symbol) } else { Vec::new() };
+                let depth = self.depths.entry(symbol.into()).or_default();
+                depth.ts = moved.ts;
+                if moved.whole {
+                    depth.before = moved.number;
+                    return messages;
+                }
+                let (first, _) = depth.updates.unwrap_or((moved.number, moved.number));
+                if depth.before == 0 {
+                    depth.before = moved.number - 1;
+                }
+                depth.updates = Some((first, moved.number));
+                for (side, levels) in [(&mut depth.bids, &moved.bids), (&mut depth.asks, &moved.asks)] {
+                    side.extend(levels.iter().map(|(price, size)| (price.to_string(), size.to_string())));
+                }
+                messages
+            }
+            Happened::Ticked(ts, ticker) => {
+                self.tickers.insert(symbol.into(), **ticker);
+                self.best(symbol, *ts, ticker)
+            }
+            Happened::Liquidated(ts, buy, price, size) => {
+                let (ms, side) = (ts / MILLISECOND, if *buy { "BUY" } else { "SELL" });
+                let order = json!({
+                    "s": symbol, "S": side, "o": "LIMIT", "f": "IOC", "q": size.to_string(), "p": price.to_string(),
+                    "ap": price.to_string(), "X": "FILLED", "l": size.to_string(), "z": size.to_string(), "T": ms,
+                });
+                self.messages(symbol, "forceOrder", &json!({"e": "forceOrder", "E": ms, "o": order}))
+            }
+        }
+    }
+
+    /// Depths every 100 ms, marks and tickers of the day every second.
+    fn due(&mut self, shared: &Shared) -> Vec<String> {
+        let now = (shared.clock)();
+        let mut messages = Vec::new();
+        if self.next <= now {
+            self.next = now + 100 * MILLISECOND;
+            let symbols: Vec<String> = self.depths.keys().cloned().collect();
+            messages.extend(symbols.iter().flat_map(|symbol| self.flush(symbol)));
+        }
+        if self.next_second <= now {
+            self.next_second = now + SECOND;
+            let stalled = shared.stalled();
+            let told = self.tickers.iter().filter(|(symbol, _)| !stalled.contains(*symbol));
+            messages.extend(told.flat_map(|(symbol, ticker)| self.every_second(symbol, now, ticker)));
+        }
+        messages
+    }
+}
+
+/// Sets texts of the numbers that are there.
+fn put<const N: usize>(data: &mut Value, numbers: [(&str, Option<Decimal>); N]) {
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            data[name] = number.to_string().into();
+        }
+    }
+}
+
+fn agg_trade(done: &Done) -> Value {
+    let (price, size, ts) = (done.price.to_string(), done.size.to_string(), done.ts / MILLISECOND);
+    let Done { number, buy, .. } = done;
+    json!({"a": number, "p": price, "q": size, "f": number, "l": number, "T": ts, "m": !buy})
+}
+
+/// The parameters that market requests have.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    symbol: String,
+    interval: Option<String>,
+    period: Option<String>,
+    limit: Option<usize>,
+    #[serde(rename = "fromId")]
+    from_id: Option<u64>,
+}
+
+/// The answer, or a refusal: code and message.
+type Answered = Result<Value, (i64, &'static str)>;
+
+fn answer(of: Answered) -> Response {
+    match of {
+        Ok(value) => Json(value).into_response(),
+        Err((code, message)) => (StatusCode::BAD_REQUEST, Json(json!({"code": code, "msg": message}))).into_response(),
+    }
+}
+
+const NO_SYMBOL: (i64, &str) = (-1121, "Invalid symbol.");
+
+async fn time(State(shared): State<Arc<Shared>>) -> Response {
+    answer(Ok(json!({"serverTime": (shared.clock)() / MILLISECOND})))
+}
+
+async fn exchange_info(State(shared): State<Arc<Shared>>) -> Response {
+    let text = |number: Option<Decimal>| number.map_or("0".to_string(), |number| number.to_string());
+    let one = |(symbol, one): (&String, &Instrument)| {
+        let (base, quote, is_open) = identity(symbol, one);
+        json!({
+            "symbol": symbol, "status": if is_open { "TRADING" } else { "BREAK" }, "baseAsset": base, "quoteAsset": quote,
+            "filters": [
+                {"filterType": "PRICE_FILTER", "tickSize": text(one.tick_size)},
+                {"filterType": "LOT_SIZE", "stepSize": text(one.lot_size), "minQty": text(one.min_size), "maxQty": "9000"},
+            ],
+        })
+    };
+    let symbols: Vec<Value> = shared.venue().instruments.iter().map(one).collect();
+    let now = (shared.clock)() / MILLISECOND;
+    answer(Ok(json!({"timezone": "UTC", "serverTime": now, "rateLimits": [], "symbols": symbols})))
+}
+
+async fn tickers(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let one = |(symbol, (ts, ticker)): (&String, &(Ts, Ticker))| {
+        let mut data = json!({"symbol": symbol, "closeTime": ts / MILLISECOND});
+        put(&mut data, [("lastPrice", ticker.last), ("openPrice", ticker.open_24h), ("highPrice", ticker.high_24h)]);
+        put(
+            &mut data,
+            [("lowPrice", ticker.low_24h), ("volume", ticker.volume_24h), ("quoteVolume", ticker.turnover_24h)],
+        );
+        data
+    };
+    let venue = shared.venue();
+    if asked.symbol.is_empty() {
+        return answer(Ok(venue.tickers.iter().map(one).collect()));
+    }
+    answer(venue.tickers.get_key_value(&asked.symbol).map(one).ok_or(NO_SYMBOL))
+}
+
+async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let Some(timeframe) = asked.interval.as_deref().and_then(|interval| interval.parse::<Timeframe>().ok()) else {
+        return answer(Err((-1120, "Invalid interval.")));
+    };
+    let venue = shared.venue();
+    let Some(bars) = venue.bars.get(&(asked.symbol, timeframe)) else { return answer(Err(NO_SYMBOL)) };
+    let row = |(start, bar): (&Ts, &Bar)| {
+        let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
+        let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
+        let [half, half_turnover] = [bar.volume / 2.0, bar.turnover / 2.0].map(|half| format!("{half:.6}"));
+        let (from, to) = (start / MILLISECOND, timeframe.end(*start) / MILLISECOND - 1);
+        json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, half, half_turnover, "0"])
+    };
+    let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
+    let rows = bars.iter().skip(bars.len().saturating_sub(n)).map(row).collect();
+    answer(Ok(rows))
+}
+
+async fn depth(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let venue = shared.venue();
+    let Some(known) = venue.books.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
+    let pairs = |levels: Vec<Level>| -> Vec<[String; 2]> {
+        levels.into_iter().map(|(price, size)| [price.to_string(), size.to_string()]).collect()
+    };
+    let [bids, asks] = known.levels(asked.limit.unwrap_or(500).clamp(1, 5_000)).map(pairs);
+    answer(Ok(json!({"lastUpdateId": known.number, "bids": bids, "asks": asks})))
+}
+
+async fn agg_trades(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let venue = shared.venue();
+    let trades = venue.trades.get(&asked.symbol);
+    let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
+    let rows = match (trades, asked.from_id) {
+        (None, _) => Vec::new(),
+        (Some(trades), Some(from)) => trades.iter().filter(|done| from <= done.number).take(n).map(agg_trade).collect(),
+        (Some(trades), None) => trades.iter().skip(trades.len().saturating_sub(n)).map(agg_trade).collect(),
+    };
+    answer(Ok(rows.into()))
+}
+
+async fn open_interest(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let venue = shared.venue();
+    let Some((ts, ticker)) = venue.tickers.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
+    let mut data = json!({"symbol": asked.symbol, "time": ts / MILLISECOND});
+    put(&mut data, [("openInterest", ticker.open_interest)]);
+    answer(Ok(data))
+}
+
+async fn funding(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    let venue = shared.venue();
+    let Some((_, ticker)) = venue.tickers.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
+    let mut rows = Vec::new();
+    if let Some(next) = ticker.next_funding_ts {
+        let mut row = json!({"symbol": asked.symbol, "fundingTime": (next - 8 * HOUR) / MILLISECOND});
+        put(&mut row, [("fundingRate", ticker.funding_rate), ("markPrice", ticker.mark)]);
+        rows.push(row);
+    }
+    answer(Ok(rows.into()))
+}
+
+/// Trades bought and all, of the newest ones: the market has no accounts.
+fn bought(shared: &Shared, asked: &Asked) -> Result<(usize, usize, i64), (i64, &'static str)> {
+    if asked.period.as_deref() != Some("5m") {
+        return Err((-1130, "Data sent for parameter 'period' is not valid."));
+    }
+    let venue = shared.venue();
+    let trades = venue.trades.get(&asked.symbol).ok_or(NO_SYMBOL)?;
+    let ts = Timeframe::M5.start((shared.clock)()) / MILLISECOND;
+    Ok((trades.iter().filter(|done| done.buy).count(), trades.len(), ts))
+}
+
+async fn ratio(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(bought(&shared, &asked).map(|(n, of, ts)| {
+        let ratio = share(n, (of - n).max(1));
+        json!([{
+            "symbol": asked.symbol, "longShortRatio": ratio, "longAccount": share(n, of), "shortAccount": share(of - n, of),
+            "timestamp": ts,
+        }])
+    }))
+}
+
+async fn taker_ratio(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(bought(&shared, &asked).map(|(n, of, ts)| {
+        let ratio = share(n, (of - n).max(1));
+        json!([{"buySellRatio": ratio, "buyVol": n.to_string(), "sellVol": (of - n).to_string(), "timestamp": ts}])
+    }))
+}

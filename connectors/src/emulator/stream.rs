@@ -1,0 +1,105 @@
+//! A connection of the emulated venue: requests answered, what happens told, and what goes wrong on the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::faults::{Fate, Saboteur};
+use super::venue::Sent;
+use super::{BEHIND_MAX, STEP, Shared};
+
+/// How a venue speaks on one connection.
+pub(super) trait Face: Send + 'static {
+    /// The answers to a request.
+    fn answers(&mut self, text: &str, shared: &Shared) -> Vec<String>;
+
+    /// The messages about what happened, if they were subscribed to.
+    fn tell(&mut self, sent: &Sent) -> Vec<String>;
+
+    /// The messages that are due whatever happened.
+    fn due(&mut self, _shared: &Shared) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Upgrades to a connection with a face made for its number.
+pub(super) fn upgrade<F: Face>(
+    shared: Arc<Shared>,
+    upgrade: WebSocketUpgrade,
+    face: impl FnOnce(u64) -> F,
+) -> Response {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let face = face(number);
+    upgrade.on_upgrade(move |socket| async move {
+        // It ends when either side goes away, which is nobody's error.
+        let _ = connection(shared, socket, face, number).await;
+    })
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    mut socket: WebSocket,
+    mut face: impl Face,
+    number: u64,
+) -> Result<(), axum::Error> {
+    let mut sent = shared.sent.subscribe();
+    let mut saboteur = Saboteur::new(shared.faults, number);
+    let slow = Duration::from_nanos(shared.faults.slow.unsigned_abs());
+    let mut late: VecDeque<(Instant, String)> = VecDeque::new();
+    let mut tick = tokio::time::interval(STEP);
+    loop {
+        let at = late.front().map(|(at, _)| *at);
+        let next_late = async {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let texts = tokio::select! {
+            () = shared.over.cancelled() => return Ok(()),
+            received = socket.recv() => {
+                let text = match received {
+                    None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return Ok(()),
+                    Some(Ok(Message::Text(text))) => text,
+                    Some(Ok(_)) => continue,
+                };
+                for answer in face.answers(&text, &shared) {
+                    socket.send(Message::text(answer)).await?;
+                }
+                continue;
+            }
+            () = next_late => {
+                if let Some((_, text)) = late.pop_front() {
+                    socket.send(Message::text(text)).await?;
+                }
+                continue;
+            }
+            message = sent.recv() => match message {
+                Ok(message) => face.tell(&message),
+                // Too slow: venues cut such a connection.
+                Err(RecvError::Lagged(_)) | Err(RecvError::Closed) => return Ok(()),
+            },
+            _ = tick.tick() => face.due(&shared),
+        };
+        for text in texts {
+            let Fate::Send(texts) = saboteur.fate(text, shared.calm.load(Relaxed)) else { return Ok(()) };
+            for text in texts {
+                if slow.is_zero() {
+                    socket.send(Message::text(text)).await?;
+                } else {
+                    late.push_back((Instant::now() + slow, text));
+                }
+            }
+        }
+        if BEHIND_MAX < late.len() {
+            return Ok(());
+        }
+    }
+}
