@@ -1,4 +1,4 @@
-//! `prism demo`: everything in one process on a synthetic market, in a directory of its own.
+//! `prism demo`: everything in one process on an emulated venue, in a directory of its own.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,13 +20,14 @@ use crate::{
     config::Config,
     live::{Pipeline, Serving, Stop, parse_length},
     misuse,
-    synthetic::{Source, ingest},
+    synthetic::Source,
+    venues::ingest_emulated,
 };
 
 /// Names a directory that a demo may delete.
 const MARKER: &str = "made-by-prism-demo";
 
-/// Run everything in one process on a synthetic market: no service, no key, no network.
+/// Run everything in one process on an emulated venue with a synthetic market: no service, no key, no network.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Port on 127.0.0.1
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let ingesting = stop.thread("ingest", {
         let (log, maintained, stop) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.clone());
         let source = args.source;
-        move || ingest(&log, &maintained, source, &stop.now)
+        move || ingest_emulated(&log, &maintained, source, &stop.now)
     })?;
     let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
     let mut threads = vec![ingesting];

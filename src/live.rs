@@ -12,8 +12,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use prism_api::{App, Status};
-use prism_connectors::{keeper::Keeper, log::Log};
+use prism_api::{App, Snapshots, Status};
+use prism_connectors::{keeper::Keeper, log::Log, venue::NOT_FOLLOWED};
 use prism_dataflow::{assemble::Plan, types::Time};
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Cell, Table, Topic, Version, table};
@@ -118,6 +118,8 @@ pub(crate) struct Serving {
     pub(crate) status: Arc<Status>,
     pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
     pub(crate) engine: Arc<Engine>,
+    /// Venues that can be asked.
+    pub(crate) snapshots: Option<Snapshots>,
 }
 
 impl Serving {
@@ -135,7 +137,13 @@ impl Serving {
             ..Options::default()
         };
         let engine = Arc::new(Engine::new(options, live.clone())?);
-        Ok(Serving { live, status: Arc::new(Status::new()), updates: broadcast::channel(1_024).0, engine })
+        Ok(Serving {
+            live,
+            status: Arc::new(Status::new()),
+            updates: broadcast::channel(1_024).0,
+            engine,
+            snapshots: None,
+        })
     }
 
     /// Serves until the end; `hello` is printed once the port is open.
@@ -147,7 +155,7 @@ impl Serving {
         stop: &Stop,
         hello: impl FnOnce(std::net::SocketAddr),
     ) -> Result<()> {
-        let app = App::new(self.engine, self.live, self.updates, self.status);
+        let app = App::new(self.engine, self.live, self.updates, self.status).with_snapshots(self.snapshots);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let over = stop.clone().wait(length);
         runtime.block_on(async move {
@@ -235,12 +243,12 @@ fn publish(
     }
 }
 
-/// How each instrument's feed is.
+/// How each instrument's feed is, by channel.
 #[derive(Default)]
 struct Feeds(BTreeMap<String, &'static str>);
 
 impl Feeds {
-    const STATES: [&str; 3] = ["connected", "stale", "disconnected"];
+    const STATES: [&str; 4] = ["connected", "stale", "skewed", "disconnected"];
 
     /// Exposes what rows say of feeds; prism is not ready while one is not connected.
     fn take(&mut self, rows: &[Version], status: &Status) {
@@ -253,7 +261,12 @@ impl Feeds {
             // Gaps of books and trades are mended by themselves.
             let Some(state) = Feeds::STATES.into_iter().find(|state| *state == text("status")) else { continue };
             is_changed = true;
-            self.0.insert(["exchange", "market", "symbol"].map(text).join(":"), state);
+            let id = ["exchange", "market", "symbol", "channel"].map(text).join(":");
+            let id = id.trim_end_matches(':').to_string();
+            match text("cause") == NOT_FOLLOWED {
+                true => drop(self.0.remove(&id)),
+                false => drop(self.0.insert(id, state)),
+            }
         }
         if !is_changed {
             return;

@@ -6,6 +6,7 @@ mod chaos;
 mod compute;
 mod config;
 mod demo;
+mod doctor;
 mod emulate;
 mod feed;
 mod follow;
@@ -20,6 +21,7 @@ mod record;
 mod replay;
 mod roles;
 mod runs;
+mod snapshot;
 mod sql;
 mod synthetic;
 mod venues;
@@ -58,6 +60,10 @@ enum Command {
     Serve(roles::Serve),
     /// Record what a live venue sends, byte for byte
     Record(record::Args),
+    /// Ask a venue for all components of a symbol at once
+    Snapshot(snapshot::Args),
+    /// Check the configuration and the configured feeds
+    Doctor(doctor::Args),
     /// Put recordings and histories into a log
     Import(import::Args),
     /// Run a log through the dataflow into a store
@@ -99,6 +105,8 @@ fn main() -> ExitCode {
         Command::Compute(args) => roles::compute(&args),
         Command::Serve(args) => roles::serve(&args),
         Command::Record(args) => record::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sql(args) => sql::run(&args),

@@ -26,7 +26,8 @@ pub(crate) fn rows(batch: &Batch, known: i64, out: &mut Vec<Version>) {
                 let name = feed.as_str_name().trim_start_matches("FEED_").to_lowercase();
                 let mut cells = vec![Cell::Ts(event.ts_event)];
                 cells.extend(names());
-                cells.extend([Cell::from(&*name), Cell::from(&*status.cause), Cell::Ts(known)]);
+                let [channel, cause] = [&status.channel, &status.cause].map(|text| Cell::from(&**text));
+                cells.extend([channel, Cell::from(&*name), cause, Cell::Ts(known)]);
                 out.push(Version { table: &table::FEED_STATUS, cells });
             }
             _ => {}

@@ -16,6 +16,7 @@ use crate::{
     follow,
     live::{Pipeline, Serving, Stop, parse_length},
     place::{Access, open_keeper, open_log, parse_store},
+    snapshot,
     synthetic::{self, Source},
     venues,
 };
@@ -195,9 +196,13 @@ fn pipeline(
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
     let keeper = open_keeper(&place, "live", &config)?;
     let stop = Stop::new();
-    let serving = Serving::new(&config, place)?;
+    let mut serving = Serving::new(&config, place)?;
     let mut threads = Vec::new();
-    if let Some(origin) = origin {
+    if let Some(mut origin) = origin {
+        if let Origin::Venues(sources) = &mut origin {
+            serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
+            venues::expose(sources, &serving.status);
+        }
         serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
         threads.push(origin.start(&log, &plan, &stop)?);
     }

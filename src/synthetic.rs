@@ -11,6 +11,7 @@ use prism_connectors::{
     exchange::{Bybit, Exchange, quarantined},
     log::{Log, LogWriter},
     synthetic::{EXCHANGE, MARKET, Market, SYMBOLS},
+    venue::Clock,
 };
 use prism_schemas::{
     InstrumentId, Timeframe, Topic,
@@ -40,6 +41,14 @@ pub(crate) struct Source {
     pub(crate) speed: f64,
 }
 
+impl Source {
+    /// The simulated time, from now on, with no head start.
+    pub(crate) fn clock(self) -> Result<Clock> {
+        let time = SimulatedTime { head_start: 0, ..SimulatedTime::starting_now(self.speed)? };
+        Ok(Arc::new(move || time.now()))
+    }
+}
+
 /// Reads a factor of time.
 pub(crate) fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|error| format!("{error}"))?;
@@ -49,6 +58,7 @@ pub(crate) fn speed(text: &str) -> Result<f64, String> {
 /// Simulated time as a function of real time.
 struct SimulatedTime {
     start: i64,
+    head_start: i64,
     began: Instant,
     speed: f64,
 }
@@ -58,13 +68,13 @@ impl SimulatedTime {
     fn starting_now(speed: f64) -> Result<SimulatedTime> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?;
         let start = (now - PAST) / MINUTE * MINUTE;
-        Ok(SimulatedTime { start, began: Instant::now(), speed })
+        Ok(SimulatedTime { start, head_start: HEAD_START, began: Instant::now(), speed })
     }
 
     /// `speed` times real time after the head start, until it meets the wall clock.
     fn now(&self) -> i64 {
         let real = self.began.elapsed().as_nanos() as i64;
-        let fast = self.start + HEAD_START + (real as f64 * self.speed) as i64;
+        let fast = self.start + self.head_start + (real as f64 * self.speed) as i64;
         fast.min(self.start + PAST + real)
     }
 }

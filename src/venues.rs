@@ -6,19 +6,23 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use prism_api::Status;
 use prism_connectors::{
+    emulator::{Emulator, FACES, Faults, Origin},
     exchange::{Channels, wire, wires},
     log::{Log, LogWriter},
+    synthetic::SYMBOLS,
     venue::{Clock, Events, Maker, Options, fear_greed, follow},
 };
 use prism_schemas::{Timeframe, Topic};
 use tokio::{
+    runtime::Runtime,
     sync::mpsc::{Receiver, channel},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Feeds, misuse};
+use crate::{config::Feeds, misuse, synthetic};
 
 /// Times events may be handed over before some are written; then the sockets wait.
 const AHEAD: usize = 1_024;
@@ -105,51 +109,96 @@ pub(crate) fn maker(name: &str) -> Maker {
     Arc::new(move || wire(&name).unwrap_or_else(|| unreachable!("{name} is known")))
 }
 
+/// Tells what is left of each venue's budget of requests in the metrics.
+pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
+    for Source { name, options, .. } in &mut sources.venues {
+        let (status, label) = (status.clone(), format!("venue=\"{name}\""));
+        options.quota = Some(Arc::new(move |quota| {
+            status.gauge("prism_requests_left", &label, quota.left.into());
+            status.gauge("prism_requests_answered_ratio", &label, quota.success_rate);
+        }));
+    }
+}
+
 /// Writes the venues' events to the log until told to stop.
 pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Sources, stop: &CancellationToken) -> Result<()> {
-    with_events(sources, stop, async |events| write(log, events).await)
+    let clock = clock();
+    runtime()?.block_on(with_events(sources, &clock, stop, async |events| write(log, &clock, events).await))
 }
 
 /// Follows the venues until told to stop, and lets go of their events: what counts is what is tapped.
 pub(crate) fn follow_only(sources: Sources, stop: &CancellationToken) -> Result<()> {
-    with_events(sources, stop, async |mut events: Receiver<Events>| {
+    let forget = async |mut events: Receiver<Events>| {
         while events.recv().await.is_some() {}
         Ok(())
+    };
+    runtime()?.block_on(with_events(sources, &clock(), stop, forget))
+}
+
+/// As `ingest`, of an emulated Bybit with a market of its own, in simulated time.
+pub(crate) fn ingest_emulated(
+    log: &Arc<dyn Log>,
+    timeframes: &[Timeframe],
+    source: synthetic::Source,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let clock = source.clock()?;
+    runtime()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let emulator =
+            Emulator::start(listener, Origin::Market(source.seed, SYMBOLS), Faults::default(), clock.clone())?;
+        let name = FACES[0];
+        let base = Options::at(&emulator.url(name));
+        // Waits are in real time, and what they are for in simulated time.
+        let speed = source.speed.clamp(1.0, 1e6);
+        let options = Options {
+            timeframes: timeframes.to_vec(),
+            poll: base.poll.div_f64(speed),
+            refresh: base.refresh.div_f64(speed),
+            idle: base.idle.mul_f64(speed),
+            skew: base.skew.mul_f64(speed),
+            speed: speed as u32,
+            ..base
+        };
+        let venues = vec![Source { name: name.into(), maker: maker(name), options }];
+        let sources = Sources { venues, fear_greed: emulator.fear_greed() };
+        with_events(sources, &clock, stop, async |events| write(log, &clock, events).await).await
     })
 }
 
-fn with_events(
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+async fn with_events(
     sources: Sources,
+    clock: &Clock,
     stop: &CancellationToken,
     take: impl AsyncFnOnce(Receiver<Events>) -> Result<()>,
 ) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let (out, events) = channel(AHEAD);
-        let mut venues = JoinSet::new();
-        let clock = clock();
-        for Source { maker, options, .. } in sources.venues {
-            venues.spawn(follow(maker, options, clock.clone(), out.clone(), stop.clone()));
-        }
-        if !sources.fear_greed.is_empty() {
-            let asking = fear_greed(sources.fear_greed, FEAR_GREED, clock.clone(), out.clone());
-            let stop = stop.clone();
-            venues.spawn(async move { stop.run_until_cancelled(asking).await.unwrap_or(Ok(())) });
-        }
-        drop(out);
-        take(events).await?;
-        for ended in venues.join_all().await {
-            ended?;
-        }
-        if stop.is_cancelled() { Ok(()) } else { Err(anyhow!("all venues ended")) }
-    })
+    let (out, events) = channel(AHEAD);
+    let mut venues = JoinSet::new();
+    for Source { maker, options, .. } in sources.venues {
+        venues.spawn(follow(maker, options, clock.clone(), out.clone(), stop.clone()));
+    }
+    if !sources.fear_greed.is_empty() {
+        let asking = fear_greed(sources.fear_greed, FEAR_GREED, clock.clone(), out.clone());
+        let stop = stop.clone();
+        venues.spawn(async move { stop.run_until_cancelled(asking).await.unwrap_or(Ok(())) });
+    }
+    drop(out);
+    take(events).await?;
+    for ended in venues.join_all().await {
+        ended?;
+    }
+    if stop.is_cancelled() { Ok(()) } else { Err(anyhow!("all venues ended")) }
 }
 
 /// Writes until all venues have ended.
-async fn write(log: &Arc<dyn Log>, mut events: Receiver<Events>) -> Result<()> {
+async fn write(log: &Arc<dyn Log>, clock: &Clock, mut events: Receiver<Events>) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "how often heartbeats are written; their times come from the clock")]
     let now = Instant::now;
-    let (clock, mut writer) = (clock(), LogWriter::new(log.clone()));
+    let mut writer = LogWriter::new(log.clone());
     let (mut promised, mut beat) = (clock(), now());
     loop {
         match tokio::time::timeout(BEAT, events.recv()).await {

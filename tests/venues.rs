@@ -28,6 +28,21 @@ fn start(mut command: Command) -> (Process, String) {
     (Process(child, lines), address)
 }
 
+/// A command whose feeds are one venue of an emulator.
+fn following(args: &[&str], emulator: &str, venue: &str) -> Command {
+    let mut command = command();
+    command.args(args).env("PRISM__FEEDS__VENUES", format!("[\"{venue}\"]"));
+    command.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"{venue}\" = \"http://{emulator}/{venue}\" }}"));
+    command.env("PRISM__FEEDS__FEAR_GREED", format!("http://{emulator}/fng/"));
+    command
+}
+
+fn emulate(more: &[&str]) -> (Process, String) {
+    let mut emulate = command();
+    emulate.args(["emulate", "--port", "0"]).args(more);
+    start(emulate)
+}
+
 #[test]
 fn whatever_goes_wrong_books_and_trades_are_the_venues() {
     let said = prism(["chaos", "--runs", "6", "--seed", "7"]);
@@ -43,77 +58,158 @@ fn chaos_sees_a_protection_that_is_left_out() {
     }
 }
 
-#[test]
-fn a_live_venue_is_followed_from_warm_up_to_scores() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut emulate = command();
-    emulate.args(["emulate", "--port", "0", "--garbage", "0.01"]);
-    let (_venue, address) = start(emulate);
-    let mut run = command();
-    let [log, store] = ["log", "store"].map(|name| dir.path().join(name));
-    run.args(["run", "--port", "0"]).arg("--log").arg(&log).arg("--store").arg(&store);
-    run.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"bybit-linear\" = \"http://{address}\" }}"));
-    let (_run, address) = start(run);
-    let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
-    let get = |path: &str| http(port, "GET", path, "").unwrap();
-    let ask = |sql: &str| {
-        let (status, body) = http(port, "POST", "/api/sql", &format!("{{\"sql\": \"{sql}\"}}")).unwrap();
+/// A role under test, its API and SQL.
+struct Api(u16);
+
+impl Api {
+    fn get(&self, path: &str) -> (u16, String) {
+        http(self.0, "GET", path, "").unwrap()
+    }
+
+    fn ask(&self, sql: &str) -> Vec<serde_json::Value> {
+        let (status, body) = http(self.0, "POST", "/api/sql", &format!("{{\"sql\": \"{sql}\"}}")).unwrap();
         assert_eq!(status, 200, "{body}");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
         answer["rows"].as_array().unwrap().clone()
-    };
-    let mut scored = 0;
-    for _ in 0..600 {
-        if get("/ready").0 == 200 {
-            let rows = ask("SELECT count(DISTINCT symbol) AS n FROM confluence WHERE coverage >= 0.5");
-            scored = rows[0]["n"].as_u64().unwrap_or_else(|| rows[0][0].as_u64().unwrap());
-            if scored == 20 {
-                break;
+    }
+
+    /// Asks again and again until the answer is right, at most for so long.
+    fn until<T>(&self, seconds: u64, what: &str, is: impl Fn(&Api) -> Option<T>) -> T {
+        for _ in 0..seconds * 10 {
+            if let Some(found) = is(self) {
+                return found;
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
+        panic!("not within {seconds} s: {what}; {}", self.get("/ready").1);
     }
-    assert_eq!(scored, 20, "not every instrument has a score: {}", get("/ready").1);
-    let connected = ask("SELECT DISTINCT symbol FROM feed_status WHERE status = 'connected'");
-    assert_eq!(connected.len(), 20, "{connected:?}");
-    // What was garbled is kept with its reason.
-    let mut garbled = Vec::new();
-    for _ in 0..300 {
-        garbled = ask("SELECT rule FROM quarantine WHERE rule = 'malformed_frame' LIMIT 1");
-        if !garbled.is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert_eq!(garbled.len(), 1);
 }
 
 #[test]
-fn a_recording_is_imported_whole() {
+fn a_live_venue_is_followed_from_warm_up_to_scores_and_its_troubles_are_told() {
+    for venue in ["bybit-linear", "binance-linear"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (emulator, address) = emulate(&["--garbage", "0.01"]);
+        let [log, store] = ["log", "store"].map(|name| dir.path().join(name));
+        let mut run = following(&["run", "--port", "0"], &address, venue);
+        run.arg("--log").arg(&log).arg("--store").arg(&store);
+        let (_run, at) = start(run);
+        let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
+        api.until(60, "ready, with a score of every instrument", |api| {
+            let rows = api.ask("SELECT count(DISTINCT symbol) AS n FROM confluence WHERE coverage >= 0.5");
+            (rows[0][0] == 20 && api.get("/ready").0 == 200).then_some(())
+        });
+        let connected = api.ask("SELECT DISTINCT symbol FROM feed_status WHERE status = 'connected' AND channel = ''");
+        assert_eq!(connected.len(), 20, "{connected:?}");
+        // What was garbled is kept with its reason.
+        let garbled = "SELECT rule FROM quarantine WHERE rule = 'malformed_frame' LIMIT 1";
+        api.until(30, "a garbled frame", |api| (api.ask(garbled).len() == 1).then_some(()));
+        // The venue can be asked beside, within the same budget.
+        let (status, body) = api.get("/api/snapshot/btc-usdt");
+        let snapshot: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (status, &snapshot["symbol"], &snapshot["missing"]),
+            (200, &"BTCUSDT".into(), &serde_json::json!([]))
+        );
+        assert!(11 <= snapshot["components"].as_array().unwrap().len(), "{body}");
+        assert_eq!(api.get("/api/snapshot/BTCUSDT?exchange=nobody").0, 404);
+        let metrics = api.until(5, "the budget's gauge", |api| {
+            let metrics = api.get("/metrics").1;
+            metrics.contains(&format!("prism_requests_left{{venue=\"{venue}\"}}")).then_some(metrics)
+        });
+        assert!(metrics.contains("prism_feeds{state=\"connected\"}"), "{metrics}");
+        // Gone within a moment, in rows, metrics and readiness.
+        drop(emulator);
+        api.until(5, "the end of the venue in ready", |api| {
+            let (status, body) = api.get("/ready");
+            (status == 503 && body.contains("disconnected")).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_venue_whose_clock_is_wrong_is_told_in_rows_metrics_and_ready() {
     let dir = tempfile::tempdir().unwrap();
-    let [file, log] = ["recording.jsonl.zst", "log"].map(|name| dir.path().join(name).display().to_string());
-    let mut emulate = command();
-    emulate.args(["emulate", "--port", "0"]);
-    let (_venue, address) = start(emulate);
-    let mut record = command();
-    record.args(["record", "--out", &file, "--for", "5s"]);
-    record.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"bybit-linear\" = \"http://{address}\" }}"));
-    let output = record.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let printed = prism(["import", &file, "--log", &log, "--format", "csv"]).fine();
-    let count = |kind: &str| {
-        let of = printed.lines().filter(|line| line.contains(&format!(",{kind},")));
-        of.filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum::<u64>()
-    };
-    // Twenty instruments with a book each second, and 219 closed bars of eight timeframes or more.
-    assert!(20 * 3 <= count("book_delta") && 20 * 8 * 200 <= count("kline"), "{printed}");
-    assert!(0 < count("trade") && count("instrument") == 24 && count("quarantined") == 0, "{printed}");
+    let (_emulator, address) = emulate(&["--skew", "4s"]);
+    let [log, store] = ["log", "store"].map(|name| dir.path().join(name));
+    let mut run = following(&["run", "--port", "0"], &address, "binance-spot");
+    run.arg("--log").arg(&log).arg("--store").arg(&store);
+    let (_run, at) = start(run);
+    let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
+    api.until(20, "skewed in ready", |api| api.get("/ready").1.contains("is skewed").then_some(()));
+    let rows = api
+        .ask("SELECT count(DISTINCT symbol) FROM feed_status WHERE status = 'skewed' AND cause LIKE '%before they%'");
+    assert_eq!(rows[0][0], 20);
+    assert!(api.get("/metrics").1.contains("prism_feeds{state=\"skewed\"} 20"));
+    // The doctor says the same, and what to do.
+    let output = following(&["doctor", "--format", "json"], &address, "binance-spot").output().unwrap();
+    let checks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let clock = checks.as_array().unwrap().iter().find(|check| check["what"] == "clock").unwrap();
+    assert_eq!((output.status.code(), &clock["health"]), (Some(1), &"broken".into()), "{checks}");
+    assert!(clock["advice"].as_str().unwrap().contains("NTP"), "{checks}");
+}
+
+#[test]
+fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
+    let (emulator, address) = emulate(&[]);
+    for venue in ["bybit-linear", "binance-linear", "binance-spot"] {
+        let output = following(&["doctor"], &address, venue).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let streams = if venue == "binance-linear" { 2 } else { 1 };
+        assert_eq!(said.matches("stream /").count(), streams, "{said}");
+        assert!(["clock", "24 in ", "20 instruments", "left within"].iter().all(|text| said.contains(text)), "{said}");
+        let output = following(&["snapshot", "btc/usdt"], &address, venue).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(said.contains("klines_30m") && said.contains("one moment"), "{said}");
+    }
+    drop(emulator);
+    let output = following(&["doctor"], &address, "bybit-linear").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("see that this machine reaches the venue"), "{output:?}");
+    let output = following(&["snapshot", "BTCUSDT"], &address, "bybit-linear").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("components are missing: ticker, book"), "{output:?}");
+}
+
+/// Events of a kind that an import counted.
+fn imported(file: &str, log: &str, kind: &str) -> (u64, String) {
+    let printed = prism(["import", file, "--log", log, "--format", "csv"]).fine();
+    let of = printed.lines().filter(|line| line.contains(&format!(",{kind},")));
+    (of.filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum(), printed)
+}
+
+#[test]
+fn a_recording_is_imported_whole_and_can_happen_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (_emulator, address) = emulate(&[]);
+    for venue in ["bybit-linear", "binance-linear", "binance-spot"] {
+        let (file, again) = (path(&format!("{venue}.jsonl.zst")), path(&format!("{venue}-again.jsonl.zst")));
+        let output = following(&["record", "--out", &file, "--for", "6s"], &address, venue).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let count = |kind: &str| imported(&file, &path(&format!("{venue}-{kind}")), kind).0;
+        let (n_klines, printed) = imported(&file, &path(&format!("{venue}-log")), "kline");
+        // Twenty instruments with a book each second, and 219 closed bars of eight timeframes.
+        assert!(20 * 8 * 200 <= n_klines && 20 * 3 <= count("book_delta") && 20 <= count("book_snapshot"), "{printed}");
+        assert!(0 < count("trade") && count("instrument") == 24 && count("quarantined") == 0, "{printed}");
+        // It happens again: what is recorded of that is of the same instruments.
+        let (_recorded, second) = emulate(&["--from", &file]);
+        std::thread::sleep(Duration::from_millis(1_500));
+        let mut record = following(&["record", "--out", &again, "--for", "3s"], &second, venue);
+        let output = record.env("PRISM__FEEDS__TURNOVER_MIN", "0").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let (n_deltas, printed) = imported(&again, &path(&format!("{venue}-again")), "book_delta");
+        assert!(20 <= n_deltas && printed.contains(",trade,"), "{printed}");
+    }
     // A recording is not written over.
-    let mut again = command();
-    again.args(["record", "--out", &file, "--for", "1s"]);
-    let output = again.output().unwrap();
+    let file = path("bybit-linear.jsonl.zst");
+    let output = following(&["record", "--out", &file, "--for", "1s"], &address, "bybit-linear").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("create "), "{output:?}");
+    let output = command().args(["emulate", "--port", "0", "--from", "/etc/hostname"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use prism_queries::{Engine, LiveRows};
 use prism_schemas::Version;
 use tokio::net::TcpListener;
@@ -54,6 +55,29 @@ pub struct App {
     pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
     pub(crate) status: Arc<Status>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshots: Option<Snapshots>,
+}
+
+/// Asks a venue for everything of a symbol: given the symbol and perhaps the exchange and market; nothing if no venue that
+/// is followed fits.
+#[derive(Clone)]
+pub struct Snapshots(pub Arc<dyn Fn(SnapshotOf) -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>);
+
+/// Of what a snapshot is taken.
+#[derive(Clone, Debug)]
+pub struct SnapshotOf {
+    /// In any spelling.
+    pub symbol: String,
+    /// Only of this venue.
+    pub exchange: Option<String>,
+    /// Only of this market.
+    pub market: Option<String>,
+}
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshots")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +95,13 @@ impl App {
         updates: broadcast::Sender<Arc<Vec<Version>>>,
         status: Arc<Status>,
     ) -> App {
-        App { engine, live, updates, status, shared: Arc::default() }
+        App { engine, live, updates, status, shared: Arc::default(), snapshots: None }
+    }
+
+    /// With venues that can be asked.
+    pub fn with_snapshots(mut self, snapshots: Option<Snapshots>) -> App {
+        self.snapshots = snapshots;
+        self
     }
 }
 

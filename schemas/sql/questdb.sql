@@ -266,11 +266,12 @@ CREATE TABLE IF NOT EXISTS feed_status (
     exchange SYMBOL,
     market SYMBOL,
     symbol SYMBOL,
+    channel SYMBOL,
     status SYMBOL,
     cause VARCHAR,
     known_at TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY MONTH WAL
-DEDUP UPSERT KEYS(ts, exchange, market, symbol, status);
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, channel, status);
 
 CREATE TABLE IF NOT EXISTS runs (
     ts TIMESTAMP,

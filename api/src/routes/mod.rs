@@ -7,6 +7,7 @@ pub(crate) mod indicators;
 pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod signals;
+pub(crate) mod snapshot;
 pub(crate) mod sql;
 pub(crate) mod stream;
 pub(crate) mod tables;
@@ -55,6 +56,7 @@ pub(crate) fn routes() -> Routes {
         .merge(indicators::routes())
         .merge(analysis::routes())
         .merge(top_symbols::routes())
+        .merge(snapshot::routes())
         .merge(sql::routes())
         .merge(tables::routes())
         .merge(openapi::routes())

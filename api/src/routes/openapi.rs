@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{Routes, analysis, bars, health, indicators, page, signals, sql, stream, tables, top_symbols};
+use super::{Routes, analysis, bars, health, indicators, page, signals, snapshot, sql, stream, tables, top_symbols};
 
 pub(crate) fn routes() -> Routes {
     Routes::new().get("/api/openapi.json", openapi)
@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Routes {
         indicators::indicators,
         analysis::analysis,
         top_symbols::top_symbols,
+        snapshot::snapshot,
         sql::sql,
         tables::tables,
         tables::one,

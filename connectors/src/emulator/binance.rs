@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::limits::Limit;
 use super::stream::{Face, upgrade};
-use super::venue::{Bar, Done, Happened, Level, Sent};
+use super::venue::{Bar, Done, Happened, Level, Sent, TIMEFRAMES};
 use super::{Shared, identity, share};
 
 /// 6,000 a minute: <https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits>.
@@ -397,11 +397,12 @@ async fn tickers(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) 
 }
 
 async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let Some(timeframe) = asked.interval.as_deref().and_then(|interval| interval.parse::<Timeframe>().ok()) else {
+    let timeframe = asked.interval.as_deref().and_then(|interval| interval.parse().ok());
+    let Some(timeframe) = timeframe.filter(|timeframe| TIMEFRAMES.contains(timeframe)) else {
         return answer(Err((-1120, "Invalid interval.")));
     };
     let venue = shared.venue();
-    let Some(bars) = venue.bars.get(&(asked.symbol, timeframe)) else { return answer(Err(NO_SYMBOL)) };
+    let Some(bars) = venue.bars(&asked.symbol, timeframe) else { return answer(Err(NO_SYMBOL)) };
     let row = |(start, bar): (&Ts, &Bar)| {
         let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
         let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
@@ -410,7 +411,8 @@ async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -
         json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, half, half_turnover, "0"])
     };
     let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
-    let rows = bars.iter().skip(bars.len().saturating_sub(n)).map(row).collect();
+    let skip = bars.len().saturating_sub(n);
+    let rows = bars.skip(skip).map(row).collect();
     answer(Ok(rows))
 }
 

@@ -290,13 +290,13 @@ async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -
     answer(&shared, Some(&asked), || {
         let timeframe = timeframe.ok_or("params error: interval is invalid")?;
         let venue = shared.venue();
-        let bars = venue.bars.get(&(asked.symbol.clone(), timeframe)).ok_or(NO_SYMBOL)?;
+        let bars = venue.bars(&asked.symbol, timeframe).ok_or(NO_SYMBOL)?;
         let row = |(start, bar): (&Ts, &super::venue::Bar)| {
             let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
             let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
             json!([(start / MILLISECOND).to_string(), open, high, low, close, volume, turnover])
         };
-        listed(bars.iter().rev().take(asked.limit.unwrap_or(200).clamp(1, 1_000)).map(row))
+        listed(bars.rev().take(asked.limit.unwrap_or(200).clamp(1, 1_000)).map(row))
     })
 }
 

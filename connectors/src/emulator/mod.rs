@@ -20,9 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use prism_schemas::event::Instrument;
-use prism_schemas::{InstrumentId, Market, OrderBook, Ts};
+use axum::response::Json;
+use axum::routing::get;
+use prism_schemas::event::{Instrument, Ticker};
+use prism_schemas::{InstrumentId, Market, OrderBook, Timeframe, Ts};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +120,7 @@ impl Emulator {
             over: CancellationToken::new(),
         });
         tokio::spawn(go_on(shared.clone()));
-        let mut routes = Router::new();
+        let mut routes = Router::new().route("/fng/", get(fear_greed));
         for (name, _, streams, requests) in faces {
             let requests = requests.layer(from_fn_with_state((shared.clone(), name), limited));
             routes = routes.nest(&format!("/{name}"), streams.merge(requests));
@@ -134,6 +138,11 @@ impl Emulator {
     /// The address under which a venue of `FACES` is, instead of its own.
     pub fn url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
+    }
+
+    /// Where the index of fear and greed is, of the emulated market.
+    pub fn fear_greed(&self) -> String {
+        format!("http://{}/fng/", self.address)
     }
 
     /// The true book of a symbol.
@@ -197,6 +206,26 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.shared.over.cancel();
     }
+}
+
+/// The index of fear and greed, as <https://alternative.me> answers: the share of symbols above their price of a day ago.
+async fn fear_greed(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let venue = shared.venue();
+    let rose = |(_, ticker): &&(Ts, Ticker)| {
+        ticker.last.zip(ticker.open_24h).is_some_and(|(last, open)| open.to_f64() < last.to_f64())
+    };
+    let (n_rose, n) = (venue.tickers.values().filter(rose).count(), venue.tickers.len().max(1));
+    let value = 100 * n_rose / n;
+    let label = match value {
+        0..25 => "Extreme Fear",
+        25..47 => "Fear",
+        47..55 => "Neutral",
+        55..76 => "Greed",
+        _ => "Extreme Greed",
+    };
+    let day = Timeframe::D1.start((shared.clock)()) / 1_000_000_000;
+    let today = json!({"value": value.to_string(), "value_classification": label, "timestamp": day.to_string()});
+    Json(json!({"name": "Fear and Greed Index", "data": [today], "metadata": {"error": null}}))
 }
 
 /// Steps the market and tells what happens, until the end.

@@ -139,7 +139,7 @@ pub(super) struct Venue {
     pub(super) trades: BTreeMap<String, VecDeque<Done>>,
     /// Times and ids of all trades.
     pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
-    pub(super) bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
+    bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
     /// The minute whose bars are there, traded in or not.
     minute: Ts,
     /// Nothing happens any more.
@@ -316,6 +316,17 @@ impl Venue {
         let done = Done { ts, id, number, price, size, buy: trade.side() == Side::Buy };
         push(self.trades.entry(symbol.into()).or_default(), done.clone(), TRADES_MAX);
         Some(done)
+    }
+
+    /// The bars of a symbol that is known, which may have none yet.
+    pub(super) fn bars(
+        &self,
+        symbol: &str,
+        timeframe: Timeframe,
+    ) -> Option<impl DoubleEndedIterator<Item = (&Ts, &Bar)> + ExactSizeIterator> {
+        static NONE: BTreeMap<Ts, Bar> = BTreeMap::new();
+        let bars = self.bars.get(&(symbol.to_string(), timeframe));
+        self.instruments.contains_key(symbol).then(|| bars.unwrap_or(&NONE).iter())
     }
 
     /// Bars that began without a trade have the last close, as on venues.

@@ -237,6 +237,10 @@ fn bootstrap(
     ts_recv: Ts,
     out: &mut Events,
 ) -> Result<(), DecodeError> {
+    // The venue's clock: no event, and of no market.
+    if url.ends_with("/time") {
+        return Ok(());
+    }
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
     let market = market.or_else(|| Bybit::market_of(url)).ok_or_else(unknown)?;
     if id == "okx" && url.contains("/instruments?") {

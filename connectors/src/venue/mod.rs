@@ -3,11 +3,13 @@
 //! The venue's own texts are in [`crate::exchange`]; here are sockets, time-outs and the order of things.
 
 mod connection;
+mod doctor;
 mod poll;
 mod rest;
 mod snapshot;
 mod trades;
 
+pub use doctor::{Check, Health, examine};
 pub use poll::fear_greed;
 pub use rest::{Class, Quota};
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
@@ -20,7 +22,6 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Universe};
 use prism_schemas::{Event, InstrumentId, Timeframe, Ts, canonical_symbol};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -58,8 +59,11 @@ pub enum Wired {
 /// What came over the wire, on which connection, and when.
 pub type Tapped = (Ts, String, Wired);
 
+/// Is told the state of the requests' budget once a second.
+pub type Told = Arc<dyn Fn(Quota) + Send + Sync>;
+
 /// What is followed, and how patiently.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Where everything that comes over the wire goes too.
     pub tap: Option<Sender<Tapped>>,
@@ -104,7 +108,7 @@ pub struct Options {
     /// Seconds of the clock in a second: 1, but in simulations; the venue's limits are in the clock's time.
     pub speed: u32,
     /// Where the state of the requests' budget is told.
-    pub quota: Option<watch::Sender<Option<Quota>>>,
+    pub quota: Option<Told>,
     /// Leave books as they are after a gap: only to see that checks notice.
     pub ignore_gaps: bool,
 }
@@ -251,7 +255,7 @@ impl Venue {
             let rest = self.rest.clone();
             self.spawn(async move {
                 loop {
-                    quota.send_replace(Some(rest.quota()));
+                    quota(rest.quota());
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             });

@@ -42,6 +42,15 @@ struct Purse {
     budget: Mutex<Budget>,
 }
 
+/// A request under way; it may be given up at any time.
+struct Trying<'a>(&'a Purse);
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        self.0.budget.lock().unwrap_or_else(PoisonError::into_inner).is_trying = false;
+    }
+}
+
 /// The one of an address: a venue counts what comes from here, not who asked.
 fn purse(base: &str) -> Arc<Purse> {
     static PURSES: LazyLock<Mutex<HashMap<String, Weak<Purse>>>> = LazyLock::new(Mutex::default);
@@ -197,7 +206,6 @@ impl Rest {
     /// What an answer or its absence means for those who ask next.
     fn note(&self, outcome: &Result<String, Failure>) {
         let mut budget = self.budget();
-        budget.is_trying = false;
         match outcome {
             Ok(_) => {
                 budget.failures = 0;
@@ -228,6 +236,7 @@ impl Rest {
         let url = format!("{}{path}", self.base);
         let began = now();
         self.take(weight).await;
+        let _trying = Trying(&self.purse);
         let (queued, began) = (began.elapsed(), now());
         let outcome = self.get(wire, &url).await;
         self.note(&outcome);
@@ -320,6 +329,11 @@ impl Rest {
 impl Failure {
     fn new(class: Class, detail: String, wait: Option<Duration>) -> Failure {
         Failure { class, detail, wait, body: None }
+    }
+
+    /// Nobody waits any longer.
+    pub(super) fn late(patience: Duration) -> Failure {
+        Failure::new(Class::Network, format!("no answer within {patience:?}"), None)
     }
 
     pub(super) fn useless(class: Class, detail: String, body: String) -> Failure {

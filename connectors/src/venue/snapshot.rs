@@ -92,13 +92,21 @@ pub struct Snapshots {
     depth: u32,
     rest: Rest,
     clock: Clock,
+    patience: Duration,
 }
 
 impl Snapshots {
     /// Of the venue that the options describe; bars of their timeframes.
     pub fn new(maker: Maker, options: &Options, clock: Clock) -> Result<Snapshots, VenueError> {
         let rest = Rest::new(options, maker().limits())?;
-        Ok(Snapshots { maker, timeframes: options.timeframes.clone(), depth: options.channels.depth, rest, clock })
+        Ok(Snapshots {
+            maker,
+            timeframes: options.timeframes.clone(),
+            depth: options.channels.depth,
+            rest,
+            clock,
+            patience: options.patience,
+        })
     }
 
     /// The venue's name and its market, as `InstrumentId` has them.
@@ -183,7 +191,10 @@ impl Snapshots {
         let mut events = Events::new();
         let Some(request) = wire.request(&ask) else { return (one, events) };
         loop {
-            let outcome = self.rest.once(&*wire, &request.path, request.weight, &self.clock).await;
+            let left = self.patience.saturating_sub(began.elapsed());
+            let asking = self.rest.once(&*wire, &request.path, request.weight, &self.clock);
+            let late = |_| Err(Failure::late(self.patience));
+            let outcome = tokio::time::timeout(left, asking).await.unwrap_or_else(late);
             let outcome = outcome.and_then(|Answered { body, ts_recv, queued, took }| {
                 one.queue_ms += millis(queued);
                 one.request_ms = millis(took);
@@ -204,7 +215,8 @@ impl Snapshots {
                 one.error = None;
                 return (one, events);
             };
-            let is_final = class == Class::RateLimit || one.retries == RETRIES;
+            let is_over = self.patience <= began.elapsed();
+            let is_final = is_over || class == Class::RateLimit || one.retries == RETRIES;
             one.error = Some(Trouble { class, detail });
             if is_final {
                 one.recovery = Some(match class {
