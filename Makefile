@@ -16,7 +16,7 @@ EVENTS ?= 2000000
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos bench bench-w1 bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos bench bench-feeds bench-w1 bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -56,6 +56,9 @@ services-stop: ## ends what `make services` started, nothing else
 bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
 	@cargo build --quiet --profile pipeline --bin prism
 	@$(TARGET)/pipeline/prism bench --log $(KAFKA) --store $(QUESTDB) --events $(EVENTS)
+
+bench-feeds: ## decoding beside sonic-rs alone, book updates, memory of books; the last line is JSON
+	@PRISM_DATA=$(abspath $(PRISM_DATA)) cargo bench --quiet -p prism-connectors --bench feeds
 
 bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
 	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,8 +30,12 @@ const SPEED: i64 = 60;
 const STORM: Duration = Duration::from_millis(2_000);
 /// How long the market goes on without.
 const CALM: Duration = Duration::from_millis(900);
-/// How long what was sent may be under way.
-const SETTLE: Duration = Duration::from_millis(900);
+/// How often the end is compared with the truth: what was sent may be under way, what was lost may be asked for.
+const LOOKS: usize = 40;
+/// And with a protection left out.
+const LOOKS_BROKEN: usize = 6;
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(150);
 /// Runs at once.
 const AT_ONCE: usize = 2;
 
@@ -134,16 +138,24 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let (out, received) = channel(64);
     let over = CancellationToken::new();
     let following = tokio::spawn(follow(maker(face), options, clock.clone(), out, over.clone()));
-    let watching = tokio::spawn(watch(received, broken));
+    let watched = Arc::new(Mutex::new(Watched::default()));
+    let watching = tokio::spawn(watch(received, watched.clone(), broken));
     tokio::time::sleep(STORM).await;
     emulator.calm();
     tokio::time::sleep(CALM).await;
     emulator.freeze();
-    tokio::time::sleep(SETTLE).await;
+    let mut problems = Vec::new();
+    for _ in 0..if broken.is_none() { LOOKS } else { LOOKS_BROKEN } {
+        tokio::time::sleep(LOOK).await;
+        problems = watched.lock().unwrap_or_else(PoisonError::into_inner).compare(&emulator, face, broken);
+        if problems.is_empty() {
+            break;
+        }
+    }
     over.cancel();
     following.await??;
-    let watched = watching.await?;
-    Ok(watched.compare(&emulator, face, broken))
+    watching.await?;
+    Ok(problems)
 }
 
 /// Levels by price in units of 1e-18, set as they come: what a book is without its state machine.
@@ -191,9 +203,10 @@ struct Watched {
     n_disconnected: usize,
 }
 
-async fn watch(mut received: Receiver<Events>, broken: Option<Protection>) -> Watched {
-    let mut watched = Watched::default();
+async fn watch(mut received: Receiver<Events>, watched: Arc<Mutex<Watched>>, broken: Option<Protection>) {
     while let Some(events) = received.recv().await {
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = &mut *watched;
         for (id, event) in &events {
             match &event.body {
                 Some(Body::Book(update)) => {
@@ -233,11 +246,11 @@ async fn watch(mut received: Receiver<Events>, broken: Option<Protection>) -> Wa
             }
         }
     }
-    watched
 }
 
 impl Watched {
-    fn compare(mut self, emulator: &Emulator, face: &str, broken: Option<Protection>) -> Vec<String> {
+    fn compare(&self, emulator: &Emulator, face: &str, broken: Option<Protection>) -> Vec<String> {
+        let (mut problems, none) = (self.problems.clone(), BTreeMap::new());
         let (exchange, market) = face.split_once('-').unwrap_or((face, ""));
         let market = Market::parse(market).unwrap_or(Market::Linear);
         for symbol in emulator.symbols() {
@@ -252,32 +265,32 @@ impl Watched {
                 (book.bids().map(exact).collect::<Vec<_>>(), book.asks().map(exact).collect::<Vec<_>>())
             };
             match self.books.get(&id) {
-                None => drop(self.problems.insert(format!("{id} has no book"))),
+                None => drop(problems.insert(format!("{id} has no book"))),
                 Some(book) if book.state() != State::Live => {
-                    self.problems.insert(format!("{id} ends {:?}", book.state()));
+                    problems.insert(format!("{id} ends {:?}", book.state()));
                 }
                 Some(book) if levels(book) != levels(&truth) => {
-                    self.problems.insert(format!("{id} is another book"));
+                    problems.insert(format!("{id} is another book"));
                 }
                 Some(_) => {}
             }
-            let trades = self.trades.remove(&id).unwrap_or_default();
+            let trades = self.trades.get(&id).unwrap_or(&none);
             let since = self.connected.get(&id).copied().unwrap_or(START);
             let expected: BTreeSet<String> =
                 emulator.trades(&id).into_iter().filter(|(ts, _)| since <= *ts).map(|(_, id)| id).collect();
             let n_missing = expected.iter().filter(|id| !trades.contains_key(*id)).count();
             if 0 < n_missing {
-                self.problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));
+                problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));
             }
             let n_doubled = trades.values().filter(|n| 1 < **n).count();
             if 0 < n_doubled && broken == Some(Protection::Duplicate) {
-                self.problems.insert(format!("{id} has {n_doubled} trades twice"));
+                problems.insert(format!("{id} has {n_doubled} trades twice"));
             }
         }
         if self.n_gaps + self.n_quarantined == 0 {
-            self.problems.insert("no fault was noticed: the run shows nothing".into());
+            problems.insert("no fault was noticed: the run shows nothing".into());
         }
         tracing::debug!(self.n_gaps, self.n_quarantined, self.n_disconnected, "a run");
-        self.problems.into_iter().collect()
+        problems.into_iter().collect()
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Feeds {
     pub(crate) depth: u32,
     pub(crate) tickers: bool,
     pub(crate) liquidations: bool,
+    pub(crate) klines: bool,
     pub(crate) bars: u32,
     /// Times are in nanoseconds.
     #[serde(with = "duration")]

@@ -7,7 +7,7 @@ use prism_connectors::{
     emulator::{Emulator, FACES, Faults, Origin, Recording},
     synthetic::SYMBOLS,
 };
-use prism_schemas::canonical_symbol;
+use prism_schemas::{Market, canonical_symbol};
 
 use crate::{
     live::{Stop, parse_length},
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Recordings and trade files, as `prism import` takes them, that happen again instead of the market
     #[arg(long, num_args = 1..)]
     from: Vec<PathBuf>,
+    /// Market of the recordings that happens again, where they have several
+    #[arg(long, requires = "from", value_parser = |text: &str| Market::parse(text).ok_or("must be spot, linear or inverse"))]
+    market: Option<Market>,
     /// Share of messages that are lost
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     drop: f64,
@@ -93,7 +96,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (origin, what) = match args.from.is_empty() {
         true => (Origin::Market(seed, SYMBOLS), format!("the synthetic market of seed {seed}")),
         false => {
-            let recording = Recording::open(args.from.clone()).map_err(|error| misuse(error.to_string()))?;
+            let recording =
+                Recording::open(args.from.clone(), args.market).map_err(|error| misuse(error.to_string()))?;
             (Origin::Recording(recording), format!("{} recorded files", args.from.len()))
         }
     };

@@ -13,7 +13,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use prism_api::{App, Snapshots, Status};
-use prism_connectors::{keeper::Keeper, log::Log, venue::NOT_FOLLOWED};
+use prism_connectors::{
+    keeper::Keeper,
+    log::Log,
+    venue::{ENDED, NOT_FOLLOWED},
+};
 use prism_dataflow::{assemble::Plan, types::Time};
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Cell, Table, Topic, Version, table};
@@ -263,7 +267,7 @@ impl Feeds {
             is_changed = true;
             let id = ["exchange", "market", "symbol", "channel"].map(text).join(":");
             let id = id.trim_end_matches(':').to_string();
-            match text("cause") == NOT_FOLLOWED {
+            match [NOT_FOLLOWED, ENDED].contains(&&*text("cause")) {
                 true => drop(self.0.remove(&id)),
                 false => drop(self.0.insert(id, state)),
             }

@@ -75,6 +75,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
                 depth: feeds.depth,
                 tickers: feeds.tickers,
                 liquidations: feeds.liquidations,
+                klines: feeds.klines,
             },
             include: feeds.include.clone(),
             exclude: feeds.exclude.clone(),
@@ -177,6 +178,8 @@ async fn with_events(
     take: impl AsyncFnOnce(Receiver<Events>) -> Result<()>,
 ) -> Result<()> {
     let (out, events) = channel(AHEAD);
+    // One that cannot go on ends all.
+    let stop = &stop.child_token();
     let mut venues = JoinSet::new();
     for Source { maker, options, .. } in sources.venues {
         venues.spawn(follow(maker, options, clock.clone(), out.clone(), stop.clone()));
@@ -187,11 +190,18 @@ async fn with_events(
         venues.spawn(async move { stop.run_until_cancelled(asking).await.unwrap_or(Ok(())) });
     }
     drop(out);
-    take(events).await?;
-    for ended in venues.join_all().await {
-        ended?;
-    }
-    if stop.is_cancelled() { Ok(()) } else { Err(anyhow!("all venues ended")) }
+    let watching = async {
+        let mut outcome = Ok(());
+        while let Some(ended) = venues.join_next().await {
+            let ended = ended?.map_err(anyhow::Error::from);
+            let ended = if stop.is_cancelled() { ended } else { ended.and(Err(anyhow!("a venue ended"))) };
+            stop.cancel();
+            outcome = outcome.and(ended);
+        }
+        outcome
+    };
+    let (taken, ended) = tokio::join!(take(events), watching);
+    taken.and(ended)
 }
 
 /// Writes until all venues have ended.

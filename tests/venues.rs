@@ -212,6 +212,45 @@ fn a_recording_is_imported_whole_and_can_happen_again() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+/// What real venues sent, sent again: connectors follow it as it was.
+#[test]
+fn recordings_of_real_venues_happen_again() {
+    let Some(data) = crate::support::shared("recordings_of_real_venues_happen_again", "data") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for (recorded, market, venue, n_trades) in [
+        ("cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "linear", "bybit-linear", 1),
+        ("hftbacktest/usdm_btcusdt_20240808.gz", "linear", "binance-linear", 20),
+        ("hftbacktest/spot_ethusdt_20240808.gz", "spot", "binance-spot", 5),
+    ] {
+        let recorded = data.join(recorded).display().to_string();
+        let (_recorded, address) = emulate(&["--from", &recorded, "--market", market]);
+        std::thread::sleep(Duration::from_millis(1_000));
+        let file = dir.path().join(format!("{venue}.jsonl.zst")).display().to_string();
+        let mut record = following(&["record", "--out", &file, "--for", "8s"], &address, venue);
+        record.env("PRISM__FEEDS__TURNOVER_MIN", "0");
+        let output = record.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let log = dir.path().join(venue).display().to_string();
+        let printed = prism(["import", &file, "--log", &log, "--format", "csv"]).fine();
+        let count = |kind: &str| -> u64 {
+            let of = printed.lines().filter(|line| line.contains(&format!(",{kind},")));
+            of.filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum()
+        };
+        assert!(n_trades <= count("trade") && 20 <= count("book_delta") && 1 <= count("book_snapshot"), "{printed}");
+    }
+}
+
+#[test]
+fn a_selection_that_fits_nothing_ends_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_emulator, address) = emulate(&[]);
+    let mut ingest = following(&["ingest", "--for", "60s"], &address, "bybit-linear");
+    ingest.arg("--log").arg(dir.path().join("log")).env("PRISM__FEEDS__QUOTE", "EUR");
+    let output = ingest.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no instrument of bybit linear fits"), "{output:?}");
+}
+
 #[test]
 fn a_venue_nobody_knows_is_named() {
     let mut run = command();

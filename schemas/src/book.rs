@@ -14,7 +14,7 @@ use crate::event::{Book, Levels};
 use crate::{InstrumentId, Market};
 
 /// Deltas kept while a snapshot is under way; the oldest make room, and a snapshot they would have joined is then refused.
-const WAITING_MAX: usize = 10_000;
+const WAITING_MAX: usize = 1_000;
 
 /// Updates in a row that may be older than the book, once one has joined it and before: with more of them the venue numbers
 /// anew, and what said so was lost.

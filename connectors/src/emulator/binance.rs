@@ -107,13 +107,13 @@ pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
     };
     if market == Market::Spot {
         return [
-            Router::new().route("/stream", lane(&["aggTrade", "depth", "bookTicker", "ticker"])),
+            Router::new().route("/stream", lane(&["aggTrade", "depth", "bookTicker", "ticker", "kline_1m"])),
             requests("/api/v3"),
         ];
     }
     let streams = Router::new()
         .route("/public/stream", lane(&["depth", "bookTicker"]))
-        .route("/market/stream", lane(&["aggTrade", "markPrice", "ticker", "forceOrder"]));
+        .route("/market/stream", lane(&["aggTrade", "markPrice", "ticker", "forceOrder", "kline_1m"]));
     let requests = requests("/fapi/v1")
         .route("/fapi/v1/openInterest", get(open_interest))
         .route("/fapi/v1/fundingRate", get(funding))
@@ -289,6 +289,17 @@ impl Face for Stream {
                 self.tickers.insert(symbol.into(), **ticker);
                 self.best(symbol, *ts, ticker)
             }
+            Happened::Closed(start, bar) => {
+                let (from, to) = (start / MILLISECOND, (start + MINUTE) / MILLISECOND);
+                let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
+                let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
+                let bought = format!("{:.6}", bar.bought);
+                let bar = json!({
+                    "t": from, "T": to - 1, "s": symbol, "i": "1m", "o": open, "c": close, "h": high, "l": low, "v": volume,
+                    "n": bar.n_trades, "x": true, "q": turnover, "V": bought, "Q": "0", "B": "0",
+                });
+                self.messages(symbol, "kline_1m", &json!({"e": "kline", "E": to, "s": symbol, "k": bar}))
+            }
             Happened::Liquidated(ts, buy, price, size) => {
                 let (ms, side) = (ts / MILLISECOND, if *buy { "BUY" } else { "SELL" });
                 let order = json!({
@@ -406,9 +417,9 @@ async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -
     let row = |(start, bar): (&Ts, &Bar)| {
         let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
         let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
-        let [half, half_turnover] = [bar.volume / 2.0, bar.turnover / 2.0].map(|half| format!("{half:.6}"));
+        let (bought, value) = (format!("{:.6}", bar.bought), format!("{:.4}", bar.bought * bar.close.to_f64()));
         let (from, to) = (start / MILLISECOND, timeframe.end(*start) / MILLISECOND - 1);
-        json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, half, half_turnover, "0"])
+        json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, bought, value, "0"])
     };
     let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
     let skip = bars.len().saturating_sub(n);

@@ -192,6 +192,20 @@ impl Face for Stream {
                 let topic = format!("tickers.{symbol}");
                 if wanted(&topic) { vec![ticker_message(symbol, *ts, ticker)] } else { Vec::new() }
             }
+            Happened::Closed(start, bar) => {
+                let topic = format!("kline.1.{symbol}");
+                if !wanted(&topic) {
+                    return Vec::new();
+                }
+                let (from, to) = (start / MILLISECOND, (start + MINUTE) / MILLISECOND);
+                let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
+                let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
+                let data = json!([{
+                    "start": from, "end": to - 1, "interval": "1", "open": open, "close": close, "high": high, "low": low,
+                    "volume": volume, "turnover": turnover, "confirm": true, "timestamp": to,
+                }]);
+                vec![json!({"topic": topic, "type": "snapshot", "ts": to, "data": data}).to_string()]
+            }
             Happened::Liquidated(ts, buy, price, size) => {
                 let topic = format!("allLiquidation.{symbol}");
                 if !wanted(&topic) {
@@ -209,7 +223,7 @@ impl Face for Stream {
 fn is_known(topic: &str, instruments: &BTreeMap<String, Instrument>) -> bool {
     match topic.split('.').collect::<Vec<_>>()[..] {
         ["publicTrade" | "tickers" | "allLiquidation", symbol] => instruments.contains_key(symbol),
-        ["orderbook", "50" | "200" | "1000", symbol] => instruments.contains_key(symbol),
+        ["orderbook", "50" | "200" | "1000", symbol] | ["kline", "1", symbol] => instruments.contains_key(symbol),
         _ => false,
     }
 }

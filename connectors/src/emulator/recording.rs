@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use prism_schemas::event::event::Body;
 use prism_schemas::{Event, InstrumentId, Market, Ts};
 
 use crate::import::{ImportError, Options, read};
@@ -22,8 +23,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Opens files that `prism import` reads; the venue and market are those of the first event.
-    pub fn open(paths: Vec<PathBuf>) -> Result<Box<Recording>, ImportError> {
+    /// Opens files that `prism import` reads; the venue is that of the first event, and the market too if none is named.
+    pub fn open(paths: Vec<PathBuf>, market: Option<Market>) -> Result<Box<Recording>, ImportError> {
         let (send, events) = sync_channel(AHEAD);
         let reading = std::thread::spawn(move || {
             let gone = || LogError::Usage("the emulator has ended".into());
@@ -31,7 +32,7 @@ impl Recording {
         });
         match events.recv() {
             Ok((id, event)) => {
-                let of = (id.exchange.clone(), id.market);
+                let of = (id.exchange.clone(), market.unwrap_or(id.market));
                 Ok(Box::new(Recording { events, next: Some((id, event)), shift: None, of }))
             }
             // It ended without an event.
@@ -42,10 +43,14 @@ impl Recording {
         }
     }
 
-    /// Appends what happens until `now`; the first event happened at the first call.
+    /// Appends what happens until `now`; the first change of the market happens at the first call, with all that is before.
     pub(super) fn until(&mut self, now: Ts, out: &mut Vec<(InstrumentId, Event)>) {
         while let Some((id, mut event)) = self.next.take() {
-            let shift = *self.shift.get_or_insert(now - event.ts_recv);
+            let is_known = matches!(event.body, Some(Body::Instrument(_) | Body::Kline(_) | Body::FeedStatus(_)));
+            let shift = match self.shift {
+                None if is_known => now - event.ts_recv,
+                _ => *self.shift.get_or_insert(now - event.ts_recv),
+            };
             if now < event.ts_recv + shift {
                 self.next = Some((id, event));
                 return;

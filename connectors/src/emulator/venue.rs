@@ -6,7 +6,7 @@ use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Levels, Side, Ticker, Trade, trade};
 use prism_schemas::instrument::fnv1a;
-use prism_schemas::time::MINUTE;
+use prism_schemas::time::{MILLISECOND, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
 
 use super::Faults;
@@ -20,6 +20,8 @@ const TRADES_MAX: usize = 1_000;
 const IDS_MAX: usize = 100_000;
 /// Closed bars of each timeframe that requests can see at the start.
 const BARS: usize = 1_000;
+/// Trades of a minute are all there so long after it.
+const SETTLED: i64 = 300 * MILLISECOND;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
@@ -49,6 +51,8 @@ pub(super) struct Bar {
     pub(super) volume: f64,
     pub(super) turnover: f64,
     pub(super) n_trades: u64,
+    /// The volume that takers bought.
+    pub(super) bought: f64,
 }
 
 /// A trade as it happened; faces spell it.
@@ -90,6 +94,8 @@ pub(super) enum Happened {
     Ticked(Ts, Box<Ticker>),
     /// A forced order: time, whether it buys, price, size.
     Liquidated(Ts, bool, Decimal, Decimal),
+    /// A minute is over: its start and bar.
+    Closed(Ts, Bar),
 }
 
 /// What happened to a symbol.
@@ -140,8 +146,9 @@ pub(super) struct Venue {
     /// Times and ids of all trades.
     pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
     bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
-    /// The minute whose bars are there, traded in or not.
+    /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
     minute: Ts,
+    open: Ts,
     /// Nothing happens any more.
     pub(super) frozen: bool,
 }
@@ -180,6 +187,7 @@ impl Venue {
             ids: BTreeMap::new(),
             bars: BTreeMap::new(),
             minute: 0,
+            open: 0,
             frozen: false,
         }
     }
@@ -192,7 +200,7 @@ impl Venue {
         };
         let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
         let (volume, turnover) = (number(kline.volume), number(kline.turnover));
-        let bar = Bar { open, high, low, close, volume, turnover, n_trades: 1 };
+        let bar = Bar { open, high, low, close, volume, turnover, n_trades: 1, bought: volume / 2.0 };
         self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
@@ -218,6 +226,7 @@ impl Venue {
             self.take(&id, event, calm, &mut sent);
         }
         self.begin_bars(now);
+        self.close_minute(now, &mut sent);
         sent
     }
 }
@@ -305,6 +314,7 @@ impl Venue {
             bar.volume += size.to_f64();
             bar.turnover += size.to_f64() * value;
             bar.n_trades += 1;
+            bar.bought += if trade.side() == Side::Buy { size.to_f64() } else { 0.0 };
         }
         let ids = self.ids.entry(symbol.into()).or_default();
         let number = ids.back().map_or(5_000_000, |(_, _, number)| number + 1);
@@ -347,9 +357,26 @@ impl Venue {
     }
 }
 
+impl Venue {
+    /// Tells the bars of a minute that is over and settled.
+    fn close_minute(&mut self, now: Ts, sent: &mut Vec<Sent>) {
+        let newest = Timeframe::M1.start(now - SETTLED);
+        if newest <= self.open {
+            return;
+        }
+        self.open = newest;
+        let start = newest - MINUTE;
+        for ((symbol, _), bars) in self.bars.iter().filter(|((_, timeframe), _)| *timeframe == Timeframe::M1) {
+            if let Some(bar) = bars.get(&start) {
+                sent.push(Sent { symbol: symbol.clone(), happened: Happened::Closed(start, *bar) });
+            }
+        }
+    }
+}
+
 impl Bar {
     fn flat(price: Decimal) -> Bar {
-        Bar { open: price, high: price, low: price, close: price, volume: 0.0, turnover: 0.0, n_trades: 0 }
+        Bar { open: price, high: price, low: price, close: price, volume: 0.0, turnover: 0.0, n_trades: 0, bought: 0.0 }
     }
 }
 

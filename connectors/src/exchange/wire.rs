@@ -15,6 +15,8 @@ pub struct Channels {
     pub tickers: bool,
     /// Forced orders.
     pub liquidations: bool,
+    /// The venue's own minute bars, once they are closed: what our bars are compared with.
+    pub klines: bool,
 }
 
 /// What a venue allows on one connection.
@@ -145,6 +147,11 @@ pub trait Wire: Exchange {
 
     /// The weight that is used up, as a response's headers say.
     fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32>;
+
+    /// Whether a body says that there were too many requests, though its status does not.
+    fn is_throttled(&self, _body: &str) -> bool {
+        false
+    }
 
     /// The venue's clock, as the answer to `Ask::Time` says.
     fn time(&self, body: &str) -> Result<Ts, DecodeError>;

@@ -17,7 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use super::rest::now;
-use super::{Clock, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, refusal, status};
+use super::{Clock, ENDED, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, is_over, refusal, status};
 use crate::exchange::Wire;
 use crate::synthetic::Random;
 
@@ -33,6 +33,8 @@ const GARBAGE_MAX: u32 = 20;
 const RESYNC: Duration = Duration::from_secs(5);
 /// Without a message for so long, time-outs are looked at.
 const QUIET: Duration = Duration::from_millis(250);
+/// The log took so long to take events that other messages waited.
+const SLOW: Duration = Duration::from_millis(500);
 /// How long delays are looked at before they are judged.
 const JUDGED: i64 = SECOND;
 /// The name of books' troubles in feed states.
@@ -47,8 +49,8 @@ pub(super) enum Change {
     Follow(Followed),
     /// Follow these no more.
     Leave(InstrumentId),
-    /// A book that was asked for.
-    Snapshot(Events),
+    /// A book that was asked for, or why there is none.
+    Snapshot(InstrumentId, Events),
 }
 
 /// An instrument, its book, and what is known of its messages.
@@ -97,8 +99,8 @@ pub(super) struct Connection {
     number: u64,
     /// As recordings call it.
     name: String,
-    /// Whether its instruments are said to be connected.
-    stands: bool,
+    /// What its instruments are said to be, once something was said: whether they are connected.
+    said: Option<bool>,
     /// When the last message came, once there was one.
     heard: Option<Ts>,
     delay: Delay,
@@ -128,10 +130,14 @@ impl Connection {
             number: 0,
             name: format!("{}.ws.{number}", wire.id().to_uppercase()),
             wire,
-            stands: false,
+            said: None,
             heard: None,
             delay: Delay::default(),
         }
+    }
+
+    fn stands(&self) -> bool {
+        self.said == Some(true)
     }
 
     /// The name under which its feeds' states are told: empty is all of the feed.
@@ -158,17 +164,17 @@ impl Connection {
             }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
         }
-        self.lost("prism ends").await;
+        self.lost(ENDED).await;
     }
 
     /// One connection from its first to its last message; gives why it ended.
     async fn session(&mut self) -> String {
-        let mut told = Events::new();
         while self.instruments.is_empty() || !self.changes.is_empty() {
             let Some(change) = self.changes.recv().await else { return "nothing is followed any more".into() };
+            let mut told = Events::new();
             self.change(change, &mut told);
+            self.send(&mut told).await;
         }
-        self.send(&mut told).await;
         let lanes = self.wire.lanes();
         let path = lanes.get(self.lane).map_or("", |path| path);
         let url = format!("{}{path}", self.options.stream.trim_end_matches('/'));
@@ -258,13 +264,18 @@ impl Connection {
                     }
                 }
                 Some(change) = self.changes.recv() => match change {
-                    Change::Snapshot(mut snapshot) => {
+                    Change::Snapshot(id, mut snapshot) => {
                         let now = (self.clock)();
+                        if let Some(one) = self.instruments.get_mut(&id) {
+                            // If it is not live now, the next change asks again.
+                            one.asked = None;
+                        }
                         self.take_books(&mut snapshot, now);
                         events.append(&mut snapshot);
                     }
                     change => {
                         let (more, less) = self.change(change, &mut events);
+                        self.send(&mut events).await;
                         self.subscribe(socket, &more).await?;
                         self.unsubscribe(socket, &less).await?;
                     }
@@ -275,7 +286,14 @@ impl Connection {
                     again = self.overdue(&mut events, ts_recv);
                 }
             }
+            let sending = now();
             self.send(&mut events).await;
+            if SLOW <= sending.elapsed() {
+                // Nobody was heard because nobody was listened to.
+                heard = now();
+                let now_ts = (self.clock)();
+                self.instruments.values_mut().for_each(|one| one.heard = now_ts);
+            }
             if !again.is_empty() {
                 // So that their snapshots are sent.
                 self.unsubscribe(socket, &again).await?;
@@ -299,6 +317,7 @@ impl Connection {
     }
 
     async fn send(&mut self, events: &mut Events) {
+        events.retain(is_over);
         if !events.is_empty() {
             // The receiver ends when all of prism does.
             let _ = self.out.send(std::mem::take(events)).await;
@@ -315,29 +334,34 @@ impl Connection {
                 followable.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
                 let topics = self.topics(&followable.native);
                 self.instruments.insert(one.id.clone(), followable);
-                if self.stands {
+                if self.stands() {
                     told.push(status(&one.id, now_ts, now_ts, Feed::Connected, self.channel(), "subscribed"));
+                    if self.lane == 0 {
+                        self.seen.again(&one.id, now_ts);
+                    }
                 }
                 (topics, Vec::new())
             }
             Change::Leave(id) => match self.instruments.remove(&id) {
                 Some(one) => {
+                    self.seen.forget(&id);
                     told.push(status(&id, now_ts, now_ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED));
                     (Vec::new(), self.topics(&one.native))
                 }
                 None => Default::default(),
             },
             // Of a connection that is lost: the next one asks again.
-            Change::Snapshot(_) => Default::default(),
+            Change::Snapshot(..) => Default::default(),
         }
     }
 
     /// With the first event all instruments are connected.
     fn stand(&mut self, events: &mut Events, ts_recv: Ts) {
-        if self.stands || events.is_empty() {
+        let is_news = |event: &Event| !matches!(event.body, Some(Body::Quarantined(_)));
+        if self.stands() || !events.iter().any(|(_, event)| is_news(event)) {
             return;
         }
-        self.stands = true;
+        self.said = Some(true);
         for (id, one) in &mut self.instruments {
             (one.heard, one.is_stale) = (ts_recv, false);
             if self.lane == 0 {
@@ -357,7 +381,7 @@ impl Connection {
 
     /// Notes whose messages came, and tells whose do not, or do again, or come at the wrong time.
     fn hear(&mut self, events: &mut Events, ts_recv: Ts) {
-        if !self.stands {
+        if !self.stands() {
             return;
         }
         let mut told = Events::new();
@@ -366,7 +390,8 @@ impl Connection {
             let Some(one) = self.instruments.get_mut(id) else { continue };
             one.heard = ts_recv;
             if std::mem::take(&mut one.is_stale) {
-                told.push(status(id, ts_recv, ts_recv, Feed::Connected, channel, "messages come again"));
+                let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
+                told.push(status(id, ts_recv, ts_recv, feed, channel, "messages come again"));
             }
         }
         let idle = self.options.idle.as_nanos() as i64;
@@ -377,7 +402,12 @@ impl Connection {
         }
         match self.delay.judge(ts_recv, self.options.skew) {
             Some(Some(cause)) => told.append(&mut self.tell_all(Feed::Skewed, ts_recv, ts_recv, &cause)),
-            Some(None) => told.append(&mut self.tell_all(Feed::Connected, ts_recv, ts_recv, "times agree again")),
+            Some(None) => {
+                for (id, one) in &self.instruments {
+                    let feed = if one.is_stale { Feed::Stale } else { Feed::Connected };
+                    told.push(status(id, ts_recv, ts_recv, feed, channel, "times agree again"));
+                }
+            }
             None => {}
         }
         events.append(&mut told);
@@ -453,7 +483,8 @@ impl Connection {
             one.book.reset();
             (one.asked, one.has_gap) = (None, false);
         }
-        if std::mem::take(&mut self.stands) {
+        // Who never was connected is told too.
+        if self.said.replace(false) != Some(false) {
             let mut events = self.tell_all(Feed::Disconnected, since, now, why);
             self.send(&mut events).await;
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Universe};
-use prism_schemas::{Event, InstrumentId, Timeframe, Ts, canonical_symbol};
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,10 @@ use trades::{Reconciler, Seen};
 
 /// Why a feed ends that is not wanted any more.
 pub const NOT_FOLLOWED: &str = "not followed any more";
+/// Why feeds end when prism does.
+pub const ENDED: &str = "prism ends";
+/// Before a venue is asked again what there is, after it would not say.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Changes of what a connection follows, on their way to it.
 const CHANGES: usize = 256;
 
@@ -120,7 +124,7 @@ impl Options {
             tap: None,
             stream: address.replacen("http", "ws", 1),
             rest: address.into(),
-            channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true },
+            channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true, klines: true },
             include: Vec::new(),
             exclude: Vec::new(),
             quote: "USDT".into(),
@@ -294,14 +298,19 @@ impl Venue {
 
     /// Asks what there is, and follows what is selected of it; gives how many that are.
     async fn refresh(&mut self, wire: &mut dyn Wire) -> usize {
-        let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
-        let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;
+        let is_refused =
+            |events: &Events| events.first().is_some_and(|(_, event)| matches!(event.body, Some(Body::Quarantined(_))));
+        let (instruments, tickers) = loop {
+            let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
+            let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;
+            if !is_refused(&instruments) && !is_refused(&tickers) {
+                break (instruments, tickers);
+            }
+            // Nobody leaves because a request failed.
+            let _ = self.out.send([instruments, tickers].concat()).await;
+            tokio::time::sleep(AGAIN / self.options.speed).await;
+        };
         let before = self.selected.all();
-        let is_refused = |events: &Events| events.is_empty() || matches!(&events[0].1.body, Some(Body::Quarantined(_)));
-        if !before.is_empty() && (is_refused(&instruments) || is_refused(&tickers)) {
-            // Nobody is left because a request failed.
-            return before.len();
-        }
         let known: BTreeSet<&InstrumentId> = before.iter().map(|one| &one.id).collect();
         let (mut told, followed) = select(instruments, &tickers, &self.options, &known, (self.clock)());
         let (now, is): (Ts, BTreeSet<&InstrumentId>) = ((self.clock)(), followed.iter().map(|one| &one.id).collect());
@@ -367,8 +376,7 @@ impl Venue {
             for one in followed {
                 let ask = Ask::Klines(&one.native, timeframe, self.options.bars);
                 let mut bars = self.rest.ask(wire, &ask, &self.clock).await;
-                // A bar that is not over yet is no bar.
-                bars.retain(|(_, event)| !matches!(&event.body, Some(Body::Kline(kline)) if !kline.closed));
+                bars.retain(is_over);
                 if !bars.is_empty() {
                     let _ = self.out.send(bars).await;
                 }
@@ -388,7 +396,7 @@ async fn fetch_books(
 ) {
     while let Some(one) = wanted.recv().await {
         let events = rest.ask(&mut *wire, &Ask::Book(&one.native, depth), &clock).await;
-        if changes.send(Change::Snapshot(events)).await.is_err() {
+        if changes.send(Change::Snapshot(one.id, events)).await.is_err() {
             return;
         }
     }
@@ -406,10 +414,13 @@ fn select(
     let turnovers: BTreeMap<&InstrumentId, f64> = tickers
         .iter()
         .filter_map(|(id, event)| match &event.body {
+            // Inverse contracts are worth a unit of the quote each.
+            Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some((id, ticker.volume_24h?.to_f64())),
             Some(Body::Ticker(ticker)) => Some((id, ticker.turnover_24h?.to_f64())),
             _ => None,
         })
         .collect();
+    let quote = |id: &InstrumentId| if id.market == Market::Inverse { "USD" } else { &options.quote };
     let named = |list: &[String], id: &InstrumentId| list.iter().any(|name| canonical_symbol(name) == id.symbol);
     let mut ranked: Vec<(f64, InstrumentId, Event)> = Vec::new();
     for (id, event) in instruments {
@@ -417,7 +428,7 @@ fn select(
         let is_open = instrument.status.eq_ignore_ascii_case("trading") || instrument.status == "live";
         if named(&options.include, &id) {
             ranked.push((f64::INFINITY, id, event));
-        } else if is_open && instrument.quote == options.quote && !named(&options.exclude, &id) {
+        } else if is_open && instrument.quote == quote(&id) && !named(&options.exclude, &id) {
             let turnover = turnovers.get(&id).copied().unwrap_or(0.0);
             let least = if known.contains(&id) { 0.8 * options.turnover_min } else { options.turnover_min };
             if least <= turnover {
@@ -450,6 +461,11 @@ fn select(
 fn universe(id: &InstrumentId, now: Ts, followed: bool, rule: &str) -> (InstrumentId, Event) {
     let body = Body::Universe(Universe { followed, rule: rule.into() });
     (id.clone(), Event { ts_event: now, ts_recv: now, seq: None, index: 0, body: Some(body) })
+}
+
+/// A bar that is not over yet is no bar.
+fn is_over((_, event): &(InstrumentId, Event)) -> bool {
+    !matches!(&event.body, Some(Body::Kline(kline)) if !kline.closed)
 }
 
 /// A feed's change of state.

@@ -23,8 +23,11 @@ const SHARE: u32 = 80;
 const BREAK: u32 = 5;
 /// Between two looks whether that one was answered.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long who is refused waits if the venue does not say.
+/// How long who is refused waits if the venue does not say, and who is banned: Bybit wants ten minutes.
 const WAIT: Duration = Duration::from_secs(10);
+const WAIT_BANNED: Duration = Duration::from_secs(600);
+/// All instruments of a venue are megabytes.
+const LONG: u32 = 6;
 
 pub(super) struct Rest {
     client: reqwest::Client,
@@ -146,7 +149,8 @@ impl Rest {
     pub(super) fn new(options: &Options, limits: Limits) -> Result<Rest, VenueError> {
         // Another venue may have done so already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(options.patience).user_agent("prism").build();
+        let builder = reqwest::Client::builder().connect_timeout(options.patience).read_timeout(options.patience);
+        let client = builder.timeout(options.patience * LONG).user_agent("prism").build();
         let client =
             client.map_err(|error| VenueError::Address { address: options.rest.clone(), detail: error.to_string() })?;
         let base = options.rest.trim_end_matches('/').to_string();
@@ -303,14 +307,21 @@ impl Rest {
             }
         }
         if status.is_success() {
-            return response.text().await.map_err(failed);
+            let body = response.text().await.map_err(failed)?;
+            return match wire.is_throttled(&body) {
+                true => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
+                false => Ok(body),
+            };
         }
         let wait = header(RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds.into()) / self.options.speed);
         let detail = format!("status {status}");
         Err(match status {
             // Banned for a while: Binance answers 418, Bybit 403.
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT | StatusCode::FORBIDDEN => {
-                Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT)))
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT => {
+                Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT / self.options.speed)))
+            }
+            StatusCode::FORBIDDEN => {
+                Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT_BANNED / self.options.speed)))
             }
             // A question that the venue does not take.
             _ if status.is_client_error() => {

@@ -17,6 +17,8 @@ use crate::exchange::{Ask, Wire};
 const REMEMBERED: usize = 4_096;
 /// A trade this young may still be on its way.
 const SETTLED: i64 = 2 * SECOND;
+/// Trades that the shortest full answer has.
+const FULL: usize = 60;
 /// Trades in one answer.
 const ANSWER: u32 = 1_000;
 /// Trades of one hole that are asked for; the rest stays lost, and is told.
@@ -43,7 +45,7 @@ struct Ids {
     since: Option<Ts>,
 }
 
-/// Numbers that did not come; an open end is `u64::MAX`.
+/// Numbers that did not come; an open end is `u64::MAX`, and both times are equal where nobody knows where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hole {
     first: u64,
@@ -95,6 +97,11 @@ impl Seen {
         ids.since.get_or_insert(now);
     }
 
+    /// An instrument is not followed any more.
+    pub(super) fn forget(&self, instrument: &InstrumentId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument);
+    }
+
     /// Since when trades of an instrument are owed.
     fn since(&self, instrument: &InstrumentId) -> Ts {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,35 +138,48 @@ pub(super) struct Reconciler {
 
 impl Reconciler {
     pub(super) async fn run(mut self, every: std::time::Duration) {
-        let began = (self.clock)();
         loop {
             tokio::time::sleep(every).await;
             let followed = self.followed.all();
             for one in &followed {
                 if self.wire.request(&Ask::TradesFrom(&one.native, 0, 1)).is_none() {
-                    self.newest(one, began).await;
+                    self.newest(one, every).await;
                     continue;
                 }
                 for hole in self.seen.holes(&one.id, (self.clock)()) {
-                    self.fill(one, &hole).await;
+                    let mut next = Some(hole);
+                    while let Some(hole) = next {
+                        next = self.fill(one, &hole).await;
+                    }
                 }
             }
         }
     }
 
     /// Where ids are no numbers, nobody knows what is missing.
-    async fn newest(&mut self, Followed { id, native, .. }: &Followed, began: Ts) {
+    async fn newest(&mut self, Followed { id, native, .. }: &Followed, every: std::time::Duration) {
         let mut missed = self.rest.ask(&mut *self.wire, &Ask::Trades(native), &self.clock).await;
-        let now = (self.clock)();
-        missed.retain(|(id, event)| (began..now - SETTLED).contains(&event.ts_event) && self.seen.is_new(id, event));
+        let (now, since) = ((self.clock)(), self.seen.since(id));
+        let oldest = missed.first().map(|(_, event)| event.ts_event);
+        let n_answered = missed.len();
+        missed.retain(|(id, event)| (since..now - SETTLED).contains(&event.ts_event) && self.seen.is_new(id, event));
         let Some(first) = missed.iter().map(|(_, event)| event.ts_event).min() else { return };
         let cause = format!("trades: {} were missing and are here now", missed.len());
+        if oldest == Some(first) && FULL <= n_answered {
+            // The answer may not reach back to what was lost first.
+            let cause = format!("trades: more may be missing than the {n_answered} that can be had");
+            let before = (first - every.as_nanos() as i64).max(since);
+            missed.push(status(id, before, now, Feed::Gap, "", &cause));
+            missed.push(status(id, first, now, Feed::ResyncFinished, "", "trades go on"));
+        }
         missed.push(status(id, first, now, Feed::Gap, TRADES, &cause));
         let _ = self.out.send(missed).await;
     }
 
-    async fn fill(&mut self, Followed { id, native, .. }: &Followed, hole: &Hole) {
+    /// Gives the hole before this one if nobody knows where it begins, and its trades are all owed.
+    async fn fill(&mut self, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
         let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
+        let mut oldest = Ts::MIN;
         while from <= hole.last && from - hole.first < HOLE_MAX {
             let n = (hole.last - from).min(u64::from(ANSWER) - 1) as u32 + 1;
             let answer = self.rest.ask(&mut *self.wire, &Ask::TradesFrom(native, from, n), &self.clock).await;
@@ -171,6 +191,9 @@ impl Reconciler {
                 _ => None,
             };
             let Some(last) = answer.iter().filter_map(|(_, event)| number(event)).max() else { break };
+            if from == hole.first {
+                oldest = answer.iter().map(|(_, event)| event.ts_event).min().unwrap_or(Ts::MIN);
+            }
             from = last.max(from) + 1;
             found.extend(answer.into_iter().filter(|(id, event)| {
                 number(event).is_some_and(|number| (hole.first..=hole.last).contains(&number))
@@ -190,11 +213,13 @@ impl Reconciler {
             // Nothing brings them back: the bars over them are not whole.
             let cause = format!("trades: {n_lacking} up to number {} cannot be had", hole.last);
             found.push(status(id, hole.since, now, Feed::Gap, "", &cause));
-            found.push(status(id, hole.ts, now, Feed::Connected, "", "trades go on"));
+            found.push(status(id, hole.ts, now, Feed::ResyncFinished, "", "trades go on"));
         }
         if !found.is_empty() {
             let _ = self.out.send(found).await;
         }
+        let goes_on = hole.since == hole.ts && since <= oldest && 0 < hole.first;
+        goes_on.then(|| Hole { first: hole.first.saturating_sub(ANSWER.into()), last: hole.first - 1, ..hole.clone() })
     }
 }
 

@@ -109,7 +109,10 @@ impl Binance {
     }
 
     fn one(&self, text: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let kind: Kind = Fields { kind: "message" }.json(text)?;
+        let kind = match kind_of(text) {
+            Some(e) => Kind { e: Some(e), ..Kind::default() },
+            None => Fields { kind: "message" }.json(text)?,
+        };
         match kind.e {
             Some("trade") => self.trade(text, ts_recv, out),
             Some("aggTrade") => self.agg_trade(text, ts_recv, out),
@@ -317,6 +320,14 @@ impl Exchange for Binance {
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
         let fields = Fields { kind: "message" };
+        // Nearly every frame is spelled like this; what fails is looked at again, member by member.
+        if let Some((stream, data)) = combined(frame)
+            && !is_partial(stream)
+            && self.one(data, ts_recv, out).is_ok()
+        {
+            return Ok(());
+        }
+        out.truncate(before);
         let result = (|| {
             if frame.trim_start().starts_with('[') {
                 let many: Vec<LazyValue> = fields.json(frame)?;
@@ -324,10 +335,8 @@ impl Exchange for Binance {
             }
             let envelope: Envelope = fields.json(frame)?;
             let Some(data) = envelope.data else { return self.one(frame, ts_recv, out) };
-            // depth5, depth10 and depth20 send the whole top of the book in the shape of a delta.
-            let depth = envelope.stream.and_then(|stream| stream.split_once("@depth"));
-            if let Some((_, levels)) = depth.filter(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit())) {
-                return Err(DecodeError::Unknown(format!("depth{levels}")));
+            if let Some(stream) = envelope.stream.filter(|stream| is_partial(stream)) {
+                return Err(DecodeError::Unknown(stream.into()));
             }
             let data = data.as_raw_str();
             // Streams of all symbols (!ticker@arr) carry a list.
@@ -347,6 +356,23 @@ impl Exchange for Binance {
     }
 }
 
+/// depth5, depth10 and depth20 send the whole top of the book in the shape of a delta.
+fn is_partial(stream: &str) -> bool {
+    stream.split_once("@depth").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Stream and data of a frame of combined streams.
+fn combined(frame: &str) -> Option<(&str, &str)> {
+    let (stream, rest) = frame.strip_prefix("{\"stream\":\"")?.split_once("\",\"data\":")?;
+    Some((stream, rest.strip_suffix('}')?)).filter(|(_, data)| data.starts_with('{'))
+}
+
+/// The kind that a message begins with.
+fn kind_of(text: &str) -> Option<&str> {
+    let (kind, _) = text.strip_prefix("{\"e\":\"")?.split_once('"')?;
+    Some(kind)
+}
+
 type Pairs<'a> = Vec<[&'a str; 2]>;
 
 #[derive(Deserialize)]
@@ -356,7 +382,7 @@ struct Envelope<'a> {
     data: Option<LazyValue<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Kind<'a> {
     e: Option<&'a str>,
     #[serde(rename = "lastUpdateId")]

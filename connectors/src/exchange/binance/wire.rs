@@ -167,6 +167,9 @@ impl Wire for Binance {
         if channels.tickers && !self.is_spot() {
             market.push(format!("{native}@markPrice@1s"));
         }
+        if channels.klines {
+            market.push(format!("{native}@kline_1m"));
+        }
         if channels.liquidations && !self.is_spot() {
             market.push(format!("{native}@forceOrder"));
         }
@@ -242,7 +245,8 @@ impl Wire for Binance {
             Market::Inverse => "/dapi/v1",
         };
         let (path, weight) = match ask {
-            Ask::Instruments => (format!("{base}/exchangeInfo"), of(20, 1)),
+            Ask::Instruments if spot => (format!("{base}/exchangeInfo?showPermissionSets=false"), 20),
+            Ask::Instruments => (format!("{base}/exchangeInfo"), 1),
             Ask::Tickers => (format!("{base}/ticker/24hr"), of(80, 40)),
             Ask::Ticker(native) => (format!("{base}/ticker/24hr?symbol={native}"), of(2, 1)),
             Ask::Klines(native, timeframe, n) => {
@@ -266,13 +270,7 @@ impl Wire for Binance {
                 (format!("{base}/aggTrades?symbol={native}&fromId={from}&limit={n}"), of(4, 20))
             }
             // Deltas reach farther than what is wanted, so the snapshot does too.
-            Ask::Book(native, depth) => {
-                let (limit, weight) = match depth {
-                    ..=100 => (500, of(25, 10)),
-                    _ => (1_000, of(50, 20)),
-                };
-                (format!("{base}/depth?symbol={native}&limit={limit}"), weight)
-            }
+            Ask::Book(native, _) => (format!("{base}/depth?symbol={native}&limit=1000"), of(50, 20)),
             Ask::Time => (format!("{base}/time"), 1),
             _ if spot => return None,
             Ask::OpenInterest(native) => (format!("{base}/openInterest?symbol={native}"), 1),

@@ -75,10 +75,9 @@ impl Bybit {
         Ok(InstrumentId { exchange: ID.into(), market: self.market, symbol: fields.symbol(field, text)? })
     }
 
-    fn trades(&self, frame: &str, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn trades(&self, frame: &str, trades: &[TradeItem], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "publicTrade" };
-        let trades: Vec<TradeItem> = fields.json(data)?;
-        for (index, raw) in (0..).zip(&trades) {
+        for (index, raw) in (0..).zip(trades) {
             let trade = Trade {
                 id: Some(trade::Id::Text(raw.id.into())),
                 price: Some(fields.decimal("p", raw.price)?),
@@ -95,9 +94,14 @@ impl Bybit {
         Ok(())
     }
 
-    fn book(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn book<T>(
+        &self,
+        envelope: &Envelope<'_, T>,
+        raw: &BookData,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "orderbook" };
-        let raw: BookData = fields.json(data)?;
         let snapshot = match envelope.kind {
             Some("snapshot") => true,
             Some("delta") => false,
@@ -122,15 +126,9 @@ impl Bybit {
         Ok(())
     }
 
-    fn ticker(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "tickers" };
-        let raw: TickerData = fields.json(data)?;
-        self.ticker_event(envelope, &raw, ts_recv, out)
-    }
-
-    fn ticker_event(
+    fn ticker<T>(
         &self,
-        envelope: &Envelope,
+        envelope: &Envelope<'_, T>,
         raw: &TickerData<'_>,
         ts_recv: Ts,
         out: &mut Events,
@@ -166,7 +164,13 @@ impl Bybit {
         Ok(())
     }
 
-    fn klines(&self, envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn klines(
+        &self,
+        envelope: &Envelope<'_, LazyValue<'_>>,
+        data: &str,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "kline" };
         let bars: Vec<KlineItem> = fields.json(data)?;
         let symbol = envelope.topic.and_then(|topic| topic.split('.').nth(2));
@@ -229,7 +233,21 @@ impl Exchange for Bybit {
 
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
-        let envelope: Envelope = Fields { kind: "message" }.json(frame)?;
+        // Nearly every frame is spelled like this; what fails is looked at again, member by member.
+        let kind = frame.strip_prefix("{\"topic\":\"").and_then(|rest| rest.split('.').next());
+        let done = match kind {
+            Some("publicTrade") => {
+                whole::<Vec<TradeItem>>(frame).and_then(|(_, data)| self.trades(frame, &data, ts_recv, out).ok())
+            }
+            Some("orderbook") => whole(frame).and_then(|(of, data)| self.book(&of, &data, ts_recv, out).ok()),
+            Some("tickers") => whole(frame).and_then(|(of, data)| self.ticker(&of, &data, ts_recv, out).ok()),
+            _ => None,
+        };
+        if done.is_some() {
+            return Ok(());
+        }
+        out.truncate(before);
+        let envelope: Envelope<'_, LazyValue<'_>> = Fields { kind: "message" }.json(frame)?;
         let Some(topic) = envelope.topic else {
             return match (envelope.success, envelope.op) {
                 (Some(false), _) => Err(DecodeError::Refused(envelope.message.unwrap_or_default().into())),
@@ -239,9 +257,15 @@ impl Exchange for Bybit {
         };
         let data = Fields { kind: "message" }.some("data", envelope.data.as_ref())?.as_raw_str();
         let result = match topic.split('.').next().unwrap_or_default() {
-            "publicTrade" => self.trades(frame, data, ts_recv, out),
-            "orderbook" => self.book(&envelope, data, ts_recv, out),
-            "tickers" => self.ticker(&envelope, data, ts_recv, out),
+            "publicTrade" => Fields { kind: "publicTrade" }
+                .json(data)
+                .and_then(|trades: Vec<TradeItem>| self.trades(frame, &trades, ts_recv, out)),
+            "orderbook" => {
+                Fields { kind: "orderbook" }.json(data).and_then(|raw| self.book(&envelope, &raw, ts_recv, out))
+            }
+            "tickers" => {
+                Fields { kind: "tickers" }.json(data).and_then(|raw| self.ticker(&envelope, &raw, ts_recv, out))
+            }
             "kline" => self.klines(&envelope, data, ts_recv, out),
             "allLiquidation" => self.liquidations(data, ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),
@@ -276,16 +300,21 @@ fn timeframe(interval: &str) -> Option<Timeframe> {
 
 type Pairs<'a> = Vec<[&'a str; 2]>;
 
+/// A frame of a topic in one pass: what is around the data, and the data.
+fn whole<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<(Envelope<'a, ()>, T)> {
+    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = sonic_rs::from_str(frame).ok()?;
+    Some((Envelope { topic, kind, ts, cts, cs, data: None, success, op, message }, data?))
+}
+
 #[derive(Default, Deserialize)]
-struct Envelope<'a> {
+struct Envelope<'a, T> {
     topic: Option<&'a str>,
     #[serde(rename = "type")]
     kind: Option<&'a str>,
     ts: Option<i64>,
     cts: Option<i64>,
     cs: Option<u64>,
-    #[serde(borrow)]
-    data: Option<LazyValue<'a>>,
+    data: Option<T>,
     success: Option<bool>,
     op: Option<&'a str>,
     #[serde(rename = "ret_msg")]

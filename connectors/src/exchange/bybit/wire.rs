@@ -20,8 +20,8 @@ impl Bybit {
         let fields = Fields { kind: "tickers" };
         let answer: Answer<'_, TickerData<'_>> = read(fields, body)?;
         // As one message of the stream each, at the time of the answer.
-        let envelope = Envelope { ts: Some(answer.time), ..Envelope::default() };
-        answer.result.list.iter().try_for_each(|raw| self.ticker_event(&envelope, raw, ts_recv, out))
+        let envelope = Envelope::<()> { ts: Some(answer.time), ..Envelope::default() };
+        answer.result.list.iter().try_for_each(|raw| self.ticker(&envelope, raw, ts_recv, out))
     }
 
     fn ask_klines(
@@ -220,6 +220,9 @@ impl Wire for Bybit {
         if channels.liquidations && self.market != Market::Spot {
             topics.push(format!("allLiquidation.{native}"));
         }
+        if channels.klines {
+            topics.push(format!("kline.1.{native}"));
+        }
         topics
     }
 
@@ -248,6 +251,11 @@ impl Wire for Bybit {
     fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
         // Of the request's own kind, which has the least left.
         header("x-bapi-limit")?.checked_sub(header("x-bapi-limit-status")?)
+    }
+
+    fn is_throttled(&self, body: &str) -> bool {
+        // Too many visits, and of all at this address.
+        ["{\"retCode\":10006,", "{\"retCode\":10018,"].iter().any(|code| body.starts_with(code))
     }
 
     fn time(&self, body: &str) -> Result<Ts, DecodeError> {
