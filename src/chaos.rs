@@ -6,21 +6,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use indicatif::ProgressBar;
 use prism_connectors::{
     emulator::{Emulator, FACES, Faults, Origin},
+    log::{Log, LogWriter, SegmentLog},
     synthetic::SYMBOLS,
     venue::{Clock, Events, Options, follow},
 };
+use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_schemas::{
-    InstrumentId, Market, OrderBook, Timeframe, Ts,
+    Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version,
     book::{Rules, State},
     event::{Book, Feed, event::Body, trade::Id},
+    table,
+    time::MINUTE,
 };
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::venues::maker;
+use crate::{
+    config::Config,
+    pass::{How, pass},
+    venues::maker,
+};
 
 /// Where the simulated time begins.
 const START: Ts = 1_767_225_600 * 1_000_000_000;
@@ -29,7 +38,7 @@ const SPEED: i64 = 60;
 /// How long faults happen.
 const STORM: Duration = Duration::from_millis(2_000);
 /// How long the market goes on without.
-const CALM: Duration = Duration::from_millis(900);
+const CALM: Duration = Duration::from_millis(2_600);
 /// How often the end is compared with the truth: what was sent may be under way, what was lost may be asked for.
 const LOOKS: usize = 40;
 /// And with a protection left out.
@@ -139,7 +148,9 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let over = CancellationToken::new();
     let following = tokio::spawn(follow(maker(face), options, clock.clone(), out, over.clone()));
     let watched = Arc::new(Mutex::new(Watched::default()));
-    let watching = tokio::spawn(watch(received, watched.clone(), broken));
+    let dir = tempfile::tempdir()?;
+    let log: Arc<dyn Log> = Arc::new(SegmentLog::open(dir.path())?);
+    let watching = tokio::spawn(watch(received, watched.clone(), LogWriter::new(log.clone()), broken));
     tokio::time::sleep(STORM).await;
     emulator.calm();
     tokio::time::sleep(CALM).await;
@@ -154,7 +165,9 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     }
     over.cancel();
     following.await??;
-    watching.await?;
+    watching.await??;
+    let since = watched.lock().unwrap_or_else(PoisonError::into_inner).connected.clone();
+    problems.extend(tokio::task::block_in_place(|| compare_bars(&log, &emulator, &since))?);
     Ok(problems)
 }
 
@@ -203,8 +216,79 @@ struct Watched {
     n_disconnected: usize,
 }
 
-async fn watch(mut received: Receiver<Events>, watched: Arc<Mutex<Watched>>, broken: Option<Protection>) {
+/// What the graph makes of the events: a minute that is said to be whole is the venue's, and one that is not says so.
+fn compare_bars(log: &Arc<dyn Log>, emulator: &Emulator, since: &BTreeMap<InstrumentId, Ts>) -> Result<Vec<String>> {
+    let plan = Plan::new(Config::load(None)?.settings).map_err(|error| anyhow!("configuration: {error}"))?;
+    let rows: Arc<Mutex<BTreeMap<String, Version>>> = Arc::default();
+    let sink: Sink = {
+        let rows = rows.clone();
+        Arc::new(move |row: Version| {
+            if row.table == &table::BARS && row.get("timeframe") == Some(&"1m".into()) {
+                rows.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key(), row);
+            }
+        })
+    };
+    let how = How {
+        workers: 1,
+        stride: 100,
+        batch: 0,
+        seal: false,
+        to: None,
+        speed: None,
+        cancelled: Arc::default(),
+        progress: ProgressBar::hidden(),
+    };
+    pass(&how, &plan, log, &sink)?;
+    let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made: BTreeMap<(String, Ts), &Version> = BTreeMap::new();
+    for row in rows.values() {
+        if let (Some(Cell::Text(symbol)), Some(Cell::Ts(start))) = (row.get("symbol"), row.get("ts")) {
+            made.insert((symbol.to_string(), *start), row);
+        }
+    }
+    let (mut problems, mut n_whole, mut n_flagged) = (Vec::new(), 0, 0);
+    for (id, since) in since {
+        let minutes = emulator.minutes(&id.symbol);
+        // The first minute was under way, and the last one is.
+        let over = minutes.last().map_or(0, |(start, ..)| *start);
+        for (start, truth, _) in minutes.iter().filter(|(start, _, n)| *since <= *start && *start < over && 0 < *n) {
+            let row = made.get(&(id.symbol.clone(), *start));
+            let number = |name: &str| match row.and_then(|row| row.get(name)) {
+                Some(Cell::Float(value)) => *value,
+                _ => f64::NAN,
+            };
+            let ours = ["open", "high", "low", "close", "volume"].map(number);
+            let is_equal = ours.iter().zip(truth).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs());
+            let is_whole = row.and_then(|row| row.get("quality")) == Some(&"ok".into());
+            match (row, is_whole, is_equal) {
+                (None, ..) => problems.push(format!("{id} has no bar at minute {}", (start - START) / MINUTE)),
+                (_, true, true) => n_whole += 1,
+                (_, true, false) => problems.push(format!("{id} has {ours:?} for whole, and it is {truth:?}")),
+                // Flagged, and never flat where the venue traded.
+                (_, false, _) if ours[4] == 0.0 && !ours[3].is_nan() => {
+                    problems.push(format!("{id} is flat at minute {}", (start - START) / MINUTE));
+                }
+                (_, false, _) => n_flagged += 1,
+            }
+        }
+    }
+    if n_whole == 0 {
+        problems.push(format!("no bar is whole, {n_flagged} are flagged: the run shows nothing"));
+    }
+    tracing::debug!(n_whole, n_flagged, "bars");
+    Ok(problems)
+}
+
+async fn watch(
+    mut received: Receiver<Events>,
+    watched: Arc<Mutex<Watched>>,
+    mut writer: LogWriter,
+    broken: Option<Protection>,
+) -> Result<()> {
     while let Some(events) = received.recv().await {
+        for (id, event) in &events {
+            writer.push(id, event.clone())?;
+        }
         let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
         let watched = &mut *watched;
         for (id, event) in &events {
@@ -246,6 +330,7 @@ async fn watch(mut received: Receiver<Events>, watched: Arc<Mutex<Watched>>, bro
             }
         }
     }
+    Ok(writer.sync()?)
 }
 
 impl Watched {

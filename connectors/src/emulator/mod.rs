@@ -166,6 +166,17 @@ impl Emulator {
         ids.map(spell).collect()
     }
 
+    /// The true minutes of a symbol: start, open, high, low, close, volume, and how many trades.
+    pub fn minutes(&self, symbol: &str) -> Vec<(Ts, [f64; 5], u64)> {
+        let venue = self.shared.venue();
+        let bars = venue.bars(symbol, Timeframe::M1).into_iter().flatten();
+        let of = |(start, bar): (&Ts, &venue::Bar)| {
+            let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_f64());
+            (*start, [open, high, low, close, bar.volume], bar.n_trades)
+        };
+        bars.map(of).collect()
+    }
+
     /// Sends nothing of a symbol any more, and does not say so.
     pub fn stall(&self, symbol: &str) {
         self.shared.stalled().insert(symbol.into());
