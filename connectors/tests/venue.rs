@@ -83,6 +83,19 @@ impl Following {
         told.map(|(id, event)| (id.symbol.clone(), event.ts_recv)).collect()
     }
 
+    /// Feeds whose newest state is connected.
+    fn healthy(&self) -> usize {
+        let mut newest = std::collections::BTreeMap::new();
+        for (id, event) in self.events.lock().unwrap().iter() {
+            if let Some(Body::FeedStatus(told)) = &event.body
+                && told.channel.is_empty()
+            {
+                newest.insert(id.symbol.clone(), told.status());
+            }
+        }
+        newest.values().filter(|state| **state == Feed::Connected).count()
+    }
+
     /// Waits until something holds, at most for so long.
     async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Following) -> bool) {
         for _ in 0..seconds * 20 {
@@ -188,7 +201,8 @@ async fn a_wrong_clock_is_told_within_three_seconds_and_its_end_too() {
         let told = following.told(Feed::Skewed, "");
         assert!(told.iter().all(|(_, at)| *at < skewed + 3 * SECOND), "{face}: {told:?}, {skewed}");
         following.emulator.skew(0);
-        following.until("right again", 15, |f| f.told(Feed::Connected, "times agree again").len() == 8).await;
+        // Its market stands still until its clock is where it was, so some are silent in between.
+        following.until("right again", 30, |f| f.healthy() == 8).await;
         following.end().await;
     }
 }
