@@ -272,8 +272,8 @@ fn compare_bars(log: &Arc<dyn Log>, emulator: &Emulator, since: &BTreeMap<Instru
             }
         }
     }
-    if n_whole == 0 {
-        problems.push(format!("no bar is whole, {n_flagged} are flagged: the run shows nothing"));
+    if n_whole + n_flagged == 0 {
+        problems.push("no minute is over: the run shows nothing".into());
     }
     tracing::debug!(n_whole, n_flagged, "bars");
     Ok(problems)

@@ -53,6 +53,9 @@ pub(super) struct Bar {
     pub(super) n_trades: u64,
     /// The volume that takers bought.
     pub(super) bought: f64,
+    /// Times of the first and the last trade: messages overtake each other.
+    first: Ts,
+    last: Ts,
 }
 
 /// A trade as it happened; faces spell it.
@@ -200,7 +203,18 @@ impl Venue {
         };
         let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
         let (volume, turnover) = (number(kline.volume), number(kline.turnover));
-        let bar = Bar { open, high, low, close, volume, turnover, n_trades: 1, bought: volume / 2.0 };
+        let bar = Bar {
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover,
+            n_trades: 1,
+            bought: volume / 2.0,
+            first: kline.start,
+            last: kline.start,
+        };
         self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
@@ -310,7 +324,12 @@ impl Venue {
             let value = price.to_f64();
             bar.high = if bar.high.to_f64() < value { price } else { bar.high };
             bar.low = if value < bar.low.to_f64() { price } else { bar.low };
-            bar.close = price;
+            if ts < bar.first {
+                (bar.open, bar.first) = (price, ts);
+            }
+            if bar.last <= ts {
+                (bar.close, bar.last) = (price, ts);
+            }
             bar.volume += size.to_f64();
             bar.turnover += size.to_f64() * value;
             bar.n_trades += 1;
@@ -376,7 +395,18 @@ impl Venue {
 
 impl Bar {
     fn flat(price: Decimal) -> Bar {
-        Bar { open: price, high: price, low: price, close: price, volume: 0.0, turnover: 0.0, n_trades: 0, bought: 0.0 }
+        Bar {
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume: 0.0,
+            turnover: 0.0,
+            n_trades: 0,
+            bought: 0.0,
+            first: Ts::MAX,
+            last: 0,
+        }
     }
 }
 
