@@ -200,7 +200,13 @@ async fn with_events(
         }
         outcome
     };
-    let (taken, ended) = tokio::join!(take(events), watching);
+    let taking = async {
+        let taken = take(events).await;
+        // Nobody takes what venues say any more.
+        stop.cancel();
+        taken
+    };
+    let (taken, ended) = tokio::join!(taking, watching);
     taken.and(ended)
 }
 

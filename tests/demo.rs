@@ -2,7 +2,7 @@
 
 use std::{
     net::TcpListener,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -38,7 +38,7 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     let place = dir.path().join("demo");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut demo = command();
-    demo.args(["demo", "--port", &port.to_string(), "--for", "45s", "--dir"]).arg(&place);
+    demo.args(["demo", "--port", &port.to_string(), "--for", "10m", "--dir"]).arg(&place);
     let began = began();
     let child = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut running = Running(Some(child));
@@ -99,8 +99,10 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
         assert!(ids(&signal).contains(id), "{signal}");
     }
 
-    // It ends by itself, and what was shown is in the store.
-    let output = running.0.take().unwrap().wait_with_output().unwrap();
+    // It ends when told, and what was shown is in the store.
+    let demo = running.0.take().unwrap();
+    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
+    let output = demo.wait_with_output().unwrap();
     println!("it ended after {:.1} s", began.elapsed().as_secs_f64());
     let said = Said::of(&output).fine();
     assert!(said.contains("stopped"), "{said}");

@@ -1,6 +1,18 @@
 //! The page as a browser shows it.
 
-use std::process::Command;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+/// How long a busy machine may take to start a browser, and to draw.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Checks the page of a running demo in headless Chromium, or says that it is skipped where there is none.
 pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
@@ -9,36 +21,107 @@ pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
         eprintln!("SKIPPED page: no chromium");
         return;
     }
-    // A busy machine may draw late: what counts is that the page gets there.
-    let mut page = String::new();
-    for _ in 0..5 {
-        page = dump(port);
-        if rows(&page) == n_symbols {
-            break;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut tab = Tab::open(&format!("http://127.0.0.1:{port}/")).await;
+        let drawn = tab.until(|page| rows(page).len() == n_symbols).await;
+        assert!(drawn.contains(&format!("simulated market, {n_symbols} instruments")), "{drawn}");
+        assert!(drawn.contains("BTCUSDT"), "{drawn}");
+        // It is live.
+        tab.until(|page| rows(page).len() == n_symbols && rows(page) != rows(&drawn)).await;
+        assert!(tab.console.is_empty(), "the page wrote to the console: {:?}", tab.console);
+    });
+}
+
+/// Times of the rows of the table of scores.
+fn rows(page: &str) -> Vec<&str> {
+    page.split("data-at=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// A headless browser, which ends with its owner.
+struct Browser(Child, #[expect(dead_code, reason = "its profile, deleted after it")] tempfile::TempDir);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A page in a browser of its own, spoken to by the Chrome DevTools Protocol.
+struct Tab {
+    #[expect(dead_code, reason = "ends with it")]
+    browser: Browser,
+    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    session: Option<String>,
+    n_sent: u64,
+    console: Vec<Value>,
+}
+
+impl Tab {
+    async fn open(url: &str) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut command = Command::new("chromium");
+        command
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--remote-debugging-port=0", &format!("--user-data-dir={}", profile.path().display())])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut browser = Browser(command.spawn().unwrap(), profile);
+        let mut said = BufReader::new(browser.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let address = said
+            .find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned))
+            .expect("chromium ended at once");
+        // It must be able to go on saying things.
+        std::thread::spawn(move || said.for_each(drop));
+        let (socket, _) = connect_async(address).await.unwrap();
+        let mut tab = Self { browser, socket, session: None, n_sent: 0, console: Vec::new() };
+        let target = tab.ask("Target.createTarget", json!({ "url": "about:blank" })).await["targetId"].clone();
+        let attached = tab.ask("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;
+        tab.session = attached["sessionId"].as_str().map(str::to_owned);
+        tab.ask("Runtime.enable", json!({})).await;
+        tab.ask("Log.enable", json!({})).await;
+        tab.ask("Page.navigate", json!({ "url": url })).await;
+        tab
+    }
+
+    /// The answer to a command; what the page writes meanwhile is kept.
+    async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.n_sent += 1;
+        let mut command = json!({ "id": self.n_sent, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            command["sessionId"] = session.as_str().into();
+        }
+        self.socket.send(Message::text(command.to_string())).await.unwrap();
+        loop {
+            let Message::Text(text) = self.socket.next().await.unwrap().unwrap() else { continue };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            match message["method"].as_str() {
+                None if message["id"] == self.n_sent => return message["result"].clone(),
+                Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded") => {
+                    self.console.push(message);
+                }
+                _ => {}
+            }
         }
     }
-    assert!(page.contains(&format!("simulated market, {n_symbols} instruments")), "{page}");
-    assert_eq!(rows(&page), n_symbols, "{page}");
-    assert!(page.contains("BTCUSDT"), "{page}");
-}
 
-/// Rows of the table of scores.
-fn rows(page: &str) -> usize {
-    page.matches("data-at=").count()
-}
-
-/// The page after a few seconds, which must not write to the console.
-fn dump(port: u16) -> String {
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new("timeout")
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--virtual-time-budget=6000", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://127.0.0.1:{port}/"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains(":CONSOLE"), "the page wrote to the console: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    /// The page once it is as wanted.
+    async fn until(&mut self, is_so: impl Fn(&str) -> bool) -> String {
+        let mut page = String::new();
+        let tries = async {
+            loop {
+                let html = json!({ "expression": "document.documentElement.outerHTML" });
+                page = self.ask("Runtime.evaluate", html).await["result"]["value"].as_str().unwrap_or("").to_owned();
+                if is_so(&page) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, tries).await;
+        assert!(ended.is_ok(), "not shown after {} s; on the console: {:?}; {page}", PATIENCE.as_secs(), self.console);
+        page
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{command, http, prism};
+use crate::support::{command, command_on_a_small_disk, http, prism};
 
 /// A role and its output, which must stay open.
 struct Process(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
@@ -249,6 +249,30 @@ fn a_selection_that_fits_nothing_ends_with_its_reason() {
     let output = ingest.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no instrument of bybit linear fits"), "{output:?}");
+}
+
+#[test]
+fn a_full_disk_under_the_log_ends_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ingest = command_on_a_small_disk(dir.path(), "1m");
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED a_full_disk_under_the_log_ends_with_its_reason: no user namespaces");
+        return;
+    }
+    let (_emulator, address) = emulate(&[]);
+    let venue = "bybit-linear";
+    ingest.args(["ingest", "--log"]).arg(dir.path().join("log"));
+    ingest.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"{venue}\" = \"http://{address}/{venue}\" }}"));
+    ingest.env("PRISM__FEEDS__FEAR_GREED", "");
+    let mut running = ingest.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = (0..300).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        running.try_wait().unwrap()
+    });
+    let _ = running.kill();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "it went on with nowhere to write: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Connection {
             // The stream sends it whole by itself.
             one.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
         }
-        let ended = match self.subscribe(&mut socket, &topics).await {
+        let ended = match self.request(&mut socket, &topics, Wire::subscribe).await {
             Ok(()) => self.follow(&mut socket).await,
             Err(error) => Err(error),
         };
@@ -201,30 +201,20 @@ impl Connection {
         self.wire.topics(self.lane, native, self.options.channels)
     }
 
-    async fn subscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
-        for some in topics.chunks(self.wire.limits().topics_per_request) {
+    /// Sends requests for topics, as `text` spells them, no faster than the venue wants: it cuts those that are.
+    async fn request(
+        &mut self,
+        socket: &mut Socket,
+        topics: &[String],
+        text: fn(&(dyn Wire + 'static), &[String], u64) -> String,
+    ) -> Result<(), Error> {
+        let limits = self.wire.limits();
+        for some in topics.chunks(limits.topics_per_request) {
             self.number += 1;
-            socket.send(Message::text(self.wire.subscribe(some, self.number))).await?;
-            self.pace().await;
+            socket.send(Message::text(text(&*self.wire, some, self.number))).await?;
+            tokio::time::sleep(Duration::from_millis(limits.pace)).await;
         }
         Ok(())
-    }
-
-    async fn unsubscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
-        for some in topics.chunks(self.wire.limits().topics_per_request) {
-            self.number += 1;
-            socket.send(Message::text(self.wire.unsubscribe(some, self.number))).await?;
-            self.pace().await;
-        }
-        Ok(())
-    }
-
-    /// Venues cut connections that ask too fast.
-    async fn pace(&self) {
-        match self.wire.limits().pace {
-            0 => {}
-            pace => tokio::time::sleep(Duration::from_millis(pace)).await,
-        }
     }
 
     async fn follow(&mut self, socket: &mut Socket) -> Result<String, Error> {
@@ -276,8 +266,8 @@ impl Connection {
                     change => {
                         let (more, less) = self.change(change, &mut events);
                         self.send(&mut events).await;
-                        self.subscribe(socket, &more).await?;
-                        self.unsubscribe(socket, &less).await?;
+                        self.request(socket, &more, Wire::subscribe).await?;
+                        self.request(socket, &less, Wire::unsubscribe).await?;
                     }
                 },
                 () = tokio::time::sleep(QUIET) => {
@@ -296,8 +286,8 @@ impl Connection {
             }
             if !again.is_empty() {
                 // So that their snapshots are sent.
-                self.unsubscribe(socket, &again).await?;
-                self.subscribe(socket, &again).await?;
+                self.request(socket, &again, Wire::unsubscribe).await?;
+                self.request(socket, &again, Wire::subscribe).await?;
             }
             if GARBAGE_MAX <= n_garbage {
                 return Ok(format!("{n_garbage} frames in a row could not be decoded"));

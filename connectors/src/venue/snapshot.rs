@@ -130,14 +130,13 @@ impl Snapshots {
         asks.push(("risk_limit".into(), Ask::RiskLimit(&symbol)));
         let (ts, began) = ((self.clock)(), now());
         let asked = asks.into_iter().filter(|(_, ask)| wire.request(ask).is_some());
-        let mut went = join_all(asked.map(|(name, ask)| self.component(name, ask))).await;
+        let mut components = join_all(asked.map(|(name, ask)| self.component(name, ask))).await;
         let duration = began.elapsed();
-        let arrivals = || went.iter().filter(|(one, _)| one.ok).map(|(one, _)| one.total_ms);
+        let arrivals = || components.iter().filter(|one| one.ok).map(|one| one.total_ms);
         let window_ms = (arrivals().fold(0.0, f64::max) - arrivals().fold(f64::INFINITY, f64::min)).max(0.0);
         // What the ticker knows too.
-        let ticker =
-            went.iter().find(|(one, _)| one.name == "ticker").map(|(one, _)| one.data.clone()).unwrap_or_default();
-        for (one, _) in went.iter_mut().filter(|(one, _)| !one.ok) {
+        let ticker = components.iter().find(|one| one.name == "ticker").map(|one| one.data.clone()).unwrap_or_default();
+        for one in components.iter_mut().filter(|one| !one.ok) {
             let of = |names: &[&str]| {
                 let found: serde_json::Map<String, Value> = names
                     .iter()
@@ -156,7 +155,6 @@ impl Snapshots {
                 (one.data, one.fallback) = (data, Some("ticker"));
             }
         }
-        let components: Vec<Component> = went.into_iter().map(|(one, _)| one).collect();
         let missing = components.iter().filter(|one| !one.ok).map(|one| one.name.clone()).collect();
         Snapshot {
             exchange: wire.id().into(),
@@ -172,7 +170,7 @@ impl Snapshots {
         }
     }
 
-    async fn component(&self, name: String, ask: Ask<'_>) -> (Component, Events) {
+    async fn component(&self, name: String, ask: Ask<'_>) -> Component {
         let mut wire = (self.maker)();
         let began = now();
         let mut one = Component {
@@ -189,7 +187,7 @@ impl Snapshots {
             data: Value::Null,
         };
         let mut events = Events::new();
-        let Some(request) = wire.request(&ask) else { return (one, events) };
+        let Some(request) = wire.request(&ask) else { return one };
         loop {
             let left = self.patience.saturating_sub(began.elapsed());
             let asking = self.rest.once(&*wire, &request.path, request.weight, &self.clock);
@@ -213,7 +211,7 @@ impl Snapshots {
                 one.age_ms = (newest != received).then(|| (received - newest) as f64 / MILLISECOND as f64);
                 one.data = data(&events);
                 one.error = None;
-                return (one, events);
+                return one;
             };
             let is_over = self.patience <= began.elapsed();
             let is_final = is_over || class == Class::RateLimit || one.retries == RETRIES;
@@ -225,7 +223,7 @@ impl Snapshots {
                     Class::Parse => "given up: the venue changed its format".into(),
                     Class::Venue => "given up: see that the venue has the symbol".into(),
                 });
-                return (one, events);
+                return one;
             }
             one.retries += 1;
             tokio::time::sleep(PAUSE).await;
