@@ -30,6 +30,11 @@ fn maker(face: &'static str) -> Maker {
     Arc::new(move || wire(face).unwrap())
 }
 
+async fn emulator(symbols: &'static [Symbol], faults: Faults, clock: &Clock) -> Emulator {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Emulator::start(listener, Origin::Market(5, symbols), faults, clock.clone()).unwrap()
+}
+
 struct Following {
     emulator: Emulator,
     clock: Clock,
@@ -47,8 +52,17 @@ impl Following {
         change: impl FnOnce(&mut Options),
     ) -> Following {
         let clock = clock(speed);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let emulator = Emulator::start(listener, Origin::Market(5, symbols), faults, clock.clone()).unwrap();
+        let emulator = emulator(symbols, faults, &clock).await;
+        Following::at(emulator, face, clock, speed, change)
+    }
+
+    fn at(
+        emulator: Emulator,
+        face: &'static str,
+        clock: Clock,
+        speed: u32,
+        change: impl FnOnce(&mut Options),
+    ) -> Following {
         let mut options = Options {
             timeframes: vec![Timeframe::M1],
             bars: 5,
@@ -188,6 +202,36 @@ async fn a_silent_instrument_is_told_within_three_seconds_and_no_other() {
     following.end().await;
 }
 
+/// One bad topic among many: the others are sent, its instrument says so, and it is asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_topic_costs_no_other() {
+    for (face, topic) in [("bybit-linear", "publicTrade.BTCUSDT"), ("binance-linear", "btcusdt@aggTrade")] {
+        // Fast, so that the minute until it is asked for again is short.
+        let clock = clock(10);
+        let emulator = emulator(SYMBOLS, Faults::default(), &clock).await;
+        emulator.refuse(topic, true);
+        let following = Following::at(emulator, face, clock, 10, |options| {
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            options.reconcile = Duration::from_secs(600);
+        });
+        let refuses = format!("the venue refuses {topic}");
+        following.until("told", 20, |f| f.told(Feed::Stale, &refuses).len() == 1).await;
+        let trades = |f: &Following| -> BTreeSet<String> {
+            let events = f.events.lock().unwrap();
+            let trades = events.iter().filter(|(_, event)| matches!(event.body, Some(Body::Trade(_))));
+            trades.map(|(id, _)| id.symbol.clone()).collect()
+        };
+        following.until("trades of all others", 20, |f| trades(f).len() == 23).await;
+        assert!(following.healthy() == 23 && !trades(&following).contains("BTCUSDT"), "{face}");
+        following.emulator.refuse(topic, false);
+        let sends = format!("the venue sends {topic} now");
+        following.until("asked for again", 20, |f| f.told(Feed::Connected, &sends).len() == 1).await;
+        following.until("its trades", 20, |f| trades(f).len() == 24 && f.healthy() == 24).await;
+        following.end().await;
+    }
+}
+
 /// The trades of a quiet market: its tickers alone come every five seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_clock_is_told_within_three_seconds_and_its_end_too() {
@@ -275,8 +319,7 @@ async fn what_venues_only_tell_when_asked_is_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
     for face in FACES {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let emulator = Emulator::start(listener, Origin::Market(5, SYMBOLS), Faults::default(), clock(1)).unwrap();
+        let emulator = emulator(SYMBOLS, Faults::default(), &clock(1)).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let options = Options {
             timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H4],

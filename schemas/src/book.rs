@@ -20,6 +20,10 @@ const WAITING_MAX: usize = 1_000;
 /// anew, and what said so was lost.
 const OLD_MAX: [u32; 2] = [3, 100];
 
+/// One in so many levels of a cut snapshot must still be there, from the best on: beyond the last one it had, levels that
+/// did not change since are unknown.
+const REACH: usize = 4;
+
 /// How a venue numbers its updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
@@ -113,6 +117,9 @@ pub enum Trouble {
     /// The best bid is not below the best ask.
     #[error("the book is crossed")]
     Crossed,
+    /// The price moved to where the snapshot was cut.
+    #[error("the price is near the last level that the snapshot had")]
+    Edge,
     /// It is not the venue's book.
     #[error("checksum {ours} is not the venue's {theirs}")]
     Checksum {
@@ -135,6 +142,8 @@ struct Side {
     levels: Vec<Level>,
     /// Whether a lower price is better.
     is_ask: bool,
+    /// Where the snapshot was cut, if it was: its last price, and how many levels it had.
+    edge: Option<(i64, usize)>,
 }
 
 impl Side {
@@ -153,6 +162,17 @@ impl Side {
         self.levels.last().copied()
     }
 
+    /// Whether too few of the best levels are surely all there are.
+    fn is_at_edge(&self) -> bool {
+        self.edge.is_some_and(|(edge, n)| {
+            let at = self.levels.len().checked_sub(n.div_ceil(REACH));
+            at.and_then(|at| self.levels.get(at)).is_none_or(|(price, _)| match self.is_ask {
+                true => edge < *price,
+                false => *price < edge,
+            })
+        })
+    }
+
     fn truncate(&mut self, depth: usize) {
         let surplus = self.levels.len().saturating_sub(depth);
         self.levels.drain(..surplus);
@@ -161,6 +181,9 @@ impl Side {
     fn scale(&mut self, price: i64, size: i64) -> Option<()> {
         for level in &mut self.levels {
             *level = (level.0.checked_mul(price)?, level.1.checked_mul(size)?);
+        }
+        if let Some((edge, _)) = &mut self.edge {
+            *edge = edge.checked_mul(price)?;
         }
         Some(())
     }
@@ -282,11 +305,21 @@ impl OrderBook {
 
     /// A snapshot takes the place of all levels.
     fn replace(&mut self, snapshot: &Book) -> Result<(), Trouble> {
-        self.bids.levels.clear();
-        self.asks.levels.clear();
+        for side in [&mut self.bids, &mut self.asks] {
+            side.levels.clear();
+            side.edge = None;
+        }
         self.last = snapshot.update_id;
         (self.joined, self.n_old) = (false, 0);
         self.change(snapshot)?;
+        if let Some(depth) = snapshot.depth
+            && matches!(self.rules.numbering, Numbering::Ranges | Numbering::Linked)
+        {
+            for side in [&mut self.bids, &mut self.asks] {
+                let n = side.levels.len();
+                side.edge = side.levels.first().filter(|_| depth as usize <= n).map(|(price, _)| (*price, n));
+            }
+        }
         self.state = State::Live;
         Ok(())
     }
@@ -335,6 +368,9 @@ impl OrderBook {
         self.change(update)?;
         self.last = Some(id);
         self.joined = true;
+        if self.bids.is_at_edge() || self.asks.is_at_edge() {
+            return Err(Trouble::Edge);
+        }
         Ok(Applied::Changed)
     }
 
@@ -497,6 +533,37 @@ mod tests {
             }
             assert_eq!(book.apply(&update(false, (5, 5), &[], &[])), Err(Trouble::Gap { after: 901, got: 5 }));
             assert_eq!(book.state(), State::Suspect);
+        }
+    }
+
+    #[test]
+    fn a_price_that_leaves_the_snapshot_behind_needs_a_new_one() {
+        for (numbering, depth) in [(Numbering::Linked, 8), (Numbering::Ranges, 8), (Numbering::Linked, 1_000)] {
+            let mut book = book(numbering);
+            let side = |from: i64, step: i64| (0..8).map(|n| (from + n * step, 1)).collect::<Vec<_>>();
+            let around = |mid: i64| [side(mid - 1, -1), side(mid + 1, 1)];
+            let snapshot = |id: u64, mid: i64| {
+                let [bids, asks] = around(mid);
+                Book { depth: Some(depth), ..update(true, (0, id), &bids, &asks) }
+            };
+            book.apply(&snapshot(10, 1_000)).unwrap();
+            // The price rises by a level with each update, the asks below it go, and far ones are told as they come.
+            let mut rise = |id: u64| {
+                let mid = 1_000 + id as i64 - 10;
+                book.apply(&update(false, (id, id), &[(mid, 1)], &[(mid, 0), (mid + 8, 1)]))
+            };
+            let whole = (11..=16).map(&mut rise).collect::<Vec<_>>();
+            assert_eq!(whole, [Ok(Applied::Changed); 6], "two of eight are left");
+            if depth == 1_000 {
+                // The snapshot had fewer levels than it could have: it was the whole book.
+                assert_eq!(rise(17), Ok(Applied::Changed));
+                continue;
+            }
+            assert_eq!(rise(17), Err(Trouble::Edge));
+            assert_eq!(book.state(), State::Suspect);
+            assert_eq!(book.apply(&update(false, (18, 18), &[(1_007, 7)], &[])), Ok(Applied::Waiting));
+            assert_eq!(book.apply(&snapshot(17, 1_007)), Ok(Applied::Changed));
+            assert_eq!((book.state(), book.top()), (State::Live, Some(((1_007, 7), (1_008, 1)))));
         }
     }
 

@@ -239,6 +239,10 @@ impl Face for Stream {
             return vec![json!({"error": {"code": 3, "msg": "Invalid JSON: expected value"}, "id": null}).to_string()];
         };
         match &*request.method {
+            "SUBSCRIBE" if shared.refused(&request.params).is_some() => {
+                let error = json!({"code": 2, "msg": "Invalid request: invalid stream"});
+                return vec![json!({"error": error, "id": request.id}).to_string()];
+            }
             "SUBSCRIBE" => {
                 self.streams.extend(request.params);
                 let venue = shared.venue();

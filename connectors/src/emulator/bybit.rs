@@ -138,7 +138,8 @@ impl Face for Stream {
             }
             "subscribe" => {
                 let venue = shared.venue();
-                if let Some(unknown) = request.args.iter().find(|topic| !is_known(topic, &venue.instruments)) {
+                let unknown = request.args.iter().find(|topic| !is_known(topic, &venue.instruments));
+                if let Some(unknown) = unknown.or_else(|| shared.refused(&request.args)) {
                     return vec![reply(false, format!("error:handler not found,topic:{unknown}"))];
                 }
                 let mut answers = vec![reply(true, String::new())];

@@ -55,6 +55,8 @@ struct Shared {
     requests: Mutex<BTreeMap<&'static str, Requests>>,
     /// Symbols of which nothing is sent.
     stalled: Mutex<BTreeSet<String>>,
+    /// Topics that are refused.
+    refused: Mutex<BTreeSet<String>>,
     /// The venue's, which may be wrong.
     clock: Clock,
     skew: Arc<AtomicI64>,
@@ -68,6 +70,12 @@ impl Shared {
 
     fn stalled(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one of these is refused, which one.
+    fn refused<'a>(&self, topics: &'a [String]) -> Option<&'a String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.iter().find(|topic| refused.contains(*topic))
     }
 }
 
@@ -115,6 +123,7 @@ impl Emulator {
             calm: AtomicBool::new(false),
             requests: Mutex::new(requests),
             stalled: Mutex::default(),
+            refused: Mutex::default(),
             clock,
             skew,
             over: CancellationToken::new(),
@@ -180,6 +189,16 @@ impl Emulator {
     /// Sends nothing of a symbol any more, and does not say so.
     pub fn stall(&self, symbol: &str) {
         self.shared.stalled().insert(symbol.into());
+    }
+
+    /// Refuses requests with this topic from now on, or takes them again.
+    pub fn refuse(&self, topic: &str, is_refused: bool) {
+        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_refused {
+            refused.insert(topic.into());
+        } else {
+            refused.remove(topic);
+        }
     }
 
     /// From now on the venue's clock is ahead by so many nanoseconds.

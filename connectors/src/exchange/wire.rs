@@ -4,8 +4,8 @@ use prism_schemas::{Event, InstrumentId, Timeframe, Ts};
 
 use super::{DecodeError, Exchange};
 
-/// What is followed of each instrument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is followed of each instrument; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Channels {
     /// Trades: bars are made of them.
     pub trades: bool,
@@ -138,6 +138,9 @@ pub trait Wire: Exchange {
 
     /// As `subscribe`, to end them.
     fn unsubscribe(&self, topics: &[String], number: u64) -> String;
+
+    /// Whether a frame answers a request for topics: its number, and whether it was accepted.
+    fn answered(&self, frame: &str) -> Option<(u64, bool)>;
 
     /// What keeps the connection alive when it is sent now and then; `None`: a ping of the WebSocket protocol does.
     fn ping(&self) -> Option<&'static str>;

@@ -17,8 +17,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use super::rest::now;
+use super::subscriptions::{Answered, Subscriptions};
 use super::{Clock, ENDED, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, is_over, refusal, status};
-use crate::exchange::Wire;
+use crate::exchange::{Channels, Wire};
 use crate::synthetic::Random;
 
 /// The first wait before connecting again.
@@ -37,6 +38,8 @@ const QUIET: Duration = Duration::from_millis(250);
 const SLOW: Duration = Duration::from_millis(500);
 /// How long delays are looked at before they are judged.
 const JUDGED: i64 = SECOND;
+/// How long after a refusal a topic is asked for again.
+const REFUSED: Duration = Duration::from_secs(60);
 /// The name of books' troubles in feed states.
 const BOOK: &str = "book";
 
@@ -64,12 +67,22 @@ struct Followable {
     /// When its last message came, and whether that is said to be too long ago.
     heard: Ts,
     is_stale: bool,
+    /// Its trades are refused: other messages make it no better.
+    is_refused: bool,
 }
 
 impl Followable {
     fn new(one: &Followed) -> Followable {
         let book = OrderBook::new(Rules::of(&one.id));
-        Followable { native: one.native.clone(), book, asked: None, has_gap: false, heard: 0, is_stale: false }
+        Followable {
+            native: one.native.clone(),
+            book,
+            asked: None,
+            has_gap: false,
+            heard: 0,
+            is_stale: false,
+            is_refused: false,
+        }
     }
 }
 
@@ -97,6 +110,7 @@ pub(super) struct Connection {
     random: Random,
     /// Requests so far.
     number: u64,
+    subscriptions: Subscriptions,
     /// As recordings call it.
     name: String,
     /// What its instruments are said to be, once something was said: whether they are connected.
@@ -128,6 +142,7 @@ impl Connection {
             changes,
             books,
             number: 0,
+            subscriptions: Subscriptions::default(),
             name: format!("{}.ws.{number}", wire.id().to_uppercase()),
             wire,
             said: None,
@@ -190,7 +205,7 @@ impl Connection {
             // The stream sends it whole by itself.
             one.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
         }
-        let ended = match self.request(&mut socket, &topics, Wire::subscribe).await {
+        let ended = match self.subscribe(&mut socket, &topics, usize::MAX).await {
             Ok(()) => self.follow(&mut socket).await,
             Err(error) => Err(error),
         };
@@ -201,19 +216,28 @@ impl Connection {
         self.wire.topics(self.lane, native, self.options.channels)
     }
 
-    /// Sends requests for topics, as `text` spells them, no faster than the venue wants: it cuts those that are.
-    async fn request(
-        &mut self,
-        socket: &mut Socket,
-        topics: &[String],
-        text: fn(&(dyn Wire + 'static), &[String], u64) -> String,
-    ) -> Result<(), Error> {
-        let limits = self.wire.limits();
-        for some in topics.chunks(limits.topics_per_request) {
+    /// Asks for topics, so many at a time or as many as the venue takes.
+    async fn subscribe(&mut self, socket: &mut Socket, topics: &[String], each: usize) -> Result<(), Error> {
+        for some in topics.chunks(self.wire.limits().topics_per_request.min(each)) {
             self.number += 1;
-            socket.send(Message::text(text(&*self.wire, some, self.number))).await?;
-            tokio::time::sleep(Duration::from_millis(limits.pace)).await;
+            self.subscriptions.ask(self.number, some);
+            self.send_paced(socket, self.wire.subscribe(some, self.number)).await?;
         }
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
+        for some in topics.chunks(self.wire.limits().topics_per_request) {
+            self.number += 1;
+            self.send_paced(socket, self.wire.unsubscribe(some, self.number)).await?;
+        }
+        Ok(())
+    }
+
+    /// No faster than the venue wants: it cuts connections that are.
+    async fn send_paced(&self, socket: &mut Socket, text: String) -> Result<(), Error> {
+        socket.send(Message::text(text)).await?;
+        tokio::time::sleep(Duration::from_millis(self.wire.limits().pace)).await;
         Ok(())
     }
 
@@ -221,7 +245,7 @@ impl Connection {
         let (began, mut heard, mut pinged, mut n_garbage) = (now(), now(), now(), 0);
         let mut events = Events::new();
         loop {
-            let mut again = Vec::new();
+            let (mut again, mut divide) = (Vec::new(), None);
             tokio::select! {
                 received = socket.next() => {
                     let Some(message) = received.transpose()? else { return Ok("the venue ended the connection".into()) };
@@ -240,6 +264,10 @@ impl Connection {
                                     n_garbage += 1;
                                     events.push(refusal(&*self.wire, &error, text.as_bytes(), ts_recv));
                                 }
+                            }
+                            if events.iter().all(|(id, _)| id.symbol.is_empty()) {
+                                // It may be the answer to a request.
+                                divide = self.answered(&text, &mut events, ts_recv);
                             }
                             for (id, event) in &events {
                                 self.seen.is_new(id, event);
@@ -266,8 +294,8 @@ impl Connection {
                     change => {
                         let (more, less) = self.change(change, &mut events);
                         self.send(&mut events).await;
-                        self.request(socket, &more, Wire::subscribe).await?;
-                        self.request(socket, &less, Wire::unsubscribe).await?;
+                        self.subscribe(socket, &more, usize::MAX).await?;
+                        self.unsubscribe(socket, &less).await?;
                     }
                 },
                 () = tokio::time::sleep(QUIET) => {
@@ -286,9 +314,14 @@ impl Connection {
             }
             if !again.is_empty() {
                 // So that their snapshots are sent.
-                self.request(socket, &again, Wire::unsubscribe).await?;
-                self.request(socket, &again, Wire::subscribe).await?;
+                self.unsubscribe(socket, &again).await?;
+                self.subscribe(socket, &again, usize::MAX).await?;
             }
+            if let Some((topics, each)) = divide {
+                self.subscribe(socket, &topics, each).await?;
+            }
+            let refused = self.subscriptions.due(REFUSED / self.options.speed);
+            self.subscribe(socket, &refused, 1).await?;
             if GARBAGE_MAX <= n_garbage {
                 return Ok(format!("{n_garbage} frames in a row could not be decoded"));
             }
@@ -336,7 +369,9 @@ impl Connection {
                 Some(one) => {
                     self.seen.forget(&id);
                     told.push(status(&id, now_ts, now_ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED));
-                    (Vec::new(), self.topics(&one.native))
+                    let topics = self.topics(&one.native);
+                    self.subscriptions.leave(&topics);
+                    (Vec::new(), topics)
                 }
                 None => Default::default(),
             },
@@ -353,15 +388,70 @@ impl Connection {
         }
         self.said = Some(true);
         for (id, one) in &mut self.instruments {
-            (one.heard, one.is_stale) = (ts_recv, false);
+            (one.heard, one.is_stale, one.is_refused) = (ts_recv, false, false);
             if self.lane == 0 {
                 self.seen.again(id, ts_recv);
             }
         }
         self.delay = Delay { since: ts_recv, ..Delay::default() };
         let mut before = self.tell_all(Feed::Connected, ts_recv, ts_recv, "subscribed");
+        let refused: Vec<String> = self.subscriptions.refused().cloned().collect();
+        for topic in &refused {
+            before.extend(self.tell_topic(topic, false, ts_recv));
+        }
         before.append(events);
         *events = before;
+    }
+
+    /// Takes the answer to a request, if a frame is one; gives topics to ask for again, and how many at a time.
+    fn answered(&mut self, frame: &str, events: &mut Events, ts_recv: Ts) -> Option<(Vec<String>, usize)> {
+        let (number, is_accepted) = self.wire.answered(frame)?;
+        match self.subscriptions.answer(number, is_accepted) {
+            Answered::Known => {}
+            Answered::Divide(topics, each) => return Some((topics, each)),
+            Answered::Refused(topic) => {
+                tracing::warn!(venue = self.wire.id(), topic, "refused by the venue, asked for again every minute");
+                events.extend(self.tell_topic(&topic, false, ts_recv));
+            }
+            Answered::Accepted(topics) => {
+                for topic in topics {
+                    events.extend(self.tell_topic(&topic, true, ts_recv));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a topic is sent, as its instrument's state. Before the connection stands only good news is told: the rest is
+    /// told with it.
+    fn tell_topic(&mut self, topic: &str, is_sent: bool, ts_recv: Ts) -> Option<(InstrumentId, Event)> {
+        let stands = self.stands();
+        let is_of = |native: &str, channels: Channels| {
+            self.wire.topics(self.lane, native, channels).iter().any(|one| one == topic)
+        };
+        let id = self.instruments.iter().find(|(_, one)| is_of(&one.native, self.options.channels))?.0.clone();
+        let one = self.instruments.get_mut(&id)?;
+        let (none, depth) = (Channels::default(), self.options.channels.depth);
+        let of = |channels| self.wire.topics(self.lane, &one.native, channels).iter().any(|one| one == topic);
+        // Without its trades the feed has nothing to go on.
+        let channel = match () {
+            () if of(Channels { trades: true, ..none }) => "",
+            () if of(Channels { depth, ..none }) => BOOK,
+            () if of(Channels { tickers: true, ..none }) => "ticker",
+            () if of(Channels { liquidations: true, ..none }) => "liquidation",
+            () => "kline",
+        };
+        if !stands && (channel.is_empty() || !is_sent) {
+            return None;
+        }
+        if channel.is_empty() {
+            (one.is_refused, one.is_stale) = (!is_sent, !is_sent);
+        }
+        let (feed, cause) = match is_sent {
+            true => (Feed::Connected, format!("the venue sends {topic} now")),
+            false => (Feed::Stale, format!("the venue refuses {topic}")),
+        };
+        Some(status(&id, ts_recv, ts_recv, feed, channel, &cause))
     }
 
     /// A state of all instruments.
@@ -379,7 +469,7 @@ impl Connection {
         for (id, _) in events.iter() {
             let Some(one) = self.instruments.get_mut(id) else { continue };
             one.heard = ts_recv;
-            if std::mem::take(&mut one.is_stale) {
+            if !one.is_refused && std::mem::take(&mut one.is_stale) {
                 let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
                 told.push(status(id, ts_recv, ts_recv, feed, channel, "messages come again"));
             }
@@ -469,6 +559,7 @@ impl Connection {
     async fn lost(&mut self, why: &str) {
         let now = (self.clock)();
         let since = self.heard.unwrap_or(now);
+        self.subscriptions.lost();
         for one in self.instruments.values_mut() {
             one.book.reset();
             (one.asked, one.has_gap) = (None, false);

@@ -7,6 +7,7 @@ mod doctor;
 mod poll;
 mod rest;
 mod snapshot;
+mod subscriptions;
 mod trades;
 
 pub use doctor::{Check, Health, examine};

@@ -16,6 +16,9 @@ use crate::exchange::{
     Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, taker, trade_event,
 };
 
+/// Levels of a side that a book's snapshot has at most.
+const DEPTH: u32 = 1_000;
+
 impl Binance {
     fn is_spot(&self) -> bool {
         self.market == Market::Spot
@@ -195,6 +198,12 @@ impl Wire for Binance {
         serde_json::json!({"method": "UNSUBSCRIBE", "params": topics, "id": number}).to_string()
     }
 
+    fn answered(&self, frame: &str) -> Option<(u64, bool)> {
+        // {"result":null,"id":1} or {"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}
+        let answer: Acknowledged<'_> = sonic_rs::from_str(frame).ok()?;
+        Some((answer.id, answer.error.is_none()))
+    }
+
     fn ping(&self) -> Option<&'static str> {
         None
     }
@@ -270,7 +279,7 @@ impl Wire for Binance {
                 (format!("{base}/aggTrades?symbol={native}&fromId={from}&limit={n}"), of(4, 20))
             }
             // Deltas reach farther than what is wanted, so the snapshot does too.
-            Ask::Book(native, _) => (format!("{base}/depth?symbol={native}&limit=1000"), of(50, 20)),
+            Ask::Book(native, _) => (format!("{base}/depth?symbol={native}&limit={DEPTH}"), of(50, 20)),
             Ask::Time => (format!("{base}/time"), 1),
             _ if spot => return None,
             Ask::OpenInterest(native) => (format!("{base}/openInterest?symbol={native}"), 1),
@@ -309,6 +318,12 @@ impl Wire for Binance {
             Ask::RiskLimit(_) => Err(DecodeError::Unknown("risk limits".into())),
             Ask::Time => self.time(body).map(drop),
         }?;
+        for (_, event) in &mut events {
+            if let Some(Body::Book(book)) = &mut event.body {
+                // Where it is cut.
+                book.depth = Some(DEPTH);
+            }
+        }
         debug_assert!(events.iter().all(|(id, _)| id.exchange == self.id()));
         out.append(&mut events);
         Ok(())
@@ -420,4 +435,11 @@ struct RatioRow<'a> {
     sold: Option<&'a str>,
     #[serde(rename = "timestamp")]
     ts: i64,
+}
+
+#[derive(Deserialize)]
+struct Acknowledged<'a> {
+    id: u64,
+    #[serde(borrow)]
+    error: Option<sonic_rs::LazyValue<'a>>,
 }

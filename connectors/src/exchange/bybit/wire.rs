@@ -240,6 +240,12 @@ impl Wire for Bybit {
         serde_json::json!({"req_id": number.to_string(), "op": "unsubscribe", "args": topics}).to_string()
     }
 
+    fn answered(&self, frame: &str) -> Option<(u64, bool)> {
+        // {"success":true,"ret_msg":"","conn_id":"cf71f1d6","req_id":"1","op":"subscribe"}
+        let answer: Acknowledged<'_> = sonic_rs::from_str(frame).ok()?;
+        Some((answer.number.parse().ok()?, answer.success))
+    }
+
     fn ping(&self) -> Option<&'static str> {
         Some("{\"op\":\"ping\"}")
     }
@@ -462,4 +468,11 @@ struct RecentTrade<'a> {
     #[serde(rename = "isBlockTrade")]
     block_trade: Option<bool>,
     seq: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Acknowledged<'a> {
+    #[serde(rename = "req_id")]
+    number: &'a str,
+    success: bool,
 }
