@@ -30,29 +30,19 @@ impl Decimal {
 
     /// Digits that surely fit, with or without a point: nearly all that venues send.
     fn parse_plain(bytes: &[u8]) -> Option<Decimal> {
-        let point = bytes.iter().position(|byte| *byte == b'.');
-        let mut end = bytes.len();
-        if let Some(point) = point {
-            while end - 1 > point && bytes[end - 1] == b'0' {
-                end -= 1;
-            }
-            end = if end - 1 == point { point } else { end };
-        }
-        if end == 0 || 19 < end {
+        let (whole, fraction) = match bytes.iter().position(|byte| *byte == b'.') {
+            Some(point) => (&bytes[..point], &bytes[point + 1..]),
+            None => (bytes, &bytes[..0]),
+        };
+        if 18 < bytes.len() || (whole.is_empty() && fraction.is_empty()) {
             return None;
         }
-        let mut mantissa: i64 = 0;
-        for (at, byte) in bytes[..end].iter().enumerate() {
-            if Some(at) != point {
-                let digit = byte.wrapping_sub(b'0');
-                if 9 < digit {
-                    return None;
-                }
-                mantissa = mantissa.checked_mul(10)?.checked_add(digit.into())?;
-            }
-        }
-        let decimals = point.map_or(0, |point| end.saturating_sub(point + 1));
-        (decimals as u32 <= DECIMALS_MAX).then_some(Decimal::new(mantissa, decimals as u32))
+        let kept = fraction.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1);
+        let mantissa = whole.iter().chain(&fraction[..kept]).try_fold(0, |mantissa, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit <= 9).then(|| mantissa * 10 + i64::from(digit))
+        })?;
+        Some(Decimal::new(mantissa, kept as u32))
     }
 
     fn parse_any(text: &str) -> Option<Decimal> {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, event_of, levels_as_written, trade_event};
+use super::{DecodeError, Exchange, Fields, event_of, levels_as_written, plain, trade_event};
 
 const ID: &str = "kraken";
 
@@ -55,15 +56,19 @@ impl Kraken {
         Ok(())
     }
 
-    fn trades(id: &InstrumentId, frame: &str, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn trades(
+        id: &InstrumentId,
+        frame: &str,
+        trades: &[TradeItem],
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "trade" };
-        // Price, volume, time, side, order type, miscellaneous.
-        let trades: Vec<(&str, &str, &str, &str, &str, &str)> = fields.json(data)?;
         for (index, (price, size, time, side, ..)) in (0..).zip(trades) {
             let trade = Trade {
                 price: Some(fields.decimal("price", price)?),
                 size: Some(fields.decimal("volume", size)?),
-                side: match side {
+                side: match *side {
                     "b" => Side::Buy.into(),
                     "s" => Side::Sell.into(),
                     other => return Err(fields.wrong("side", format!("is no side: \"{other}\""))),
@@ -77,29 +82,59 @@ impl Kraken {
         Ok(())
     }
 
+    /// The events of a frame in one pass.
+    fn whole(frame: &str, ts_recv: Ts, out: &mut Events) -> Option<()> {
+        let (rest, _) = frame.rsplit_once(",\"")?;
+        let (_, channel) = rest.rsplit_once(",\"")?;
+        let of = |pair| instrument(Fields { kind: "message" }, "pair", pair).ok();
+        match channel.split(['-', '"']).next()? {
+            "trade" => {
+                let (_, trades, _, pair): (u64, Vec<TradeItem>, &str, &str) = plain::read(frame)?;
+                Kraken::trades(&of(pair)?, frame, &trades, ts_recv, out).ok()
+            }
+            "book" => {
+                let one: Option<(u64, BookData, &str, &str)> = plain::read(frame);
+                let (parts, channel, pair) = match one {
+                    Some((_, part, channel, pair)) => ([part, BookData::default()], channel, pair),
+                    None => {
+                        let two: (u64, BookData, BookData, &str, &str) = plain::read(frame)?;
+                        ([two.1, two.2], two.3, two.4)
+                    }
+                };
+                Kraken::book(&of(pair)?, channel, &parts, ts_recv, out).ok()
+            }
+            "ticker" => {
+                let (_, raw, _, pair): (u64, TickerData, &str, &str) = plain::read(frame)?;
+                Kraken::ticker(of(pair)?, &raw, ts_recv, out).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// One update; a frame that changes both sides has it in two parts, of which the second has the checksum.
     fn book(
         id: &InstrumentId,
-        depth: u32,
-        parts: &[LazyValue<'_>],
+        channel: &str,
+        parts: &[BookData<'_>],
         ts_recv: Ts,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "book" };
+        let depth = channel.strip_prefix("book-").and_then(|depth| depth.parse().ok());
+        let depth = depth.ok_or_else(|| fields.wrong("channelName", format!("has no depth: \"{channel}\"")))?;
         let mut book = Book { depth: Some(depth), ..Book::default() };
         let mut ts_event = None;
-        for part in parts {
-            let raw: BookData = fields.json(part.as_raw_str())?;
+        for raw in parts {
             book.snapshot |= raw.snapshot_asks.is_some() || raw.snapshot_bids.is_some();
             if let Some(checksum) = raw.checksum {
                 let sum = checksum.parse().map_err(|_| fields.wrong("c", "is no checksum"))?;
                 book.checksum = Some(sum);
             }
-            for rows in [raw.snapshot_asks, raw.asks].into_iter().flatten() {
-                book.asks = Some(read_levels(fields, &rows, &mut ts_event)?);
+            for rows in [&raw.snapshot_asks, &raw.asks].into_iter().flatten() {
+                book.asks = Some(read_levels(fields, rows, &mut ts_event)?);
             }
-            for rows in [raw.snapshot_bids, raw.bids].into_iter().flatten() {
-                book.bids = Some(read_levels(fields, &rows, &mut ts_event)?);
+            for rows in [&raw.snapshot_bids, &raw.bids].into_iter().flatten() {
+                book.bids = Some(read_levels(fields, rows, &mut ts_event)?);
             }
         }
         if !book.snapshot {
@@ -110,9 +145,8 @@ impl Kraken {
         Ok(())
     }
 
-    fn ticker(id: InstrumentId, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn ticker(id: InstrumentId, raw: &TickerData, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "ticker" };
-        let raw: TickerData = fields.json(data)?;
         let ticker = Ticker {
             last: Some(fields.decimal("c", raw.last.0)?),
             bid_price: Some(fields.decimal("b", raw.bid.0)?),
@@ -131,16 +165,12 @@ impl Kraken {
     }
 }
 
-type Rows<'a> = Vec<Vec<&'a str>>;
-
 /// Levels as written, whose trailing zeros the checksum counts; and the latest of their times.
-fn read_levels(fields: Fields, rows: &Rows<'_>, ts_event: &mut Option<Ts>) -> Result<Levels, DecodeError> {
-    // Price, volume, time, and "r" for one that is sent again.
+fn read_levels(fields: Fields, rows: &[Row<'_>], ts_event: &mut Option<Ts>) -> Result<Levels, DecodeError> {
     for row in rows {
-        let time = fields.seconds("timestamp", row.get(2).copied().unwrap_or_default())?;
-        *ts_event = (*ts_event).max(Some(time));
+        *ts_event = (*ts_event).max(Some(fields.seconds("timestamp", row.time)?));
     }
-    let pairs = rows.iter().map(|row| (row[0], row[1]));
+    let pairs = rows.iter().map(|row| (row.price, row.size));
     levels_as_written(pairs).ok_or_else(|| fields.wrong("levels", "have one that is no exact number"))
 }
 
@@ -180,6 +210,11 @@ impl Exchange for Kraken {
             };
         }
         let before = out.len();
+        // Nearly every frame is spelled like this; what fails is looked at again, part by part.
+        if Kraken::whole(frame, ts_recv, out).is_some() {
+            return Ok(());
+        }
+        out.truncate(before);
         // Channel number, one or two parts, channel name, pair.
         let message: Vec<LazyValue> = fields.json(frame)?;
         let [_, parts @ .., channel, pair] = &message[..] else {
@@ -188,14 +223,19 @@ impl Exchange for Kraken {
         let [first, ..] = parts else { return Err(fields.wrong("message", "has less than four parts")) };
         let text = |value: &LazyValue<'_>| fields.json::<String>(value.as_raw_str());
         let (channel, id) = (text(channel)?, instrument(fields, "pair", &text(pair)?)?);
-        let (name, depth) = channel.split_once('-').unwrap_or((&channel, ""));
+        let (name, first) = (channel.split('-').next().unwrap_or_default(), first.as_raw_str());
         let result = match name {
-            "trade" => Kraken::trades(&id, frame, first.as_raw_str(), ts_recv, out),
-            "book" => match depth.parse() {
-                Ok(depth) => Kraken::book(&id, depth, parts, ts_recv, out),
-                Err(_) => Err(fields.wrong("channelName", format!("has no depth: \"{channel}\""))),
-            },
-            "ticker" => Kraken::ticker(id, first.as_raw_str(), ts_recv, out),
+            "trade" => Fields { kind: "trade" }
+                .json(first)
+                .and_then(|trades: Vec<TradeItem>| Kraken::trades(&id, frame, &trades, ts_recv, out)),
+            "book" => parts
+                .iter()
+                .map(|part| Fields { kind: "book" }.json(part.as_raw_str()))
+                .collect::<Result<Vec<BookData>, _>>()
+                .and_then(|parts| Kraken::book(&id, &channel, &parts, ts_recv, out)),
+            "ticker" => {
+                Fields { kind: "ticker" }.json(first).and_then(|raw: TickerData| Kraken::ticker(id, &raw, ts_recv, out))
+            }
             other => Err(DecodeError::Unknown(other.into())),
         };
         if result.is_err() {
@@ -214,17 +254,53 @@ struct Notice<'a> {
     message: Option<&'a str>,
 }
 
+/// Price, volume, time, side, order type, miscellaneous.
+type TradeItem<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
+
+/// Price, volume, time, and "r" for one that is sent again.
+struct Row<'a> {
+    price: &'a str,
+    size: &'a str,
+    time: &'a str,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'a>, D::Error> {
+        struct Parts;
+
+        impl<'a> Visitor<'a> for Parts {
+            type Value = Row<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("price, volume and time")
+            }
+
+            fn visit_seq<A: SeqAccess<'a>>(self, mut parts: A) -> Result<Row<'a>, A::Error> {
+                let (Some(price), Some(size), Some(time)) =
+                    (parts.next_element()?, parts.next_element()?, parts.next_element()?)
+                else {
+                    return Err(A::Error::custom("a level has less than three parts"));
+                };
+                while parts.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Row { price, size, time })
+            }
+        }
+
+        deserializer.deserialize_seq(Parts)
+    }
+}
+
 // [1234,{"a":[["5541.30000","2.50700000","1534614248.456738"]],"c":"974942666"},"book-10","XBT/USD"]
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct BookData<'a> {
     #[serde(rename = "as", borrow)]
-    snapshot_asks: Option<Rows<'a>>,
+    snapshot_asks: Option<Vec<Row<'a>>>,
     #[serde(rename = "bs", borrow)]
-    snapshot_bids: Option<Rows<'a>>,
+    snapshot_bids: Option<Vec<Row<'a>>>,
     #[serde(rename = "a", borrow)]
-    asks: Option<Rows<'a>>,
+    asks: Option<Vec<Row<'a>>>,
     #[serde(rename = "b", borrow)]
-    bids: Option<Rows<'a>>,
+    bids: Option<Vec<Row<'a>>>,
     #[serde(rename = "c")]
     checksum: Option<&'a str>,
 }
@@ -234,9 +310,9 @@ struct BookData<'a> {
 #[derive(Deserialize)]
 struct TickerData<'a> {
     #[serde(rename = "a", borrow)]
-    ask: (&'a str, LazyValue<'a>, &'a str),
+    ask: (&'a str, IgnoredAny, &'a str),
     #[serde(rename = "b", borrow)]
-    bid: (&'a str, LazyValue<'a>, &'a str),
+    bid: (&'a str, IgnoredAny, &'a str),
     #[serde(rename = "c")]
     last: (&'a str, &'a str),
     #[serde(rename = "v")]

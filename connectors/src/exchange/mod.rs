@@ -4,6 +4,7 @@ mod binance;
 mod bybit;
 mod kraken;
 mod okx;
+mod plain;
 mod wire;
 
 pub use binance::Binance;
@@ -133,34 +134,41 @@ pub(crate) fn event_of(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
 }
 
 /// Price levels brought to the fewest common decimals; `None` if one is no number or does not fit.
-pub(crate) fn levels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Levels> {
+pub(crate) fn levels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Levels> {
     gather(pairs, |number, _| number.decimals)
 }
 
 /// As `levels`, with as many decimals as are written.
-pub(crate) fn levels_as_written<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Levels> {
+pub(crate) fn levels_as_written<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Levels> {
     gather(pairs, |_, text| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32))
 }
 
 fn gather<'a>(
-    pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
     decimals: impl Fn(&Decimal, &str) -> u32,
 ) -> Option<Levels> {
     let mut levels = Levels::default();
-    let mut parsed = Vec::with_capacity(pairs.size_hint().0);
+    let n = pairs.size_hint().0;
+    levels.prices.reserve_exact(n);
+    levels.sizes.reserve_exact(n);
     for (price_text, size_text) in pairs {
         let (price, size) = (Decimal::parse(price_text)?, Decimal::parse(size_text)?);
-        levels.price_decimals = levels.price_decimals.max(decimals(&price, price_text));
-        levels.size_decimals = levels.size_decimals.max(decimals(&size, size_text));
-        parsed.push((price, size));
-    }
-    levels.prices.reserve_exact(parsed.len());
-    levels.sizes.reserve_exact(parsed.len());
-    for (price, size) in &parsed {
-        levels.prices.push(price.at(levels.price_decimals)?);
-        levels.sizes.push(size.at(levels.size_decimals)?);
+        push(&mut levels.prices, &mut levels.price_decimals, price, decimals(&price, price_text))?;
+        push(&mut levels.sizes, &mut levels.size_decimals, size, decimals(&size, size_text))?;
     }
     Some(levels)
+}
+
+/// Adds a number to those of common decimals, which grow to what it needs.
+fn push(numbers: &mut Vec<i64>, decimals: &mut u32, number: Decimal, needed: u32) -> Option<()> {
+    if *decimals < needed {
+        for before in numbers.iter_mut() {
+            *before = Decimal::new(*before, *decimals).at(needed)?;
+        }
+        *decimals = needed;
+    }
+    numbers.push(number.at(*decimals)?);
+    Some(())
 }
 
 /// The taker's side when the buyer or the seller was the maker.
@@ -214,6 +222,10 @@ impl Fields {
     }
 
     pub(crate) fn symbol(self, field: &'static str, text: &str) -> Result<String, DecodeError> {
+        let is_canonical = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if !text.is_empty() && text.bytes().all(is_canonical) {
+            return Ok(text.into());
+        }
         let symbol = prism_schemas::canonical_symbol(text);
         let named = |c: char| c.is_alphanumeric() || c == '_';
         if symbol.is_empty() || !symbol.chars().all(named) {
@@ -223,6 +235,9 @@ impl Fields {
     }
 
     pub(crate) fn json<'a, T: serde::Deserialize<'a>>(self, text: &'a str) -> Result<T, DecodeError> {
+        if let Some(value) = plain::read(text) {
+            return Ok(value);
+        }
         sonic_rs::from_str(text).map_err(|error| {
             if error.is_syntax() || error.is_eof() {
                 return DecodeError::Malformed(short(&error.to_string()));

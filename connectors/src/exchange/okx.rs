@@ -10,7 +10,7 @@ use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, plain, trade_event};
 
 const ID: &str = "okx";
 
@@ -66,10 +66,9 @@ impl Okx {
         Ok(())
     }
 
-    fn trades(frame: &str, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn trades(frame: &str, trades: &[TradeItem], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "trades" };
-        let trades: Vec<TradeItem> = fields.json(data)?;
-        for (index, raw) in (0..).zip(&trades) {
+        for (index, raw) in (0..).zip(trades) {
             let id = fields.integer("tradeId", raw.id)?;
             let trade = Trade {
                 id: Some(trade::Id::Number(id)),
@@ -90,7 +89,12 @@ impl Okx {
         Ok(())
     }
 
-    fn books(envelope: &Envelope, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn books<T>(
+        envelope: &Envelope<'_, T>,
+        updates: &[BookData],
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "books" };
         let id = fields.some("arg", envelope.arg.as_ref())?.instrument;
         let id = instrument(fields, "instId", fields.some("instId", id)?)?;
@@ -99,15 +103,10 @@ impl Okx {
             Some("update") => false,
             _ => return Err(fields.wrong("action", "is neither snapshot nor update")),
         };
-        let updates: Vec<BookData> = fields.json(data)?;
-        for (index, raw) in (0..).zip(&updates) {
-            let side = |field, rows: &Vec<Vec<&str>>| {
-                // A level is price, size, a number without meaning, and the count of orders.
-                let pairs = rows.iter().map(|row| match row[..] {
-                    [price, size, ..] => (price, size),
-                    _ => ("", ""),
-                });
-                levels(pairs).ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+        for (index, raw) in (0..).zip(updates) {
+            let side = |field, rows: &[Row]| {
+                levels(rows.iter().map(|(price, size, ..)| (*price, *size)))
+                    .ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
             };
             let book = Book {
                 snapshot,
@@ -126,10 +125,9 @@ impl Okx {
         Ok(())
     }
 
-    fn tickers(data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn tickers(tickers: &[TickerData], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "tickers" };
-        let tickers: Vec<TickerData> = fields.json(data)?;
-        for raw in &tickers {
+        for raw in tickers {
             let id = instrument(fields, "instId", raw.instrument)?;
             let ticker = Ticker {
                 last: fields.optional("last", raw.last)?,
@@ -180,7 +178,19 @@ impl Exchange for Okx {
             return Ok(());
         }
         let before = out.len();
-        let envelope: Envelope = Fields { kind: "message" }.json(frame)?;
+        // Nearly every frame is spelled like this; what fails is looked at again, member by member.
+        let channel = frame.strip_prefix("{\"arg\":{\"channel\":\"").and_then(|rest| rest.split('"').next());
+        let done = match channel {
+            Some("trades") => whole(frame).and_then(|(_, data)| Okx::trades(frame, &data, ts_recv, out).ok()),
+            Some("books") => whole(frame).and_then(|(of, data)| Okx::books(&of, &data, ts_recv, out).ok()),
+            Some("tickers") => whole(frame).and_then(|(_, data)| Okx::tickers(&data, ts_recv, out).ok()),
+            _ => None,
+        };
+        if done.is_some() {
+            return Ok(());
+        }
+        out.truncate(before);
+        let envelope: Envelope<'_, LazyValue<'_>> = Fields { kind: "message" }.json(frame)?;
         match envelope.event {
             Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
             Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
@@ -190,9 +200,15 @@ impl Exchange for Okx {
         let fields = Fields { kind: "message" };
         let data = fields.some("data", envelope.data.as_ref())?.as_raw_str();
         let result = match fields.some("arg", envelope.arg.as_ref())?.channel {
-            "trades" => Okx::trades(frame, data, ts_recv, out),
-            "books" => Okx::books(&envelope, data, ts_recv, out),
-            "tickers" => Okx::tickers(data, ts_recv, out),
+            "trades" => Fields { kind: "trades" }
+                .json(data)
+                .and_then(|trades: Vec<TradeItem>| Okx::trades(frame, &trades, ts_recv, out)),
+            "books" => Fields { kind: "books" }
+                .json(data)
+                .and_then(|updates: Vec<BookData>| Okx::books(&envelope, &updates, ts_recv, out)),
+            "tickers" => Fields { kind: "tickers" }
+                .json(data)
+                .and_then(|tickers: Vec<TickerData>| Okx::tickers(&tickers, ts_recv, out)),
             other => Err(DecodeError::Unknown(other.into())),
         };
         if result.is_err() {
@@ -204,13 +220,19 @@ impl Exchange for Okx {
 
 // {"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[...]}
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Envelope<'a, T> {
     event: Option<&'a str>,
     msg: Option<&'a str>,
+    #[serde(borrow)]
     arg: Option<Arg<'a>>,
     action: Option<&'a str>,
-    #[serde(borrow)]
-    data: Option<LazyValue<'a>>,
+    data: Option<T>,
+}
+
+/// A frame of a channel in one pass: what is around the data, and the data.
+fn whole<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<(Envelope<'a, ()>, Vec<T>)> {
+    let Envelope { event, msg, arg, action, data } = plain::read(frame)?;
+    Some((Envelope { event, msg, arg, action, data: None }, data?))
 }
 
 #[derive(Deserialize)]
@@ -235,14 +257,17 @@ struct TradeItem<'a> {
     ts: &'a str,
 }
 
+/// Price, size, a number without meaning, and the count of orders.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a str);
+
 // {"asks":[["8476.98","415","0","13"]],"bids":[["8476.97","256","0","12"]],"ts":"1597026383085","checksum":-855196043,
 // "prevSeqId":-1,"seqId":123456}
 #[derive(Deserialize)]
 struct BookData<'a> {
     #[serde(borrow)]
-    asks: Vec<Vec<&'a str>>,
+    asks: Vec<Row<'a>>,
     #[serde(borrow)]
-    bids: Vec<Vec<&'a str>>,
+    bids: Vec<Row<'a>>,
     ts: &'a str,
     checksum: Option<i64>,
     #[serde(rename = "seqId")]

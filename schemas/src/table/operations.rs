@@ -79,7 +79,12 @@ pub static FEED_STATUS: Table = Table {
         col("exchange", Symbol, "", "venue"),
         col("market", Symbol, "", "spot, linear or inverse"),
         col("symbol", Symbol, "", "canonical symbol"),
-        col("channel", Symbol, "", "book, trades, ticker, liquidation or kline where it is of these alone; empty: all of the feed"),
+        col(
+            "channel",
+            Symbol,
+            "",
+            "book, trades, ticker, liquidation or kline where it is of these alone; empty: all of the feed",
+        ),
         col("status", Symbol, "", "connected, disconnected, stale, skewed, gap, ..."),
         col("cause", Text, "", "why"),
         col("known_at", Ts, "", "its knowledge time"),

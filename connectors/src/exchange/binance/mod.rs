@@ -358,17 +358,22 @@ impl Exchange for Binance {
 
 /// depth5, depth10 and depth20 send the whole top of the book in the shape of a delta.
 fn is_partial(stream: &str) -> bool {
-    stream.split_once("@depth").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+    let kind = stream.split_once('@').and_then(|(_, kind)| kind.strip_prefix("depth"));
+    kind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Stream and data of a frame of combined streams.
 fn combined(frame: &str) -> Option<(&str, &str)> {
-    let (stream, rest) = frame.strip_prefix("{\"stream\":\"")?.split_once("\",\"data\":")?;
-    Some((stream, rest.strip_suffix('}')?)).filter(|(_, data)| data.starts_with('{'))
+    let (stream, rest) = frame.strip_prefix("{\"stream\":\"")?.split_once('"')?;
+    let data = rest.strip_prefix(",\"data\":")?.strip_suffix('}')?;
+    data.starts_with('{').then_some((stream, data))
 }
 
-/// The kind that a message begins with.
+/// The kind that a message begins with; on spot, one says nothing of it.
 fn kind_of(text: &str) -> Option<&str> {
+    if text.starts_with("{\"u\":") {
+        return Some("bookTicker");
+    }
     let (kind, _) = text.strip_prefix("{\"e\":\"")?.split_once('"')?;
     Some(kind)
 }

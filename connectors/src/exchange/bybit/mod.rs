@@ -10,7 +10,7 @@ use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, plain, trade_event};
 
 const ID: &str = "bybit";
 
@@ -302,7 +302,7 @@ type Pairs<'a> = Vec<[&'a str; 2]>;
 
 /// A frame of a topic in one pass: what is around the data, and the data.
 fn whole<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<(Envelope<'a, ()>, T)> {
-    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = sonic_rs::from_str(frame).ok()?;
+    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = plain::read(frame)?;
     Some((Envelope { topic, kind, ts, cts, cs, data: None, success, op, message }, data?))
 }
 
