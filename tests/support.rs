@@ -158,7 +158,7 @@ impl Synthetic {
             let id = InstrumentId::new("test", market, symbol);
             let contract_size = inverse.then_some(Decimal::new(100, 0));
             let declared = Instrument { price_decimals: 2, contract_size, ..Instrument::default() };
-            all.push(Arrival::new(&id, START, START, Body::Instrument(declared)));
+            all.push(Arrival::new(&id, START, START, Body::Instrument(declared.into())));
             all.push(Arrival::new(&id, START, START, status(&id, START, Feed::Connected).event.body.unwrap()));
             // SOLUSDT has a gap, XRPUSDT a disconnect; nothing trades meanwhile.
             let silent = match symbol {
@@ -264,7 +264,7 @@ fn klines(random: &mut Random) -> Vec<Arrival> {
             let (open, length) = (close, timeframe.length());
             close += random.below(801) - 400;
             let price = |cents| Some(Decimal::new(cents, 2));
-            let body = Body::Kline(Kline {
+            let kline = Kline {
                 timeframe: timeframe.name().into(),
                 start: START - back * length,
                 open: price(open),
@@ -274,7 +274,8 @@ fn klines(random: &mut Random) -> Vec<Arrival> {
                 volume: Some(Decimal::new(1_000 + random.below(100_000), 3)),
                 closed: true,
                 ..Kline::default()
-            });
+            };
+            let body = Body::Kline(kline.into());
             bars.push(Arrival::new(&linear("ETHUSDT"), START - (back - 1) * length, START, body));
         }
     }

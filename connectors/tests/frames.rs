@@ -195,7 +195,7 @@ fn absent_ticker_fields_stay_absent() {
         next_funding_ts: Some(1_673_280_000_000_000_000),
         ..Ticker::default()
     };
-    assert_eq!(event.body, Some(Body::Ticker(expected)));
+    assert_eq!(event.body, Some(Body::Ticker(expected.into())));
     let (_, event) = one("binance", Market::Spot, FRAMES[4].2);
     assert_eq!(event.ts_event, TS);
     let (_, event) = one("binance", Market::Inverse, FRAMES[5].2);

@@ -75,7 +75,7 @@ impl Imported {
     fn instrument(&self, of: &InstrumentId) -> Instrument {
         let mut found = self.events(Topic::Reference).into_iter().filter(|(id, _)| id == of);
         match found.next().unwrap().1.body {
-            Some(Body::Instrument(instrument)) => instrument,
+            Some(Body::Instrument(instrument)) => *instrument,
             other => panic!("the first event is {other:?}"),
         }
     }

@@ -164,7 +164,7 @@ impl Venue {
         let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), faults);
         for (id, event) in warm_up {
             match event.body {
-                Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, instrument)),
+                Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, *instrument)),
                 Some(Body::Kline(kline)) => venue.remember(&id.symbol, &kline),
                 _ => {}
             }
@@ -274,7 +274,7 @@ impl Venue {
                 _ => None,
             },
             Some(Body::Instrument(instrument)) => {
-                self.instruments.insert(id.symbol.clone(), instrument);
+                self.instruments.insert(id.symbol.clone(), *instrument);
                 None
             }
             _ => None,

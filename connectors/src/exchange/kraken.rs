@@ -50,7 +50,7 @@ impl Kraken {
             };
             // Staked assets (ETH2.S) have names that are no symbols.
             let Ok(id) = instrument(fields, "wsname", name) else { continue };
-            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described))));
+            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described.into()))));
         }
         out.append(&mut events);
         Ok(())
@@ -160,7 +160,7 @@ impl Kraken {
             volume_24h: Some(fields.decimal("v", raw.volume.1)?),
             ..Ticker::default()
         };
-        out.push((id, event_of(ts_recv, ts_recv, Body::Ticker(ticker))));
+        out.push((id, event_of(ts_recv, ts_recv, Body::Ticker(ticker.into()))));
         Ok(())
     }
 }

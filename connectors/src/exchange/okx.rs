@@ -60,7 +60,7 @@ impl Okx {
                 native_symbol: one.id.into(),
                 ..Instrument::default()
             };
-            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described))));
+            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described.into()))));
         }
         out.append(&mut events);
         Ok(())
@@ -144,7 +144,7 @@ impl Okx {
                 ..Ticker::default()
             };
             let ts_event = fields.millis("ts", fields.integer("ts", raw.ts)?)?;
-            out.push((id, event_of(ts_event, ts_recv, Body::Ticker(ticker))));
+            out.push((id, event_of(ts_event, ts_recv, Body::Ticker(ticker.into()))));
         }
         Ok(())
     }

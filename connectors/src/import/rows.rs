@@ -223,7 +223,7 @@ fn kline<'a>(
 /// A closed bar is known at its end.
 fn bar(timeframe: Timeframe, start: Ts, kline: Kline) -> Event {
     let end = timeframe.end(start);
-    Event { ts_event: end, ts_recv: end, seq: None, index: 0, body: Some(Body::Kline(kline)) }
+    Event { ts_event: end, ts_recv: end, seq: None, index: 0, body: Some(Body::Kline(kline.into())) }
 }
 
 fn number(text: &str) -> Result<Decimal, String> {

@@ -46,7 +46,7 @@ impl Summary {
     fn add(&mut self, instrument: InstrumentId, event: Event) {
         let decimals = match event.body {
             Some(Body::Instrument(declared)) => {
-                self.declared.insert(instrument, declared);
+                self.declared.insert(instrument, *declared);
                 return;
             }
             Some(Body::Quarantined(_)) => {
@@ -97,7 +97,7 @@ impl Summary {
                 instrument.price_decimals = instrument.price_decimals.max(*price_decimals);
                 instrument.size_decimals = instrument.size_decimals.max(*size_decimals);
                 instrument.contract_size = instrument.contract_size.or(market::declared_contract_size(id));
-                ready.push_back((id.clone(), at(ts_first, recv_first, Body::Instrument(instrument))));
+                ready.push_back((id.clone(), at(ts_first, recv_first, Body::Instrument(instrument.into()))));
             }
             for id in self.seen.keys().filter(|_| self.feed) {
                 ready.push_back((id.clone(), at(ts_first, recv_first, status(Feed::Connected))));

@@ -101,6 +101,6 @@ impl Trader {
             closed: true,
             ..Kline::default()
         };
-        plain(timeframe.end(start), Body::Kline(kline))
+        plain(timeframe.end(start), Body::Kline(kline.into()))
     }
 }

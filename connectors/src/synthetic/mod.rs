@@ -126,7 +126,7 @@ impl Market {
         let first = klines.first().map_or(self.start, |(_, event)| event.ts_recv);
         let mut events: Vec<(InstrumentId, Event)> = Vec::with_capacity(klines.len() + self.traders.len());
         for (id, trader) in self.instruments().into_iter().zip(&self.traders) {
-            events.push((id, plain(first, Body::Instrument(trader.declaration()))));
+            events.push((id, plain(first, Body::Instrument(Box::new(trader.declaration())))));
         }
         events.append(&mut klines);
         events

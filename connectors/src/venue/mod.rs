@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Feed, FeedStatus, Instrument, Universe};
+use prism_schemas::event::{Feed, FeedStatus, Universe};
 use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
@@ -447,8 +447,8 @@ fn select(
         if turnover.is_finite() && options.top <= rank && !stays {
             continue;
         }
-        let Some(Body::Instrument(Instrument { native_symbol, .. })) = &event.body else { continue };
-        followed.push(Followed { id: id.clone(), native: native_symbol.clone() });
+        let Some(Body::Instrument(instrument)) = &event.body else { continue };
+        followed.push(Followed { id: id.clone(), native: instrument.native_symbol.clone() });
         let is_new = !known.contains(&id);
         told.push((id.clone(), event));
         if is_new {

@@ -98,7 +98,7 @@ impl Binance {
             instrument.size_decimals = decimals_of(instrument.lot_size);
             let symbol = fields.symbol("symbol", one.symbol)?;
             let id = InstrumentId { exchange: ID.into(), market: self.market, symbol };
-            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(instrument))));
+            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()))));
         }
         out.append(&mut events);
         Ok(())
@@ -214,7 +214,7 @@ impl Binance {
             Some(millis) => fields.millis("T", millis)?,
             None => ts_recv,
         };
-        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker.into())));
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Binance {
             ..Ticker::default()
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker.into())));
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl Binance {
             closed: bar.closed,
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Kline(kline)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Kline(kline.into())));
         Ok(())
     }
 
@@ -303,7 +303,7 @@ impl Binance {
             ..Ticker::default()
         };
         let ts_event = fields.millis("E", raw.ts_sent)?;
-        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
+        self.put(out, fields.symbol("s", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker.into())));
         Ok(())
     }
 }

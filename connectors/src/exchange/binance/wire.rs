@@ -37,7 +37,11 @@ impl Binance {
                 ..Ticker::default()
             };
             let ts_event = fields.millis("closeTime", raw.ts)?;
-            self.put(out, fields.symbol("symbol", raw.symbol)?, event_of(ts_event, ts_recv, Body::Ticker(ticker)));
+            self.put(
+                out,
+                fields.symbol("symbol", raw.symbol)?,
+                event_of(ts_event, ts_recv, Body::Ticker(ticker.into())),
+            );
         }
         Ok(())
     }
@@ -69,7 +73,7 @@ impl Binance {
                 // The answer has no time of its own.
                 closed: end <= ts_recv,
             };
-            self.put(out, symbol.clone(), event_of(end.min(ts_recv), ts_recv, Body::Kline(kline)));
+            self.put(out, symbol.clone(), event_of(end.min(ts_recv), ts_recv, Body::Kline(kline.into())));
         }
         Ok(())
     }

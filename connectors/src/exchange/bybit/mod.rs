@@ -64,7 +64,7 @@ impl Bybit {
             };
             events.push((
                 self.instrument(fields, "symbol", one.symbol)?,
-                event_of(ts_recv, ts_recv, Body::Instrument(instrument)),
+                event_of(ts_recv, ts_recv, Body::Instrument(instrument.into())),
             ));
         }
         out.append(&mut events);
@@ -159,7 +159,7 @@ impl Bybit {
             update_id: None,
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
-        let event = Event { seq: envelope.cs, ..event_of(ts_event, ts_recv, Body::Ticker(ticker)) };
+        let event = Event { seq: envelope.cs, ..event_of(ts_event, ts_recv, Body::Ticker(ticker.into())) };
         out.push((self.instrument(fields, "symbol", raw.symbol)?, event));
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Bybit {
                 closed: raw.confirm,
             };
             let ts_event = fields.millis("timestamp", fields.some("timestamp", raw.ts.or(envelope.ts))?)?;
-            let event = Event { index, ..event_of(ts_event, ts_recv, Body::Kline(kline)) };
+            let event = Event { index, ..event_of(ts_event, ts_recv, Body::Kline(kline.into())) };
             out.push((self.instrument(fields, "topic", symbol)?, event));
         }
         Ok(())

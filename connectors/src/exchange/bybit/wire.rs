@@ -56,7 +56,7 @@ impl Bybit {
                 n_trades: None,
                 closed: end <= now,
             };
-            out.push((id.clone(), event_of(end.min(now), ts_recv, Body::Kline(kline))));
+            out.push((id.clone(), event_of(end.min(now), ts_recv, Body::Kline(kline.into()))));
         }
         Ok(())
     }
