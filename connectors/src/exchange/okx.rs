@@ -8,9 +8,9 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Side, Ticker, Trade, trade};
 use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
-use sonic_rs::LazyValue;
+use serde::de::IgnoredAny;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, plain, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
 
 const ID: &str = "okx";
 
@@ -89,8 +89,8 @@ impl Okx {
         Ok(())
     }
 
-    fn books<T>(
-        envelope: &Envelope<'_, T>,
+    fn books(
+        envelope: &Envelope<'_, ()>,
         updates: &[BookData],
         ts_recv: Ts,
         out: &mut Events,
@@ -148,6 +148,32 @@ impl Okx {
         }
         Ok(())
     }
+
+    fn read(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        if frame == "pong" {
+            return Ok(());
+        }
+        let fields = Fields { kind: "message" };
+        let channel = match frame.strip_prefix("{\"arg\":{\"channel\":\"").and_then(|rest| rest.split_once('"')) {
+            Some((channel, _)) => channel,
+            // An answer, or its members come in another order.
+            None => {
+                let envelope: Envelope<'_, IgnoredAny> = fields.json(frame)?;
+                match envelope.event {
+                    Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
+                    Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
+                    Some(other) => return Err(DecodeError::Unknown(other.into())),
+                    None => fields.some("arg", envelope.arg)?.channel,
+                }
+            }
+        };
+        match channel {
+            "trades" => Okx::trades(frame, &whole("trades", frame)?.1, ts_recv, out),
+            "books" => whole("books", frame).and_then(|(of, updates)| Okx::books(&of, &updates, ts_recv, out)),
+            "tickers" => Okx::tickers(&whole("tickers", frame)?.1, ts_recv, out),
+            other => Err(DecodeError::Unknown(other.into())),
+        }
+    }
 }
 
 /// The instrument of a venue's name.
@@ -174,43 +200,8 @@ impl Exchange for Okx {
     }
 
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        if frame == "pong" {
-            return Ok(());
-        }
         let before = out.len();
-        // Nearly every frame is spelled like this; what fails is looked at again, member by member.
-        let channel = frame.strip_prefix("{\"arg\":{\"channel\":\"").and_then(|rest| rest.split('"').next());
-        let done = match channel {
-            Some("trades") => whole(frame).and_then(|(_, data)| Okx::trades(frame, &data, ts_recv, out).ok()),
-            Some("books") => whole(frame).and_then(|(of, data)| Okx::books(&of, &data, ts_recv, out).ok()),
-            Some("tickers") => whole(frame).and_then(|(_, data)| Okx::tickers(&data, ts_recv, out).ok()),
-            _ => None,
-        };
-        if done.is_some() {
-            return Ok(());
-        }
-        out.truncate(before);
-        let envelope: Envelope<'_, LazyValue<'_>> = Fields { kind: "message" }.json(frame)?;
-        match envelope.event {
-            Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
-            Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
-            Some(other) => return Err(DecodeError::Unknown(other.into())),
-            None => {}
-        }
-        let fields = Fields { kind: "message" };
-        let data = fields.some("data", envelope.data.as_ref())?.as_raw_str();
-        let result = match fields.some("arg", envelope.arg.as_ref())?.channel {
-            "trades" => Fields { kind: "trades" }
-                .json(data)
-                .and_then(|trades: Vec<TradeItem>| Okx::trades(frame, &trades, ts_recv, out)),
-            "books" => Fields { kind: "books" }
-                .json(data)
-                .and_then(|updates: Vec<BookData>| Okx::books(&envelope, &updates, ts_recv, out)),
-            "tickers" => Fields { kind: "tickers" }
-                .json(data)
-                .and_then(|tickers: Vec<TickerData>| Okx::tickers(&tickers, ts_recv, out)),
-            other => Err(DecodeError::Unknown(other.into())),
-        };
+        let result = Okx::read(frame, ts_recv, out);
         if result.is_err() {
             out.truncate(before);
         }
@@ -229,10 +220,14 @@ struct Envelope<'a, T> {
     data: Option<T>,
 }
 
-/// A frame of a channel in one pass: what is around the data, and the data.
-fn whole<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<(Envelope<'a, ()>, Vec<T>)> {
-    let Envelope { event, msg, arg, action, data } = plain::read(frame)?;
-    Some((Envelope { event, msg, arg, action, data: None }, data?))
+/// A frame of a channel: what is around the data, and the data.
+fn whole<'a, T: Deserialize<'a>>(
+    kind: &'static str,
+    frame: &'a str,
+) -> Result<(Envelope<'a, ()>, Vec<T>), DecodeError> {
+    let fields = Fields { kind };
+    let Envelope { event, msg, arg, action, data } = fields.json(frame)?;
+    Ok((Envelope { event, msg, arg, action, data: None }, fields.some("data", data)?))
 }
 
 #[derive(Deserialize)]

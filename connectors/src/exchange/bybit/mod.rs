@@ -8,9 +8,9 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
-use sonic_rs::LazyValue;
+use serde::de::IgnoredAny;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, plain, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
 
 const ID: &str = "bybit";
 
@@ -94,9 +94,9 @@ impl Bybit {
         Ok(())
     }
 
-    fn book<T>(
+    fn book(
         &self,
-        envelope: &Envelope<'_, T>,
+        envelope: &Envelope<'_, ()>,
         raw: &BookData,
         ts_recv: Ts,
         out: &mut Events,
@@ -126,9 +126,9 @@ impl Bybit {
         Ok(())
     }
 
-    fn ticker<T>(
+    fn ticker(
         &self,
-        envelope: &Envelope<'_, T>,
+        envelope: &Envelope<'_, ()>,
         raw: &TickerData<'_>,
         ts_recv: Ts,
         out: &mut Events,
@@ -166,16 +166,15 @@ impl Bybit {
 
     fn klines(
         &self,
-        envelope: &Envelope<'_, LazyValue<'_>>,
-        data: &str,
+        envelope: &Envelope<'_, ()>,
+        bars: &[KlineItem],
         ts_recv: Ts,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "kline" };
-        let bars: Vec<KlineItem> = fields.json(data)?;
         let symbol = envelope.topic.and_then(|topic| topic.split('.').nth(2));
         let symbol = fields.some("topic", symbol)?;
-        for (index, raw) in (0..).zip(&bars) {
+        for (index, raw) in (0..).zip(bars) {
             let timeframe = timeframe(raw.interval)
                 .ok_or_else(|| fields.wrong("interval", format!("is no timeframe: \"{}\"", raw.interval)))?;
             let turnover = if self.market == Market::Inverse { None } else { raw.turnover };
@@ -199,10 +198,9 @@ impl Bybit {
         Ok(())
     }
 
-    fn liquidations(&self, data: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn liquidations(&self, items: &[LiquidationItem], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "allLiquidation" };
-        let items: Vec<LiquidationItem> = fields.json(data)?;
-        for (index, raw) in (0..).zip(&items) {
+        for (index, raw) in (0..).zip(items) {
             // S is the position's side: a long that is liquidated sells.
             let side = match side(fields, "S", raw.side)? {
                 Side::Buy => Side::Sell,
@@ -220,6 +218,32 @@ impl Bybit {
         }
         Ok(())
     }
+
+    fn read(&self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let topic = match frame.strip_prefix("{\"topic\":\"").and_then(|rest| rest.split_once('"')) {
+            Some((topic, _)) => topic,
+            // An answer, or its members come in another order.
+            None => {
+                let envelope: Envelope<'_, IgnoredAny> = Fields { kind: "message" }.json(frame)?;
+                match (envelope.topic, envelope.success, envelope.op) {
+                    (Some(topic), ..) => topic,
+                    (_, Some(false), _) => {
+                        return Err(DecodeError::Refused(envelope.message.unwrap_or_default().into()));
+                    }
+                    (_, _, Some("subscribe" | "unsubscribe" | "ping" | "pong" | "auth")) => return Ok(()),
+                    (_, _, op) => return Err(DecodeError::Unknown(op.unwrap_or("a message without topic").into())),
+                }
+            }
+        };
+        match topic.split('.').next().unwrap_or_default() {
+            "publicTrade" => self.trades(frame, &whole::<Vec<_>>("publicTrade", frame)?.1, ts_recv, out),
+            "orderbook" => whole("orderbook", frame).and_then(|(of, raw)| self.book(&of, &raw, ts_recv, out)),
+            "tickers" => whole("tickers", frame).and_then(|(of, raw)| self.ticker(&of, &raw, ts_recv, out)),
+            "kline" => whole::<Vec<_>>("kline", frame).and_then(|(of, bars)| self.klines(&of, &bars, ts_recv, out)),
+            "allLiquidation" => self.liquidations(&whole::<Vec<_>>("allLiquidation", frame)?.1, ts_recv, out),
+            other => Err(DecodeError::Unknown(other.into())),
+        }
+    }
 }
 
 impl Exchange for Bybit {
@@ -233,43 +257,7 @@ impl Exchange for Bybit {
 
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
-        // Nearly every frame is spelled like this; what fails is looked at again, member by member.
-        let kind = frame.strip_prefix("{\"topic\":\"").and_then(|rest| rest.split('.').next());
-        let done = match kind {
-            Some("publicTrade") => {
-                whole::<Vec<TradeItem>>(frame).and_then(|(_, data)| self.trades(frame, &data, ts_recv, out).ok())
-            }
-            Some("orderbook") => whole(frame).and_then(|(of, data)| self.book(&of, &data, ts_recv, out).ok()),
-            Some("tickers") => whole(frame).and_then(|(of, data)| self.ticker(&of, &data, ts_recv, out).ok()),
-            _ => None,
-        };
-        if done.is_some() {
-            return Ok(());
-        }
-        out.truncate(before);
-        let envelope: Envelope<'_, LazyValue<'_>> = Fields { kind: "message" }.json(frame)?;
-        let Some(topic) = envelope.topic else {
-            return match (envelope.success, envelope.op) {
-                (Some(false), _) => Err(DecodeError::Refused(envelope.message.unwrap_or_default().into())),
-                (_, Some("subscribe" | "unsubscribe" | "ping" | "pong" | "auth")) => Ok(()),
-                (_, op) => Err(DecodeError::Unknown(op.unwrap_or("a message without topic").into())),
-            };
-        };
-        let data = Fields { kind: "message" }.some("data", envelope.data.as_ref())?.as_raw_str();
-        let result = match topic.split('.').next().unwrap_or_default() {
-            "publicTrade" => Fields { kind: "publicTrade" }
-                .json(data)
-                .and_then(|trades: Vec<TradeItem>| self.trades(frame, &trades, ts_recv, out)),
-            "orderbook" => {
-                Fields { kind: "orderbook" }.json(data).and_then(|raw| self.book(&envelope, &raw, ts_recv, out))
-            }
-            "tickers" => {
-                Fields { kind: "tickers" }.json(data).and_then(|raw| self.ticker(&envelope, &raw, ts_recv, out))
-            }
-            "kline" => self.klines(&envelope, data, ts_recv, out),
-            "allLiquidation" => self.liquidations(data, ts_recv, out),
-            other => Err(DecodeError::Unknown(other.into())),
-        };
+        let result = self.read(frame, ts_recv, out);
         if result.is_err() {
             out.truncate(before);
         }
@@ -300,10 +288,11 @@ fn timeframe(interval: &str) -> Option<Timeframe> {
 
 type Pairs<'a> = Vec<[&'a str; 2]>;
 
-/// A frame of a topic in one pass: what is around the data, and the data.
-fn whole<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<(Envelope<'a, ()>, T)> {
-    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = plain::read(frame)?;
-    Some((Envelope { topic, kind, ts, cts, cs, data: None, success, op, message }, data?))
+/// A frame of a topic: what is around the data, and the data.
+fn whole<'a, T: Deserialize<'a>>(kind: &'static str, frame: &'a str) -> Result<(Envelope<'a, ()>, T), DecodeError> {
+    let fields = Fields { kind };
+    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = fields.json(frame)?;
+    Ok((Envelope { topic, kind, ts, cts, cs, data: None, success, op, message }, fields.some("data", data)?))
 }
 
 #[derive(Default, Deserialize)]
