@@ -26,6 +26,7 @@ mod sql;
 mod synthetic;
 mod venues;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -94,9 +95,13 @@ pub(crate) fn misuse(message: impl Into<String>) -> anyhow::Error {
 }
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,prism=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // In chaos everything goes wrong all the time.
+    let level = if matches!(command, Command::Chaos(_)) { "error" } else { "warn,prism=info" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    let outcome = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => roles::run(&args),
         Command::Ingest(args) => roles::ingest(&args),

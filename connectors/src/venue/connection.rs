@@ -8,7 +8,6 @@ use futures::{SinkExt, StreamExt};
 use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
-use prism_schemas::time::SECOND;
 use prism_schemas::{Event, InstrumentId, OrderBook, Ts};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
+use super::delay::Delay;
 use super::rest::now;
 use super::subscriptions::{Answered, Subscriptions};
 use super::{Clock, ENDED, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, is_over, refusal, status};
@@ -36,8 +36,6 @@ const RESYNC: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(250);
 /// The log took so long to take events that other messages waited.
 const SLOW: Duration = Duration::from_millis(500);
-/// How long delays are looked at before they are judged.
-const JUDGED: i64 = SECOND;
 /// How long after a refusal a topic is asked for again.
 const REFUSED: Duration = Duration::from_secs(60);
 /// The name of books' troubles in feed states.
@@ -84,15 +82,6 @@ impl Followable {
             is_refused: false,
         }
     }
-}
-
-/// How far receive times are behind event times, at least, within a second.
-#[derive(Default)]
-struct Delay {
-    since: Ts,
-    least: Option<i64>,
-    /// Whether the feed is said to be skewed.
-    is_told: bool,
 }
 
 pub(super) struct Connection {
@@ -393,7 +382,7 @@ impl Connection {
                 self.seen.again(id, ts_recv);
             }
         }
-        self.delay = Delay { since: ts_recv, ..Delay::default() };
+        self.delay = Delay::since(ts_recv);
         let mut before = self.tell_all(Feed::Connected, ts_recv, ts_recv, "subscribed");
         let refused: Vec<String> = self.subscriptions.refused().cloned().collect();
         for topic in &refused {
@@ -569,38 +558,5 @@ impl Connection {
             let mut events = self.tell_all(Feed::Disconnected, since, now, why);
             self.send(&mut events).await;
         }
-    }
-}
-
-impl Delay {
-    fn note(&mut self, event: &Event) {
-        let has_time = match &event.body {
-            Some(Body::Trade(_) | Body::Ticker(_) | Body::Liquidation(_)) => true,
-            Some(Body::Book(book)) => !book.snapshot,
-            _ => false,
-        };
-        // Where a message has no time of its own, it has that of its receipt.
-        if has_time && event.ts_event != event.ts_recv {
-            let delay = event.ts_recv - event.ts_event;
-            self.least = Some(self.least.map_or(delay, |least| least.min(delay)));
-        }
-    }
-
-    /// Whether the feed is skewed, and why, if that changed.
-    fn judge(&mut self, now: Ts, max: Duration) -> Option<Option<String>> {
-        if now < self.since + JUDGED {
-            return None;
-        }
-        self.since = now;
-        let least = self.least.take()?;
-        let is_skewed = (max.as_nanos() as i64) < least.abs();
-        if is_skewed == std::mem::replace(&mut self.is_told, is_skewed) {
-            return None;
-        }
-        let seconds = least.abs() as f64 / 1e9;
-        Some(is_skewed.then(|| match least < 0 {
-            true => format!("messages come {seconds:.1} s before they happened: a clock is wrong"),
-            false => format!("messages come {seconds:.1} s late, or a clock is wrong"),
-        }))
     }
 }

@@ -3,6 +3,7 @@
 //! The venue's own texts are in [`crate::exchange`]; here are sockets, time-outs and the order of things.
 
 mod connection;
+mod delay;
 mod doctor;
 mod poll;
 mod rest;
