@@ -267,7 +267,15 @@ impl Feeds {
             is_changed = true;
             let id = ["exchange", "market", "symbol", "channel"].map(text).join(":");
             let id = id.trim_end_matches(':').to_string();
-            match [NOT_FOLLOWED, ENDED].contains(&&*text("cause")) {
+            let is_over = [NOT_FOLLOWED, ENDED].contains(&&*text("cause"));
+            if text("channel").is_empty() && (is_over || state == "connected") {
+                // What else was said of it is said again if it is still so; books may have a connection of their own.
+                self.0.retain(|other, _| {
+                    let channel = other.strip_prefix(&id).and_then(|rest| rest.strip_prefix(':'));
+                    channel.is_none_or(|channel| channel == "book" && !is_over)
+                });
+            }
+            match is_over {
                 true => drop(self.0.remove(&id)),
                 false => drop(self.0.insert(id, state)),
             }

@@ -100,9 +100,14 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     }
 
     // It ends when told, and what was shown is in the store.
-    let demo = running.0.take().unwrap();
-    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
-    let output = demo.wait_with_output().unwrap();
+    let id = running.0.as_ref().unwrap().id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        running.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    });
+    assert!(ended, "it goes on after an interrupt");
+    let output = running.0.take().unwrap().wait_with_output().unwrap();
     println!("it ended after {:.1} s", began.elapsed().as_secs_f64());
     let said = Said::of(&output).fine();
     assert!(said.contains("stopped"), "{said}");

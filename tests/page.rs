@@ -1,7 +1,6 @@
 //! The page as a browser shows it.
 
 use std::{
-    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -23,7 +22,8 @@ pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut tab = Tab::open(&format!("http://127.0.0.1:{port}/")).await;
+        let url = format!("http://127.0.0.1:{port}/");
+        let mut tab = tokio::time::timeout(PATIENCE, Tab::open(&url)).await.expect("the browser starts");
         let drawn = tab.until(|page| rows(page).len() == n_symbols).await;
         assert!(drawn.contains(&format!("simulated market, {n_symbols} instruments")), "{drawn}");
         assert!(drawn.contains("BTCUSDT"), "{drawn}");
@@ -67,15 +67,19 @@ impl Tab {
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--remote-debugging-port=0", &format!("--user-data-dir={}", profile.path().display())])
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut browser = Browser(command.spawn().unwrap(), profile);
-        let mut said = BufReader::new(browser.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = said
-            .find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned))
-            .expect("chromium ended at once");
-        // It must be able to go on saying things.
-        std::thread::spawn(move || said.for_each(drop));
-        let (socket, _) = connect_async(address).await.unwrap();
+            .stderr(Stdio::null());
+        // Port and path, once it listens.
+        let listens = profile.path().join("DevToolsActivePort");
+        let browser = Browser(command.spawn().unwrap(), profile);
+        let socket = loop {
+            let address = std::fs::read_to_string(&listens).unwrap_or_default();
+            if let Some((port, path)) = address.split_once('\n')
+                && let Ok((socket, _)) = connect_async(format!("ws://127.0.0.1:{port}{path}")).await
+            {
+                break socket;
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
         let mut tab = Self { browser, socket, session: None, n_sent: 0, console: Vec::new() };
         let target = tab.ask("Target.createTarget", json!({ "url": "about:blank" })).await["targetId"].clone();
         let attached = tab.ask("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;

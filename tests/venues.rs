@@ -128,6 +128,23 @@ fn a_live_venue_is_followed_from_warm_up_to_scores_and_its_troubles_are_told() {
 }
 
 #[test]
+fn a_silent_instrument_is_told_within_three_seconds_in_rows_metrics_and_readiness() {
+    let (_emulator, address) = emulate(&["--stall", "BTCUSDT"]);
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = following(&["run", "--port", "0"], &address, "bybit-linear");
+    run.arg("--log").arg(dir.path().join("log")).arg("--store").arg(dir.path().join("store"));
+    let (_run, at) = start(run);
+    let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
+    api.until(30, "stale in ready", |api| api.get("/ready").1.contains("BTCUSDT is stale").then_some(()));
+    let told =
+        api.ask("SELECT symbol, CAST(known_at AS BIGINT) - CAST(ts AS BIGINT) FROM feed_status WHERE status = 'stale'");
+    assert!(told.iter().all(|row| row[0] == "BTCUSDT"), "{told:?}");
+    let delay = told[0][1].as_i64().unwrap();
+    assert!((1..=3_000_000_000).contains(&delay), "told {delay} ns after its last message");
+    assert!(api.get("/metrics").1.contains("prism_feeds{state=\"stale\"} 1"));
+}
+
+#[test]
 fn a_venue_whose_clock_is_wrong_is_told_in_rows_metrics_and_ready() {
     let dir = tempfile::tempdir().unwrap();
     let (_emulator, address) = emulate(&["--skew", "4s"]);

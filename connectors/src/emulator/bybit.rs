@@ -142,6 +142,9 @@ impl Face for Stream {
                 if let Some(unknown) = unknown.or_else(|| shared.refused(&request.args)) {
                     return vec![reply(false, format!("error:handler not found,topic:{unknown}"))];
                 }
+                if let Some(known) = request.args.iter().find(|topic| self.topics.contains_key(*topic)) {
+                    return vec![reply(false, format!("error:already subscribed,topic:{known}"))];
+                }
                 let mut answers = vec![reply(true, String::new())];
                 for topic in &request.args {
                     let symbol = topic.rsplit('.').next().unwrap_or_default();

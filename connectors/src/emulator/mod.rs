@@ -15,7 +15,7 @@ pub use recording::Recording;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ struct Shared {
     venue: Mutex<Venue>,
     sent: broadcast::Sender<Arc<Sent>>,
     faults: Faults,
+    /// So far: each has faults of its own.
+    n_connections: AtomicU64,
     /// No more faults.
     calm: AtomicBool,
     /// By face.
@@ -120,6 +122,7 @@ impl Emulator {
             venue,
             sent: broadcast::channel(BEHIND_MAX).0,
             faults,
+            n_connections: AtomicU64::new(0),
             calm: AtomicBool::new(false),
             requests: Mutex::new(requests),
             stalled: Mutex::default(),

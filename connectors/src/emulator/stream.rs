@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -34,8 +34,7 @@ pub(super) fn upgrade<F: Face>(
     upgrade: WebSocketUpgrade,
     face: impl FnOnce(u64) -> F,
 ) -> Response {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Relaxed);
+    let number = shared.n_connections.fetch_add(1, Relaxed);
     let face = face(number);
     upgrade.on_upgrade(move |socket| async move {
         // It ends when either side goes away, which is nobody's error.

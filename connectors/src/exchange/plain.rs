@@ -170,6 +170,9 @@ impl<'a> de::MapAccess<'a> for &mut Within<'_, 'a> {
         if !self.has_next()? {
             return Ok(None);
         }
+        if self.plain.peek() != Some(b'"') {
+            return Err(Other);
+        }
         let key = seed.deserialize(&mut *self.plain)?;
         self.plain.take(b':')?;
         Ok(Some(key))
@@ -322,6 +325,10 @@ mod tests {
             "{\"a\":1]",
         ] {
             assert!(read::<Value>(other).is_none(), "{other}");
+        }
+        // Nor where nobody looks.
+        for other in ["{1:2}", "{[]:1}", "{null:0}", "{\"a\":{{}:1}}"] {
+            assert!(read::<de::IgnoredAny>(other).is_none(), "{other}");
         }
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(read::<Value>(&deep(16)).is_some() && read::<Value>(&deep(100_000)).is_none());

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::delay::Delay;
 use super::rest::now;
-use super::subscriptions::{Answered, Subscriptions};
+use super::subscriptions::{Answered, Request, Subscriptions};
 use super::{Clock, ENDED, Events, Followed, NOT_FOLLOWED, Options, Seen, Venue, Wired, is_over, refusal, status};
-use crate::exchange::{Channels, Wire};
+use crate::exchange::{Channels, DecodeError, Wire};
 use crate::synthetic::Random;
 
 /// The first wait before connecting again.
@@ -97,8 +97,9 @@ pub(super) struct Connection {
     /// Where books are asked for that the stream does not send whole.
     books: Sender<Followed>,
     random: Random,
-    /// Requests so far.
+    /// Requests so far, and with which all topics of this session were asked for.
     number: u64,
+    first: u64,
     subscriptions: Subscriptions,
     /// As recordings call it.
     name: String,
@@ -131,6 +132,7 @@ impl Connection {
             changes,
             books,
             number: 0,
+            first: 0,
             subscriptions: Subscriptions::default(),
             name: format!("{}.ws.{number}", wire.id().to_uppercase()),
             wire,
@@ -194,47 +196,20 @@ impl Connection {
             // The stream sends it whole by itself.
             one.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
         }
-        let ended = match self.subscribe(&mut socket, &topics, usize::MAX).await {
-            Ok(()) => self.follow(&mut socket).await,
-            Err(error) => Err(error),
-        };
-        ended.unwrap_or_else(|error| error.to_string())
+        let each = self.wire.limits().topics_per_request;
+        self.first = self.number + topics.len().div_ceil(each) as u64;
+        self.subscriptions.subscribe(&topics, each);
+        self.follow(&mut socket).await.unwrap_or_else(|error| error.to_string())
     }
 
     fn topics(&self, native: &str) -> Vec<String> {
         self.wire.topics(self.lane, native, self.options.channels)
     }
 
-    /// Asks for topics, so many at a time or as many as the venue takes.
-    async fn subscribe(&mut self, socket: &mut Socket, topics: &[String], each: usize) -> Result<(), Error> {
-        for some in topics.chunks(self.wire.limits().topics_per_request.min(each)) {
-            self.number += 1;
-            self.subscriptions.ask(self.number, some);
-            self.send_paced(socket, self.wire.subscribe(some, self.number)).await?;
-        }
-        Ok(())
-    }
-
-    async fn unsubscribe(&mut self, socket: &mut Socket, topics: &[String]) -> Result<(), Error> {
-        for some in topics.chunks(self.wire.limits().topics_per_request) {
-            self.number += 1;
-            self.send_paced(socket, self.wire.unsubscribe(some, self.number)).await?;
-        }
-        Ok(())
-    }
-
-    /// No faster than the venue wants: it cuts connections that are.
-    async fn send_paced(&self, socket: &mut Socket, text: String) -> Result<(), Error> {
-        socket.send(Message::text(text)).await?;
-        tokio::time::sleep(Duration::from_millis(self.wire.limits().pace)).await;
-        Ok(())
-    }
-
     async fn follow(&mut self, socket: &mut Socket) -> Result<String, Error> {
-        let (began, mut heard, mut pinged, mut n_garbage) = (now(), now(), now(), 0);
+        let (began, mut heard, mut pinged, mut free, mut n_garbage) = (now(), now(), now(), now(), 0);
         let mut events = Events::new();
         loop {
-            let (mut again, mut divide) = (Vec::new(), None);
             tokio::select! {
                 received = socket.next() => {
                     let Some(message) = received.transpose()? else { return Ok("the venue ended the connection".into()) };
@@ -250,13 +225,14 @@ impl Connection {
                                 Ok(()) => n_garbage = 0,
                                 Err(error) => {
                                     tracing::debug!(%error, "a frame cannot be decoded");
-                                    n_garbage += 1;
+                                    let is_answer = matches!(error, DecodeError::Refused(_));
+                                    n_garbage = if is_answer { 0 } else { n_garbage + 1 };
                                     events.push(refusal(&*self.wire, &error, text.as_bytes(), ts_recv));
                                 }
                             }
                             if events.iter().all(|(id, _)| id.symbol.is_empty()) {
                                 // It may be the answer to a request.
-                                divide = self.answered(&text, &mut events, ts_recv);
+                                self.answered(&text, &mut events, ts_recv);
                             }
                             for (id, event) in &events {
                                 self.seen.is_new(id, event);
@@ -264,7 +240,7 @@ impl Connection {
                             }
                             self.stand(&mut events, ts_recv);
                             self.hear(&mut events, ts_recv);
-                            again = self.take_books(&mut events, ts_recv);
+                            self.take_books(&mut events, ts_recv);
                         }
                         // The library answers pings.
                         _ => {}
@@ -281,16 +257,30 @@ impl Connection {
                         events.append(&mut snapshot);
                     }
                     change => {
-                        let (more, less) = self.change(change, &mut events);
+                        self.change(change, &mut events);
                         self.send(&mut events).await;
-                        self.subscribe(socket, &more, usize::MAX).await?;
-                        self.unsubscribe(socket, &less).await?;
                     }
                 },
+                () = tokio::time::sleep_until(free.into()), if self.subscriptions.is_waiting() => {
+                    let limits = self.wire.limits();
+                    self.number += 1;
+                    let text = match self.subscriptions.next(self.number) {
+                        Some(Request::Subscribe(topics)) => self.wire.subscribe(&topics, self.number),
+                        Some(Request::Unsubscribe(topics)) => self.wire.unsubscribe(&topics, self.number),
+                        None => continue,
+                    };
+                    socket.send(Message::text(text)).await?;
+                    // Venues cut connections that ask too fast.
+                    free = now() + Duration::from_millis(limits.pace);
+                }
                 () = tokio::time::sleep(QUIET) => {
                     let ts_recv = (self.clock)();
+                    if self.said.is_none() && self.options.idle <= began.elapsed() {
+                        self.said = Some(false);
+                        events.append(&mut self.tell_all(Feed::Disconnected, ts_recv, ts_recv, "no message yet"));
+                    }
                     self.hear(&mut events, ts_recv);
-                    again = self.overdue(&mut events, ts_recv);
+                    self.overdue(&mut events, ts_recv);
                 }
             }
             let sending = now();
@@ -301,16 +291,7 @@ impl Connection {
                 let now_ts = (self.clock)();
                 self.instruments.values_mut().for_each(|one| one.heard = now_ts);
             }
-            if !again.is_empty() {
-                // So that their snapshots are sent.
-                self.unsubscribe(socket, &again).await?;
-                self.subscribe(socket, &again, usize::MAX).await?;
-            }
-            if let Some((topics, each)) = divide {
-                self.subscribe(socket, &topics, each).await?;
-            }
-            let refused = self.subscriptions.due(REFUSED / self.options.speed);
-            self.subscribe(socket, &refused, 1).await?;
+            self.subscriptions.repeat(REFUSED / self.options.speed);
             if GARBAGE_MAX <= n_garbage {
                 return Ok(format!("{n_garbage} frames in a row could not be decoded"));
             }
@@ -336,9 +317,9 @@ impl Connection {
         }
     }
 
-    /// Takes or leaves an instrument; gives the topics to subscribe to and those to leave.
-    fn change(&mut self, change: Change, told: &mut Events) -> (Vec<String>, Vec<String>) {
-        let now_ts = (self.clock)();
+    /// Takes or leaves an instrument.
+    fn change(&mut self, change: Change, told: &mut Events) {
+        let (now_ts, each) = ((self.clock)(), self.wire.limits().topics_per_request);
         match change {
             Change::Follow(one) => {
                 let mut followable = Followable::new(&one);
@@ -352,27 +333,23 @@ impl Connection {
                         self.seen.again(&one.id, now_ts);
                     }
                 }
-                (topics, Vec::new())
+                self.subscriptions.subscribe(&topics, each);
             }
-            Change::Leave(id) => match self.instruments.remove(&id) {
-                Some(one) => {
-                    self.seen.forget(&id);
-                    told.push(status(&id, now_ts, now_ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED));
-                    let topics = self.topics(&one.native);
-                    self.subscriptions.leave(&topics);
-                    (Vec::new(), topics)
-                }
-                None => Default::default(),
-            },
+            Change::Leave(id) => {
+                let Some(one) = self.instruments.remove(&id) else { return };
+                self.seen.forget(&id);
+                told.push(status(&id, now_ts, now_ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED));
+                self.subscriptions.leave(&self.topics(&one.native), each);
+            }
             // Of a connection that is lost: the next one asks again.
-            Change::Snapshot(..) => Default::default(),
+            Change::Snapshot(..) => {}
         }
     }
 
-    /// With the first event all instruments are connected.
+    /// With the first event after all was asked for, all instruments are connected.
     fn stand(&mut self, events: &mut Events, ts_recv: Ts) {
         let is_news = |event: &Event| !matches!(event.body, Some(Body::Quarantined(_)));
-        if self.stands() || !events.iter().any(|(_, event)| is_news(event)) {
+        if self.stands() || self.number < self.first || !events.iter().any(|(_, event)| is_news(event)) {
             return;
         }
         self.said = Some(true);
@@ -392,12 +369,11 @@ impl Connection {
         *events = before;
     }
 
-    /// Takes the answer to a request, if a frame is one; gives topics to ask for again, and how many at a time.
-    fn answered(&mut self, frame: &str, events: &mut Events, ts_recv: Ts) -> Option<(Vec<String>, usize)> {
-        let (number, is_accepted) = self.wire.answered(frame)?;
+    /// Takes the answer to a request, if a frame is one.
+    fn answered(&mut self, frame: &str, events: &mut Events, ts_recv: Ts) {
+        let Some((number, is_accepted)) = self.wire.answered(frame) else { return };
         match self.subscriptions.answer(number, is_accepted) {
             Answered::Known => {}
-            Answered::Divide(topics, each) => return Some((topics, each)),
             Answered::Refused(topic) => {
                 tracing::warn!(venue = self.wire.id(), topic, "refused by the venue, asked for again every minute");
                 events.extend(self.tell_topic(&topic, false, ts_recv));
@@ -408,7 +384,6 @@ impl Connection {
                 }
             }
         }
-        None
     }
 
     /// Whether a topic is sent, as its instrument's state. Before the connection stands only good news is told: the rest is
@@ -436,7 +411,12 @@ impl Connection {
         if channel.is_empty() {
             (one.is_refused, one.is_stale) = (!is_sent, !is_sent);
         }
+        if channel == BOOK {
+            // Nobody waits for a snapshot that is refused.
+            one.asked = is_sent.then(now);
+        }
         let (feed, cause) = match is_sent {
+            true if channel.is_empty() && self.delay.is_told => (Feed::Skewed, format!("the venue sends {topic} now")),
             true => (Feed::Connected, format!("the venue sends {topic} now")),
             false => (Feed::Stale, format!("the venue refuses {topic}")),
         };
@@ -455,8 +435,12 @@ impl Connection {
         }
         let mut told = Events::new();
         let channel = self.channel();
-        for (id, _) in events.iter() {
+        for (id, event) in events.iter() {
             let Some(one) = self.instruments.get_mut(id) else { continue };
+            if matches!(event.body, Some(Body::FeedStatus(_))) {
+                // Our own words.
+                continue;
+            }
             one.heard = ts_recv;
             if !one.is_refused && std::mem::take(&mut one.is_stale) {
                 let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
@@ -470,7 +454,10 @@ impl Connection {
             told.push(status(id, one.heard, ts_recv, Feed::Stale, channel, &cause));
         }
         match self.delay.judge(ts_recv, self.options.skew) {
-            Some(Some(cause)) => told.append(&mut self.tell_all(Feed::Skewed, ts_recv, ts_recv, &cause)),
+            Some(Some(cause)) => {
+                let heard = self.instruments.iter().filter(|(_, one)| !one.is_stale);
+                told.extend(heard.map(|(id, _)| status(id, ts_recv, ts_recv, Feed::Skewed, channel, &cause)));
+            }
             Some(None) => {
                 for (id, one) in &self.instruments {
                     let feed = if one.is_stale { Feed::Stale } else { Feed::Connected };
@@ -482,8 +469,8 @@ impl Connection {
         events.append(&mut told);
     }
 
-    /// Applies books; gives the topics whose snapshot is needed.
-    fn take_books(&mut self, events: &mut Events, ts_recv: Ts) -> Vec<String> {
+    /// Applies books, and asks for the snapshots that are needed.
+    fn take_books(&mut self, events: &mut Events, ts_recv: Ts) {
         let (mut told, mut topics) = (Events::new(), Vec::new());
         for (id, event) in events.iter() {
             let Some(Body::Book(update)) = &event.body else { continue };
@@ -521,16 +508,16 @@ impl Connection {
                 one.asked = is_asked.then(now);
             }
         }
-        topics.extend(self.overdue(&mut told, ts_recv));
+        self.subscriptions.renew(&topics, self.wire.limits().topics_per_request);
+        self.overdue(&mut told, ts_recv);
         events.append(&mut told);
-        topics
     }
 
-    /// Topics whose snapshot was asked for but did not come. Requests are repeated until they are answered.
-    fn overdue(&mut self, told: &mut Events, ts_recv: Ts) -> Vec<String> {
+    /// Asks again for snapshots that did not come, until they do.
+    fn overdue(&mut self, told: &mut Events, ts_recv: Ts) {
         let mut topics = Vec::new();
         if self.options.ignore_gaps || self.options.channels.depth == 0 {
-            return topics;
+            return;
         }
         for (id, one) in &mut self.instruments {
             if one.asked.is_some_and(|asked| RESYNC / self.options.speed <= asked.elapsed())
@@ -541,7 +528,7 @@ impl Connection {
                 told.push(status(id, ts_recv, ts_recv, Feed::ResyncStarted, BOOK, "book: snapshot asked for again"));
             }
         }
-        topics
+        self.subscriptions.renew(&topics, self.wire.limits().topics_per_request);
     }
 
     /// Says that nothing comes any more, from the last message on.

@@ -137,7 +137,7 @@ impl Options {
             reconcile: Duration::from_secs(10),
             ping: Duration::from_secs(20),
             stale: Duration::from_secs(10),
-            idle: Duration::from_secs(3),
+            idle: Duration::from_millis(2_500),
             patience: Duration::from_secs(5),
             rotate: Duration::from_secs(23 * 3_600),
             skew: Duration::from_secs(2),

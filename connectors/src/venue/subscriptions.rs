@@ -1,19 +1,32 @@
 //! What a connection asked its venue to send: requests without an answer yet, and topics that are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::rest::now;
 
 /// Requests whose answers are awaited; venues answer at once or never.
 const OPEN_MAX: usize = 1_000;
+/// Between two refused topics that are asked for again.
+const APART: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    /// The topics of requests that were not answered, by number.
-    open: BTreeMap<u64, Vec<String>>,
+    /// The topics of requests that were not answered, by number, and how many they were.
+    open: BTreeMap<u64, (usize, Vec<String>)>,
     /// Topics that are refused, and when they were last asked for.
     refused: BTreeMap<String, Instant>,
+    /// When one of them was asked for.
+    repeated: Option<Instant>,
+    /// Requests that wait to be sent.
+    waiting: VecDeque<Request>,
+}
+
+/// A request for topics, or to end them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Subscribe(Vec<String>),
+    Unsubscribe(Vec<String>),
 }
 
 /// What follows from an answer.
@@ -21,8 +34,6 @@ pub(super) struct Subscriptions {
 pub(super) enum Answered {
     /// Nothing is new.
     Known,
-    /// One or more of them are refused: ask for so many at a time, to find which.
-    Divide(Vec<String>, usize),
     /// The venue does not send this topic.
     Refused(String),
     /// Topics that had been refused are sent now.
@@ -30,29 +41,53 @@ pub(super) enum Answered {
 }
 
 impl Subscriptions {
-    /// Topics were asked for under a number.
-    pub(super) fn ask(&mut self, number: u64, topics: &[String]) {
-        self.open.insert(number, topics.to_vec());
-        if OPEN_MAX < self.open.len() {
-            self.open.pop_first();
-        }
+    /// Topics are wanted, so many in a request.
+    pub(super) fn subscribe(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Subscribe(some.to_vec())));
     }
 
-    /// A request was answered.
+    /// Topics are wanted anew, so that their snapshots are sent.
+    pub(super) fn renew(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
+        self.subscribe(topics, each);
+    }
+
+    /// Whether there is something to send.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The request to send next, under a number.
+    pub(super) fn next(&mut self, number: u64) -> Option<Request> {
+        let request = self.waiting.pop_front()?;
+        if let Request::Subscribe(topics) = &request {
+            self.open.insert(number, (topics.len(), topics.clone()));
+            if OPEN_MAX < self.open.len() {
+                self.open.pop_first();
+            }
+        }
+        Some(request)
+    }
+
+    /// A request was answered. Where one of several topics is refused, halves are asked for, to find which.
     pub(super) fn answer(&mut self, number: u64, is_accepted: bool) -> Answered {
-        let Some(mut topics) = self.open.remove(&number) else { return Answered::Known };
+        let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
         if is_accepted {
             topics.retain(|topic| self.refused.remove(topic).is_some());
             return if topics.is_empty() { Answered::Known } else { Answered::Accepted(topics) };
         }
-        match topics.len() {
-            0 => Answered::Known,
-            1 => {
-                let topic = topics.remove(0);
+        match topics.pop() {
+            None => Answered::Known,
+            Some(topic) if n == 1 => {
                 let is_known = self.refused.insert(topic.clone(), now()).is_some();
                 if is_known { Answered::Known } else { Answered::Refused(topic) }
             }
-            n => Answered::Divide(topics, n.div_ceil(2)),
+            // Who has left since may have been to blame.
+            Some(topic) => {
+                topics.push(topic);
+                self.subscribe(&topics, topics.len().div_ceil(2));
+                Answered::Known
+            }
         }
     }
 
@@ -61,25 +96,29 @@ impl Subscriptions {
         self.refused.keys()
     }
 
-    /// Those of them that were last asked for so long ago; they count as asked for now.
-    pub(super) fn due(&mut self, wait: Duration) -> Vec<String> {
-        let due = self.refused.iter_mut().filter(|(_, asked)| wait <= asked.elapsed());
-        due.map(|(topic, asked)| {
+    /// Asks again for one of them that was last asked for so long ago.
+    pub(super) fn repeat(&mut self, wait: Duration) {
+        if self.repeated.is_some_and(|repeated| repeated.elapsed() < wait.min(APART)) {
+            return;
+        }
+        if let Some((topic, asked)) = self.refused.iter_mut().find(|(_, asked)| wait <= asked.elapsed()) {
             *asked = now();
-            topic.clone()
-        })
-        .collect()
+            self.repeated = Some(*asked);
+            self.waiting.push_back(Request::Subscribe(vec![topic.clone()]));
+        }
     }
 
     /// No answer comes any more; what is refused is known until it is accepted.
     pub(super) fn lost(&mut self) {
         self.open.clear();
+        self.waiting.clear();
     }
 
-    /// Topics that are not wanted any more.
-    pub(super) fn leave(&mut self, topics: &[String]) {
+    /// Topics are not wanted any more.
+    pub(super) fn leave(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
         self.refused.retain(|topic, _| !topics.contains(topic));
-        self.open.values_mut().for_each(|open| open.retain(|topic| !topics.contains(topic)));
+        self.open.values_mut().for_each(|(_, open)| open.retain(|topic| !topics.contains(topic)));
     }
 }
 
@@ -87,31 +126,44 @@ impl Subscriptions {
 mod tests {
     use super::*;
 
+    /// Sends what waits, and answers it; gives what follows, and how many were sent.
+    fn answer_all(subscriptions: &mut Subscriptions, is_refused: fn(&String) -> bool) -> (Vec<Answered>, u64) {
+        let (mut followed, mut n) = (Vec::new(), 0);
+        while let Some(request) = subscriptions.next(n) {
+            let Request::Subscribe(topics) = request else { continue };
+            followed.push(subscriptions.answer(n, !topics.iter().any(is_refused)));
+            n += 1;
+        }
+        followed.retain(|answered| *answered != Answered::Known);
+        (followed, n)
+    }
+
     #[test]
     fn the_topic_that_is_refused_is_found_and_the_others_are_not_blamed() {
         let mut subscriptions = Subscriptions::default();
         let topics: Vec<String> = (0..100).map(|n| format!("trades.{n}")).collect();
-        let (mut number, mut found, mut waiting) = (0, Vec::new(), vec![(topics, 100)]);
-        while let Some((topics, each)) = waiting.pop() {
-            for some in topics.chunks(each) {
-                number += 1;
-                subscriptions.ask(number, some);
-                let is_accepted = !some.iter().any(|topic| topic.ends_with("37"));
-                match subscriptions.answer(number, is_accepted) {
-                    Answered::Divide(some, each) => waiting.push((some, each)),
-                    Answered::Refused(topic) => found.push(topic),
-                    other => assert_eq!(other, Answered::Known),
-                }
-            }
-        }
-        assert_eq!(found, ["trades.37"]);
-        assert!(number < 20, "{number} requests");
-        assert_eq!(subscriptions.answer(number, false), Answered::Known, "an answer counts once");
-        assert_eq!(subscriptions.due(Duration::from_secs(60)), [""; 0]);
-        let again = subscriptions.due(Duration::ZERO);
-        assert_eq!(again, ["trades.37"]);
-        subscriptions.ask(1_000, &again);
-        assert_eq!(subscriptions.answer(1_000, true), Answered::Accepted(again));
+        subscriptions.subscribe(&topics, 100);
+        let (followed, n) = answer_all(&mut subscriptions, |topic| topic.ends_with("37"));
+        assert_eq!(followed, [Answered::Refused("trades.37".into())]);
+        assert!(n < 20, "{n} requests");
+        assert_eq!(subscriptions.answer(n - 1, false), Answered::Known, "an answer counts once");
+        subscriptions.repeat(Duration::from_secs(60));
+        assert!(!subscriptions.is_waiting());
+        subscriptions.repeat(Duration::ZERO);
+        let (followed, n) = answer_all(&mut subscriptions, |_| false);
+        assert_eq!((followed, n), (vec![Answered::Accepted(vec!["trades.37".into()])], 1));
         assert_eq!(subscriptions.refused().count(), 0);
+    }
+
+    #[test]
+    fn who_stays_is_not_blamed_for_who_left() {
+        let mut subscriptions = Subscriptions::default();
+        let (bad, good) = ("trades.1".to_string(), "trades.2".to_string());
+        subscriptions.subscribe(&[bad.clone(), good.clone()], 2);
+        subscriptions.next(1);
+        subscriptions.leave(&[bad], 1);
+        assert_eq!(subscriptions.answer(1, false), Answered::Known);
+        let (followed, n) = answer_all(&mut subscriptions, |topic| topic == "trades.1");
+        assert_eq!((followed, n), (Vec::new(), 1), "{good} is asked for alone");
     }
 }

@@ -227,6 +227,7 @@ impl Bybit {
                 let envelope: Envelope<'_, IgnoredAny> = Fields { kind: "message" }.json(frame)?;
                 match (envelope.topic, envelope.success, envelope.op) {
                     (Some(topic), ..) => topic,
+                    (_, Some(false), _) if is_known(envelope.message.unwrap_or_default()) => return Ok(()),
                     (_, Some(false), _) => {
                         return Err(DecodeError::Refused(envelope.message.unwrap_or_default().into()));
                     }
@@ -263,6 +264,11 @@ impl Exchange for Bybit {
         }
         result
     }
+}
+
+/// Whether a refusal says that a topic is sent already, which is no trouble.
+fn is_known(message: &str) -> bool {
+    message.starts_with("error:already subscribed")
 }
 
 fn side(fields: Fields, field: &'static str, text: &str) -> Result<Side, DecodeError> {

@@ -10,7 +10,7 @@ use prism_schemas::event::{Book, FundingRate, Kline, LongShortRatio, OpenInteres
 use prism_schemas::{Decimal, Market, Timeframe, Ts};
 use serde::Deserialize;
 
-use super::{Bybit, Envelope, Events, Pairs, TickerData, side, timeframe};
+use super::{Bybit, Envelope, Events, Pairs, TickerData, is_known, side, timeframe};
 use crate::exchange::{
     Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, levels, trade_event,
 };
@@ -243,7 +243,7 @@ impl Wire for Bybit {
     fn answered(&self, frame: &str) -> Option<(u64, bool)> {
         // {"success":true,"ret_msg":"","conn_id":"cf71f1d6","req_id":"1","op":"subscribe"}
         let answer: Acknowledged<'_> = sonic_rs::from_str(frame).ok()?;
-        Some((answer.number.parse().ok()?, answer.success))
+        Some((answer.number.parse().ok()?, answer.success || is_known(answer.message)))
     }
 
     fn ping(&self) -> Option<&'static str> {
@@ -475,4 +475,6 @@ struct Acknowledged<'a> {
     #[serde(rename = "req_id")]
     number: &'a str,
     success: bool,
+    #[serde(rename = "ret_msg")]
+    message: &'a str,
 }
