@@ -1,14 +1,13 @@
 //! The demo from its start to its end, as a visitor with a browser and a terminal sees it.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::support::{Said, command, http, prism};
+use crate::support::{Said, command, free_port, http, prism};
 
 /// Kills the demo if a check fails before its end.
 struct Running(Option<Child>);
@@ -36,7 +35,7 @@ fn sql(port: u16, statement: &str) -> Value {
 fn first_scores_come_at_once_and_stay_in_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("demo");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut demo = command();
     demo.args(["demo", "--port", &port.to_string(), "--for", "10m", "--dir"]).arg(&place);
     let began = began();

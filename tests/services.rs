@@ -1,7 +1,6 @@
 //! Real Kafka and QuestDB: every row exactly once, whatever dies in mid-run, and clear words when something is wrong.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, OnceLock},
@@ -31,7 +30,7 @@ use rdkafka::{
 use crate::{
     determinism::CONFIG,
     sql,
-    support::{Arrival, Said, Synthetic, command, prism, python, root, shared},
+    support::{Arrival, Said, Synthetic, command, free_port, prism, python, root, shared},
 };
 
 /// Kafka and QuestDB of this test process, on free ports; they end with it, however it ends.
@@ -51,10 +50,7 @@ impl Services {
             eprintln!("SKIPPED {test}: Java and Maven are needed for Kafka and QuestDB");
             return None;
         }
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let listeners = [free(), free(), free(), free(), free()];
-        let ports = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
-        drop(listeners);
+        let ports = [(); 5].map(|()| free_port());
         let dir = tempfile::tempdir().unwrap();
         let names = ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "QUESTDB_PORT", "QUESTDB_PG_PORT", "QUESTDB_HEALTH_PORT"];
         let mut settings: Vec<_> = names.into_iter().zip(ports.map(|port| port.to_string())).collect();
@@ -180,7 +176,7 @@ impl Services {
     /// Compute as `program` runs it.
     pub(crate) fn start_compute(&self, mut program: Command, namespace: &str, workers: u64) -> Running {
         let config = self.config();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         program.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
         program.args(["--workers", &workers.to_string(), "--port", &port.to_string(), "--config"]).arg(&config);
         program.env("PRISM__QUESTDB__SPOOL", self.spool());

@@ -3,10 +3,13 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -550,6 +553,15 @@ pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
     }
     eprintln!("SKIPPED {test}: no Python with {modules} (make .venv, or set PRISM_PYTHON)");
     None
+}
+
+/// A port for a server that is started later. It is below those that the system gives to whoever asks for any: another test
+/// could have it before the server does.
+pub(crate) fn free_port() -> u16 {
+    static N: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    let mut ports = std::iter::repeat_with(|| first + N.fetch_add(1, Relaxed));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// One HTTP/1.1 exchange: status and body.
