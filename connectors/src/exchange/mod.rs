@@ -11,7 +11,7 @@ pub use binance::Binance;
 pub use bybit::Bybit;
 pub use kraken::Kraken;
 pub use okx::Okx;
-pub use wire::{Ask, Channels, Holders, Limits, Request, Wire};
+pub use wire::{Answer, Ask, Channels, Holders, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};

@@ -110,6 +110,17 @@ impl Ask<'_> {
     }
 }
 
+/// What a venue says to a request for topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// All of them are sent from now on.
+    Accepted,
+    /// One of them or more cannot be had, and none was taken.
+    Refused,
+    /// One of them or more is sent already, and no other was taken.
+    Known,
+}
+
 /// A GET request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -139,8 +150,8 @@ pub trait Wire: Exchange {
     /// As `subscribe`, to end them.
     fn unsubscribe(&self, topics: &[String], number: u64) -> String;
 
-    /// Whether a frame answers a request for topics: its number, and whether it was accepted.
-    fn answered(&self, frame: &str) -> Option<(u64, bool)>;
+    /// The number of the request for topics that a frame answers, and the answer.
+    fn answered(&self, frame: &str) -> Option<(u64, Answer)>;
 
     /// What keeps the connection alive when it is sent now and then; `None`: a ping of the WebSocket protocol does.
     fn ping(&self) -> Option<&'static str>;

@@ -197,6 +197,8 @@ impl Connection {
             one.asked = self.wire.book_topic(&one.native, 1).map(|_| now());
         }
         let each = self.wire.limits().topics_per_request;
+        // What changed before the connection is among all topics.
+        self.subscriptions.lost();
         self.first = self.number + topics.len().div_ceil(each) as u64;
         self.subscriptions.subscribe(&topics, each);
         self.follow(&mut socket).await.unwrap_or_else(|error| error.to_string())
@@ -371,8 +373,8 @@ impl Connection {
 
     /// Takes the answer to a request, if a frame is one.
     fn answered(&mut self, frame: &str, events: &mut Events, ts_recv: Ts) {
-        let Some((number, is_accepted)) = self.wire.answered(frame) else { return };
-        match self.subscriptions.answer(number, is_accepted) {
+        let Some((number, answer)) = self.wire.answered(frame) else { return };
+        match self.subscriptions.answer(number, answer) {
             Answered::Known => {}
             Answered::Refused(topic) => {
                 tracing::warn!(venue = self.wire.id(), topic, "refused by the venue, asked for again every minute");
@@ -412,8 +414,8 @@ impl Connection {
             (one.is_refused, one.is_stale) = (!is_sent, !is_sent);
         }
         if channel == BOOK {
-            // Nobody waits for a snapshot that is refused.
-            one.asked = is_sent.then(now);
+            // Nobody waits for a snapshot that is refused, or that must be asked for.
+            one.asked = self.wire.book_topic(&one.native, 1).filter(|_| is_sent).map(|_| now());
         }
         let (feed, cause) = match is_sent {
             true if channel.is_empty() && self.delay.is_told => (Feed::Skewed, format!("the venue sends {topic} now")),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::rest::now;
+use crate::exchange::Answer;
 
 /// Requests whose answers are awaited; venues answer at once or never.
 const OPEN_MAX: usize = 1_000;
@@ -70,9 +71,10 @@ impl Subscriptions {
     }
 
     /// A request was answered. Where one of several topics is refused, halves are asked for, to find which.
-    pub(super) fn answer(&mut self, number: u64, is_accepted: bool) -> Answered {
+    pub(super) fn answer(&mut self, number: u64, answer: Answer) -> Answered {
         let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
-        if is_accepted {
+        // A single topic that is sent already is what was wanted; with others, those are not sent.
+        if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
             topics.retain(|topic| self.refused.remove(topic).is_some());
             return if topics.is_empty() { Answered::Known } else { Answered::Accepted(topics) };
         }
@@ -131,7 +133,8 @@ mod tests {
         let (mut followed, mut n) = (Vec::new(), 0);
         while let Some(request) = subscriptions.next(n) {
             let Request::Subscribe(topics) = request else { continue };
-            followed.push(subscriptions.answer(n, !topics.iter().any(is_refused)));
+            let answer = if topics.iter().any(is_refused) { Answer::Refused } else { Answer::Accepted };
+            followed.push(subscriptions.answer(n, answer));
             n += 1;
         }
         followed.retain(|answered| *answered != Answered::Known);
@@ -146,7 +149,7 @@ mod tests {
         let (followed, n) = answer_all(&mut subscriptions, |topic| topic.ends_with("37"));
         assert_eq!(followed, [Answered::Refused("trades.37".into())]);
         assert!(n < 20, "{n} requests");
-        assert_eq!(subscriptions.answer(n - 1, false), Answered::Known, "an answer counts once");
+        assert_eq!(subscriptions.answer(n - 1, Answer::Refused), Answered::Known, "an answer counts once");
         subscriptions.repeat(Duration::from_secs(60));
         assert!(!subscriptions.is_waiting());
         subscriptions.repeat(Duration::ZERO);
@@ -156,13 +159,26 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_sent_already_costs_no_other() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.subscribe(&["known".into(), "new".into()], 2);
+        subscriptions.next(1);
+        assert_eq!(subscriptions.answer(1, Answer::Known), Answered::Known);
+        for (number, topic, answer) in [(2, "known", Answer::Known), (3, "new", Answer::Accepted)] {
+            assert_eq!(subscriptions.next(number), Some(Request::Subscribe(vec![topic.into()])));
+            assert_eq!(subscriptions.answer(number, answer), Answered::Known);
+        }
+        assert!(!subscriptions.is_waiting() && subscriptions.refused().count() == 0);
+    }
+
+    #[test]
     fn who_stays_is_not_blamed_for_who_left() {
         let mut subscriptions = Subscriptions::default();
         let (bad, good) = ("trades.1".to_string(), "trades.2".to_string());
         subscriptions.subscribe(&[bad.clone(), good.clone()], 2);
         subscriptions.next(1);
         subscriptions.leave(&[bad], 1);
-        assert_eq!(subscriptions.answer(1, false), Answered::Known);
+        assert_eq!(subscriptions.answer(1, Answer::Refused), Answered::Known);
         let (followed, n) = answer_all(&mut subscriptions, |topic| topic == "trades.1");
         assert_eq!((followed, n), (Vec::new(), 1), "{good} is asked for alone");
     }

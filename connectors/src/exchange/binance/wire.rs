@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{Binance, Events};
 use crate::exchange::{
-    Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, taker, trade_event,
+    Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, taker, trade_event,
 };
 
 /// Levels of a side that a book's snapshot has at most.
@@ -202,10 +202,10 @@ impl Wire for Binance {
         serde_json::json!({"method": "UNSUBSCRIBE", "params": topics, "id": number}).to_string()
     }
 
-    fn answered(&self, frame: &str) -> Option<(u64, bool)> {
+    fn answered(&self, frame: &str) -> Option<(u64, Answer)> {
         // {"result":null,"id":1} or {"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}
         let answer: Acknowledged<'_> = sonic_rs::from_str(frame).ok()?;
-        Some((answer.id, answer.error.is_none()))
+        Some((answer.id, if answer.error.is_none() { Answer::Accepted } else { Answer::Refused }))
     }
 
     fn ping(&self) -> Option<&'static str> {

@@ -12,13 +12,13 @@ use serde::Deserialize;
 
 use super::{Bybit, Envelope, Events, Pairs, TickerData, is_known, side, timeframe};
 use crate::exchange::{
-    Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, levels, trade_event,
+    Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, levels, trade_event,
 };
 
 impl Bybit {
     fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "tickers" };
-        let answer: Answer<'_, TickerData<'_>> = read(fields, body)?;
+        let answer: Reply<'_, TickerData<'_>> = read(fields, body)?;
         // As one message of the stream each, at the time of the answer.
         let envelope = Envelope::<()> { ts: Some(answer.time), ..Envelope::default() };
         answer.result.list.iter().try_for_each(|raw| self.ticker(&envelope, raw, ts_recv, out))
@@ -34,7 +34,7 @@ impl Bybit {
     ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "kline" };
         // Start, open, high, low, close, volume, turnover; the newest first.
-        let answer: Answer<'_, [&str; 7]> = read(fields, body)?;
+        let answer: Reply<'_, [&str; 7]> = read(fields, body)?;
         let id = self.instrument(fields, "symbol", native)?;
         let now = fields.millis("time", answer.time)?;
         for [start, open, high, low, close, volume, turnover] in answer.result.list.iter().rev() {
@@ -63,7 +63,7 @@ impl Bybit {
 
     fn ask_trades(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "recent-trade" };
-        let answer: Answer<'_, RecentTrade<'_>> = read(fields, body)?;
+        let answer: Reply<'_, RecentTrade<'_>> = read(fields, body)?;
         for (index, raw) in (0..).zip(answer.result.list.iter().rev()) {
             let trade = Trade {
                 id: Some(trade::Id::Text(raw.id.into())),
@@ -108,7 +108,7 @@ impl Bybit {
 
     fn ask_open_interest(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "open-interest" };
-        let answer: Answer<'_, OpenInterestRow<'_>> = read(fields, body)?;
+        let answer: Reply<'_, OpenInterestRow<'_>> = read(fields, body)?;
         for raw in answer.result.list.iter().rev() {
             let size = Some(fields.decimal("openInterest", raw.open_interest)?);
             let ts_event = fields.millis("timestamp", fields.integer("timestamp", raw.ts)?)?;
@@ -120,7 +120,7 @@ impl Bybit {
 
     fn ask_funding(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "funding/history" };
-        let answer: Answer<'_, FundingRow<'_>> = read(fields, body)?;
+        let answer: Reply<'_, FundingRow<'_>> = read(fields, body)?;
         for raw in answer.result.list.iter().rev() {
             let rate = Some(fields.decimal("fundingRate", raw.rate)?);
             let ts_event = fields.millis("fundingRateTimestamp", fields.integer("fundingRateTimestamp", raw.ts)?)?;
@@ -132,7 +132,7 @@ impl Bybit {
 
     fn ask_ratio(&self, of: Holders, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "account-ratio" };
-        let answer: Answer<'_, RatioRow<'_>> = read(fields, body)?;
+        let answer: Reply<'_, RatioRow<'_>> = read(fields, body)?;
         for raw in answer.result.list.iter().rev() {
             let ratio = LongShortRatio {
                 kind: of.name().into(),
@@ -149,7 +149,7 @@ impl Bybit {
 
     fn ask_risk_limit(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "risk-limit" };
-        let answer: Answer<'_, TierRow<'_>> = read(fields, body)?;
+        let answer: Reply<'_, TierRow<'_>> = read(fields, body)?;
         let Some(first) = answer.result.list.first() else { return Ok(()) };
         let mut tiers = Vec::with_capacity(answer.result.list.len());
         for raw in &answer.result.list {
@@ -189,8 +189,8 @@ fn interval(timeframe: Timeframe) -> Option<String> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(fields: Fields, body: &'a str) -> Result<Answer<'a, T>, DecodeError> {
-    let answer: Answer<'a, T> = fields.json(body)?;
+fn read<'a, T: Deserialize<'a>>(fields: Fields, body: &'a str) -> Result<Reply<'a, T>, DecodeError> {
+    let answer: Reply<'a, T> = fields.json(body)?;
     match answer.code {
         0 => Ok(answer),
         _ => Err(DecodeError::Refused(answer.message.unwrap_or_default().into())),
@@ -240,10 +240,15 @@ impl Wire for Bybit {
         serde_json::json!({"req_id": number.to_string(), "op": "unsubscribe", "args": topics}).to_string()
     }
 
-    fn answered(&self, frame: &str) -> Option<(u64, bool)> {
+    fn answered(&self, frame: &str) -> Option<(u64, Answer)> {
         // {"success":true,"ret_msg":"","conn_id":"cf71f1d6","req_id":"1","op":"subscribe"}
         let answer: Acknowledged<'_> = sonic_rs::from_str(frame).ok()?;
-        Some((answer.number.parse().ok()?, answer.success || is_known(answer.message)))
+        let said = match answer.success {
+            true => Answer::Accepted,
+            false if is_known(answer.message) => Answer::Known,
+            false => Answer::Refused,
+        };
+        Some((answer.number.parse().ok()?, said))
     }
 
     fn ping(&self) -> Option<&'static str> {
@@ -349,7 +354,7 @@ impl Wire for Bybit {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a, T> {
+struct Reply<'a, T> {
     #[serde(rename = "retCode")]
     code: i64,
     #[serde(rename = "retMsg")]
