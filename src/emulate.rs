@@ -1,10 +1,13 @@
 //! `prism emulate`: a venue on this machine.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin, Recording},
+    emulator::{Emulator, FACES, Faults, Origin, Recording, Script},
     synthetic::SYMBOLS,
 };
 use prism_schemas::{Market, canonical_symbol};
@@ -51,15 +54,21 @@ pub(crate) struct Args {
     /// Share of book updates at which the venue begins to number from 1 again
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     reset: f64,
-    /// Everything is sent this much later, such as 500ms
+    /// Everything is sent this much later, answers too, such as 500ms
     #[arg(long, value_parser = length, default_value = "0s")]
     slow: i64,
+    /// Connections are cut at this age; Binance does so after 24h
+    #[arg(long, value_parser = length, default_value = "24h")]
+    age: i64,
     /// The venue's clock is this much ahead, such as 3s
     #[arg(long, value_parser = length, default_value = "0s")]
     skew: i64,
     /// Symbols of which nothing is sent after a few seconds, without a word
-    #[arg(long, num_args = 1..)]
+    #[arg(long, num_args = 1.., conflicts_with = "script")]
     stall: Vec<String>,
+    /// What goes wrong at which time, as TOML: [[fault]] at = "10s", for = "5s", stall = ["BTCUSDT"]; README, Emulator
+    #[arg(long)]
+    script: Option<PathBuf>,
     /// Share of requests that are answered 429, with the time to wait
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     refuse: f64,
@@ -90,9 +99,11 @@ const STALL: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let for_length: Option<Duration> = parse_length(args.length.as_deref())?;
-    let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, refuse, ban, fail, port, .. } =
-        *args;
-    let faults = Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, refuse, ban, fail };
+    let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, .. } = *args;
+    let Args { refuse, ban, fail, port, .. } = *args;
+    let faults =
+        Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, refuse, ban, fail };
+    let script = args.script.as_deref().map(read).transpose()?;
     let (origin, what) = match args.from.is_empty() {
         true => (Origin::Market(seed, SYMBOLS), format!("the synthetic market of seed {seed}")),
         false => {
@@ -113,14 +124,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             FACES[0],
             emulator.url(FACES[0])
         );
-        let over = Stop::new().wait(for_length);
-        tokio::pin!(over);
+        let going_wrong = async {
+            match &script {
+                Some(script) => script.run(&emulator).await,
+                None => {
+                    tokio::time::sleep(STALL).await;
+                    args.stall.iter().for_each(|symbol| emulator.stall(&canonical_symbol(symbol)));
+                }
+            }
+            std::future::pending().await
+        };
         tokio::select! {
-            () = &mut over => return Ok(()),
-            () = tokio::time::sleep(STALL) => {}
+            () = Stop::new().wait(for_length) => Ok(()),
+            () = going_wrong => Ok(()),
         }
-        args.stall.iter().for_each(|symbol| emulator.stall(&canonical_symbol(symbol)));
-        over.await;
-        Ok(())
     })
+}
+
+fn read(path: &Path) -> Result<Script> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| misuse(format!("{}: {error}", path.display())))
 }

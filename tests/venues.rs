@@ -301,3 +301,26 @@ fn a_venue_nobody_knows_is_named() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("no venue \"bibyt-linear\"; known are bybit-linear"), "{said}");
 }
+
+#[test]
+fn a_script_of_faults_is_read_and_what_is_wrong_with_one_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("faults.toml");
+    let run = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        prism(["emulate", "--port", "0", "--for", "1s", "--script", path.to_str().unwrap()])
+    };
+    let said = run(
+        "[[fault]]\nat = \"0s\"\nfor = \"500ms\"\nstall = [\"BTCUSDT\"]\nshares = { drop = 0.5, slow = \"10ms\" }\n\n\
+         [[fault]]\nat = \"500ms\"\ndisconnect_all = true\nreset_books = [\"ETHUSDT\"]\nskew = \"3s\"\n",
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    for (text, problem) in [
+        ("[[fault]]\nat = \"0s\"\nstal = [\"BTCUSDT\"]\n", "unknown field `stal`"),
+        ("[[fault]]\nat = \"soon\"\n", "\"soon\" is no duration such as 10s"),
+        ("[[fault]]\nshares = { dropp = 1.0 }\n", "unknown field `dropp`"),
+    ] {
+        let said = run(text);
+        assert!(said.code == 2 && said.err.contains(problem) && said.err.contains("faults.toml"), "{said:?}");
+    }
+}

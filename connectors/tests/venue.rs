@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prism_connectors::emulator::{Asked, Emulator, FACES, Faults, Origin};
+use prism_connectors::emulator::{Asked, Emulator, Entry, FACES, Faults, Origin, Script};
 use prism_connectors::exchange::wire;
 use prism_connectors::synthetic::{SYMBOLS, Symbol};
 use prism_connectors::venue::{Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
@@ -140,9 +140,8 @@ fn hundred() -> &'static [Symbol] {
 /// Three minutes of the venue's time: books, bars of eight timeframes, trades, ratios, all within the published weights.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_start_of_a_hundred_symbols_never_meets_the_limit() {
-    for (face, klines) in
-        [("bybit-linear", 8 * 100 * 4), ("binance-linear", 8 * 100 * 4), ("binance-spot", 8 * 100 * 4)]
-    {
+    let klines = 8 * 100 * 4;
+    for face in FACES {
         let following = Following::start(face, hundred(), Faults::default(), 20, |options| {
             let all = [Timeframe::M1, Timeframe::M3, Timeframe::M5, Timeframe::M15];
             options.timeframes = [&all[..], &[Timeframe::M30, Timeframe::H1, Timeframe::H4, Timeframe::D1]].concat();
@@ -261,6 +260,58 @@ async fn who_never_says_a_word_is_told_too() {
     following.end().await;
 }
 
+/// A script stalls one, then everything, and cuts all connections: each is told, and all go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
+    for face in ["bybit-linear", "binance-linear"] {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.top = 4;
+            options.idle = Duration::from_secs(2);
+            options.include = vec!["BTCUSDT".into()];
+        })
+        .await;
+        following.until("all connected", 20, |f| 4 <= f.healthy()).await;
+        let n = following.healthy();
+        let script = Script {
+            faults: vec![
+                Entry { length: 4 * SECOND, stall: vec!["btc-usdt".into()], ..Entry::default() },
+                Entry {
+                    at: 6 * SECOND,
+                    length: 4 * SECOND,
+                    shares: Faults { drop: 1.0, ..Faults::default() },
+                    ..Entry::default()
+                },
+                Entry {
+                    at: 12 * SECOND,
+                    disconnect_all: true,
+                    reset_books: vec!["BTCUSDT".into()],
+                    ..Entry::default()
+                },
+            ],
+        };
+        let told =
+            |f: &Following, feed, cause| f.told(feed, cause).into_iter().map(|(symbol, _)| symbol).collect::<Vec<_>>();
+        let all = async {
+            tokio::time::sleep(Duration::from_millis(5_500)).await;
+            assert_eq!(told(&following, Feed::Stale, ""), ["BTCUSDT"], "{face}");
+            assert_eq!(
+                (told(&following, Feed::Connected, "again"), following.healthy()),
+                (vec!["BTCUSDT".to_string()], n)
+            );
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            assert_eq!((told(&following, Feed::Stale, "").len(), following.healthy()), (1 + n, n), "{face}");
+            assert_eq!(told(&following, Feed::Disconnected, ""), Vec::<String>::new(), "{face}");
+            following
+                .until("cut, and connected again", 10, |f| {
+                    told(f, Feed::Disconnected, "").len() == n && f.healthy() == n
+                })
+                .await;
+        };
+        tokio::join!(script.run(&following.emulator), all);
+        following.end().await;
+    }
+}
+
 /// Venues cut connections after a day: it is made anew before, and no trade is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_replaced_before_its_end() {
@@ -359,23 +410,34 @@ async fn instruments_join_and_leave_and_others_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_venues_only_tell_when_asked_is_asked_for() {
     for (face, ratios, has_tiers) in
-        [("bybit-linear", 1, true), ("binance-linear", 4, false), ("binance-spot", 0, false)]
+        [("bybit-linear", 1, true), ("binance-linear", 4, false), ("binance-spot", 0, false), ("bybit-spot", 0, false)]
     {
         let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
             options.top = 3;
             options.poll = Duration::from_secs(1);
         })
         .await;
-        let wanted = if face == "binance-spot" { 0 } else { 3 };
+        // The past as far as venues tell it, at first.
+        let wanted = if ratios == 0 { 0 } else { 3 * 200 };
         let interest = |body: &Body| matches!(body, Body::OpenInterest(open) if open.size.is_some());
         let funding = |body: &Body| matches!(body, Body::FundingRate(funding) if funding.rate.is_some());
         let ratio = |body: &Body| matches!(body, Body::LongShortRatio(r) if r.long.is_some() && r.short.is_some());
         let is_polled =
-            |f: &Following| [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, 3 * ratios];
+            |f: &Following| [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, wanted * ratios];
         following.until("all of them", 20, is_polled).await;
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        // What did not change is no event; a new interval may have begun.
-        assert!(following.count(funding) == wanted && following.count(ratio) <= 6 * ratios, "{face}");
+        // What is known is no event; a new interval may have begun.
+        assert_eq!(following.count(funding), wanted, "{face}");
+        assert!(following.count(ratio) <= (wanted + 3) * ratios && following.count(interest) <= wanted + 3, "{face}");
+        let is_past = |body: &Option<Body>| matches!(body, Some(Body::OpenInterest(_) | Body::LongShortRatio(_)));
+        let mut past = BTreeSet::new();
+        for (id, event) in following.events.lock().unwrap().iter().filter(|(_, event)| is_past(&event.body)) {
+            let of = match &event.body {
+                Some(Body::LongShortRatio(ratio)) => ratio.kind.clone(),
+                _ => "open interest".into(),
+            };
+            assert!(past.insert((id.clone(), of, event.ts_event)), "{face}: twice {id:?} {event:?}");
+        }
         let tiers = |body: &Body| match body {
             Body::RiskLimit(limit) => limit.tiers.first().and_then(|tier| tier.maintenance_margin).map(|m| m.to_f64()),
             _ => None,
@@ -398,7 +460,7 @@ async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
         let whole = snapshots.take("btc/usdt").await;
         assert_eq!((&*whole.symbol, &whole.missing[..], whole.atomic), ("BTCUSDT", &[][..], true), "{face}");
         let names: Vec<&str> = whole.components.iter().map(|one| &*one.name).collect();
-        let expected = if face == "binance-spot" { 7 } else { 10 };
+        let expected = if face.ends_with("spot") { 7 } else { 10 };
         assert!(
             expected <= names.len() && names.contains(&"klines_30m") && names.contains(&"book"),
             "{face}: {names:?}"

@@ -2,15 +2,20 @@
 
 use std::collections::VecDeque;
 
+use serde::Deserialize;
+
+use super::script::span;
 use crate::synthetic::Random;
 
 /// Messages that are lost in a row.
 const GAP: u32 = 4;
 
 /// How often, for each message of a topic, each thing goes wrong: a probability each.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Faults {
     /// Repeats the same faults for the same messages.
+    #[serde(skip)]
     pub seed: u64,
     /// It is not sent.
     pub drop: f64,
@@ -26,14 +31,30 @@ pub struct Faults {
     pub disconnect: f64,
     /// A book begins to number its updates from 1 again, with a snapshot where the venue sends such.
     pub reset: f64,
-    /// Everything is sent this much later, in nanoseconds.
+    /// Everything is sent this much later, in nanoseconds: messages, and answers to whatever was asked.
+    #[serde(deserialize_with = "span")]
     pub slow: i64,
+    /// A connection is cut at this age, in nanoseconds of the venue's time; 0: never. Binance cuts at 24 h.
+    #[serde(deserialize_with = "span")]
+    pub age: i64,
     /// A request is answered 429, with the time to wait.
     pub refuse: f64,
     /// A request is answered that the address is banned for a while: 418 or 403.
     pub ban: f64,
     /// A request is answered 502.
     pub fail: f64,
+}
+
+impl Faults {
+    /// Both at once; the seed stays.
+    pub(super) fn plus(mut self, other: &Faults) -> Faults {
+        macro_rules! add {
+            ($($field:ident)*) => { $(self.$field += other.$field;)* };
+        }
+        add!(drop gap duplicate reorder garbage disconnect reset slow refuse ban fail);
+        self.age = [self.age, other.age].into_iter().filter(|age| 0 < *age).min().unwrap_or(0);
+        self
+    }
 }
 
 /// What becomes of a message.
@@ -47,7 +68,6 @@ pub(super) enum Fate {
 
 /// The faults of one connection.
 pub(super) struct Saboteur {
-    faults: Faults,
     random: Random,
     /// Messages that wait for the next one.
     held: VecDeque<String>,
@@ -57,21 +77,21 @@ pub(super) struct Saboteur {
 
 impl Saboteur {
     /// Of the `number`th connection.
-    pub(super) fn new(faults: Faults, number: u64) -> Saboteur {
-        let random = Random::new(faults.seed, &format!("connection {number}"));
-        Saboteur { faults, random, held: VecDeque::new(), losing: 0 }
+    pub(super) fn new(seed: u64, number: u64) -> Saboteur {
+        let random = Random::new(seed, &format!("connection {number}"));
+        Saboteur { random, held: VecDeque::new(), losing: 0 }
     }
 
-    /// What becomes of the next message; nothing goes wrong while all is calm.
-    pub(super) fn fate(&mut self, text: String, calm: bool) -> Fate {
-        if calm {
-            return Fate::Send(std::iter::once(text).chain(self.held.drain(..)).collect());
+    /// What becomes of the next message.
+    pub(super) fn fate(&mut self, text: String, faults: Faults) -> Fate {
+        if faults.gap == 0.0 {
+            self.losing = 0;
         }
         if 0 < self.losing {
             self.losing -= 1;
             return Fate::Send(self.held.drain(..).collect());
         }
-        let Faults { drop, gap, duplicate, reorder, garbage, disconnect, .. } = self.faults;
+        let Faults { drop, gap, duplicate, reorder, garbage, disconnect, .. } = faults;
         let chance = self.random.uniform();
         let mut below = 0.0;
         let mut is = |share: f64| {
@@ -104,10 +124,10 @@ mod tests {
     use super::*;
 
     fn run(faults: Faults) -> (Vec<String>, usize) {
-        let mut saboteur = Saboteur::new(faults, 1);
+        let mut saboteur = Saboteur::new(faults.seed, 1);
         let (mut sent, mut cuts) = (Vec::new(), 0);
         for n in 0..10_000 {
-            match saboteur.fate(format!("{n:06}"), false) {
+            match saboteur.fate(format!("{n:06}"), faults) {
                 Fate::Send(texts) => sent.extend(texts),
                 Fate::Cut => cuts += 1,
             }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
@@ -30,6 +31,8 @@ pub(super) struct Limit {
     pub(super) window: i64,
     /// What a request weighs, by its path and query.
     pub(super) of: fn(&str, &str) -> u64,
+    /// Part of some addresses, how many such requests within how long.
+    pub(super) caps: &'static [(&'static str, usize, i64)],
     /// The answer beyond the limit, and to who is banned.
     pub(super) beyond: StatusCode,
     pub(super) banned: StatusCode,
@@ -64,10 +67,11 @@ impl std::ops::AddAssign for Asked {
 
 pub(super) struct Requests {
     limit: Limit,
-    faults: Faults,
     random: Random,
     /// When, and the weight.
     times: VecDeque<(Ts, u64)>,
+    /// When, of each cap.
+    capped: Vec<VecDeque<Ts>>,
     /// The last refusal, and when it is over.
     refused_at: Ts,
     closed_until: Ts,
@@ -77,13 +81,13 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(limit: Limit, faults: Faults) -> Requests {
-        let (random, asked) = (Random::new(faults.seed, "requests"), Asked::default());
+    pub(super) fn new(limit: Limit, seed: u64) -> Requests {
+        let (random, asked) = (Random::new(seed, "requests"), Asked::default());
         Requests {
             limit,
-            faults,
             random,
             times: VecDeque::new(),
+            capped: vec![VecDeque::new(); limit.caps.len()],
             refused_at: 0,
             closed_until: 0,
             banned_until: 0,
@@ -96,8 +100,21 @@ impl Requests {
         self.times.iter().map(|(_, weight)| weight).sum()
     }
 
+    /// Counts a request among those of its kind, if there is room.
+    fn is_within_caps(&mut self, path: &str, now: Ts) -> bool {
+        let caps = self.limit.caps.iter().zip(&mut self.capped);
+        caps.filter(|((part, ..), _)| path.contains(part)).all(|((_, n, window), times)| {
+            times.retain(|at| now < at + window);
+            let has_room = times.len() < *n;
+            if has_room {
+                times.push_back(now);
+            }
+            has_room
+        })
+    }
+
     /// Why a request is refused now, if it is, and for how many seconds.
-    fn take(&mut self, weight: u64, now: Ts, calm: bool) -> Option<(StatusCode, Option<i64>)> {
+    fn take(&mut self, path: &str, weight: u64, now: Ts, faults: Faults) -> Option<(StatusCode, Option<i64>)> {
         self.asked.requests += 1;
         while self.times.front().is_some_and(|(at, _)| *at + self.limit.window <= now) {
             self.times.pop_front();
@@ -116,14 +133,14 @@ impl Requests {
             }
             return Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)));
         }
-        if self.limit.weight < self.used() + weight {
+        if self.limit.weight < self.used() + weight || !self.is_within_caps(path, now) {
             self.asked.beyond += 1;
             return Some((self.limit.beyond, None));
         }
         self.n_early = 0;
         self.times.push_back((now, weight));
-        let Faults { refuse, ban, fail, .. } = self.faults;
-        let chance = if calm { 1.0 } else { self.random.uniform() };
+        let Faults { refuse, ban, fail, .. } = faults;
+        let chance = self.random.uniform();
         match () {
             () if chance < refuse => {
                 self.asked.refused += 1;
@@ -147,15 +164,16 @@ pub(super) async fn limited(
     request: Request,
     next: Next,
 ) -> Response {
-    let (now, calm) = ((shared.clock)(), shared.calm.load(std::sync::atomic::Ordering::Relaxed));
+    let (now, faults) = ((shared.clock)(), shared.faults());
     let (limit, refusal, used) = {
         let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(requests) = requests.get_mut(face) else { return StatusCode::NOT_FOUND.into_response() };
         let uri = request.uri();
         let weight = (requests.limit.of)(uri.path(), uri.query().unwrap_or_default());
-        let refusal = requests.take(weight, now, calm);
+        let refusal = requests.take(uri.path(), weight, now, faults);
         (requests.limit, refusal, requests.used())
     };
+    tokio::time::sleep(Duration::from_nanos(faults.slow.unsigned_abs())).await;
     let mut response = match refusal {
         None => next.run(request).await,
         Some((status, _)) => (status, "access too frequent").into_response(),

@@ -1,21 +1,23 @@
-//! Venues on this machine that connectors cannot tell from the real ones: Bybit v5 linear, Binance spot and USD-M streams
-//! and market requests, fed by the synthetic market or by recordings, with seeded faults.
+//! Venues on this machine that connectors cannot tell from the real ones: streams and market requests of Bybit v5 and of
+//! Binance spot and USD-M, fed by the synthetic market or by recordings, with seeded faults.
 
 mod binance;
 mod bybit;
 mod faults;
 mod limits;
 mod recording;
+mod script;
 mod stream;
 mod venue;
 
 pub use faults::Faults;
 pub use limits::Asked;
 pub use recording::Recording;
+pub use script::{Entry, Script};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Json;
 use axum::routing::get;
 use prism_schemas::event::{Instrument, Ticker};
-use prism_schemas::{InstrumentId, Market, OrderBook, Timeframe, Ts};
+use prism_schemas::{Decimal, InstrumentId, Market, OrderBook, Timeframe, Ts};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -37,7 +39,10 @@ use limits::{Limit, Requests, limited};
 use venue::{Sent, Venue};
 
 /// The venues that the emulator speaks as, each under its name: `http://127.0.0.1:9100/bybit-linear`.
-pub const FACES: [&str; 3] = ["bybit-linear", "binance-linear", "binance-spot"];
+pub const FACES: [&str; 4] = ["bybit-linear", "binance-linear", "binance-spot", "bybit-spot"];
+
+/// Recordings can be had as these too: the synthetic market has no inverse contracts.
+const RECORDED: [&str; 1] = ["bybit-inverse"];
 
 /// Between two steps of the market.
 const STEP: Duration = Duration::from_millis(20);
@@ -48,11 +53,11 @@ const BEHIND_MAX: usize = 8_192;
 struct Shared {
     venue: Mutex<Venue>,
     sent: broadcast::Sender<Arc<Sent>>,
-    faults: Faults,
+    faults: Mutex<Faults>,
     /// So far: each has faults of its own.
     n_connections: AtomicU64,
-    /// No more faults.
-    calm: AtomicBool,
+    /// How often all connections were cut.
+    n_cuts: AtomicU64,
     /// By face.
     requests: Mutex<BTreeMap<&'static str, Requests>>,
     /// Symbols of which nothing is sent.
@@ -68,6 +73,10 @@ struct Shared {
 impl Shared {
     fn venue(&self) -> MutexGuard<'_, Venue> {
         self.venue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> Faults {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stalled(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -105,25 +114,30 @@ impl Emulator {
             let skew = skew.clone();
             Arc::new(move || clock() + skew.load(Relaxed))
         };
+        let is_recorded = matches!(origin, Origin::Recording(_));
         let venue = Mutex::new(match origin {
-            Origin::Market(seed, symbols) => Venue::market(faults, seed, symbols, clock()),
-            Origin::Recording(recording) => Venue::recording(faults, recording),
+            Origin::Market(seed, symbols) => Venue::market(faults.seed, seed, symbols, clock()),
+            Origin::Recording(recording) => Venue::recording(faults.seed, recording),
         });
-        let faces = FACES.map(|name| {
+        let names = FACES.into_iter().chain(RECORDED.into_iter().filter(|_| is_recorded));
+        let faces = names.map(|name| {
             let (limit, [streams, requests]): (Limit, [Router<Arc<Shared>>; 2]) = match name {
-                "bybit-linear" => (bybit::LIMIT, bybit::routes()),
+                "bybit-linear" => (bybit::LIMIT, bybit::routes(Market::Linear)),
+                "bybit-spot" => (bybit::LIMIT, bybit::routes(Market::Spot)),
+                "bybit-inverse" => (bybit::LIMIT, bybit::routes(Market::Inverse)),
                 "binance-spot" => (binance::LIMIT_SPOT, binance::routes(Market::Spot)),
                 _ => (binance::LIMIT_LINEAR, binance::routes(Market::Linear)),
             };
             (name, limit, streams, requests)
         });
-        let requests = faces.iter().map(|(name, limit, ..)| (*name, Requests::new(*limit, faults))).collect();
+        let faces: Vec<_> = faces.collect();
+        let requests = faces.iter().map(|(name, limit, ..)| (*name, Requests::new(*limit, faults.seed))).collect();
         let shared = Arc::new(Shared {
             venue,
             sent: broadcast::channel(BEHIND_MAX).0,
-            faults,
+            faults: Mutex::new(faults),
             n_connections: AtomicU64::new(0),
-            calm: AtomicBool::new(false),
+            n_cuts: AtomicU64::new(0),
             requests: Mutex::new(requests),
             stalled: Mutex::default(),
             refused: Mutex::default(),
@@ -217,9 +231,29 @@ impl Emulator {
         asked
     }
 
+    /// From now on these go wrong; the seed stays.
+    pub fn set(&self, faults: Faults) {
+        let mut held = self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Faults { seed: held.seed, ..faults };
+    }
+
     /// Ends all faults.
     pub fn calm(&self) {
-        self.shared.calm.store(true, Relaxed);
+        self.set(Faults::default());
+    }
+
+    /// Cuts all connections, once.
+    pub fn cut(&self) {
+        self.shared.n_cuts.fetch_add(1, Relaxed);
+    }
+
+    /// The book of a symbol begins to number its updates from 1 again, with a snapshot where the venue sends such.
+    pub fn reset(&self, symbol: &str) {
+        let reset = self.shared.venue().reset(symbol, (self.shared.clock)());
+        if let Some(reset) = reset {
+            // Nobody may be listening.
+            let _ = self.shared.sent.send(Arc::new(reset));
+        }
     }
 
     /// Stops the market; what was sent is all there is.
@@ -264,7 +298,7 @@ async fn fear_greed(State(shared): State<Arc<Shared>>) -> Json<Value> {
 /// Steps the market and tells what happens, until the end.
 async fn go_on(shared: Arc<Shared>) {
     while !shared.over.is_cancelled() {
-        let sent = shared.venue().step((shared.clock)(), shared.calm.load(Relaxed));
+        let sent = shared.venue().step((shared.clock)(), shared.faults().reset);
         let stalled = shared.stalled().clone();
         for one in sent.into_iter().filter(|one| !stalled.contains(&one.symbol)) {
             // Nobody may be listening.
@@ -285,7 +319,16 @@ fn identity<'a>(symbol: &'a str, instrument: &'a Instrument) -> (&'a str, &'a st
     (symbol.strip_suffix(quote).unwrap_or(symbol), quote, is_open)
 }
 
-/// A share as text, to four decimals.
-fn share(part: usize, all: usize) -> String {
-    format!("{:.4}", if all == 0 { 0.5 } else { part as f64 / all as f64 })
+/// The long/short ratios of a symbol at the start of every five minutes: times and shares of the long side, to four
+/// decimals. They are of takers: the market has no accounts.
+fn ratios(venue: &mut Venue, symbol: &str, kind: &'static str, now: Ts, limit: usize) -> Option<Vec<(Ts, Decimal)>> {
+    let trades = venue.trades.get(symbol)?;
+    let (n_bought, n) = (trades.iter().filter(|done| done.buy).count(), trades.len().max(1));
+    let long = Decimal::new((10_000 * n_bought / n) as i64, 4);
+    Some(venue.series(symbol, kind, (Timeframe::M5.length(), now), long, limit))
+}
+
+/// What is left of a share of one, of four decimals.
+fn other(share: Decimal) -> Decimal {
+    Decimal::new(10_000 - share.mantissa, 4)
 }

@@ -49,8 +49,8 @@ async fn connection(
     number: u64,
 ) -> Result<(), axum::Error> {
     let mut sent = shared.sent.subscribe();
-    let mut saboteur = Saboteur::new(shared.faults, number);
-    let slow = Duration::from_nanos(shared.faults.slow.unsigned_abs());
+    let mut saboteur = Saboteur::new(shared.faults().seed, number);
+    let (began, n_cuts) = ((shared.clock)(), shared.n_cuts.load(Relaxed));
     let mut late: VecDeque<(Instant, String)> = VecDeque::new();
     let mut tick = tokio::time::interval(STEP);
     loop {
@@ -61,7 +61,12 @@ async fn connection(
                 None => std::future::pending().await,
             }
         };
-        let texts = tokio::select! {
+        let faults = shared.faults();
+        let is_old = 0 < faults.age && began + faults.age <= (shared.clock)();
+        if is_old || n_cuts != shared.n_cuts.load(Relaxed) {
+            return Ok(());
+        }
+        let (texts, is_answer) = tokio::select! {
             () = shared.over.cancelled() => return Ok(()),
             received = socket.recv() => {
                 let text = match received {
@@ -69,10 +74,7 @@ async fn connection(
                     Some(Ok(Message::Text(text))) => text,
                     Some(Ok(_)) => continue,
                 };
-                for answer in face.answers(&text, &shared) {
-                    socket.send(Message::text(answer)).await?;
-                }
-                continue;
+                (face.answers(&text, &shared), true)
             }
             () = next_late => {
                 if let Some((_, text)) = late.pop_front() {
@@ -81,16 +83,19 @@ async fn connection(
                 continue;
             }
             message = sent.recv() => match message {
-                Ok(message) => face.tell(&message),
+                Ok(message) => (face.tell(&message), false),
                 // Too slow: venues cut such a connection.
                 Err(RecvError::Lagged(_)) | Err(RecvError::Closed) => return Ok(()),
             },
-            _ = tick.tick() => face.due(&shared),
+            _ = tick.tick() => (face.due(&shared), false),
         };
+        let slow = Duration::from_nanos(faults.slow.unsigned_abs());
         for text in texts {
-            let Fate::Send(texts) = saboteur.fate(text, shared.calm.load(Relaxed)) else { return Ok(()) };
+            let fate = if is_answer { Fate::Send(vec![text]) } else { saboteur.fate(text, faults) };
+            let Fate::Send(texts) = fate else { return Ok(()) };
             for text in texts {
-                if slow.is_zero() {
+                // What waits goes first.
+                if slow.is_zero() && late.is_empty() {
                     socket.send(Message::text(text)).await?;
                 } else {
                     late.push_back((Instant::now() + slow, text));

@@ -9,7 +9,6 @@ use prism_schemas::instrument::fnv1a;
 use prism_schemas::time::{MILLISECOND, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
 
-use super::Faults;
 use super::recording::Recording;
 use crate::exchange::{Bybit, Exchange as _};
 use crate::synthetic::{Frame, MARKET, Market, Random, Symbol};
@@ -22,6 +21,8 @@ const IDS_MAX: usize = 100_000;
 const BARS: usize = 1_000;
 /// Trades of a minute are all there so long after it.
 const SETTLED: i64 = 300 * MILLISECOND;
+/// Values of a series that requests can see.
+const VALUES: i64 = 200;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
@@ -139,7 +140,7 @@ pub(super) enum Tape {
 
 pub(super) struct Venue {
     tape: Tape,
-    faults: Faults,
+    seed: u64,
     random: Random,
     /// By symbol, as all below.
     pub(super) instruments: BTreeMap<String, Instrument>,
@@ -149,6 +150,8 @@ pub(super) struct Venue {
     /// Times and ids of all trades.
     pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
     bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
+    /// Values that were asked for, by kind too.
+    series: BTreeMap<(String, &'static str), BTreeMap<Ts, Decimal>>,
     /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
     minute: Ts,
     open: Ts,
@@ -158,10 +161,10 @@ pub(super) struct Venue {
 
 impl Venue {
     /// The synthetic market of a seed; every instrument has traded by now.
-    pub(super) fn market(faults: Faults, seed: u64, symbols: &[Symbol], now: Ts) -> Venue {
+    pub(super) fn market(seed_of_faults: u64, seed: u64, symbols: &[Symbol], now: Ts) -> Venue {
         let market = Box::new(Market::new(seed, symbols, now - BEFORE));
         let warm_up = market.warm_up(&TIMEFRAMES, BARS);
-        let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), faults);
+        let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), seed_of_faults);
         for (id, event) in warm_up {
             match event.body {
                 Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, *instrument)),
@@ -169,26 +172,27 @@ impl Venue {
                 _ => {}
             }
         }
-        venue.step(now, false);
+        venue.step(now, 0.0);
         venue
     }
 
     /// What was recorded happens again, from now on.
-    pub(super) fn recording(faults: Faults, recording: Box<Recording>) -> Venue {
-        Venue::new(Tape::Recording(recording), faults)
+    pub(super) fn recording(seed: u64, recording: Box<Recording>) -> Venue {
+        Venue::new(Tape::Recording(recording), seed)
     }
 
-    fn new(tape: Tape, faults: Faults) -> Venue {
+    fn new(tape: Tape, seed: u64) -> Venue {
         Venue {
             tape,
-            faults,
-            random: Random::new(faults.seed, "venue"),
+            seed,
+            random: Random::new(seed, "venue"),
             instruments: BTreeMap::new(),
             books: BTreeMap::new(),
             tickers: BTreeMap::new(),
             trades: BTreeMap::new(),
             ids: BTreeMap::new(),
             bars: BTreeMap::new(),
+            series: BTreeMap::new(),
             minute: 0,
             open: 0,
             frozen: false,
@@ -218,8 +222,8 @@ impl Venue {
         self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
-    /// What happens until `now`.
-    pub(super) fn step(&mut self, now: Ts, calm: bool) -> Vec<Sent> {
+    /// What happens until `now`; of the books' updates this share is reset.
+    pub(super) fn step(&mut self, now: Ts, reset: f64) -> Vec<Sent> {
         let mut sent = Vec::new();
         if self.frozen {
             return sent;
@@ -237,7 +241,7 @@ impl Venue {
             Tape::Recording(recording) => recording.until(now, &mut events),
         }
         for (id, event) in events {
-            self.take(&id, event, calm, &mut sent);
+            self.take(&id, event, reset, &mut sent);
         }
         self.begin_bars(now);
         self.close_minute(now, &mut sent);
@@ -247,18 +251,15 @@ impl Venue {
 
 impl Venue {
     /// Takes note of an event, and tells what happened.
-    fn take(&mut self, id: &InstrumentId, event: Event, calm: bool, sent: &mut Vec<Sent>) {
+    fn take(&mut self, id: &InstrumentId, event: Event, reset: f64, sent: &mut Vec<Sent>) {
         let ts = event.ts_event;
         let happened = match event.body {
             Some(Body::Trade(trade)) => self.trade(&id.symbol, ts, &trade).map(Happened::Traded),
             Some(Body::Book(update)) => {
                 let moved = self.book(id, ts, &update);
-                let is_reset = moved.is_some() && !calm && self.random.uniform() < self.faults.reset;
-                if is_reset && let Some(known) = self.books.get_mut(&id.symbol) {
-                    // It numbers its updates from 1 again, from this one on.
-                    (known.number, known.origin) = (known.number + 2, known.number + 1);
-                    let happened = Happened::Moved(known.whole(ts));
-                    sent.push(Sent { symbol: id.symbol.clone(), happened });
+                let is_reset = moved.is_some() && self.random.uniform() < reset;
+                if is_reset {
+                    sent.extend(self.reset(&id.symbol, ts));
                     return;
                 }
                 moved.map(Happened::Moved)
@@ -280,6 +281,13 @@ impl Venue {
             _ => None,
         };
         sent.extend(happened.map(|happened| Sent { symbol: id.symbol.clone(), happened }));
+    }
+
+    /// A symbol's book numbers its updates from 1 again, from the next one on.
+    pub(super) fn reset(&mut self, symbol: &str, ts: Ts) -> Option<Sent> {
+        let known = self.books.get_mut(symbol)?;
+        (known.number, known.origin) = (known.number + 2, known.number + 1);
+        Some(Sent { symbol: symbol.into(), happened: Happened::Moved(known.whole(ts)) })
     }
 
     fn book(&mut self, id: &InstrumentId, ts: Ts, update: &Book) -> Option<Moved> {
@@ -356,6 +364,34 @@ impl Venue {
         static NONE: BTreeMap<Ts, Bar> = BTreeMap::new();
         let bars = self.bars.get(&(symbol.to_string(), timeframe));
         self.instruments.contains_key(symbol).then(|| bars.unwrap_or(&NONE).iter())
+    }
+
+    /// The newest values of a series, one at the start of every `step` nanoseconds, in order; `value` is what it is now. A
+    /// market has a past, a recording has what it has shown.
+    pub(super) fn series(
+        &mut self,
+        symbol: &str,
+        kind: &'static str,
+        (step, now): (i64, Ts),
+        value: Decimal,
+        limit: usize,
+    ) -> Vec<(Ts, Decimal)> {
+        let start = now - now.rem_euclid(step);
+        let series = self.series.entry((symbol.into(), kind)).or_default();
+        if series.is_empty() && matches!(self.tape, Tape::Market(..)) {
+            let mut random = Random::new(self.seed, &format!("{symbol} {kind}"));
+            let mut past = value;
+            for back in 1..VALUES {
+                past.mantissa += (past.mantissa as f64 * 0.02 * (random.uniform() - 0.5)) as i64;
+                series.insert(start - back * step, past);
+            }
+        }
+        series.entry(start).or_insert(value);
+        while VALUES < series.len() as i64 {
+            series.pop_first();
+        }
+        let skip = series.len().saturating_sub(limit.max(1));
+        series.iter().skip(skip).map(|(ts, value)| (*ts, *value)).collect()
     }
 
     /// Bars that began without a trade have the last close, as on venues.

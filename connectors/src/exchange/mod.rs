@@ -11,7 +11,7 @@ pub use binance::Binance;
 pub use bybit::Bybit;
 pub use kraken::Kraken;
 pub use okx::Okx;
-pub use wire::{Answer, Ask, Channels, Holders, Limits, Request, Wire};
+pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
@@ -209,6 +209,12 @@ impl Fields {
     pub(crate) fn millis(self, field: &'static str, millis: i64) -> Result<Ts, DecodeError> {
         let ts = millis.checked_mul(prism_schemas::time::MILLISECOND).filter(|ts| 0 < *ts);
         ts.ok_or_else(|| self.wrong(field, format!("is no time: {millis}")))
+    }
+
+    /// Milliseconds as text; empty or 0 where there is no such time.
+    pub(crate) fn optional_millis(self, field: &'static str, text: Option<&str>) -> Result<Option<Ts>, DecodeError> {
+        let text = text.filter(|text| !text.is_empty() && *text != "0");
+        text.map(|text| self.millis(field, self.integer(field, text)?)).transpose()
     }
 
     /// UNIX seconds with a fraction, exactly.

@@ -79,12 +79,12 @@ pub enum Ask<'a> {
     Book(&'a str, u32),
     /// The ticker of one instrument.
     Ticker(&'a str),
-    /// The newest open interest.
-    OpenInterest(&'a str),
-    /// The newest funding rates that were settled.
-    Funding(&'a str),
-    /// The newest long/short ratio.
-    Ratio(&'a str, Holders),
+    /// So many of the newest open interests of five minutes each; one is what it is now.
+    OpenInterest(&'a str, u32),
+    /// So many of the newest funding rates that were settled.
+    Funding(&'a str, u32),
+    /// So many of the newest long/short ratios of five minutes each.
+    Ratio(&'a str, Holders, u32),
     /// Margin tiers.
     RiskLimit(&'a str),
     /// The venue's clock.
@@ -101,9 +101,9 @@ impl Ask<'_> {
             Ask::Trades(_) | Ask::TradesFrom(..) => "trades",
             Ask::Book(..) => "book",
             Ask::Ticker(_) => "ticker",
-            Ask::OpenInterest(_) => "open_interest",
-            Ask::Funding(_) => "funding",
-            Ask::Ratio(_, holders) => holders.name(),
+            Ask::OpenInterest(..) => "open_interest",
+            Ask::Funding(..) => "funding",
+            Ask::Ratio(_, holders, _) => holders.name(),
             Ask::RiskLimit(_) => "risk_limit",
             Ask::Time => "time",
         }
@@ -121,13 +121,26 @@ pub enum Answer {
     Known,
 }
 
-/// A GET request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A GET request; by default of no weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Path and query.
     pub path: String,
     /// What it costs of the venue's budget.
     pub weight: u32,
+    /// A limit that only requests of its kind have.
+    pub cap: Option<Cap>,
+}
+
+/// A limit of some requests, beside the venue's budget of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Which requests.
+    pub of: &'static str,
+    /// So many.
+    pub requests: u32,
+    /// Within so many seconds.
+    pub window: u32,
 }
 
 /// A venue that can be followed live.
@@ -175,6 +188,11 @@ pub trait Wire: Exchange {
 
     /// The request for a question; `None` if the venue does not answer it.
     fn request(&self, ask: &Ask<'_>) -> Option<Request>;
+
+    /// The request for what an answer left to its next page; `None` if it was whole.
+    fn more(&self, _ask: &Ask<'_>, _body: &str) -> Option<Request> {
+        None
+    }
 
     /// Appends the events of an answer.
     fn answer(

@@ -82,7 +82,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
         let Some(request) = wire.request(ask) else { continue };
         let began = now();
-        let failed = match rest.once(&*wire, &request.path, request.weight, clock).await {
+        let failed = match rest.once(&*wire, &request, clock).await {
             Ok(answered) => {
                 wire.answer(ask, &answered.body, answered.ts_recv, events).err().map(|error| error.to_string())
             }

@@ -301,7 +301,7 @@ impl Venue {
     /// Asks what there is, and follows what is selected of it; gives how many that are.
     async fn refresh(&mut self, wire: &mut dyn Wire) -> usize {
         let is_refused =
-            |events: &Events| events.first().is_some_and(|(_, event)| matches!(event.body, Some(Body::Quarantined(_))));
+            |events: &Events| events.iter().any(|(_, event)| matches!(event.body, Some(Body::Quarantined(_))));
         let (instruments, tickers) = loop {
             let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
             let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prism_schemas::event::FearGreed;
 use prism_schemas::event::event::Body;
-use prism_schemas::{Event, InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
@@ -16,7 +16,10 @@ use crate::exchange::{Ask, Fields, Holders, Wire, event_of, quarantined};
 /// Margin tiers change rarely: they are asked for every so many rounds.
 const RARELY: u64 = 12;
 
-/// Asks round after round; what did not change since the last one is no event. It ends with its task.
+/// Values of the past that are asked for at first.
+const HISTORY: i64 = 200;
+
+/// Asks round after round, for as many values as may be new; those known already are no events. It ends with its task.
 pub(super) async fn poll(
     mut wire: Box<dyn Wire>,
     selected: Selected,
@@ -33,16 +36,26 @@ pub(super) async fn poll(
             tracing::warn!(venue = wire.id(), seconds = ahead as f64 / 1e9, "the venue's clock is ahead of ours");
         }
         for one in selected.all() {
-            let mut asks = vec![Ask::OpenInterest(&one.native), Ask::Funding(&one.native)];
-            asks.extend(Holders::ALL.map(|holders| Ask::Ratio(&one.native, holders)));
+            let n = |name| {
+                let last = newest.get(&(one.id.clone(), name));
+                last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY)) as u32
+            };
+            let mut asks =
+                vec![Ask::OpenInterest(&one.native, n("open_interest")), Ask::Funding(&one.native, n("funding"))];
+            asks.extend(Holders::ALL.map(|holders| Ask::Ratio(&one.native, holders, n(holders.name()))));
             if round % RARELY == 0 {
                 asks.push(Ask::RiskLimit(&one.native));
             }
             for ask in asks {
                 let mut events = rest.ask(&mut *wire, &ask, &clock).await;
                 events.retain(|(id, event)| {
-                    let last = newest.insert((id.clone(), ask.name()), event.ts_event);
-                    last.is_none_or(|last| last < event.ts_event)
+                    if matches!(event.body, Some(Body::Quarantined(_))) {
+                        return true;
+                    }
+                    let last = newest.entry((id.clone(), ask.name())).or_insert(Ts::MIN);
+                    let is_new = *last < event.ts_event;
+                    *last = event.ts_event.max(*last);
+                    is_new
                 });
                 if !events.is_empty() {
                     let _ = out.send(events).await;

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
 use super::{Clock, Events, Options, VenueError, Wired, refusal};
-use crate::exchange::{Ask, Limits, Wire};
+use crate::exchange::{Ask, Cap, Limits, Request, Wire};
 
 /// The first wait after a failure.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
@@ -69,6 +69,8 @@ fn purse(base: &str) -> Arc<Purse> {
 struct Budget {
     /// Weights within the window, and when.
     spent: VecDeque<(Instant, u32)>,
+    /// When requests with a limit of their own were made.
+    capped: HashMap<&'static str, VecDeque<Instant>>,
     /// Nobody may ask before.
     closed: Option<Instant>,
     /// Failures in a row, of the venue or the network.
@@ -179,6 +181,30 @@ impl Rest {
         Quota { weight: self.room(), left, window_s: self.limits.window, requests: asked, success_rate, open }
     }
 
+    /// Waits until requests of a kind have room for one more, beside the budget: others need not.
+    async fn take_of(&self, cap: Cap) {
+        let window = Duration::from_secs(cap.window.into()) / self.options.speed;
+        loop {
+            let wait = {
+                let mut budget = self.budget();
+                let times = budget.capped.entry(cap.of).or_default();
+                while times.front().is_some_and(|at| window <= at.elapsed()) {
+                    times.pop_front();
+                }
+                match times.front() {
+                    Some(first) if cap.requests * SHARE / 100 <= times.len() as u32 => {
+                        window.saturating_sub(first.elapsed())
+                    }
+                    _ => {
+                        times.push_back(now());
+                        return;
+                    }
+                }
+            };
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+    }
+
     /// Waits until the budget has room for a weight, and takes it.
     async fn take(&self, weight: u32) {
         let _turn = self.purse.turn.lock().await;
@@ -230,16 +256,13 @@ impl Rest {
     }
 
     /// Asks once, when it is this request's turn.
-    pub(super) async fn once(
-        &self,
-        wire: &dyn Wire,
-        path: &str,
-        weight: u32,
-        clock: &Clock,
-    ) -> Result<Answered, Failure> {
-        let url = format!("{}{path}", self.base);
+    pub(super) async fn once(&self, wire: &dyn Wire, request: &Request, clock: &Clock) -> Result<Answered, Failure> {
+        let url = format!("{}{}", self.base, request.path);
         let began = now();
-        self.take(weight).await;
+        if let Some(cap) = request.cap {
+            self.take_of(cap).await;
+        }
+        self.take(request.weight).await;
         let _trying = Trying(&self.purse);
         let (queued, began) = (began.elapsed(), now());
         let outcome = self.get(wire, &url).await;
@@ -250,17 +273,23 @@ impl Rest {
         Ok(Answered { body, ts_recv, queued, took })
     }
 
-    /// The answer's events; nothing if the venue does not answer such questions. Repeats until there is an answer; one that
-    /// cannot be used some times in a row is given up, and kept with its reason.
+    /// The answer's events, of all its pages; nothing if the venue does not answer such questions. Repeats until there is
+    /// an answer; one that cannot be used some times in a row is given up, and kept with its reason.
     pub(super) async fn ask(&self, wire: &mut dyn Wire, ask: &Ask<'_>, clock: &Clock) -> Events {
         let mut events = Events::new();
-        let Some(request) = wire.request(ask) else { return events };
+        let Some(mut request) = wire.request(ask) else { return events };
         let (mut back_off, mut n_useless) = (BACK_OFF_MIN / self.options.speed, 0);
         loop {
-            let outcome = self.once(wire, &request.path, request.weight, clock).await;
+            let outcome = self.once(wire, &request, clock).await;
             let failure = match outcome {
                 Ok(Answered { body, ts_recv, .. }) => match wire.answer(ask, &body, ts_recv, &mut events) {
-                    Ok(()) => return events,
+                    Ok(()) => match wire.more(ask, &body) {
+                        Some(next) if next != request => {
+                            (request, n_useless) = (next, 0);
+                            continue;
+                        }
+                        _ => return events,
+                    },
                     Err(error) => Failure::useless(Class::Parse, error.to_string(), body),
                 },
                 Err(failure) => failure,
@@ -285,7 +314,7 @@ impl Rest {
     /// By how many nanoseconds the venue's clock is ahead of ours, to within the second number.
     pub(super) async fn skew(&self, wire: &dyn Wire, clock: &Clock) -> Result<(i64, i64), Failure> {
         let Some(request) = wire.request(&Ask::Time) else { return Ok((0, i64::MAX)) };
-        let answered = self.once(wire, &request.path, request.weight, clock).await?;
+        let answered = self.once(wire, &request, clock).await?;
         let theirs = wire.time(&answered.body);
         let theirs = theirs.map_err(|error| Failure::useless(Class::Parse, error.to_string(), answered.body))?;
         let half = (answered.took / 2).as_nanos() as i64;

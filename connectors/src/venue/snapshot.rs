@@ -124,9 +124,9 @@ impl Snapshots {
             asks.push((format!("klines_{timeframe}"), Ask::Klines(&symbol, *timeframe, ROWS)));
         }
         asks.push(("trades".into(), Ask::Trades(&symbol)));
-        asks.extend(Holders::ALL.map(|of| (format!("ratio_{}", of.name()), Ask::Ratio(&symbol, of))));
-        asks.push(("open_interest".into(), Ask::OpenInterest(&symbol)));
-        asks.push(("funding".into(), Ask::Funding(&symbol)));
+        asks.extend(Holders::ALL.map(|of| (format!("ratio_{}", of.name()), Ask::Ratio(&symbol, of, 1))));
+        asks.push(("open_interest".into(), Ask::OpenInterest(&symbol, 1)));
+        asks.push(("funding".into(), Ask::Funding(&symbol, 1)));
         asks.push(("risk_limit".into(), Ask::RiskLimit(&symbol)));
         let (ts, began) = ((self.clock)(), now());
         let asked = asks.into_iter().filter(|(_, ask)| wire.request(ask).is_some());
@@ -190,7 +190,7 @@ impl Snapshots {
         let Some(request) = wire.request(&ask) else { return one };
         loop {
             let left = self.patience.saturating_sub(began.elapsed());
-            let asking = self.rest.once(&*wire, &request.path, request.weight, &self.clock);
+            let asking = self.rest.once(&*wire, &request, &self.clock);
             let late = |_| Err(Failure::late(self.patience));
             let outcome = tokio::time::timeout(left, asking).await.unwrap_or_else(late);
             let outcome = outcome.and_then(|Answered { body, ts_recv, queued, took }| {

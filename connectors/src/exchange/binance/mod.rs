@@ -74,6 +74,13 @@ impl Binance {
                     .into(),
                 base: one.base_asset.into(),
                 quote: one.quote_asset.into(),
+                settlement: one.margin_asset.unwrap_or_default().into(),
+                // Perpetual contracts are said to end in 2100.
+                expiry: one
+                    .expiry
+                    .filter(|_| one.contract_type.is_some_and(|kind| !kind.ends_with("PERPETUAL")))
+                    .map(|millis| fields.millis("deliveryDate", millis))
+                    .transpose()?,
                 status: one.status.or(one.contract_status).unwrap_or_default().into(),
                 native_symbol: one.symbol.into(),
                 contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
@@ -619,6 +626,10 @@ struct SymbolInfo<'a> {
     base_asset: &'a str,
     #[serde(rename = "quoteAsset")]
     quote_asset: &'a str,
+    #[serde(rename = "marginAsset")]
+    margin_asset: Option<&'a str>,
+    #[serde(rename = "deliveryDate")]
+    expiry: Option<i64>,
     #[serde(borrow)]
     filters: Vec<Filter<'a>>,
 }

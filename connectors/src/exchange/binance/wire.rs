@@ -9,11 +9,13 @@
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{FundingRate, Kline, LongShortRatio, OpenInterest, Ticker, Trade, trade};
 use prism_schemas::{Market, Timeframe, Ts};
-use serde::Deserialize;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{Binance, Events};
 use crate::exchange::{
-    Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, taker, trade_event,
+    Answer, Ask, Cap, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, taker,
+    trade_event,
 };
 
 /// Levels of a side that a book's snapshot has at most.
@@ -98,6 +100,20 @@ impl Binance {
         Ok(())
     }
 
+    fn ask_open_interests(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "openInterestHist" };
+        let rows: Vec<OpenInterestRow<'_>> = fields.json(body)?;
+        for raw in &rows {
+            let open = OpenInterest {
+                size: Some(fields.decimal("sumOpenInterest", raw.size)?),
+                value: Some(fields.decimal("sumOpenInterestValue", raw.value)?),
+            };
+            let event = event_of(fields.millis("timestamp", raw.ts.0)?, ts_recv, Body::OpenInterest(open));
+            self.put(out, fields.symbol("symbol", raw.symbol)?, event);
+        }
+        Ok(())
+    }
+
     fn ask_open_interest(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "openInterest" };
         let raw: OpenInterestAnswer<'_> = fields.json(body)?;
@@ -138,7 +154,7 @@ impl Binance {
                 long: Some(fields.decimal("longAccount", fields.some("longAccount", raw.long.or(raw.bought))?)?),
                 short: Some(fields.decimal("shortAccount", fields.some("shortAccount", raw.short.or(raw.sold))?)?),
             };
-            let event = event_of(fields.millis("timestamp", raw.ts)?, ts_recv, Body::LongShortRatio(ratio));
+            let event = event_of(fields.millis("timestamp", raw.ts.0)?, ts_recv, Body::LongShortRatio(ratio));
             self.put(out, fields.symbol("symbol", native)?, event);
         }
         Ok(())
@@ -238,12 +254,12 @@ impl Wire for Binance {
             "klines" => Ask::Klines(symbol?, value("interval")?.parse().ok()?, 0),
             "aggTrades" => Ask::Trades(symbol?),
             "depth" => Ask::Book(symbol?, 0),
-            "openInterest" => Ask::OpenInterest(symbol?),
-            "fundingRate" => Ask::Funding(symbol?),
-            "globalLongShortAccountRatio" => Ask::Ratio(symbol?, Holders::Accounts),
-            "topLongShortAccountRatio" => Ask::Ratio(symbol?, Holders::TopAccounts),
-            "topLongShortPositionRatio" => Ask::Ratio(symbol?, Holders::TopPositions),
-            "takerlongshortRatio" => Ask::Ratio(symbol?, Holders::Takers),
+            "openInterest" | "openInterestHist" => Ask::OpenInterest(symbol?, 0),
+            "fundingRate" => Ask::Funding(symbol?, 0),
+            "globalLongShortAccountRatio" => Ask::Ratio(symbol?, Holders::Accounts, 0),
+            "topLongShortAccountRatio" => Ask::Ratio(symbol?, Holders::TopAccounts, 0),
+            "topLongShortPositionRatio" => Ask::Ratio(symbol?, Holders::TopPositions, 0),
+            "takerlongshortRatio" => Ask::Ratio(symbol?, Holders::Takers, 0),
             "time" => Ask::Time,
             _ => return None,
         })
@@ -286,21 +302,34 @@ impl Wire for Binance {
             Ask::Book(native, _) => (format!("{base}/depth?symbol={native}&limit={DEPTH}"), of(50, 20)),
             Ask::Time => (format!("{base}/time"), 1),
             _ if spot => return None,
-            Ask::OpenInterest(native) => (format!("{base}/openInterest?symbol={native}"), 1),
-            Ask::Funding(native) => (format!("{base}/fundingRate?symbol={native}&limit=1"), 1),
-            Ask::Ratio(native, of) => {
+            Ask::OpenInterest(native, n) if 1 < *n && self.market == Market::Linear => {
+                let n = (*n).min(500);
+                (format!("/futures/data/openInterestHist?symbol={native}&period=5m&limit={n}"), 0)
+            }
+            Ask::OpenInterest(native, _) => (format!("{base}/openInterest?symbol={native}"), 1),
+            Ask::Funding(native, n) => {
+                let n = (*n).clamp(1, 1_000);
+                (format!("{base}/fundingRate?symbol={native}&limit={n}"), 0)
+            }
+            Ask::Ratio(native, of, n) => {
+                let n = (*n).clamp(1, 500);
                 let name = match of {
                     Holders::Accounts => "globalLongShortAccountRatio",
                     Holders::TopAccounts => "topLongShortAccountRatio",
                     Holders::TopPositions => "topLongShortPositionRatio",
                     Holders::Takers => "takerlongshortRatio",
                 };
-                (format!("/futures/data/{name}?symbol={native}&period=5m&limit=1"), 1)
+                (format!("/futures/data/{name}?symbol={native}&period=5m&limit={n}"), 0)
             }
             // Brackets need a key.
             Ask::RiskLimit(_) => return None,
         };
-        Some(Request { path, weight })
+        let cap = match ask {
+            Ask::Funding(..) => Some(Cap { of: "fundingRate", requests: 500, window: 300 }),
+            _ if path.starts_with("/futures/data/") => Some(Cap { of: "futures/data", requests: 1_000, window: 300 }),
+            _ => None,
+        };
+        Some(Request { path, weight, cap })
     }
 
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
@@ -316,9 +345,10 @@ impl Wire for Binance {
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(native) | Ask::TradesFrom(native, ..) => self.ask_trades(native, body, ts_recv, &mut events),
             Ask::Book(native, _) => self.decode_depth(native, body, ts_recv, &mut events),
-            Ask::OpenInterest(_) => self.ask_open_interest(body, ts_recv, &mut events),
-            Ask::Funding(_) => self.ask_funding(body, ts_recv, &mut events),
-            Ask::Ratio(native, of) => self.ask_ratio(native, *of, body, ts_recv, &mut events),
+            Ask::OpenInterest(..) if body.starts_with('[') => self.ask_open_interests(body, ts_recv, &mut events),
+            Ask::OpenInterest(..) => self.ask_open_interest(body, ts_recv, &mut events),
+            Ask::Funding(..) => self.ask_funding(body, ts_recv, &mut events),
+            Ask::Ratio(native, of, _) => self.ask_ratio(native, *of, body, ts_recv, &mut events),
             Ask::RiskLimit(_) => Err(DecodeError::Unknown("risk limits".into())),
             Ask::Time => self.time(body).map(drop),
         }?;
@@ -413,6 +443,18 @@ struct OpenInterestAnswer<'a> {
     ts: i64,
 }
 
+// {"symbol":"BTCUSDT","sumOpenInterest":"20403.63700000","sumOpenInterestValue":"150570784.07809979","timestamp":"1583127900000"}
+#[derive(Deserialize)]
+struct OpenInterestRow<'a> {
+    symbol: &'a str,
+    #[serde(rename = "sumOpenInterest")]
+    size: &'a str,
+    #[serde(rename = "sumOpenInterestValue")]
+    value: &'a str,
+    #[serde(rename = "timestamp")]
+    ts: Millis,
+}
+
 // {"symbol":"BTCUSDT","fundingRate":"-0.03750000","fundingTime":1570608000000,"markPrice":"34287.54619963"}
 #[derive(Deserialize)]
 struct FundingRow<'a> {
@@ -438,7 +480,32 @@ struct RatioRow<'a> {
     #[serde(rename = "sellVol")]
     sold: Option<&'a str>,
     #[serde(rename = "timestamp")]
-    ts: i64,
+    ts: Millis,
+}
+
+/// Milliseconds, which come as a number, and in the documentation as text.
+struct Millis(i64);
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Millis, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Millis;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("milliseconds")
+            }
+
+            fn visit_u64<E: Error>(self, millis: u64) -> Result<Millis, E> {
+                i64::try_from(millis).map(Millis).map_err(E::custom)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Millis, E> {
+                text.parse().map(Millis).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Deserialize)]

@@ -59,6 +59,8 @@ impl Bybit {
                 contract_type: one.contract_type.unwrap_or("SPOT").into(),
                 base: one.base.into(),
                 quote: one.quote.into(),
+                settlement: one.settlement.unwrap_or_default().into(),
+                expiry: fields.optional_millis("deliveryTime", one.expiry)?,
                 status: one.status.into(),
                 native_symbol: one.symbol.into(),
             };
@@ -136,9 +138,6 @@ impl Bybit {
         let fields = Fields { kind: "tickers" };
         // Inverse markets count turnover and open interest value in base.
         let in_quote = |text| if self.market == Market::Inverse { None } else { text };
-        let next = raw.next_funding.filter(|text| !text.is_empty() && *text != "0");
-        let next =
-            next.map(|text| text.parse().map_err(|_| fields.wrong("nextFundingTime", "is no time"))).transpose()?;
         let ticker = Ticker {
             last: fields.optional("lastPrice", raw.last)?,
             mark: fields.optional("markPrice", raw.mark)?,
@@ -150,7 +149,7 @@ impl Bybit {
             open_interest: fields.optional("openInterest", raw.open_interest)?,
             open_interest_value: fields.optional("openInterestValue", in_quote(raw.open_interest_value))?,
             funding_rate: fields.optional("fundingRate", raw.funding_rate)?,
-            next_funding_ts: next.map(|millis| fields.millis("nextFundingTime", millis)).transpose()?,
+            next_funding_ts: fields.optional_millis("nextFundingTime", raw.next_funding)?,
             open_24h: fields.optional("prevPrice24h", raw.open_24h)?,
             high_24h: fields.optional("highPrice24h", raw.high_24h)?,
             low_24h: fields.optional("lowPrice24h", raw.low_24h)?,
@@ -447,6 +446,11 @@ struct InstrumentItem<'a> {
     base: &'a str,
     #[serde(rename = "quoteCoin")]
     quote: &'a str,
+    #[serde(rename = "settleCoin")]
+    settlement: Option<&'a str>,
+    // "0" if it never is.
+    #[serde(rename = "deliveryTime")]
+    expiry: Option<&'a str>,
     #[serde(rename = "priceFilter", borrow)]
     price: PriceFilter<'a>,
     #[serde(rename = "lotSizeFilter", borrow)]

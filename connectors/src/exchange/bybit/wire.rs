@@ -9,11 +9,15 @@ use prism_schemas::event::risk_limit::Tier;
 use prism_schemas::event::{Book, FundingRate, Kline, LongShortRatio, OpenInterest, RiskLimit, Trade, trade};
 use prism_schemas::{Decimal, Market, Timeframe, Ts};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Bybit, Envelope, Events, Pairs, TickerData, is_known, side, timeframe};
 use crate::exchange::{
     Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire, event_of, levels, trade_event,
 };
+
+/// Instruments in one answer, at most.
+const PAGE: u32 = 1_000;
 
 impl Bybit {
     fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
@@ -285,9 +289,9 @@ impl Wire for Bybit {
             "kline" => Ask::Klines(symbol?, timeframe(value("interval")?)?, 0),
             "recent-trade" => Ask::Trades(symbol?),
             "orderbook" => Ask::Book(symbol?, 0),
-            "open-interest" => Ask::OpenInterest(symbol?),
-            "history" => Ask::Funding(symbol?),
-            "account-ratio" => Ask::Ratio(symbol?, Holders::Accounts),
+            "open-interest" => Ask::OpenInterest(symbol?, 0),
+            "history" => Ask::Funding(symbol?, 0),
+            "account-ratio" => Ask::Ratio(symbol?, Holders::Accounts, 0),
             "risk-limit" => Ask::RiskLimit(symbol?),
             "time" => Ask::Time,
             _ => return None,
@@ -298,7 +302,7 @@ impl Wire for Bybit {
         let category = self.market.name();
         let is_spot = self.market == Market::Spot;
         let path = match ask {
-            Ask::Instruments => format!("/v5/market/instruments-info?category={category}&limit=1000"),
+            Ask::Instruments => format!("/v5/market/instruments-info?category={category}&limit={PAGE}"),
             Ask::Tickers => format!("/v5/market/tickers?category={category}"),
             Ask::Klines(native, timeframe, n) => {
                 let interval = interval(*timeframe)?;
@@ -318,19 +322,31 @@ impl Wire for Bybit {
             // Ids are no numbers, and spot has no positions.
             Ask::TradesFrom(..) => return None,
             _ if is_spot => return None,
-            Ask::OpenInterest(native) => {
-                format!("/v5/market/open-interest?category={category}&symbol={native}&intervalTime=5min&limit=1")
+            Ask::OpenInterest(native, n) => {
+                let n = (*n).clamp(1, 200);
+                format!("/v5/market/open-interest?category={category}&symbol={native}&intervalTime=5min&limit={n}")
             }
-            Ask::Funding(native) => {
-                format!("/v5/market/funding/history?category={category}&symbol={native}&limit=1")
+            Ask::Funding(native, n) => {
+                let n = (*n).clamp(1, 200);
+                format!("/v5/market/funding/history?category={category}&symbol={native}&limit={n}")
             }
-            Ask::Ratio(native, Holders::Accounts) => {
-                format!("/v5/market/account-ratio?category={category}&symbol={native}&period=5min&limit=1")
+            Ask::Ratio(native, Holders::Accounts, n) => {
+                let n = (*n).clamp(1, 500);
+                format!("/v5/market/account-ratio?category={category}&symbol={native}&period=5min&limit={n}")
             }
             Ask::Ratio(..) => return None,
             Ask::RiskLimit(native) => format!("/v5/market/risk-limit?category={category}&symbol={native}"),
         };
-        Some(Request { path, weight: 1 })
+        Some(Request { path, weight: 1, cap: None })
+    }
+
+    fn more(&self, ask: &Ask<'_>, body: &str) -> Option<Request> {
+        let Ask::Instruments = ask else { return None };
+        let answer: Reply<'_, IgnoredAny> = Fields { kind: "instruments-info" }.json(body).ok()?;
+        let cursor = answer.result.cursor.filter(|cursor| !cursor.is_empty())?;
+        let Request { path, weight, cap } = self.request(ask)?;
+        // It comes as it goes into an address.
+        Some(Request { path: format!("{path}&cursor={cursor}"), weight, cap })
     }
 
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
@@ -341,9 +357,9 @@ impl Wire for Bybit {
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(_) | Ask::TradesFrom(..) => self.ask_trades(body, ts_recv, &mut events),
             Ask::Book(..) => self.ask_book(body, ts_recv, &mut events),
-            Ask::OpenInterest(_) => self.ask_open_interest(body, ts_recv, &mut events),
-            Ask::Funding(_) => self.ask_funding(body, ts_recv, &mut events),
-            Ask::Ratio(_, of) => self.ask_ratio(*of, body, ts_recv, &mut events),
+            Ask::OpenInterest(..) => self.ask_open_interest(body, ts_recv, &mut events),
+            Ask::Funding(..) => self.ask_funding(body, ts_recv, &mut events),
+            Ask::Ratio(_, of, _) => self.ask_ratio(*of, body, ts_recv, &mut events),
             Ask::RiskLimit(_) => self.ask_risk_limit(body, ts_recv, &mut events),
             Ask::Time => self.time(body).map(drop),
         }?;
@@ -370,6 +386,8 @@ struct AnswerList<'a, T> {
     #[serde(default = "Vec::new")]
     list: Vec<T>,
     symbol: Option<&'a str>,
+    #[serde(rename = "nextPageCursor")]
+    cursor: Option<&'a str>,
 }
 
 // {"retCode":0,"retMsg":"OK","result":{"timeSecond":"1688639403","timeNano":"1688639403423213947"},"time":1688639403423}

@@ -1,83 +1,27 @@
-//! The emulated venue's Binance: spot and USD-M streams and market requests.
+//! The emulated venue's Binance: spot and USD-M streams.
+//!
+//! Documented at <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams>.
+
+mod market;
+
+pub(super) use market::{LIMIT_LINEAR, LIMIT_SPOT};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use prism_schemas::event::{Instrument, Ticker};
-use prism_schemas::time::{HOUR, MILLISECOND, MINUTE, SECOND};
-use prism_schemas::{Decimal, Market, Timeframe, Ts};
+use prism_schemas::event::Ticker;
+use prism_schemas::time::{MILLISECOND, MINUTE, SECOND};
+use prism_schemas::{Decimal, Market, Ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::limits::Limit;
+use super::Shared;
 use super::stream::{Face, upgrade};
-use super::venue::{Bar, Done, Happened, Level, Sent, TIMEFRAMES};
-use super::{Shared, identity, share};
-
-/// 6,000 a minute: <https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits>.
-pub(super) const LIMIT_SPOT: Limit =
-    Limit { weight: 6_000, of: |path, query| weight(Market::Spot, path, query), ..LIMIT_LINEAR };
-
-/// 2,400 a minute: <https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info>.
-pub(super) const LIMIT_LINEAR: Limit = Limit {
-    weight: 2_400,
-    window: MINUTE,
-    of: |path, query| weight(Market::Linear, path, query),
-    beyond: StatusCode::TOO_MANY_REQUESTS,
-    banned: StatusCode::IM_A_TEAPOT,
-    headers: |used, _, _| vec![("x-mbx-used-weight-1m", used as i64)],
-};
-
-/// As published with each request.
-fn weight(market: Market, path: &str, query: &str) -> u64 {
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let limit: u64 = value("limit").and_then(|text| text.parse().ok()).unwrap_or(500);
-    match (market, path.rsplit('/').next().unwrap_or_default()) {
-        (Market::Spot, "exchangeInfo") => 20,
-        (Market::Spot, "24hr") => {
-            if value("symbol").is_some() {
-                2
-            } else {
-                80
-            }
-        }
-        (Market::Spot, "klines") => 2,
-        (Market::Spot, "aggTrades") => 4,
-        (Market::Spot, "depth") => match limit {
-            0..=100 => 5,
-            101..=500 => 25,
-            501..=1_000 => 50,
-            _ => 250,
-        },
-        (_, "24hr") => {
-            if value("symbol").is_some() {
-                1
-            } else {
-                40
-            }
-        }
-        (_, "klines") => match limit {
-            0..100 => 1,
-            100..500 => 2,
-            500..=1_000 => 5,
-            _ => 10,
-        },
-        (_, "aggTrades") => 20,
-        (_, "depth") => match limit {
-            0..=50 => 2,
-            51..=100 => 5,
-            101..=500 => 10,
-            _ => 20,
-        },
-        _ => 1,
-    }
-}
+use super::venue::{Done, Happened, Sent};
 
 /// The streams, and requests.
 pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
@@ -96,32 +40,15 @@ pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
             })
         })
     };
-    let requests = |base: &str| {
-        Router::new()
-            .route(&format!("{base}/time"), get(time))
-            .route(&format!("{base}/exchangeInfo"), get(exchange_info))
-            .route(&format!("{base}/ticker/24hr"), get(tickers))
-            .route(&format!("{base}/klines"), get(klines))
-            .route(&format!("{base}/depth"), get(depth))
-            .route(&format!("{base}/aggTrades"), get(agg_trades))
+    let streams = match market {
+        Market::Spot => {
+            Router::new().route("/stream", lane(&["aggTrade", "depth", "bookTicker", "ticker", "kline_1m"]))
+        }
+        _ => Router::new()
+            .route("/public/stream", lane(&["depth", "bookTicker"]))
+            .route("/market/stream", lane(&["aggTrade", "markPrice", "ticker", "forceOrder", "kline_1m"])),
     };
-    if market == Market::Spot {
-        return [
-            Router::new().route("/stream", lane(&["aggTrade", "depth", "bookTicker", "ticker", "kline_1m"])),
-            requests("/api/v3"),
-        ];
-    }
-    let streams = Router::new()
-        .route("/public/stream", lane(&["depth", "bookTicker"]))
-        .route("/market/stream", lane(&["aggTrade", "markPrice", "ticker", "forceOrder", "kline_1m"]));
-    let requests = requests("/fapi/v1")
-        .route("/fapi/v1/openInterest", get(open_interest))
-        .route("/fapi/v1/fundingRate", get(funding))
-        .route("/futures/data/globalLongShortAccountRatio", get(ratio))
-        .route("/futures/data/topLongShortAccountRatio", get(ratio))
-        .route("/futures/data/topLongShortPositionRatio", get(ratio))
-        .route("/futures/data/takerlongshortRatio", get(taker_ratio));
-    [streams, requests]
+    [streams, market::routes(market)]
 }
 
 /// One connection.
@@ -347,156 +274,4 @@ fn agg_trade(done: &Done) -> Value {
     let (price, size, ts) = (done.price.to_string(), done.size.to_string(), done.ts / MILLISECOND);
     let Done { number, buy, .. } = done;
     json!({"a": number, "p": price, "q": size, "f": number, "l": number, "T": ts, "m": !buy})
-}
-
-/// The parameters that market requests have.
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(default)]
-    symbol: String,
-    interval: Option<String>,
-    period: Option<String>,
-    limit: Option<usize>,
-    #[serde(rename = "fromId")]
-    from_id: Option<u64>,
-}
-
-/// The answer, or a refusal: code and message.
-type Answered = Result<Value, (i64, &'static str)>;
-
-fn answer(of: Answered) -> Response {
-    match of {
-        Ok(value) => Json(value).into_response(),
-        Err((code, message)) => (StatusCode::BAD_REQUEST, Json(json!({"code": code, "msg": message}))).into_response(),
-    }
-}
-
-const NO_SYMBOL: (i64, &str) = (-1121, "Invalid symbol.");
-
-async fn time(State(shared): State<Arc<Shared>>) -> Response {
-    answer(Ok(json!({"serverTime": (shared.clock)() / MILLISECOND})))
-}
-
-async fn exchange_info(State(shared): State<Arc<Shared>>) -> Response {
-    let text = |number: Option<Decimal>| number.map_or("0".to_string(), |number| number.to_string());
-    let one = |(symbol, one): (&String, &Instrument)| {
-        let (base, quote, is_open) = identity(symbol, one);
-        json!({
-            "symbol": symbol, "status": if is_open { "TRADING" } else { "BREAK" }, "baseAsset": base, "quoteAsset": quote,
-            "filters": [
-                {"filterType": "PRICE_FILTER", "tickSize": text(one.tick_size)},
-                {"filterType": "LOT_SIZE", "stepSize": text(one.lot_size), "minQty": text(one.min_size), "maxQty": "9000"},
-            ],
-        })
-    };
-    let symbols: Vec<Value> = shared.venue().instruments.iter().map(one).collect();
-    let now = (shared.clock)() / MILLISECOND;
-    answer(Ok(json!({"timezone": "UTC", "serverTime": now, "rateLimits": [], "symbols": symbols})))
-}
-
-async fn tickers(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let one = |(symbol, (ts, ticker)): (&String, &(Ts, Ticker))| {
-        let mut data = json!({"symbol": symbol, "closeTime": ts / MILLISECOND});
-        put(&mut data, [("lastPrice", ticker.last), ("openPrice", ticker.open_24h), ("highPrice", ticker.high_24h)]);
-        put(
-            &mut data,
-            [("lowPrice", ticker.low_24h), ("volume", ticker.volume_24h), ("quoteVolume", ticker.turnover_24h)],
-        );
-        data
-    };
-    let venue = shared.venue();
-    if asked.symbol.is_empty() {
-        return answer(Ok(venue.tickers.iter().map(one).collect()));
-    }
-    answer(venue.tickers.get_key_value(&asked.symbol).map(one).ok_or(NO_SYMBOL))
-}
-
-async fn klines(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let timeframe = asked.interval.as_deref().and_then(|interval| interval.parse().ok());
-    let Some(timeframe) = timeframe.filter(|timeframe| TIMEFRAMES.contains(timeframe)) else {
-        return answer(Err((-1120, "Invalid interval.")));
-    };
-    let venue = shared.venue();
-    let Some(bars) = venue.bars(&asked.symbol, timeframe) else { return answer(Err(NO_SYMBOL)) };
-    let row = |(start, bar): (&Ts, &Bar)| {
-        let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
-        let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
-        let (bought, value) = (format!("{:.6}", bar.bought), format!("{:.4}", bar.bought * bar.close.to_f64()));
-        let (from, to) = (start / MILLISECOND, timeframe.end(*start) / MILLISECOND - 1);
-        json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, bought, value, "0"])
-    };
-    let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
-    let skip = bars.len().saturating_sub(n);
-    let rows = bars.skip(skip).map(row).collect();
-    answer(Ok(rows))
-}
-
-async fn depth(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let venue = shared.venue();
-    let Some(known) = venue.books.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
-    let pairs = |levels: Vec<Level>| -> Vec<[String; 2]> {
-        levels.into_iter().map(|(price, size)| [price.to_string(), size.to_string()]).collect()
-    };
-    let [bids, asks] = known.levels(asked.limit.unwrap_or(500).clamp(1, 5_000)).map(pairs);
-    answer(Ok(json!({"lastUpdateId": known.number, "bids": bids, "asks": asks})))
-}
-
-async fn agg_trades(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let venue = shared.venue();
-    let trades = venue.trades.get(&asked.symbol);
-    let n = asked.limit.unwrap_or(500).clamp(1, 1_000);
-    let rows = match (trades, asked.from_id) {
-        (None, _) => Vec::new(),
-        (Some(trades), Some(from)) => trades.iter().filter(|done| from <= done.number).take(n).map(agg_trade).collect(),
-        (Some(trades), None) => trades.iter().skip(trades.len().saturating_sub(n)).map(agg_trade).collect(),
-    };
-    answer(Ok(rows.into()))
-}
-
-async fn open_interest(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let venue = shared.venue();
-    let Some((ts, ticker)) = venue.tickers.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
-    let mut data = json!({"symbol": asked.symbol, "time": ts / MILLISECOND});
-    put(&mut data, [("openInterest", ticker.open_interest)]);
-    answer(Ok(data))
-}
-
-async fn funding(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    let venue = shared.venue();
-    let Some((_, ticker)) = venue.tickers.get(&asked.symbol) else { return answer(Err(NO_SYMBOL)) };
-    let mut rows = Vec::new();
-    if let Some(next) = ticker.next_funding_ts {
-        let mut row = json!({"symbol": asked.symbol, "fundingTime": (next - 8 * HOUR) / MILLISECOND});
-        put(&mut row, [("fundingRate", ticker.funding_rate), ("markPrice", ticker.mark)]);
-        rows.push(row);
-    }
-    answer(Ok(rows.into()))
-}
-
-/// Trades bought and all, of the newest ones: the market has no accounts.
-fn bought(shared: &Shared, asked: &Asked) -> Result<(usize, usize, i64), (i64, &'static str)> {
-    if asked.period.as_deref() != Some("5m") {
-        return Err((-1130, "Data sent for parameter 'period' is not valid."));
-    }
-    let venue = shared.venue();
-    let trades = venue.trades.get(&asked.symbol).ok_or(NO_SYMBOL)?;
-    let ts = Timeframe::M5.start((shared.clock)()) / MILLISECOND;
-    Ok((trades.iter().filter(|done| done.buy).count(), trades.len(), ts))
-}
-
-async fn ratio(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    answer(bought(&shared, &asked).map(|(n, of, ts)| {
-        let ratio = share(n, (of - n).max(1));
-        json!([{
-            "symbol": asked.symbol, "longShortRatio": ratio, "longAccount": share(n, of), "shortAccount": share(of - n, of),
-            "timestamp": ts,
-        }])
-    }))
-}
-
-async fn taker_ratio(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    answer(bought(&shared, &asked).map(|(n, of, ts)| {
-        let ratio = share(n, (of - n).max(1));
-        json!([{"buySellRatio": ratio, "buyVol": n.to_string(), "sellVol": (of - n).to_string(), "timestamp": ts}])
-    }))
 }
