@@ -16,7 +16,7 @@ use prism_api::{App, Snapshots, Status};
 use prism_connectors::{
     keeper::Keeper,
     log::Log,
-    venue::{ENDED, NOT_FOLLOWED},
+    venue::{ALL, ENDED, NOT_FOLLOWED},
 };
 use prism_dataflow::{assemble::Plan, types::Time};
 use prism_queries::{Engine, LiveRows, Options, Place};
@@ -262,6 +262,10 @@ impl Feeds {
                 Some(Cell::Text(text)) => text.to_string(),
                 _ => String::new(),
             };
+            // Requests of a venue are no feed.
+            if text("symbol") == ALL {
+                continue;
+            }
             // Gaps of books and trades are mended by themselves.
             let Some(state) = Feeds::STATES.into_iter().find(|state| *state == text("status")) else { continue };
             is_changed = true;

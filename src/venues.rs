@@ -117,6 +117,7 @@ pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
         options.quota = Some(Arc::new(move |quota| {
             status.gauge("prism_requests_left", &label, quota.left.into());
             status.gauge("prism_requests_answered_ratio", &label, quota.success_rate);
+            status.gauge("prism_requests_closed", &label, f64::from(quota.open));
         }));
     }
 }

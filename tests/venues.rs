@@ -118,6 +118,28 @@ fn a_live_venue_is_followed_from_warm_up_to_scores_and_its_troubles_are_told() {
             metrics.contains(&format!("prism_requests_left{{venue=\"{venue}\"}}")).then_some(metrics)
         });
         assert!(metrics.contains("prism_feeds{state=\"connected\"}"), "{metrics}");
+        // What the venue tells when asked, with its past.
+        for (table, column, n) in [
+            ("open_interest", "open_interest", 20 * 200),
+            ("funding", "funding_rate", 20 * 200),
+            ("ratios", "long", 20 * 200),
+        ] {
+            let sql = format!("SELECT count({column}) AS n, count(DISTINCT symbol) AS symbols FROM {table}");
+            api.until(30, table, |api| {
+                let rows = api.ask(&sql);
+                (rows[0][1] == 20 && n <= rows[0][0].as_i64().unwrap()).then_some(())
+            });
+        }
+        if venue == "bybit-linear" {
+            let tiers = api.ask("SELECT tier, leverage_max FROM risk_limits WHERE symbol = 'BTCUSDT' ORDER BY tier");
+            assert_eq!((tiers.len(), &tiers[0][1]), (5, &100.0.into()), "{tiers:?}");
+        }
+        let index = api.ask("SELECT value, label FROM fear_greed");
+        assert!(index.len() == 1 && index[0][0].as_i64().is_some_and(|value| (0..=100).contains(&value)), "{index:?}");
+        let settled = "SELECT DISTINCT settlement, quote FROM instruments WHERE expiry IS NULL";
+        assert_eq!(api.ask(settled), [serde_json::json!(["USDT", "USDT"])]);
+        let left = api.ask("SELECT weight_left, weight, requests FROM quotas WHERE NOT open ORDER BY ts DESC LIMIT 1");
+        assert!(left[0][0].as_i64() <= left[0][1].as_i64() && left[0][2].as_i64() > Some(0), "{left:?}");
         // Gone within a moment, in rows, metrics and readiness.
         drop(emulator);
         api.until(5, "the end of the venue in ready", |api| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prism_connectors::emulator::{Asked, Emulator, Entry, FACES, Faults, Origin, Script};
 use prism_connectors::exchange::wire;
 use prism_connectors::synthetic::{SYMBOLS, Symbol};
-use prism_connectors::venue::{Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
+use prism_connectors::venue::{ALL, Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Trade, trade};
@@ -181,8 +181,19 @@ async fn who_is_refused_waits_as_long_as_the_venue_says() {
                 f.count(is_given_up) == 4 && 4 * 4 * 4 <= f.count(is_bar) && 4 <= f.emulator.asked().refused
             })
             .await;
-        let (asked, _) = following.end().await;
+        let (asked, events) = following.end().await;
         assert_eq!((asked.too_early, asked.banned), (0, 0), "{face}: {asked:?}");
+        // It is told that nobody asks, and why, and that it is over.
+        let told = events.iter().filter(|(id, _)| id.symbol == ALL).filter_map(|(_, event)| match &event.body {
+            Some(Body::FeedStatus(told)) if told.channel == "requests" => Some((told.status(), &*told.cause)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        let in_turn = [Feed::Throttled, Feed::Connected].into_iter().cycle();
+        assert!(2 <= told.len() && told.iter().zip(in_turn).all(|(told, feed)| told.0 == feed), "{face}: {told:?}");
+        assert!(told.iter().any(|(_, cause)| cause.contains("status 429")), "{face}: {told:?}");
+        let is_row = |body: &Option<Body>| matches!(body, Some(Body::Quota(quota)) if quota.open && 0 < quota.requests);
+        assert!(events.iter().any(|(_, event)| is_row(&event.body)), "{face}");
     }
 }
 

@@ -9,10 +9,75 @@ CREATE TABLE IF NOT EXISTS instruments (
     tick_size DOUBLE,
     lot_size DOUBLE,
     contract_size DOUBLE,
+    min_size DOUBLE,
+    max_size DOUBLE,
+    min_notional DOUBLE,
+    contract_type SYMBOL,
+    base SYMBOL,
+    quote SYMBOL,
+    settlement SYMBOL,
+    expiry TIMESTAMP,
     status SYMBOL,
     known_at TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY YEAR WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS open_interest (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    open_interest DOUBLE,
+    open_interest_value DOUBLE,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS funding (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    funding_rate DOUBLE,
+    mark DOUBLE,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS ratios (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    kind SYMBOL,
+    period SYMBOL,
+    long DOUBLE,
+    short DOUBLE,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, kind, period);
+
+CREATE TABLE IF NOT EXISTS risk_limits (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    tier LONG,
+    position_limit DOUBLE,
+    leverage_max DOUBLE,
+    maintenance_margin DOUBLE,
+    initial_margin DOUBLE,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, tier);
+
+CREATE TABLE IF NOT EXISTS fear_greed (
+    ts TIMESTAMP,
+    value LONG,
+    label SYMBOL,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY YEAR WAL
+DEDUP UPSERT KEYS(ts);
 
 CREATE TABLE IF NOT EXISTS bars (
     ts TIMESTAMP,
@@ -272,6 +337,20 @@ CREATE TABLE IF NOT EXISTS feed_status (
     known_at TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY MONTH WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol, channel, status);
+
+CREATE TABLE IF NOT EXISTS quotas (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    weight LONG,
+    weight_left LONG,
+    window_s LONG,
+    requests LONG,
+    success_rate DOUBLE,
+    open BOOLEAN,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, exchange, market);
 
 CREATE TABLE IF NOT EXISTS runs (
     ts TIMESTAMP,

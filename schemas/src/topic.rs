@@ -45,12 +45,13 @@ impl Topic {
         Some(match body {
             Body::Trade(_) => Topic::Trades,
             Body::Book(_) => Topic::Books,
-            Body::Ticker(_) | Body::FundingRate(_) | Body::OpenInterest(_) | Body::LongShortRatio(_) => Topic::Tickers,
+            Body::Ticker(_) => Topic::Tickers,
             Body::Liquidation(_) => Topic::Liquidations,
-            Body::Kline(_) | Body::Instrument(_) | Body::RiskLimit(_) | Body::FearGreed(_) | Body::Universe(_) => {
-                Topic::Reference
-            }
-            Body::FeedStatus(_) => Topic::Status,
+            Body::Kline(_) | Body::Instrument(_) | Body::Universe(_) => Topic::Reference,
+            // Rare beside tickers, and read by everybody.
+            Body::FundingRate(_) | Body::OpenInterest(_) | Body::LongShortRatio(_) => Topic::Reference,
+            Body::RiskLimit(_) | Body::FearGreed(_) => Topic::Reference,
+            Body::FeedStatus(_) | Body::Quota(_) => Topic::Status,
             Body::Quarantined(_) => Topic::Quarantine,
             Body::Heartbeat(_) => return None,
         })
@@ -74,6 +75,7 @@ pub const fn event_type(body: &Body) -> &'static str {
         Body::Universe(_) => "universe",
         Body::Instrument(_) => "instrument",
         Body::FeedStatus(_) => "feed_status",
+        Body::Quota(_) => "quota",
         Body::Heartbeat(_) => "heartbeat",
         Body::Quarantined(_) => "quarantined",
     }

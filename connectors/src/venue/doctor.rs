@@ -80,14 +80,16 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     }
     let mut answers = [Events::new(), Events::new()];
     for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
-        let Some(request) = wire.request(ask) else { continue };
-        let began = now();
-        let failed = match rest.once(&*wire, &request, clock).await {
-            Ok(answered) => {
-                wire.answer(ask, &answered.body, answered.ts_recv, events).err().map(|error| error.to_string())
+        let (began, mut page, mut failed) = (now(), wire.request(ask), None);
+        while let Some(request) = page.take() {
+            match rest.once(&*wire, &request, clock).await {
+                Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
+                    Ok(()) => page = wire.more(ask, &answered.body),
+                    Err(error) => failed = Some(error.to_string()),
+                },
+                Err(failure) => failed = Some(failure.detail),
             }
-            Err(failure) => Some(failure.detail),
-        };
+        }
         checks.push(match failed {
             None => Check::fine(ask.name(), format!("{} in {:.0?}", events.len(), began.elapsed())),
             Some(detail) => Check::broken(ask.name(), detail, "the venue's answer is not as documented: report it"),

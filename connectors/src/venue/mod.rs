@@ -2,6 +2,7 @@
 //!
 //! The venue's own texts are in [`crate::exchange`]; here are sockets, time-outs and the order of things.
 
+mod budget;
 mod connection;
 mod delay;
 mod doctor;
@@ -11,6 +12,7 @@ mod snapshot;
 mod subscriptions;
 mod trades;
 
+pub use budget::ALL;
 pub use doctor::{Check, Health, examine};
 pub use poll::fear_greed;
 pub use rest::{Class, Quota};
@@ -257,15 +259,13 @@ impl Venue {
             };
             self.spawn(reconciler.run(self.options.reconcile));
         }
-        if let Some(quota) = self.options.quota.clone() {
-            let rest = self.rest.clone();
-            self.spawn(async move {
-                loop {
-                    quota(rest.quota());
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            });
-        }
+        self.spawn(budget::tell(
+            (self.maker)(),
+            self.rest.clone(),
+            self.options.quota.clone(),
+            self.clock.clone(),
+            self.out.clone(),
+        ));
         let first = self.selected.all();
         let going_on = async {
             self.warm_up(&mut *wire, &first).await;

@@ -75,6 +75,8 @@ struct Budget {
     closed: Option<Instant>,
     /// Failures in a row, of the venue or the network.
     failures: u32,
+    /// What the last failure was.
+    why: String,
     /// One request is under way to see whether they are over.
     is_trying: bool,
     asked: u64,
@@ -181,6 +183,12 @@ impl Rest {
         Quota { weight: self.room(), left, window_s: self.limits.window, requests: asked, success_rate, open }
     }
 
+    /// What the last failure was, if nobody may ask.
+    pub(super) fn why(&self) -> String {
+        let budget = self.budget();
+        format!("nobody asks for a while: {}", budget.why)
+    }
+
     /// Waits until requests of a kind have room for one more, beside the budget: others need not.
     async fn take_of(&self, cap: Cap) {
         let window = Duration::from_secs(cap.window.into()) / self.options.speed;
@@ -242,6 +250,7 @@ impl Rest {
                 budget.answered += 1;
             }
             Err(failure) => {
+                budget.why.clone_from(&failure.detail);
                 // Who answers that a question is wrong has not failed.
                 match failure.body {
                     Some(_) => budget.failures = 0,

@@ -3,16 +3,23 @@
 mod analysis;
 mod market;
 mod operations;
+mod reference;
 
 use std::sync::LazyLock;
 
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, RELATIONS, SIGNALS};
 pub use market::{BARS, INDICATOR_COLUMNS, INDICATORS};
-pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, RUNS};
+pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
+pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
     &INSTRUMENTS,
+    &OPEN_INTEREST,
+    &FUNDING,
+    &RATIOS,
+    &RISK_LIMITS,
+    &FEAR_GREED,
     &BARS,
     &INDICATORS,
     &COMPONENT_SCORES,
@@ -23,6 +30,7 @@ pub static TABLES: &[&Table] = &[
     &LATE_EVENTS,
     &QUARANTINE,
     &FEED_STATUS,
+    &QUOTAS,
     &RUNS,
 ];
 
