@@ -62,6 +62,8 @@ struct Shared {
     requests: Mutex<BTreeMap<&'static str, Requests>>,
     /// Symbols of which nothing is sent.
     stalled: Mutex<BTreeSet<String>>,
+    /// Symbols of which no message goes wrong.
+    spared: Mutex<Vec<String>>,
     /// Topics that are refused.
     refused: Mutex<BTreeSet<String>>,
     /// The venue's, which may be wrong.
@@ -81,6 +83,12 @@ impl Shared {
 
     fn stalled(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a message is of a symbol that is spared.
+    fn is_spared(&self, message: &str) -> bool {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.iter().any(|symbol| message.contains(symbol))
     }
 
     /// Whether one of these is refused, which one.
@@ -140,6 +148,7 @@ impl Emulator {
             n_cuts: AtomicU64::new(0),
             requests: Mutex::new(requests),
             stalled: Mutex::default(),
+            spared: Mutex::default(),
             refused: Mutex::default(),
             clock,
             skew,
@@ -206,6 +215,13 @@ impl Emulator {
     /// Sends nothing of a symbol any more, and does not say so.
     pub fn stall(&self, symbol: &str) {
         self.shared.stalled().insert(symbol.into());
+    }
+
+    /// From now on no message of these symbols goes wrong; connections and requests still do.
+    pub fn spare(&self, symbols: &[&str]) {
+        let symbols: Vec<String> = symbols.iter().map(|symbol| (*symbol).to_string()).collect();
+        self.shared.venue().spared.clone_from(&symbols);
+        *self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner) = symbols;
     }
 
     /// Refuses requests with this topic from now on, or takes them again.

@@ -91,7 +91,8 @@ async fn connection(
         };
         let slow = Duration::from_nanos(faults.slow.unsigned_abs());
         for text in texts {
-            let fate = if is_answer { Fate::Send(vec![text]) } else { saboteur.fate(text, faults) };
+            let goes_well = is_answer || shared.is_spared(&text);
+            let fate = if goes_well { Fate::Send(vec![text]) } else { saboteur.fate(text, faults) };
             let Fate::Send(texts) = fate else { return Ok(()) };
             for text in texts {
                 // What waits goes first.

@@ -155,6 +155,8 @@ pub(super) struct Venue {
     /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
     minute: Ts,
     open: Ts,
+    /// Symbols whose books are never reset.
+    pub(super) spared: Vec<String>,
     /// Nothing happens any more.
     pub(super) frozen: bool,
 }
@@ -195,6 +197,7 @@ impl Venue {
             series: BTreeMap::new(),
             minute: 0,
             open: 0,
+            spared: Vec::new(),
             frozen: false,
         }
     }
@@ -258,7 +261,7 @@ impl Venue {
             Some(Body::Book(update)) => {
                 let moved = self.book(id, ts, &update);
                 let is_reset = moved.is_some() && self.random.uniform() < reset;
-                if is_reset {
+                if is_reset && !self.spared.contains(&id.symbol) {
                     sent.extend(self.reset(&id.symbol, ts));
                     return;
                 }

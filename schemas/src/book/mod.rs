@@ -6,8 +6,11 @@
 //! <https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel>, Kraken
 //! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>.
 
+mod checksum;
+
+pub use checksum::Checksum;
+
 use std::collections::VecDeque;
-use std::fmt::Write;
 
 use crate::decimal::POW10;
 use crate::event::{Book, Levels};
@@ -35,15 +38,6 @@ pub enum Numbering {
     Linked,
     /// None: a checksum tells. Snapshots come on the stream (OKX, Kraken).
     Absent,
-}
-
-/// What a venue computes over the best levels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checksum {
-    /// CRC-32 of the best 25 levels, bids and asks in turn, `price:size` joined by colons.
-    Okx,
-    /// CRC-32 of the digits of the best ten asks, then bids, without points and leading zeros.
-    Kraken,
 }
 
 /// A venue's rules for one instrument.
@@ -234,9 +228,9 @@ impl OrderBook {
         self.last
     }
 
-    /// The best bid and the best ask, if both sides have one.
+    /// The best bid and the best ask, if both sides have one and the book is live: no other has prices to go by.
     pub fn top(&self) -> Option<(Level, Level)> {
-        self.bids.best().zip(self.asks.best())
+        if self.state == State::Live { self.bids.best().zip(self.asks.best()) } else { None }
     }
 
     /// Bids, the best first.
@@ -391,11 +385,11 @@ impl OrderBook {
             self.bids.truncate(depth as usize);
             self.asks.truncate(depth as usize);
         }
-        if self.top().is_some_and(|(bid, ask)| ask.0 <= bid.0) {
+        if self.bids.best().zip(self.asks.best()).is_some_and(|(bid, ask)| ask.0 <= bid.0) {
             return Err(Trouble::Crossed);
         }
         if let (Some(rule), Some(theirs)) = (self.rules.checksum, update.checksum) {
-            let ours = self.checksum(rule);
+            let ours = rule.of(self);
             if ours != theirs {
                 return Err(Trouble::Checksum { ours, theirs });
             }
@@ -413,32 +407,6 @@ impl OrderBook {
             (self.price_decimals, self.size_decimals) = (prices, sizes);
         }
         Some(())
-    }
-
-    /// As the venue computes it over its own book.
-    pub fn checksum(&self, rule: Checksum) -> u32 {
-        let mut text = String::new();
-        let number = |mantissa: i64, decimals: u32| crate::Decimal::new(mantissa, decimals).shortest();
-        // Writing to a String cannot fail.
-        match rule {
-            Checksum::Okx => {
-                let (mut bids, mut asks) = (self.bids(), self.asks());
-                for _ in 0..25 {
-                    for (price, size) in [bids.next(), asks.next()].into_iter().flatten() {
-                        let (price, size) = (number(price, self.price_decimals), number(size, self.size_decimals));
-                        let colon = if text.is_empty() { "" } else { ":" };
-                        let _ = write!(text, "{colon}{price}:{size}");
-                    }
-                }
-            }
-            // The numbers' own decimals: a mantissa has no leading zeros.
-            Checksum::Kraken => {
-                for (price, size) in self.asks().take(10).chain(self.bids().take(10)) {
-                    let _ = write!(text, "{price}{size}");
-                }
-            }
-        }
-        crc32fast::hash(text.as_bytes())
     }
 }
 
@@ -572,7 +540,7 @@ mod tests {
         let mut book = book(Numbering::Rising);
         book.apply(&update(true, (1, 1), &[(99, 1)], &[(101, 1)])).unwrap();
         assert_eq!(book.apply(&update(false, (2, 2), &[(101, 1)], &[])), Err(Trouble::Crossed));
-        assert_eq!(book.state(), State::Suspect);
+        assert_eq!((book.state(), book.top()), (State::Suspect, None));
     }
 
     #[test]
