@@ -154,6 +154,11 @@ fn a_silent_instrument_is_told_within_three_seconds_in_rows_metrics_and_readines
     let (_emulator, address) = emulate(&["--stall", "BTCUSDT"]);
     let dir = tempfile::tempdir().unwrap();
     let mut run = following(&["run", "--port", "0"], &address, "bybit-linear");
+    for (key, value) in
+        [("MAINTAINED", "[\"1s\", \"5s\", \"15s\", \"1m\"]"), ("ROLES", "[\"1s\", \"5s\", \"15s\", \"1m\"]")]
+    {
+        run.env(format!("PRISM__TIMEFRAMES__{key}"), value);
+    }
     run.arg("--log").arg(dir.path().join("log")).arg("--store").arg(dir.path().join("store"));
     let (_run, at) = start(run);
     let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
@@ -162,8 +167,21 @@ fn a_silent_instrument_is_told_within_three_seconds_in_rows_metrics_and_readines
         api.ask("SELECT symbol, CAST(known_at AS BIGINT) - CAST(ts AS BIGINT) FROM feed_status WHERE status = 'stale'");
     assert!(told.iter().all(|row| row[0] == "BTCUSDT"), "{told:?}");
     let delay = told[0][1].as_i64().unwrap();
-    assert!((1..=3_000_000_000).contains(&delay), "told {delay} ns after its last message");
+    assert!((1..=3_000_000).contains(&delay), "told {delay} us after its last message");
     assert!(api.get("/metrics").1.contains("prism_feeds{state=\"stale\"} 1"));
+    // The others' time goes on: seconds that ended long after its last message are bars, on time by their own knowledge.
+    let others = "SELECT CAST(min(newest) AS BIGINT), max(late) FROM (SELECT symbol, max(ts_close) AS newest, \
+                  max(CAST(known_at AS BIGINT) - CAST(ts_close AS BIGINT)) AS late FROM bars \
+                  WHERE timeframe = '1s' AND revision = 0 AND symbol <> 'BTCUSDT' \
+                  AND ts > (SELECT max(ts) FROM feed_status WHERE status = 'stale') GROUP BY symbol)";
+    let last = "SELECT CAST(max(ts) AS BIGINT) FROM feed_status WHERE status = 'stale'";
+    let last = api.ask(last)[0][0].as_i64().unwrap();
+    let late = api.until(30, "bars of all others", |api| {
+        let row = &api.ask(others)[0];
+        (last + 8_000_000 <= row[0].as_i64()?).then(|| row[1].as_i64())?
+    });
+    // Grace and an epoch; heartbeats are half an epoch apart.
+    assert!((250_000..1_000_000).contains(&late), "{late} us after the end of a second");
 }
 
 #[test]
