@@ -29,20 +29,32 @@ impl Decimal {
     }
 
     /// Digits that surely fit, with or without a point: nearly all that venues send.
+    #[inline]
     fn parse_plain(bytes: &[u8]) -> Option<Decimal> {
-        let (whole, fraction) = match bytes.iter().position(|byte| *byte == b'.') {
-            Some(point) => (&bytes[..point], &bytes[point + 1..]),
-            None => (bytes, &bytes[..0]),
-        };
-        if 18 < bytes.len() || (whole.is_empty() && fraction.is_empty()) {
+        if 18 < bytes.len() {
             return None;
         }
-        let kept = fraction.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1);
-        let mantissa = whole.iter().chain(&fraction[..kept]).try_fold(0, |mantissa, byte| {
+        // Zeros at the end are no digits of a fraction, and a power of ten of a whole number.
+        let mut end = bytes.len();
+        while 0 < end && bytes[end - 1] == b'0' {
+            end -= 1;
+        }
+        let (mut mantissa, mut point) = (0, None);
+        for (at, byte) in bytes[..end].iter().enumerate() {
             let digit = byte.wrapping_sub(b'0');
-            (digit <= 9).then(|| mantissa * 10 + i64::from(digit))
-        })?;
-        Some(Decimal::new(mantissa, kept as u32))
+            if digit <= 9 {
+                mantissa = mantissa * 10 + i64::from(digit);
+            } else if *byte == b'.' && point.is_none() && bytes.len() != 1 {
+                point = Some(at);
+            } else {
+                return None;
+            }
+        }
+        match point {
+            Some(point) => Some(Decimal::new(mantissa, (end - point - 1) as u32)),
+            None if bytes.is_empty() => None,
+            None => Some(Decimal::new(mantissa * POW10[bytes.len() - end], 0)),
+        }
     }
 
     fn parse_any(text: &str) -> Option<Decimal> {

@@ -12,7 +12,7 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, event_of, levels_as_written, plain, trade_event};
+use super::{DecodeError, Exchange, Fields, event_of, is_canonical, levels_as_written, plain, trade_event};
 
 const ID: &str = "kraken";
 
@@ -84,10 +84,11 @@ impl Kraken {
 
     /// The events of a frame in one pass.
     fn whole(frame: &str, ts_recv: Ts, out: &mut Events) -> Option<()> {
-        let (rest, _) = frame.rsplit_once(",\"")?;
-        let (_, channel) = rest.rsplit_once(",\"")?;
+        // Channel and pair are the last two texts.
+        let (rest, _) = frame.strip_suffix("\"]")?.rsplit_once('"')?;
+        let (_, channel) = rest.strip_suffix("\",")?.rsplit_once('"')?;
         let of = |pair| instrument(Fields { kind: "message" }, "pair", pair).ok();
-        match channel.split(['-', '"']).next()? {
+        match channel.split_once('-').map_or(channel, |(kind, _)| kind) {
             "trade" => {
                 let (_, trades, _, pair): (u64, Vec<TradeItem>, &str, &str) = plain::read(frame)?;
                 Kraken::trades(&of(pair)?, frame, &trades, ts_recv, out).ok()
@@ -184,7 +185,12 @@ fn common(name: &str) -> &str {
 
 fn instrument(fields: Fields, field: &'static str, name: &str) -> Result<InstrumentId, DecodeError> {
     let (base, quote) = name.split_once('/').ok_or_else(|| fields.wrong(field, format!("is no pair: \"{name}\"")))?;
-    let symbol = fields.symbol(field, &format!("{}{}", common(base), common(quote)))?;
+    let mut symbol = String::with_capacity(name.len());
+    symbol.push_str(common(base));
+    symbol.push_str(common(quote));
+    if !is_canonical(&symbol) {
+        symbol = fields.symbol(field, &symbol)?;
+    }
     Ok(InstrumentId { exchange: ID.into(), market: Market::Spot, symbol })
 }
 

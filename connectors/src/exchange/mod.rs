@@ -171,6 +171,12 @@ fn push(numbers: &mut Vec<i64>, decimals: &mut u32, number: Decimal, needed: u32
     Some(())
 }
 
+/// Whether a symbol is spelled as ours are: capital letters, digits and underscores.
+pub(crate) fn is_canonical(symbol: &str) -> bool {
+    let is = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    !symbol.is_empty() && symbol.bytes().all(is)
+}
+
 /// The taker's side when the buyer or the seller was the maker.
 pub(crate) const fn taker(buyer_is_maker: bool) -> Side {
     if buyer_is_maker { Side::Sell } else { Side::Buy }
@@ -228,8 +234,7 @@ impl Fields {
     }
 
     pub(crate) fn symbol(self, field: &'static str, text: &str) -> Result<String, DecodeError> {
-        let is_canonical = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        if !text.is_empty() && text.bytes().all(is_canonical) {
+        if is_canonical(text) {
             return Ok(text.into());
         }
         let symbol = prism_schemas::canonical_symbol(text);
