@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// Symbols of which nothing is sent after a few seconds, without a word
     #[arg(long, num_args = 1.., conflicts_with = "script")]
     stall: Vec<String>,
-    /// What goes wrong at which time, as TOML: [[fault]] at = "10s", for = "5s", stall = ["BTCUSDT"]; README, Emulator
+    /// What goes wrong at which time, as TOML: [[fault]] at = "10s", for = "5s", stall = ["BTCUSDT"]; more in the README
     #[arg(long)]
     script: Option<PathBuf>,
     /// Share of requests that are answered 429, with the time to wait
