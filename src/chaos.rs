@@ -185,6 +185,8 @@ struct Watched {
     /// As if updates had no numbers.
     unguarded: BTreeMap<InstrumentId, OrderBook>,
     books: BTreeMap<InstrumentId, OrderBook>,
+    /// Times within which trades are said to be missing.
+    gaps: BTreeMap<InstrumentId, Vec<(Ts, Ts)>>,
     /// Since when trades are owed.
     connected: BTreeMap<InstrumentId, Ts>,
     /// The trades that came.
@@ -312,8 +314,16 @@ async fn watch(
                     }
                     Feed::Gap => {
                         watched.n_gaps += 1;
+                        if status.channel.is_empty() {
+                            watched.gaps.entry(id.clone()).or_default().push((event.ts_event, Ts::MAX));
+                        }
                         if status.channel == "book" && SPARED.contains(&&*id.symbol) {
                             watched.problems.insert(format!("{id} was disturbed: {}", status.cause));
+                        }
+                    }
+                    Feed::ResyncFinished if status.channel.is_empty() => {
+                        if let Some((_, end)) = watched.gaps.get_mut(&id).and_then(|gaps| gaps.last_mut()) {
+                            *end = event.ts_event;
                         }
                     }
                     // Books need no telling: what comes next does not follow, or is a snapshot. A venue that ends at last
@@ -358,8 +368,10 @@ impl Watched {
             }
             let trades = self.trades.get(&id).unwrap_or(&none);
             let since = self.connected.get(&id).copied().unwrap_or(START);
-            let expected: BTreeSet<String> =
-                emulator.trades(&id).into_iter().filter(|(ts, _)| since <= *ts).map(|(_, id)| id).collect();
+            let told = self.gaps.get(&id).map_or(&[][..], |gaps| gaps);
+            let is_told = |ts: Ts| told.iter().any(|(from, to)| (*from..=*to).contains(&ts));
+            let owed = emulator.trades(&id).into_iter().filter(|(ts, _)| since <= *ts && !is_told(*ts));
+            let expected: BTreeSet<String> = owed.map(|(_, id)| id).collect();
             let n_missing = expected.iter().filter(|id| !trades.contains(*id)).count();
             if 0 < n_missing {
                 problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));

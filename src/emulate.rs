@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let listener = listener.with_context(|| format!("listen on port {port} (another --port?)"))?;
         let emulator = Emulator::start(listener, origin, faults, clock())?;
         emulator.skew(args.skew);
-        println!("prism emulate: http://{}/ with {what}, as {}", emulator.address, FACES.join(", "));
+        println!("prism emulate: http://{}/ with {what}, as {}", emulator.address, emulator.faces().join(", "));
         println!(
             "  follow it: PRISM__FEEDS__VENUES='[\"{0}\"]' PRISM__FEEDS__ADDRESSES='{{ \"{0}\" = \"{1}\" }}' prism run",
             FACES[0],

@@ -41,7 +41,7 @@ use venue::{Sent, Venue};
 /// The venues that the emulator speaks as, each under its name: `http://127.0.0.1:9100/bybit-linear`.
 pub const FACES: [&str; 4] = ["bybit-linear", "binance-linear", "binance-spot", "bybit-spot"];
 
-/// Recordings can be had as these too: the synthetic market has no inverse contracts.
+/// Recordings can be had as this too: the synthetic market has no inverse contracts.
 const RECORDED: [&str; 1] = ["bybit-inverse"];
 
 /// Between two steps of the market.
@@ -170,9 +170,14 @@ impl Emulator {
         Ok(Emulator { shared, address })
     }
 
-    /// The address under which a venue of `FACES` is, instead of its own.
+    /// The address under which a venue of `faces` is, instead of its own.
     pub fn url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
+    }
+
+    /// The names under which it speaks: those of `FACES`, and inverse contracts if it is a recording's.
+    pub fn faces(&self) -> Vec<&'static str> {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// Where the index of fear and greed is, of the emulated market.

@@ -214,6 +214,7 @@ impl Source for Cryptofeed {
                 }
                 _ => {
                     let url = line.url.unwrap_or_default();
+                    market = self.market.or_else(|| Bybit::market_of(&url)).unwrap_or(market);
                     bootstrap(self.id, self.market, &url, &data, self.ts_recv, out)
                 }
             }

@@ -50,8 +50,8 @@ pub(super) enum Change {
     Follow(Followed),
     /// Follow these no more.
     Leave(InstrumentId),
-    /// A book that was asked for, or why there is none.
-    Snapshot(InstrumentId, Events),
+    /// A book that a session asked for, or why there is none.
+    Snapshot(u64, InstrumentId, Events),
 }
 
 /// An instrument, its book, and what is known of its messages.
@@ -95,12 +95,14 @@ pub(super) struct Connection {
     out: Sender<Events>,
     changes: Receiver<Change>,
     /// Where books are asked for that the stream does not send whole.
-    books: Sender<Followed>,
+    books: Sender<(u64, Followed)>,
     random: Random,
-    /// Requests so far, and with which all topics of this session were asked for.
+    /// Requests so far, and with which all topics of this session were asked for, which is the session's number.
     number: u64,
     first: u64,
     subscriptions: Subscriptions,
+    /// When this session began.
+    began: Instant,
     /// As recordings call it.
     name: String,
     /// What its instruments are said to be, once something was said: whether they are connected.
@@ -118,7 +120,7 @@ impl Connection {
         number: usize,
         followed: &[Followed],
         changes: Receiver<Change>,
-        books: Sender<Followed>,
+        books: Sender<(u64, Followed)>,
     ) -> Connection {
         let wire = (venue.maker)();
         Connection {
@@ -134,6 +136,7 @@ impl Connection {
             number: 0,
             first: 0,
             subscriptions: Subscriptions::default(),
+            began: now(),
             name: format!("{}.ws.{number}", wire.id().to_uppercase()),
             wire,
             said: None,
@@ -209,6 +212,7 @@ impl Connection {
     }
 
     async fn follow(&mut self, socket: &mut Socket) -> Result<String, Error> {
+        self.began = now();
         let (began, mut heard, mut pinged, mut free, mut n_garbage) = (now(), now(), now(), now(), 0);
         let mut events = Events::new();
         loop {
@@ -228,6 +232,9 @@ impl Connection {
                                 Err(error) => {
                                     tracing::debug!(%error, "a frame cannot be decoded");
                                     let is_answer = matches!(error, DecodeError::Refused(_));
+                                    if !is_answer {
+                                        self.seen.trouble(ts_recv);
+                                    }
                                     n_garbage = if is_answer { 0 } else { n_garbage + 1 };
                                     events.push(refusal(&*self.wire, &error, text.as_bytes(), ts_recv));
                                 }
@@ -249,9 +256,12 @@ impl Connection {
                     }
                 }
                 Some(change) = self.changes.recv() => match change {
-                    Change::Snapshot(id, mut snapshot) => {
+                    Change::Snapshot(session, id, mut snapshot) => {
                         let now = (self.clock)();
-                        if let Some(one) = self.instruments.get_mut(&id) {
+                        let is_ours = session == self.first;
+                        // A book of the session before does not join the messages of this one.
+                        snapshot.retain(|(_, event)| is_ours || !matches!(event.body, Some(Body::Book(_))));
+                        if let Some(one) = self.instruments.get_mut(&id).filter(|_| is_ours) {
                             // If it is not live now, the next change asks again.
                             one.asked = None;
                         }
@@ -348,10 +358,14 @@ impl Connection {
         }
     }
 
-    /// With the first event after all was asked for, all instruments are connected.
+    /// With the first event after all was asked for and answered, all instruments are connected.
     fn stand(&mut self, events: &mut Events, ts_recv: Ts) {
         let is_news = |event: &Event| !matches!(event.body, Some(Body::Quarantined(_)));
         if self.stands() || self.number < self.first || !events.iter().any(|(_, event)| is_news(event)) {
+            return;
+        }
+        // What was asked for last may be sent last; a venue that does not answer is not waited for.
+        if !self.subscriptions.is_settled() && self.began.elapsed() < self.options.patience {
             return;
         }
         self.said = Some(true);
@@ -492,6 +506,7 @@ impl Connection {
                     one.asked = None;
                 }
                 if was == State::Live && !std::mem::replace(&mut one.has_gap, true) {
+                    self.seen.trouble(ts_recv);
                     let cause = format!("book: {trouble}, snapshot asked for");
                     told.push(status(id, ts_recv, ts_recv, Feed::Gap, BOOK, &cause));
                 }
@@ -505,7 +520,10 @@ impl Connection {
                         topics.push(topic);
                         true
                     }
-                    None => self.books.try_send(Followed { id: id.clone(), native: one.native.clone() }).is_ok(),
+                    None => {
+                        let wanted = Followed { id: id.clone(), native: one.native.clone() };
+                        self.books.try_send((self.first, wanted)).is_ok()
+                    }
                 };
                 one.asked = is_asked.then(now);
             }
@@ -538,6 +556,7 @@ impl Connection {
         let now = (self.clock)();
         let since = self.heard.unwrap_or(now);
         self.subscriptions.lost();
+        self.seen.trouble(now);
         for one in self.instruments.values_mut() {
             one.book.reset();
             (one.asked, one.has_gap) = (None, false);

@@ -18,7 +18,7 @@ pub use poll::fear_greed;
 pub use rest::{Class, Quota};
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -250,12 +250,13 @@ impl Venue {
         tracing::info!(venue = name, instruments = n, "following");
         if self.options.channels.trades {
             let reconciler = Reconciler {
-                wire: (self.maker)(),
+                maker: self.maker.clone(),
                 followed: self.selected.clone(),
                 rest: self.rest.clone(),
                 seen: self.seen.clone(),
                 clock: self.clock.clone(),
                 out: self.out.clone(),
+                compared: HashMap::new(),
             };
             self.spawn(reconciler.run(self.options.reconcile));
         }
@@ -393,12 +394,12 @@ async fn fetch_books(
     rest: Arc<Rest>,
     depth: u32,
     clock: Clock,
-    mut wanted: Receiver<Followed>,
+    mut wanted: Receiver<(u64, Followed)>,
     changes: Sender<Change>,
 ) {
-    while let Some(one) = wanted.recv().await {
+    while let Some((session, one)) = wanted.recv().await {
         let events = rest.ask(&mut *wire, &Ask::Book(&one.native, depth), &clock).await;
-        if changes.send(Change::Snapshot(one.id, events)).await.is_err() {
+        if changes.send(Change::Snapshot(session, one.id, events)).await.is_err() {
             return;
         }
     }

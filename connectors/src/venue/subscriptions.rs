@@ -58,6 +58,11 @@ impl Subscriptions {
         !self.waiting.is_empty()
     }
 
+    /// Whether all was sent and answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.open.is_empty()
+    }
+
     /// The request to send next, under a number.
     pub(super) fn next(&mut self, number: u64) -> Option<Request> {
         let request = self.waiting.pop_front()?;

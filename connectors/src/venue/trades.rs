@@ -1,7 +1,11 @@
 //! Trades that the stream lost, found again: by their numbers, or by asking for the newest ones now and then.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, trade};
@@ -10,7 +14,8 @@ use prism_schemas::time::SECOND;
 use prism_schemas::{Event, InstrumentId, Ts};
 use tokio::sync::mpsc::Sender;
 
-use super::{Clock, Events, Followed, Rest, Selected, status};
+use super::rest::now;
+use super::{Clock, Events, Followed, Maker, Rest, Selected, status};
 use crate::exchange::{Ask, Wire};
 
 /// Trades of an instrument whose ids are remembered: some answers' worth.
@@ -28,9 +33,18 @@ const BEFORE: u64 = 20;
 /// The name of trades' troubles in feed states.
 const TRADES: &str = "trades";
 
+/// Trouble rarely comes alone: what could not be compared this long before or after it is not trusted.
+const TROUBLED: i64 = 60 * SECOND;
+/// Instruments that are asked for at once.
+const AT_ONCE: usize = 8;
+
 /// Ids of the newest trades, over all connections of a venue.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<InstrumentId, Ids>>);
+pub(super) struct Seen {
+    all: Mutex<HashMap<InstrumentId, Ids>>,
+    /// When a stream last lost something: a message, or the connection.
+    trouble: AtomicI64,
+}
 
 #[derive(Default)]
 struct Ids {
@@ -43,6 +57,8 @@ struct Ids {
     quiet: Option<Ts>,
     /// Connected for the first time at this time.
     since: Option<Ts>,
+    /// Trades so far.
+    n: u64,
 }
 
 /// Numbers that did not come; an open end is `u64::MAX`, and both times are equal where nobody knows where it begins.
@@ -58,13 +74,8 @@ struct Hole {
 impl Seen {
     /// Whether a trade was not seen before; it is from now on.
     pub(super) fn is_new(&self, instrument: &InstrumentId, event: &Event) -> bool {
-        let Some(Body::Trade(trade)) = &event.body else { return false };
-        let id = match &trade.id {
-            Some(trade::Id::Text(text)) => fnv1a(text.as_bytes()),
-            Some(trade::Id::Number(number)) => *number,
-            None => return false,
-        };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(Body::Trade(trade)), Some(id)) = (&event.body, identity(event)) else { return false };
+        let mut all = self.all();
         if !all.contains_key(instrument) {
             all.insert(instrument.clone(), Ids::default());
         }
@@ -79,6 +90,7 @@ impl Seen {
         }
         let is_new = ids.known.insert(id);
         if is_new {
+            ids.n += 1;
             ids.order.push_back(id);
             if REMEMBERED < ids.order.len()
                 && let Some(oldest) = ids.order.pop_front()
@@ -89,9 +101,18 @@ impl Seen {
         is_new
     }
 
+    fn all(&self) -> MutexGuard<'_, HashMap<InstrumentId, Ids>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream lost something.
+    pub(super) fn trouble(&self, now: Ts) {
+        self.trouble.fetch_max(now, Relaxed);
+    }
+
     /// An instrument is connected again.
     pub(super) fn again(&self, instrument: &InstrumentId, now: Ts) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
         let ids = all.entry(instrument.clone()).or_default();
         ids.quiet = Some(now);
         ids.since.get_or_insert(now);
@@ -99,18 +120,22 @@ impl Seen {
 
     /// An instrument is not followed any more.
     pub(super) fn forget(&self, instrument: &InstrumentId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument);
+        self.all().remove(instrument);
     }
 
     /// Since when trades of an instrument are owed.
     fn since(&self, instrument: &InstrumentId) -> Ts {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(instrument).and_then(|ids| ids.since).unwrap_or(Ts::MAX)
+        self.all().get(instrument).and_then(|ids| ids.since).unwrap_or(Ts::MAX)
+    }
+
+    /// Trades of an instrument so far.
+    fn n(&self, instrument: &InstrumentId) -> u64 {
+        self.all().get(instrument).map_or(0, |ids| ids.n)
     }
 
     /// Holes whose trades are not under way any more, and did not come in another order.
     fn holes(&self, instrument: &InstrumentId, now: Ts) -> Vec<Hole> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
         let Some(Ids { known, holes, quiet, last, .. }) = all.get_mut(instrument) else { return Vec::new() };
         let mut settled: Vec<Hole> = holes.extract_if(.., |hole| hole.ts + SETTLED <= now).collect();
         if let Some(ts) = quiet.take_if(|since| *since + SETTLED <= now)
@@ -125,64 +150,141 @@ impl Seen {
     }
 }
 
+/// The identity of a trade.
+fn identity(event: &Event) -> Option<u64> {
+    let Some(Body::Trade(trade)) = &event.body else { return None };
+    match trade.id.as_ref()? {
+        trade::Id::Text(text) => Some(fnv1a(text.as_bytes())),
+        trade::Id::Number(number) => Some(*number),
+    }
+}
+
+/// How far an instrument's trades were compared with the venue's newest.
+#[derive(Default)]
+pub(super) struct Compared {
+    /// When it was asked last, and how many trades there were then.
+    asked: Option<(Instant, u64)>,
+    /// As many as an answer has at most, as far as one showed.
+    reach: usize,
+    /// Up to this time all are here or under way.
+    until: Option<Ts>,
+    /// Trades of answers that had not come; they may be under way.
+    pending: HashMap<u64, (InstrumentId, Event)>,
+}
+
 /// Looks for lost trades again and again; those that the stream did not bring are sent late, and said to be. It ends with
 /// its task.
 pub(super) struct Reconciler {
-    pub(super) wire: Box<dyn Wire>,
+    pub(super) maker: Maker,
     pub(super) followed: Selected,
     pub(super) rest: Arc<Rest>,
     pub(super) seen: Arc<Seen>,
     pub(super) clock: Clock,
     pub(super) out: Sender<Events>,
+    /// Where ids are no numbers.
+    pub(super) compared: HashMap<InstrumentId, Compared>,
 }
 
 impl Reconciler {
-    pub(super) async fn run(mut self, every: std::time::Duration) {
+    pub(super) async fn run(mut self, every: Duration) {
+        let mut wire = (self.maker)();
+        let are_numbered = wire.request(&Ask::TradesFrom("", 0, 1)).is_some();
         loop {
-            tokio::time::sleep(every).await;
             let followed = self.followed.all();
+            if !are_numbered {
+                tokio::time::sleep(every / 10).await;
+                self.newest(&followed, every).await;
+                continue;
+            }
+            tokio::time::sleep(every).await;
             for one in &followed {
-                if self.wire.request(&Ask::TradesFrom(&one.native, 0, 1)).is_none() {
-                    self.newest(one, every).await;
-                    continue;
-                }
                 for hole in self.seen.holes(&one.id, (self.clock)()) {
                     let mut next = Some(hole);
                     while let Some(hole) = next {
-                        next = self.fill(one, &hole).await;
+                        next = self.fill(&mut *wire, one, &hole).await;
                     }
                 }
             }
         }
     }
 
-    /// Where ids are no numbers, nobody knows what is missing.
-    async fn newest(&mut self, Followed { id, native, .. }: &Followed, every: std::time::Duration) {
-        let mut missed = self.rest.ask(&mut *self.wire, &Ask::Trades(native), &self.clock).await;
-        let (now, since) = ((self.clock)(), self.seen.since(id));
-        let oldest = missed.first().map(|(_, event)| event.ts_event);
-        let n_answered = missed.len();
-        missed.retain(|(id, event)| (since..now - SETTLED).contains(&event.ts_event) && self.seen.is_new(id, event));
-        let Some(first) = missed.iter().map(|(_, event)| event.ts_event).min() else { return };
-        let cause = format!("trades: {} were missing and are here now", missed.len());
-        if oldest == Some(first) && FULL <= n_answered {
-            // The answer may not reach back to what was lost first.
-            let cause = format!("trades: more may be missing than the {n_answered} that can be had");
-            let before = (first - every.as_nanos() as i64).max(since);
-            missed.push(status(id, before, now, Feed::Gap, "", &cause));
-            missed.push(status(id, first, now, Feed::ResyncFinished, "", "trades go on"));
+    /// Where ids are no numbers, the newest trades are compared, before more came than an answer has.
+    async fn newest(&mut self, followed: &[Followed], every: Duration) {
+        self.compared.retain(|id, _| followed.iter().any(|one| one.id == *id));
+        let due = followed.iter().filter(|one| {
+            let compared = self.compared.entry(one.id.clone()).or_default();
+            let n = self.seen.n(&one.id);
+            let is_due = compared.asked.is_none_or(|(at, before)| {
+                every <= at.elapsed() || compared.reach.max(FULL) as u64 / 2 <= n.saturating_sub(before)
+            });
+            if is_due {
+                compared.asked = Some((now(), n));
+            }
+            is_due
+        });
+        let due: Vec<Followed> = due.cloned().collect();
+        let asking =
+            due.into_iter().map(|one| newest_of(self.maker.clone(), self.rest.clone(), self.clock.clone(), one));
+        let answers: Vec<(Followed, Events)> = futures::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
+        let mut told = Events::new();
+        for (one, answer) in answers {
+            self.compare(&one.id, answer, &mut told);
         }
-        missed.push(status(id, first, now, Feed::Gap, TRADES, &cause));
-        let _ = self.out.send(missed).await;
+        for one in followed {
+            self.settle(&one.id, &mut told);
+        }
+        if !told.is_empty() {
+            let _ = self.out.send(told).await;
+        }
+    }
+
+    /// Keeps what an answer has and the stream did not bring; tells what it does not reach back to, if the stream lost
+    /// something around then.
+    fn compare(&mut self, id: &InstrumentId, answer: Events, told: &mut Events) {
+        let (now, since) = ((self.clock)(), self.seen.since(id));
+        let Some(compared) = self.compared.get_mut(id) else { return };
+        let times = || answer.iter().filter(|(_, event)| identity(event).is_some()).map(|(_, event)| event.ts_event);
+        let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return told.extend(answer) };
+        let n = answer.len();
+        if FULL <= n {
+            compared.reach = compared.reach.max(n);
+        }
+        let until = compared.until.unwrap_or(since).max(since);
+        let is_troubled = until - TROUBLED <= self.seen.trouble.load(Relaxed);
+        if since != Ts::MAX && until < oldest && FULL <= n && is_troubled {
+            let cause =
+                format!("trades: the newest {n} are all that can be had, and what came before was not compared");
+            told.push(status(id, until, now, Feed::Gap, "", &cause));
+            told.push(status(id, oldest, now, Feed::ResyncFinished, "", "trades go on"));
+        }
+        compared.until = Some(newest.max(until));
+        let owed = answer.into_iter().filter(|(_, event)| since <= event.ts_event);
+        compared.pending.extend(owed.filter_map(|(id, event)| Some((identity(&event)?, (id, event)))));
+    }
+
+    /// What did not come by now was lost.
+    fn settle(&mut self, id: &InstrumentId, told: &mut Events) {
+        let now = (self.clock)();
+        let Some(compared) = self.compared.get_mut(id) else { return };
+        let settled = compared.pending.extract_if(|_, (_, event)| event.ts_event < now - SETTLED);
+        let mut missed: Events =
+            settled.map(|(_, one)| one).filter(|(id, event)| self.seen.is_new(id, event)).collect();
+        missed.sort_by_key(|(_, event)| (event.ts_event, event.seq, event.index));
+        let Some((_, first)) = missed.first() else { return };
+        self.seen.trouble(now);
+        let cause = format!("trades: {} were missing and are here now", missed.len());
+        let word = status(id, first.ts_event, now, Feed::Gap, TRADES, &cause);
+        told.append(&mut missed);
+        told.push(word);
     }
 
     /// Gives the hole before this one if nobody knows where it begins, and its trades are all owed.
-    async fn fill(&mut self, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
+    async fn fill(&self, wire: &mut dyn Wire, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
         let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
         let mut oldest = Ts::MIN;
         while from <= hole.last && from - hole.first < HOLE_MAX {
             let n = (hole.last - from).min(u64::from(ANSWER) - 1) as u32 + 1;
-            let answer = self.rest.ask(&mut *self.wire, &Ask::TradesFrom(native, from, n), &self.clock).await;
+            let answer = self.rest.ask(wire, &Ask::TradesFrom(native, from, n), &self.clock).await;
             let number = |event: &Event| match &event.body {
                 Some(Body::Trade(trade)) => match trade.id {
                     Some(trade::Id::Number(number)) => Some(number),
@@ -221,6 +323,13 @@ impl Reconciler {
         let goes_on = hole.since == hole.ts && since <= oldest && 0 < hole.first;
         goes_on.then(|| Hole { first: hole.first.saturating_sub(ANSWER.into()), last: hole.first - 1, ..hole.clone() })
     }
+}
+
+/// An instrument's newest trades.
+async fn newest_of(maker: Maker, rest: Arc<Rest>, clock: Clock, one: Followed) -> (Followed, Events) {
+    let mut wire = maker();
+    let answer = rest.ask(&mut *wire, &Ask::Trades(&one.native), &clock).await;
+    (one, answer)
 }
 
 #[cfg(test)]

@@ -131,6 +131,11 @@ impl Call {
         self.asked.limit.unwrap_or(default).clamp(1, max)
     }
 
+    /// An instrument without a value, as a recording may have: there are none.
+    fn without(&self, venue: &Venue) -> Answered {
+        if venue.instruments.contains_key(&self.asked.symbol) { Ok(json!([])) } else { Err(NO_SYMBOL) }
+    }
+
     /// Five minutes are all there is.
     fn period(&self) -> Result<i64, (i64, &'static str)> {
         match self.asked.period.as_deref() {
@@ -247,7 +252,7 @@ fn open_interest(call: &Call, venue: &mut Venue) -> Answered {
 fn open_interests(call: &Call, venue: &mut Venue) -> Answered {
     let (every, symbol) = ((call.period()?, call.now), &call.asked.symbol);
     let known = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.open_interest.zip(ticker.mark));
-    let (open, mark) = known.ok_or(NO_SYMBOL)?;
+    let Some((open, mark)) = known else { return call.without(venue) };
     let row = |(ts, open): &(Ts, Decimal)| {
         let value = format!("{:.8}", open.to_f64() * mark.to_f64());
         json!({
@@ -261,7 +266,7 @@ fn open_interests(call: &Call, venue: &mut Venue) -> Answered {
 fn funding(call: &Call, venue: &mut Venue) -> Answered {
     let symbol = &call.asked.symbol;
     let known = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.funding_rate.zip(ticker.mark));
-    let (rate, mark) = known.ok_or(NO_SYMBOL)?;
+    let Some((rate, mark)) = known else { return call.without(venue) };
     let row = |(ts, rate): &(Ts, Decimal)| {
         let (rate, mark) = (rate.to_string(), mark.to_string());
         json!({"symbol": symbol, "fundingTime": ts / MILLISECOND, "fundingRate": rate, "markPrice": mark})

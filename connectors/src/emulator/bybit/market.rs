@@ -75,6 +75,15 @@ impl Call {
         if self.is_spot() { Err(NO_CATEGORY) } else { Ok(&self.asked.symbol) }
     }
 
+    /// An instrument without a value, as a recording may have: nothing is listed.
+    fn without(&self, venue: &Venue) -> Answered {
+        if venue.instruments.contains_key(&self.asked.symbol) {
+            self.listed(std::iter::empty())
+        } else {
+            Err(NO_SYMBOL)
+        }
+    }
+
     /// A list as Bybit answers it.
     fn listed(&self, list: impl Iterator<Item = Value>) -> Answered {
         Ok(json!({"category": self.market.name(), "list": list.collect::<Vec<_>>(), "nextPageCursor": ""}))
@@ -193,7 +202,8 @@ fn open_interest(call: &Call, venue: &mut Venue) -> Answered {
     if call.asked.interval_time.as_deref() != Some("5min") {
         return Err("params error: intervalTime invalid");
     }
-    let open = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.open_interest).ok_or(NO_SYMBOL)?;
+    let open = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.open_interest);
+    let Some(open) = open else { return call.without(venue) };
     let every = (Timeframe::M5.length(), call.now);
     let rows = venue.series(symbol, "open_interest", every, open, call.limit(50, 200));
     let row = |(ts, open): &(Ts, Decimal)| json!({"openInterest": open.to_string(), "timestamp": (ts / MILLISECOND).to_string()});
@@ -204,7 +214,8 @@ fn open_interest(call: &Call, venue: &mut Venue) -> Answered {
 
 fn funding(call: &Call, venue: &mut Venue) -> Answered {
     let symbol = call.of_contracts()?;
-    let rate = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.funding_rate).ok_or(NO_SYMBOL)?;
+    let rate = venue.tickers.get(symbol).and_then(|(_, ticker)| ticker.funding_rate);
+    let Some(rate) = rate else { return call.without(venue) };
     let rows = venue.series(symbol, "funding", (8 * HOUR, call.now), rate, call.limit(200, 200));
     let row = |(ts, rate): &(Ts, Decimal)| {
         let ts = (ts / MILLISECOND).to_string();
