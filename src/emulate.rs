@@ -61,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = length, default_value = "24h")]
     age: i64,
     /// The venue's clock is this much ahead, such as 3s
-    #[arg(long, value_parser = length, default_value = "0s")]
+    #[arg(long, value_parser = length, default_value = "0s", conflicts_with = "script")]
     skew: i64,
     /// Symbols of which nothing is sent after a few seconds, without a word
     #[arg(long, num_args = 1.., conflicts_with = "script")]

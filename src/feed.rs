@@ -15,7 +15,7 @@ use prism_schemas::{
     time::SECOND,
 };
 
-use crate::passthrough;
+use crate::passthrough::Passthrough;
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
 pub(crate) const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
@@ -73,6 +73,7 @@ pub(crate) struct Feed {
     turn: Option<Turn>,
     scratch: Vec<Record>,
     rows: Vec<prism_schemas::Version>,
+    passthrough: Passthrough,
     /// Messages read so far.
     pub(crate) messages: u64,
     /// Events read so far, the graph's and others.
@@ -102,7 +103,16 @@ impl Feed {
             at_end: false,
         });
         let partitions = partitions.collect();
-        Ok(Feed { partitions, turn: None, scratch: Vec::new(), rows: Vec::new(), messages: 0, events: 0, first: None })
+        Ok(Feed {
+            partitions,
+            turn: None,
+            scratch: Vec::new(),
+            rows: Vec::new(),
+            passthrough: Passthrough::default(),
+            messages: 0,
+            events: 0,
+            first: None,
+        })
     }
 
     /// Reads each partition on until it has a record waiting or is at its end.
@@ -121,7 +131,7 @@ impl Feed {
                 Some((have, next)) if *have == known => *next = record.offset + 1,
                 _ => partition.offsets.push_back((known, record.offset + 1)),
             }
-            passthrough::rows(record.batch, known as i64, &mut self.rows);
+            self.passthrough.rows(record.batch, known as i64, &mut self.rows);
             self.rows.drain(..).for_each(|row| sink(row));
             partition.queue.extend(self.scratch.drain(..));
         }

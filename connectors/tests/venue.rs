@@ -1,7 +1,7 @@
 //! The driver against the emulated venues: limits are kept, refusals obeyed, silence and wrong clocks told, selections
 //! refreshed, and a symbol's snapshot is whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -100,7 +100,7 @@ impl Following {
 
     /// Feeds whose newest state is connected.
     fn healthy(&self) -> usize {
-        let mut newest = std::collections::BTreeMap::new();
+        let mut newest = BTreeMap::new();
         for (id, event) in self.events.lock().unwrap().iter() {
             if let Some(Body::FeedStatus(told)) = &event.body
                 && told.channel.is_empty()
@@ -159,6 +159,61 @@ async fn a_cold_start_of_a_hundred_symbols_never_meets_the_limit() {
     }
 }
 
+/// A thousand requests for ratios and open interest are allowed in five minutes, and five hundred for funding: far less
+/// than is wanted here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_some_requests_are_kept_too() {
+    let following = Following::start("binance-linear", hundred(), Faults::default(), 60, |options| {
+        options.timeframes = Vec::new();
+        options.channels.klines = false;
+        options.idle = Duration::from_secs(600);
+        options.skew = Duration::from_secs(600);
+        options.poll = Duration::from_millis(100);
+    })
+    .await;
+    let ratios = |f: &Following| f.count(|body| matches!(body, Body::LongShortRatio(_)));
+    following.until("more rounds than fit into five minutes", 60, |f| 3_000 <= f.emulator.asked().requests).await;
+    assert!(100 * 4 * 200 <= ratios(&following), "{}", ratios(&following));
+    let (asked, _) = following.end().await;
+    assert_eq!((asked.beyond, asked.banned), (0, 0), "{asked:?}");
+}
+
+/// Half an hour in which no request is answered: what was published meanwhile is there afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_while_nobody_answered_is_asked_for() {
+    for face in ["bybit-linear", "binance-linear"] {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 240, |options| {
+            options.top = 2;
+            options.idle = Duration::from_secs(36_000);
+            options.skew = Duration::from_secs(36_000);
+            options.poll = Duration::from_millis(500);
+        })
+        .await;
+        let times = |f: &Following| {
+            let mut times: BTreeMap<String, BTreeSet<Ts>> = BTreeMap::new();
+            for (id, event) in f.events.lock().unwrap().iter() {
+                if let Some(Body::OpenInterest(_)) = &event.body {
+                    times.entry(id.symbol.clone()).or_default().insert(event.ts_event);
+                }
+            }
+            times
+        };
+        let newest = |f: &Following| times(f).values().filter_map(|times| times.last().copied()).min().unwrap_or(0);
+        following.until("the past", 30, |f| times(f).values().filter(|times| 200 <= times.len()).count() == 2).await;
+        following.emulator.set(Faults { fail: 1.0, ..Faults::default() });
+        let before = newest(&following);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        assert!(newest(&following) <= before + 600 * SECOND, "{face}: somebody answered");
+        following.emulator.calm();
+        following.until("what came after", 60, |f| before + 1_800 * SECOND <= newest(f)).await;
+        for (symbol, times) in times(&following) {
+            let steps: BTreeSet<i64> = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a).collect();
+            assert_eq!(steps, BTreeSet::from([300 * SECOND]), "{face} {symbol}");
+        }
+        following.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_refused_waits_as_long_as_the_venue_says() {
     for face in FACES {
@@ -189,8 +244,8 @@ async fn who_is_refused_waits_as_long_as_the_venue_says() {
             _ => None,
         });
         let told: Vec<_> = told.collect();
-        let in_turn = [Feed::Throttled, Feed::Connected].into_iter().cycle();
-        assert!(2 <= told.len() && told.iter().zip(in_turn).all(|(told, feed)| told.0 == feed), "{face}: {told:?}");
+        let in_turn = [Feed::Connected, Feed::Throttled].into_iter().cycle();
+        assert!(3 <= told.len() && told.iter().zip(in_turn).all(|(told, feed)| told.0 == feed), "{face}: {told:?}");
         assert!(told.iter().any(|(_, cause)| cause.contains("status 429")), "{face}: {told:?}");
         let is_row = |body: &Option<Body>| matches!(body, Some(Body::Quota(quota)) if quota.open && 0 < quota.requests);
         assert!(events.iter().any(|(_, event)| is_row(&event.body)), "{face}");
@@ -292,16 +347,17 @@ async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
                     shares: Faults { drop: 1.0, ..Faults::default() },
                     ..Entry::default()
                 },
-                Entry {
-                    at: 12 * SECOND,
-                    disconnect_all: true,
-                    reset_books: vec!["BTCUSDT".into()],
-                    ..Entry::default()
-                },
+                Entry { at: 12 * SECOND, reset_books: vec!["BTCUSDT".into()], ..Entry::default() },
+                Entry { at: 15 * SECOND, disconnect_all: true, ..Entry::default() },
             ],
         };
         let told =
             |f: &Following, feed, cause| f.told(feed, cause).into_iter().map(|(symbol, _)| symbol).collect::<Vec<_>>();
+        let snapshots = |f: &Following| {
+            let events = f.events.lock().unwrap();
+            let is = |body: &Option<Body>| matches!(body, Some(Body::Book(book)) if book.snapshot);
+            events.iter().filter(|(id, event)| id.symbol == "BTCUSDT" && is(&event.body)).count()
+        };
         let all = async {
             tokio::time::sleep(Duration::from_millis(5_500)).await;
             assert_eq!(told(&following, Feed::Stale, ""), ["BTCUSDT"], "{face}");
@@ -312,6 +368,9 @@ async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
             tokio::time::sleep(Duration::from_secs(6)).await;
             assert_eq!((told(&following, Feed::Stale, "").len(), following.healthy()), (1 + n, n), "{face}");
             assert_eq!(told(&following, Feed::Disconnected, ""), Vec::<String>::new(), "{face}");
+            let n_before = snapshots(&following);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert!(n_before < snapshots(&following), "{face}: its numbers began again, and it came whole");
             following
                 .until("cut, and connected again", 10, |f| {
                     told(f, Feed::Disconnected, "").len() == n && f.healthy() == n
@@ -337,7 +396,7 @@ async fn a_connection_is_replaced_before_its_end() {
         following.emulator.freeze();
         let n_missing = |f: &Following| {
             let events = f.events.lock().unwrap();
-            let (mut since, mut have) = (std::collections::BTreeMap::new(), BTreeSet::new());
+            let (mut since, mut have) = (BTreeMap::new(), BTreeSet::new());
             for (id, event) in events.iter() {
                 match &event.body {
                     Some(Body::FeedStatus(told)) if told.status() == Feed::Connected && told.channel.is_empty() => {

@@ -46,6 +46,10 @@ impl Recording {
     /// Appends what happens until `now`; the first change of the market happens at the first call, with all that is before.
     pub(super) fn until(&mut self, now: Ts, out: &mut Vec<(InstrumentId, Event)>) {
         while let Some((id, mut event)) = self.next.take() {
+            if (&id.exchange, id.market) != (&self.of.0, self.of.1) {
+                self.next = self.events.recv().ok();
+                continue;
+            }
             let is_known = matches!(event.body, Some(Body::Instrument(_) | Body::Kline(_) | Body::FeedStatus(_)));
             let shift = match self.shift {
                 None if is_known => now - event.ts_recv,
@@ -57,9 +61,7 @@ impl Recording {
             }
             event.ts_event += shift;
             event.ts_recv += shift;
-            if (&id.exchange, id.market) == (&self.of.0, self.of.1) {
-                out.push((id, event));
-            }
+            out.push((id, event));
             self.next = self.events.recv().ok();
         }
     }

@@ -389,6 +389,12 @@ impl Venue {
                 series.insert(start - back * step, past);
             }
         }
+        // What nobody asked for was there too.
+        while let Some((last, before)) = series.last_key_value().map(|(ts, value)| (*ts, *value))
+            && last + step < start
+        {
+            series.insert(last + step, before);
+        }
         series.entry(start).or_insert(value);
         while VALUES < series.len() as i64 {
             series.pop_first();

@@ -121,8 +121,8 @@ pub enum Answer {
     Known,
 }
 
-/// A GET request; by default of no weight.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A GET request.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Path and query.
     pub path: String,

@@ -24,15 +24,15 @@ pub const ALL: &str = "*";
 /// Goes on until its task ends.
 pub(super) async fn tell(wire: Box<dyn Wire>, rest: Arc<Rest>, told: Option<Told>, clock: Clock, out: Sender<Events>) {
     let id = InstrumentId::new(wire.id(), wire.market(), ALL);
-    let (mut was_open, mut before, mut rowed) = (false, 0, Ts::MIN);
+    let (mut was_open, mut before, mut rowed) = (None, 0, Ts::MIN);
     for look in 0_u64.. {
         let (quota, now) = (rest.quota(), clock());
         if let Some(told) = told.as_ref().filter(|_| look % TOLD == 0) {
             told(quota);
         }
-        let is_change = quota.open != was_open;
+        let is_change = was_open != Some(quota.open);
         if is_change || (quota.requests != before && rowed.saturating_add(ROWS) <= now) {
-            (was_open, before, rowed) = (quota.open, quota.requests, now);
+            (was_open, before, rowed) = (Some(quota.open), quota.requests, now);
             let row = Quota {
                 weight: quota.weight,
                 left: quota.left,
@@ -45,7 +45,7 @@ pub(super) async fn tell(wire: Box<dyn Wire>, rest: Arc<Rest>, told: Option<Told
             if is_change {
                 let (feed, cause) = match quota.open {
                     true => (Feed::Throttled, rest.why()),
-                    false => (Feed::Connected, "requests are made again".into()),
+                    false => (Feed::Connected, "requests are made".into()),
                 };
                 events.push(status(&id, now, now, feed, "requests", &cause));
             }

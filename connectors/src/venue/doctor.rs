@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::rest::now;
+use super::rest::{PAGES_MAX, now};
 use super::{Clock, Events, Maker, Options, Rest, select};
 use crate::exchange::Ask;
 
@@ -80,8 +80,9 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     }
     let mut answers = [Events::new(), Events::new()];
     for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
-        let (began, mut page, mut failed) = (now(), wire.request(ask), None);
-        while let Some(request) = page.take() {
+        let (began, mut page, mut failed, mut n_pages) = (now(), wire.request(ask), None, 0);
+        while let Some(request) = page.take().filter(|_| n_pages < PAGES_MAX) {
+            n_pages += 1;
             match rest.once(&*wire, &request, clock).await {
                 Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
                     Ok(()) => page = wire.more(ask, &answered.body),

@@ -19,6 +19,9 @@ const RARELY: u64 = 12;
 /// Values of the past that are asked for at first.
 const HISTORY: i64 = 200;
 
+/// A question for so many values.
+type Wanted<'a> = Box<dyn Fn(u32) -> Ask<'a> + Send + Sync + 'a>;
+
 /// Asks round after round, for as many values as may be new; those known already are no events. It ends with its task.
 pub(super) async fn poll(
     mut wire: Box<dyn Wire>,
@@ -36,23 +39,32 @@ pub(super) async fn poll(
             tracing::warn!(venue = wire.id(), seconds = ahead as f64 / 1e9, "the venue's clock is ahead of ours");
         }
         for one in selected.all() {
-            let n = |name| {
-                let last = newest.get(&(one.id.clone(), name));
-                last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY)) as u32
-            };
-            let mut asks =
-                vec![Ask::OpenInterest(&one.native, n("open_interest")), Ask::Funding(&one.native, n("funding"))];
-            asks.extend(Holders::ALL.map(|holders| Ask::Ratio(&one.native, holders, n(holders.name()))));
-            if round % RARELY == 0 {
-                asks.push(Ask::RiskLimit(&one.native));
+            let native = &*one.native;
+            let mut wanted: Vec<Wanted<'_>> =
+                vec![Box::new(|n| Ask::OpenInterest(native, n)), Box::new(|n| Ask::Funding(native, n))];
+            for holders in Holders::ALL {
+                wanted.push(Box::new(move |n| Ask::Ratio(native, holders, n)));
             }
-            for ask in asks {
-                let mut events = rest.ask(&mut *wire, &ask, &clock).await;
+            if round % RARELY == 0 {
+                wanted.push(Box::new(|_| Ask::RiskLimit(native)));
+            }
+            for of in wanted {
+                let name = of(1).name();
+                let last = newest.get(&(one.id.clone(), name)).copied();
+                let n =
+                    || last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY));
+                let mut asked = n();
+                let mut events = rest.ask(&mut *wire, &of(asked as u32), &clock).await;
+                // More was published while there was no answer.
+                while asked + 1 < n() {
+                    asked = n();
+                    events = rest.ask(&mut *wire, &of(asked as u32), &clock).await;
+                }
                 events.retain(|(id, event)| {
                     if matches!(event.body, Some(Body::Quarantined(_))) {
                         return true;
                     }
-                    let last = newest.entry((id.clone(), ask.name())).or_insert(Ts::MIN);
+                    let last = newest.entry((id.clone(), name)).or_insert(Ts::MIN);
                     let is_new = *last < event.ts_event;
                     *last = event.ts_event.max(*last);
                     is_new

@@ -17,6 +17,8 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Answers in a row that cannot be used.
 const USELESS_MAX: u32 = 3;
+/// Pages of one answer: whoever sends the same page again and again ends.
+pub(super) const PAGES_MAX: u32 = 100;
 /// The share of the venue's budget that is used, in percent: others may share the address.
 const SHARE: u32 = 80;
 /// Failures in a row after which nobody asks for a while, and then one request tries.
@@ -140,6 +142,12 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
+impl Cap {
+    fn room(self) -> usize {
+        (self.requests * SHARE / 100) as usize
+    }
+}
+
 impl Budget {
     fn used(&mut self, window: Duration) -> u32 {
         while self.spent.front().is_some_and(|(at, _)| window <= at.elapsed()) {
@@ -189,6 +197,15 @@ impl Rest {
         format!("nobody asks for a while: {}", budget.why)
     }
 
+    /// Whether a request would not have to wait.
+    pub(super) fn has_room(&self, request: &Request) -> bool {
+        let mut budget = self.budget();
+        let fits = budget.used(self.window()) + request.weight <= self.room();
+        let is_closed = budget.closed.is_some_and(|until| now() < until);
+        let is_full = |cap: Cap| budget.capped.get(cap.of).is_some_and(|times| cap.room() <= times.len());
+        fits && !is_closed && !request.cap.is_some_and(is_full)
+    }
+
     /// Waits until requests of a kind have room for one more, beside the budget: others need not.
     async fn take_of(&self, cap: Cap) {
         let window = Duration::from_secs(cap.window.into()) / self.options.speed;
@@ -200,9 +217,7 @@ impl Rest {
                     times.pop_front();
                 }
                 match times.front() {
-                    Some(first) if cap.requests * SHARE / 100 <= times.len() as u32 => {
-                        window.saturating_sub(first.elapsed())
-                    }
+                    Some(first) if cap.room() <= times.len() => window.saturating_sub(first.elapsed()),
                     _ => {
                         times.push_back(now());
                         return;
@@ -250,7 +265,6 @@ impl Rest {
                 budget.answered += 1;
             }
             Err(failure) => {
-                budget.why.clone_from(&failure.detail);
                 // Who answers that a question is wrong has not failed.
                 match failure.body {
                     Some(_) => budget.failures = 0,
@@ -259,7 +273,9 @@ impl Rest {
                 let broken = budget.failures.checked_sub(BREAK);
                 let broken = broken.map(|n| (BACK_OFF_MIN * 2_u32.saturating_pow(n.min(10))).min(BACK_OFF_MAX));
                 let until = failure.wait.or(broken.map(|wait| wait / self.options.speed)).map(|wait| now() + wait);
-                budget.closed = budget.closed.max(until);
+                if budget.closed < until {
+                    (budget.closed, budget.why) = (until, failure.detail.clone());
+                }
             }
         }
     }
@@ -287,14 +303,14 @@ impl Rest {
     pub(super) async fn ask(&self, wire: &mut dyn Wire, ask: &Ask<'_>, clock: &Clock) -> Events {
         let mut events = Events::new();
         let Some(mut request) = wire.request(ask) else { return events };
-        let (mut back_off, mut n_useless) = (BACK_OFF_MIN / self.options.speed, 0);
+        let (mut back_off, mut n_useless, mut n_pages) = (BACK_OFF_MIN / self.options.speed, 0, 1);
         loop {
             let outcome = self.once(wire, &request, clock).await;
             let failure = match outcome {
                 Ok(Answered { body, ts_recv, .. }) => match wire.answer(ask, &body, ts_recv, &mut events) {
                     Ok(()) => match wire.more(ask, &body) {
-                        Some(next) if next != request => {
-                            (request, n_useless) = (next, 0);
+                        Some(next) if n_pages < PAGES_MAX => {
+                            (request, n_useless, n_pages) = (next, 0, n_pages + 1);
                             continue;
                         }
                         _ => return events,
@@ -380,9 +396,10 @@ impl Failure {
         Failure { class, detail, wait, body: None }
     }
 
-    /// Nobody waits any longer.
-    pub(super) fn late(patience: Duration) -> Failure {
-        Failure::new(Class::Network, format!("no answer within {patience:?}"), None)
+    /// Nobody waits any longer, for the venue or for room in its budget.
+    pub(super) fn late(patience: Duration, has_room: bool) -> Failure {
+        let class = if has_room { Class::Network } else { Class::RateLimit };
+        Failure::new(class, format!("no answer within {patience:?}"), None)
     }
 
     pub(super) fn useless(class: Class, detail: String, body: String) -> Failure {

@@ -191,7 +191,7 @@ impl Snapshots {
         loop {
             let left = self.patience.saturating_sub(began.elapsed());
             let asking = self.rest.once(&*wire, &request, &self.clock);
-            let late = |_| Err(Failure::late(self.patience));
+            let late = |_| Err(Failure::late(self.patience, self.rest.has_room(&request)));
             let outcome = tokio::time::timeout(left, asking).await.unwrap_or_else(late);
             let outcome = outcome.and_then(|Answered { body, ts_recv, queued, took }| {
                 one.queue_ms += millis(queued);

@@ -106,7 +106,7 @@ pub static FEED_STATUS: Table = Table {
 /// Budgets of requests.
 pub static QUOTAS: Table = Table {
     name: "quotas",
-    doc: "How each venue's budget of requests is: a row in ten seconds, and when it closes or opens.",
+    doc: "How each venue's budget of requests is: a row in ten seconds while it is used, and when it closes or opens.",
     columns: &[
         col("ts", Ts, "", "when it was so"),
         col("exchange", Symbol, "", "venue"),

@@ -71,7 +71,7 @@ pub static RISK_LIMITS: Table = Table {
         col("market", Symbol, "", "linear or inverse"),
         col("symbol", Symbol, "", "canonical symbol"),
         col("tier", I64, "", "from 1, the smallest positions first"),
-        col("position_limit", F64, "quote", "greatest position value of the tier"),
+        col("position_limit", F64, "quote; inverse: base", "greatest position value of the tier"),
         col("leverage_max", F64, "", "greatest leverage"),
         col("maintenance_margin", F64, "", "share of the position's value"),
         col("initial_margin", F64, "", "share of the position's value"),

@@ -22,7 +22,7 @@ const PAGE: usize = 10;
 /// All addresses of a category.
 pub(super) fn routes(market: Market) -> Router<Arc<Shared>> {
     Router::new()
-        .route("/v5/market/time", on(market, time))
+        .route("/v5/market/time", get(time))
         .route("/v5/market/instruments-info", on(market, instruments))
         .route("/v5/market/tickers", on(market, tickers))
         .route("/v5/market/kline", on(market, klines))
@@ -95,21 +95,26 @@ fn on(market: Market, of: fn(&Call, &mut Venue) -> Answered) -> MethodRouter<Arc
     get(async move |State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>| -> Response {
         let call = Call { market, now: (shared.clock)(), asked };
         let result = match call.asked.category.as_deref() {
-            Some(category) if category != market.name() => Err(NO_CATEGORY),
-            _ => of(&call, &mut shared.venue()),
+            Some(category) if category == market.name() => of(&call, &mut shared.venue()),
+            _ => Err(NO_CATEGORY),
         };
-        let (code, message, result) = match result {
-            Ok(result) => (0, "OK", result),
-            Err(message) => (10_001, message, json!({})),
-        };
-        let now = call.now / MILLISECOND;
-        let body = json!({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": now});
-        Json(body).into_response()
+        reply(call.now, result)
     })
 }
 
-fn time(call: &Call, _: &mut Venue) -> Answered {
-    Ok(json!({"timeSecond": (call.now / SECOND).to_string(), "timeNano": call.now.to_string()}))
+fn reply(now: Ts, result: Answered) -> Response {
+    let (code, message, result) = match result {
+        Ok(result) => (0, "OK", result),
+        Err(message) => (10_001, message, json!({})),
+    };
+    let now = now / MILLISECOND;
+    Json(json!({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": now})).into_response()
+}
+
+/// Of no category.
+async fn time(State(shared): State<Arc<Shared>>) -> Response {
+    let now = (shared.clock)();
+    reply(now, Ok(json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()})))
 }
 
 /// Spot has no pages.
@@ -157,7 +162,7 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
 fn tickers(call: &Call, venue: &mut Venue) -> Answered {
     let symbol = &call.asked.symbol;
     let of = venue.tickers.iter().filter(|(name, _)| symbol.is_empty() || *symbol == **name);
-    call.listed(of.map(|(symbol, (_, ticker))| ticker_data(call.market, symbol, ticker)))
+    call.listed(of.map(|(symbol, (_, ticker))| ticker_data(call.market, symbol, ticker, true)))
 }
 
 fn klines(call: &Call, venue: &mut Venue) -> Answered {
@@ -242,12 +247,12 @@ fn risk_limit(call: &Call, venue: &mut Venue) -> Answered {
     if !venue.instruments.contains_key(symbol) {
         return Err(NO_SYMBOL);
     }
-    // Margins of inverse contracts are said in percent.
-    let decimals = if call.market == Market::Inverse { 2 } else { 4 };
+    // Of inverse contracts margins are said in percent, and limits in base.
+    let (decimals, limit) = if call.market == Market::Inverse { (2, 150) } else { (4, 2_000_000) };
     let tier = |n: i64| {
         let margin = |part: i64| Decimal::new(part * n, decimals).to_string();
         json!({
-            "id": n, "symbol": symbol, "riskLimitValue": (2_000_000 * n).to_string(), "maintenanceMargin": margin(50),
+            "id": n, "symbol": symbol, "riskLimitValue": (limit * n).to_string(), "maintenanceMargin": margin(50),
             "initialMargin": margin(100), "isLowestRisk": i32::from(n == 1),
             "maxLeverage": Decimal::new(10_000 / n, 2).to_string(),
         })

@@ -82,8 +82,8 @@ fn book_message(topic: &str, symbol: &str, moved: &Moved) -> String {
     json!({"topic": topic, "type": kind, "ts": ts + 1, "data": data, "cts": ts}).to_string()
 }
 
-/// Spot says less.
-fn ticker_data(market: Market, symbol: &str, ticker: &Ticker) -> Value {
+/// Spot says less, and has best prices only where they are asked for.
+fn ticker_data(market: Market, symbol: &str, ticker: &Ticker, has_best: bool) -> Value {
     let mut data = serde_json::Map::new();
     data.insert("symbol".into(), symbol.into());
     let of_all = [
@@ -100,13 +100,19 @@ fn ticker_data(market: Market, symbol: &str, ticker: &Ticker) -> Value {
         ("openInterest", ticker.open_interest),
         ("openInterestValue", ticker.open_interest_value),
         ("fundingRate", ticker.funding_rate),
+    ];
+    let best = [
         ("bid1Price", ticker.bid_price),
         ("bid1Size", ticker.bid_size),
         ("ask1Price", ticker.ask_price),
         ("ask1Size", ticker.ask_size),
     ];
     let is_spot = market == Market::Spot;
-    for (name, value) in of_all.into_iter().chain(of_contracts.into_iter().filter(|_| !is_spot)) {
+    for (name, value) in of_all
+        .into_iter()
+        .chain(best.into_iter().filter(|_| has_best))
+        .chain(of_contracts.into_iter().filter(|_| !is_spot))
+    {
         if let Some(value) = value {
             data.insert(name.into(), value.to_string().into());
         }
@@ -120,7 +126,7 @@ fn ticker_data(market: Market, symbol: &str, ticker: &Ticker) -> Value {
 fn ticker_message(market: Market, symbol: &str, ts: Ts, ticker: &Ticker) -> String {
     let topic = format!("tickers.{symbol}");
     let ts = ts / MILLISECOND;
-    json!({"topic": topic, "type": "snapshot", "data": ticker_data(market, symbol, ticker), "cs": ts, "ts": ts})
+    json!({"topic": topic, "type": "snapshot", "data": ticker_data(market, symbol, ticker, market != Market::Spot), "cs": ts, "ts": ts})
         .to_string()
 }
 
