@@ -48,7 +48,8 @@ wait_for() { # NAME WHAT...: until ready, the process has died, or 60 s are over
     shift
     for _ in $(seq 600); do
         "$@" && return 0
-        running "$name" || { tail -n 20 "$dir/$name.log" >&2; fail "$name ended while starting, see $dir/$name.log"; }
+        # Just started, it may not be called java yet.
+        running "$name" || { sleep 0.5 && running "$name"; } || { tail -n 20 "$dir/$name.log" >&2; fail "$name ended while starting, see $dir/$name.log"; }
         sleep 0.1
     done
     fail "$name is not ready after 60 s, see $dir/$name.log"

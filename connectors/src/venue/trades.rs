@@ -245,13 +245,17 @@ impl Reconciler {
         let Some(compared) = self.compared.get_mut(id) else { return };
         let times = || answer.iter().filter(|(_, event)| identity(event).is_some()).map(|(_, event)| event.ts_event);
         let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return told.extend(answer) };
+        if since == Ts::MAX {
+            // Nothing is owed before it is connected.
+            return;
+        }
         let n = answer.len();
         if FULL <= n {
             compared.reach = compared.reach.max(n);
         }
         let until = compared.until.unwrap_or(since).max(since);
         let is_troubled = until - TROUBLED <= self.seen.trouble.load(Relaxed);
-        if since != Ts::MAX && until < oldest && FULL <= n && is_troubled {
+        if until < oldest && FULL <= n && is_troubled {
             let cause =
                 format!("trades: the newest {n} are all that can be had, and what came before was not compared");
             told.push(status(id, until, now, Feed::Gap, "", &cause));
@@ -374,5 +378,37 @@ mod tests {
         let open = Hole { first: 61, last: u64::MAX, since: 60 * SECOND, ts: 70 * SECOND };
         assert_eq!((seen.holes(&id, 71 * SECOND), seen.holes(&id, 72 * SECOND)), (vec![], vec![open]));
         assert_eq!(seen.holes(&id, 80 * SECOND), []);
+    }
+
+    #[test]
+    fn what_an_answer_does_not_reach_back_to_is_told_if_the_stream_lost_something() {
+        let maker: Maker = Arc::new(|| crate::exchange::wire("bybit-spot").unwrap());
+        let rest = Arc::new(Rest::new(&super::super::Options::at("http://127.0.0.1:1"), maker().limits()).unwrap());
+        let mut reconciler = Reconciler {
+            maker,
+            followed: Selected::default(),
+            rest,
+            seen: Arc::default(),
+            clock: Arc::new(|| 1_000 * SECOND),
+            out: tokio::sync::mpsc::channel(1).0,
+            compared: HashMap::new(),
+        };
+        let id = InstrumentId::new("bybit", Market::Spot, "A");
+        reconciler.compared.insert(id.clone(), Compared::default());
+        // Sixty trades, one a second; the times of what is told.
+        let told = |reconciler: &mut Reconciler, from: i64| -> Vec<i64> {
+            let one = |n: i64| (id.clone(), trade(trade::Id::Text(n.to_string()), n * SECOND));
+            let mut told = Events::new();
+            reconciler.compare(&id, (from..from + 60).map(one).collect(), &mut told);
+            told.iter().map(|(_, event)| event.ts_event / SECOND).collect()
+        };
+        assert_eq!(told(&mut reconciler, 100), [], "not connected yet");
+        reconciler.seen.again(&id, 90 * SECOND);
+        for from in [100, 150, 300] {
+            assert_eq!(told(&mut reconciler, from), [], "nothing is known to be lost");
+        }
+        reconciler.seen.trouble(400 * SECOND);
+        assert_eq!(told(&mut reconciler, 500), [359, 500]);
+        assert_eq!(told(&mut reconciler, 540), [], "it reaches back");
     }
 }
