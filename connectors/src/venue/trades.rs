@@ -402,13 +402,13 @@ mod tests {
             reconciler.compare(&id, (from..from + 60).map(one).collect(), &mut told);
             told.iter().map(|(_, event)| event.ts_event / SECOND).collect()
         };
-        assert_eq!(told(&mut reconciler, 100), [], "not connected yet");
+        assert!(told(&mut reconciler, 100).is_empty(), "not connected yet");
         reconciler.seen.again(&id, 90 * SECOND);
         for from in [100, 150, 300] {
-            assert_eq!(told(&mut reconciler, from), [], "nothing is known to be lost");
+            assert!(told(&mut reconciler, from).is_empty(), "nothing is known to be lost");
         }
         reconciler.seen.trouble(400 * SECOND);
         assert_eq!(told(&mut reconciler, 500), [359, 500]);
-        assert_eq!(told(&mut reconciler, 540), [], "it reaches back");
+        assert!(told(&mut reconciler, 540).is_empty(), "it reaches back");
     }
 }
