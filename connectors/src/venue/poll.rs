@@ -58,12 +58,14 @@ pub(super) async fn poll(
                 // More was published while there was no answer.
                 while asked + 1 < n() {
                     asked = n();
-                    events = rest.ask(&mut *wire, &of(asked as u32), &clock).await;
+                    events.retain(is_refused);
+                    events.append(&mut rest.ask(&mut *wire, &of(asked as u32), &clock).await);
                 }
-                events.retain(|(id, event)| {
-                    if matches!(event.body, Some(Body::Quarantined(_))) {
+                events.retain(|one| {
+                    if is_refused(one) {
                         return true;
                     }
+                    let (id, event) = one;
                     let last = newest.entry((id.clone(), name)).or_insert(Ts::MIN);
                     let is_new = *last < event.ts_event;
                     *last = event.ts_event.max(*last);
@@ -76,6 +78,11 @@ pub(super) async fn poll(
         }
         tokio::time::sleep(options.poll).await;
     }
+}
+
+/// Whether it is an answer that could not be used, kept with its reason: of the time it came, not of a value.
+fn is_refused((_, event): &(InstrumentId, Event)) -> bool {
+    matches!(event.body, Some(Body::Quarantined(_)))
 }
 
 /// Asks for the Crypto Fear & Greed index (<https://alternative.me/crypto/fear-and-greed-index/>) again and again; each
@@ -97,9 +104,10 @@ pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<
                 let ts_recv = clock();
                 let event = decode(&body, ts_recv)
                     .unwrap_or_else(|error| quarantined(error.rule(), error.to_string(), body.as_bytes(), ts_recv));
-                if newest < event.ts_event {
-                    newest = event.ts_event;
-                    let _ = out.send(vec![(id.clone(), event)]).await;
+                let one = (id.clone(), event);
+                if is_refused(&one) || newest < one.1.ts_event {
+                    newest = if is_refused(&one) { newest } else { one.1.ts_event };
+                    let _ = out.send(vec![one]).await;
                 }
             }
         }

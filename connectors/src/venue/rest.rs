@@ -82,6 +82,8 @@ struct Budget {
     /// One request is under way to see whether they are over.
     is_trying: bool,
     asked: u64,
+    /// Those that ended, and those of them that were answered.
+    ended: u64,
     answered: u64,
 }
 
@@ -185,8 +187,8 @@ impl Rest {
     pub(super) fn quota(&self) -> Quota {
         let mut budget = self.budget();
         let left = self.room().saturating_sub(budget.used(self.window()));
-        let Budget { asked, answered, closed, .. } = *budget;
-        let success_rate = if asked == 0 { 1.0 } else { answered as f64 / asked as f64 };
+        let Budget { asked, ended, answered, closed, .. } = *budget;
+        let success_rate = if ended == 0 { 1.0 } else { answered as f64 / ended as f64 };
         let open = closed.is_some_and(|until| now() < until);
         Quota { weight: self.room(), left, window_s: self.limits.window, requests: asked, success_rate, open }
     }
@@ -259,6 +261,7 @@ impl Rest {
     /// What an answer or its absence means for those who ask next.
     fn note(&self, outcome: &Result<String, Failure>) {
         let mut budget = self.budget();
+        budget.ended += 1;
         match outcome {
             Ok(_) => {
                 budget.failures = 0;
