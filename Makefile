@@ -58,7 +58,7 @@ bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVEN
 	@$(TARGET)/pipeline/prism bench --log $(KAFKA) --store $(QUESTDB) --events $(EVENTS)
 
 bench-feeds: ## decoding beside sonic-rs alone, book updates, memory of books; the last line is JSON
-	@PRISM_DATA=$(abspath $(PRISM_DATA)) cargo bench --quiet -p prism-connectors --bench feeds
+	@PRISM_DATA=$(abspath $(PRISM_DATA)) cargo bench --quiet -p prism-sources --bench feeds
 
 bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
 	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000

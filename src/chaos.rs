@@ -8,13 +8,9 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use indicatif::ProgressBar;
-use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin},
-    log::{Log, LogWriter, SegmentLog},
-    synthetic::SYMBOLS,
-    venue::{Clock, ENDED, Events, Options, follow},
-};
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_emulator::{Emulator, FACES, Faults, Origin};
+use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version,
     book::{Numbering, Rules, State},
@@ -22,6 +18,8 @@ use prism_schemas::{
     table,
     time::MINUTE,
 };
+use prism_sources::synthetic::SYMBOLS;
+use prism_venue::{Clock, ENDED, Events, Options, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 

@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use prism_api::Status;
-use prism_connectors::log::Log;
 use prism_dataflow::{
     assemble::{Plan, assemble},
     drive::{Driver, Pace},
     tables::{Sink, tables},
     types::Time,
 };
+use prism_log::Log;
 use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
 
 use crate::{

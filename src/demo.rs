@@ -7,14 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use prism_connectors::{
-    keeper::Keeper,
-    log::{Log, SegmentLog},
-    store::Store,
-    synthetic::SYMBOLS,
-};
 use prism_dataflow::assemble::Plan;
+use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
+use prism_sources::synthetic::SYMBOLS;
+use prism_store::Store;
+use prism_store::keeper::Keeper;
 
 use crate::{
     config::Config,

@@ -6,11 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin, Recording, Script},
-    synthetic::SYMBOLS,
-};
+use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
+use prism_sources::synthetic::SYMBOLS;
 
 use crate::{
     live::{Stop, parse_length},

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use prism_connectors::log::{Log, LogError, Records};
 use prism_dataflow::{
     admit::{Admission, Record},
     assemble::Plan,
     tables::Sink,
     types::Time,
 };
+use prism_log::{Log, LogError, Records};
 use prism_schemas::{
     Event, Topic,
     event::{Batch, Heartbeat, event::Body},

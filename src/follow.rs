@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::Result;
-use prism_connectors::questdb::{Client, QuestDbError, Target};
 use prism_queries::{Place, live::LIVE_VIEWS};
 use prism_schemas::{
     Cell, Ts, Version, table,
     time::{DAY, SECOND},
 };
+use prism_store::questdb::{Client, QuestDbError, Target};
 
 use crate::live::{Serving, Stop};
 

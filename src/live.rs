@@ -13,14 +13,12 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use prism_api::{App, Snapshots, Status};
-use prism_connectors::{
-    keeper::Keeper,
-    log::Log,
-    venue::{ALL, ENDED, NOT_FOLLOWED},
-};
 use prism_dataflow::{assemble::Plan, types::Time};
+use prism_log::Log;
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Cell, Table, Topic, Version, table};
+use prism_store::keeper::Keeper;
+use prism_venue::{ALL, ENDED, NOT_FOLLOWED};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -401,7 +399,7 @@ impl Keeping {
         }
         let Some((frontier, marks)) = &self.unapplied else { return };
         let reached =
-            |table: &prism_connectors::questdb::WalTable| marks.get(&table.name).is_none_or(|at| *at <= table.writer);
+            |table: &prism_store::questdb::WalTable| marks.get(&table.name).is_none_or(|at| *at <= table.writer);
         if !marks.is_empty() && tables.iter().all(reached) {
             self.is_stored(*frontier);
             self.unapplied = None;

@@ -5,8 +5,8 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use prism_connectors::keeper::{Keeper, KeeperError};
 use prism_schemas::Version;
+use prism_store::keeper::{Keeper, KeeperError};
 
 use crate::feed::Mark;
 

@@ -3,14 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Result;
-use prism_connectors::{
-    keeper::Keeper,
-    log::{KafkaLog, KafkaOptions, Log, SegmentLog},
-    questdb::{Sink, SinkOptions},
-    store::Store,
-};
+use prism_kafka::{KafkaLog, KafkaOptions};
+use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
 use prism_schemas::QuestDbAddress;
+use prism_store::Store;
+use prism_store::keeper::Keeper;
+use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
     config::{Config, parse_bytes},

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use prism_connectors::venue::{Tapped, Wired};
 use prism_dataflow::assemble::Plan;
 use prism_schemas::time::SECOND;
+use prism_venue::{Tapped, Wired};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::{

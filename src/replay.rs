@@ -11,16 +11,14 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use prism_connectors::{
-    digest::{self, Mode},
-    keeper::Keeper,
-    log::{Log, LogError},
-};
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_log::{Log, LogError};
 use prism_schemas::{
     Cell, Version, table,
     time::{format_ts, parse_ts},
 };
+use prism_store::digest::{self, Mode};
+use prism_store::keeper::Keeper;
 
 use crate::{
     config::Config,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::Result;
-use prism_connectors::log::Log;
 use prism_dataflow::assemble::Plan;
+use prism_log::Log;
 
 use crate::{
     config::Config,

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use prism_connectors::{
-    keeper::Keeper,
-    log::{Log, LogError},
-};
 use prism_dataflow::{assemble::Plan, types::Time};
+use prism_log::{Log, LogError};
 use prism_schemas::{Cell, Version, table::RUNS};
+use prism_store::keeper::Keeper;
 
 use crate::feed::{Mark, TOPICS};
 

@@ -7,14 +7,12 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use prism_api::Status;
-use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin},
-    exchange::{Channels, wire, wires},
-    log::{Log, LogWriter},
-    synthetic::SYMBOLS,
-    venue::{Clock, Events, Maker, Options, fear_greed, follow},
-};
+use prism_emulator::{Emulator, FACES, Faults, Origin};
+use prism_exchange::{Channels, wire, wires};
+use prism_log::{Log, LogWriter};
 use prism_schemas::{Timeframe, Topic};
+use prism_sources::synthetic::SYMBOLS;
+use prism_venue::{Clock, Events, Maker, Options, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{Receiver, channel},

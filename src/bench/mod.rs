@@ -9,14 +9,10 @@ use std::{
 };
 
 use anyhow::Result;
-use prism_connectors::{
-    exchange::{Bybit, Exchange},
-    keeper::Keeper,
-    log::{KafkaLog, Log, LogWriter},
-    questdb::Client,
-    synthetic::{MARKET, Market, SYMBOLS},
-};
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_exchange::{Bybit, Exchange};
+use prism_kafka::KafkaLog;
+use prism_log::{Log, LogWriter};
 use prism_queries::Place;
 use prism_schemas::{
     Event, InstrumentId, QuestDbAddress, Topic, Version,
@@ -24,6 +20,9 @@ use prism_schemas::{
     table::run_tables,
     time::{HOUR, MINUTE},
 };
+use prism_sources::synthetic::{MARKET, Market, SYMBOLS};
+use prism_store::keeper::Keeper;
+use prism_store::questdb::Client;
 
 use crate::{
     config::Config,
