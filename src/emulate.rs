@@ -11,7 +11,7 @@ use prism_schemas::{Market, canonical_symbol};
 use prism_sources::synthetic::SYMBOLS;
 
 use crate::{
-    live::{Stop, parse_length},
+    live::{parse_length, wait},
     misuse,
     venues::clock,
 };
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             std::future::pending().await
         };
         tokio::select! {
-            () = Stop::new().wait(for_length) => Ok(()),
+            () = wait(CancellationToken::new(), for_length) => Ok(()),
             () = going_wrong => Ok(()),
         }
     })

@@ -81,9 +81,16 @@ impl LiveRows {
     pub fn stored_up_to(&self, frontier: Ts) {
         let mut progress = write(&self.progress);
         progress.stored = progress.stored.max(Some(frontier));
-        let (stored, newest) = (progress.stored.unwrap_or(frontier), progress.newest.unwrap_or(frontier));
+        let stored = progress.stored.unwrap_or(frontier);
         drop(progress);
-        let before = stored.min(newest.saturating_sub(self.keep));
+        self.spooled_up_to(stored);
+    }
+
+    /// Says that every row known before `frontier` is safe on disk, so that old ones can leave memory although they cannot
+    /// be read from the store yet.
+    pub fn spooled_up_to(&self, frontier: Ts) {
+        let newest = self.newest().unwrap_or(frontier);
+        let before = frontier.min(newest.saturating_sub(self.keep));
         for lock in &self.tables {
             write(lock).forget(before);
         }
