@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
+use tokio_util::sync::CancellationToken;
 use prism_sources::synthetic::SYMBOLS;
 
 use crate::{

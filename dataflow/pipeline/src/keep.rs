@@ -146,7 +146,9 @@ impl Keeper {
             return Ok(false);
         }
         let live = self.live.clone();
-        let mut see = |rows: Vec<Version>| drop(live.apply(&rows));
+        let mut see = |rows: Vec<Version>| {
+            live.apply(&rows);
+        };
         let withdrawn = self.store.withdraw(&self.run.config_hash, mark.frontier as i64, &mut see).map_err(told)?;
         let Some(n_rows) = withdrawn else { return Ok(false) };
         if 0 < n_rows {

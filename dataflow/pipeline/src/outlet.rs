@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use prism_schemas::Version;
-use prism_store::keeper::{Keeper, KeeperError};
 
 use crate::merge::Mark;
 

@@ -110,6 +110,7 @@ impl Publisher {
             feeds.tell(&self.status);
             self.news_from = self.news_from.or(Some(mark.frontier));
         }
+        self.status.gauge("prism_store_queue_rows", &[], self.kept.rows() as f64);
         self.kept.put(Kept::Mark(mark));
     }
 }
