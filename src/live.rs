@@ -74,9 +74,11 @@ impl Serving {
             ..Options::default()
         };
         let engine = Arc::new(Engine::new(options, live.clone())?);
+        let status = Arc::new(Status::new());
+        status.watch(config.api.stale);
         Ok(Serving {
             live,
-            status: Arc::new(Status::new()),
+            status,
             updates: broadcast::channel(1_024).0,
             engine,
             snapshots: None,

@@ -4,11 +4,13 @@
 //! [`Live`], and time comes from a [`Clock`], so that whatever dies, lies or floods can be tried with doubles.
 //!
 //! - [`Pipeline`]: follows a log that grows; [`pass`]: one pass over a log
+//! - [`Follower`]: rows that another process keeps
 //! - [`Tasks`]: threads that end together
 //! - [`runs`]: how far a run is kept, and whether it can go on
 
 mod compute;
 mod feeds;
+mod follow;
 mod keep;
 mod lag;
 mod merge;
@@ -30,6 +32,7 @@ use prism_log::Log;
 use prism_schemas::{Ts, store::RowStore};
 use prism_status::Status;
 
+pub use follow::Follower;
 pub use keep::{keep, told};
 pub use merge::{Mark, TOPICS};
 pub use outlet::{Outlet, Output};
