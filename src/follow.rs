@@ -56,7 +56,7 @@ pub(crate) fn start(place: &Place, serving: &Serving, stop: &Stop) -> Result<Joi
                         let _ = updates.send(Arc::new(rows));
                     }
                     if let Some(newest) = live.newest() {
-                        live.stored_up_to(newest + 1);
+                        live.stored_through(newest);
                         status.frontier_ts.store(newest, Relaxed);
                         status.stored_ts.store(newest, Relaxed);
                     }
