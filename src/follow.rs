@@ -57,7 +57,7 @@ pub(crate) fn start(place: &Place, serving: &Serving, tasks: &mut Tasks) -> Resu
                         let _ = updates.send(Arc::new(rows));
                     }
                     if let Some(newest) = live.newest() {
-                        live.stored_up_to(newest + 1);
+                        live.stored_through(newest);
                         status.frontier_ts.store(newest, Relaxed);
                         status.stored_ts.store(newest, Relaxed);
                     }

@@ -18,6 +18,7 @@ pub const LIVE_VIEWS: [&str; 7] =
     ["confluence", "signals", "bars", "component_scores", "dimension_scores", "indicators", "relations"];
 
 /// Rows in memory, shared by the writer of results and every reader. The newest (known_at, revision) of a key wins.
+/// An empty text is absent, as in the store: it is null here, whatever was applied.
 #[derive(Debug)]
 pub struct LiveRows {
     keep: i64,
@@ -94,6 +95,12 @@ impl LiveRows {
         for lock in &self.tables {
             write(lock).forget(before);
         }
+    }
+
+    /// As [`LiveRows::stored_up_to`], where `newest` is the knowledge time of the newest stored row: a store keeps
+    /// microseconds, so every row known within that one is in the store too.
+    pub fn stored_through(&self, newest: Ts) {
+        self.stored_up_to(newest.div_euclid(1_000).saturating_add(1).saturating_mul(1_000));
     }
 
     /// Everything known before this is in the store.
