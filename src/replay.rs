@@ -12,13 +12,13 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_log::{Log, LogError};
 use prism_pipeline::{
     Outlet, TOPICS, keep,
     pass::{How, Passed, pass},
     runs::{self, Run},
     told,
 };
-use prism_log::{Log, LogError};
 use prism_schemas::{
     Cell, Version, table,
     time::{format_ts, parse_ts},
