@@ -6,6 +6,7 @@ mod address;
 pub mod book;
 pub mod decimal;
 pub mod instrument;
+pub mod layout;
 pub mod random;
 pub mod row;
 pub mod store;
