@@ -1,6 +1,6 @@
 //! Where log and store are: a directory, `kafka://HOST:PORT[/NAMESPACE]`, `questdb://[USER:PASSWORD@]HOST:PORT`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
@@ -15,6 +15,9 @@ use crate::{
     config::{Config, parse_bytes},
     misuse,
 };
+
+/// Rows reach a server at least this often.
+const SERVER_FLUSH: Duration = Duration::from_millis(200);
 
 /// What a command does with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,14 @@ pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Resul
             Keeper::QuestDb(Box::new(Sink::open(address.clone(), run_id, options)?))
         }
     })
+}
+
+/// How often rows are flushed to a store: a server is told at once.
+pub(crate) fn flush_every(place: &Place, config: &Config) -> Duration {
+    match place {
+        Place::Directory(_) => Duration::from_nanos(config.store.flush.unsigned_abs()),
+        Place::QuestDb(_) => SERVER_FLUSH,
+    }
 }
 
 fn bytes(name: &str, text: &str) -> Result<usize> {

@@ -12,6 +12,12 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_pipeline::{
+    Outlet, TOPICS, keep,
+    pass::{How, Passed, pass},
+    runs::{self, Run},
+    told,
+};
 use prism_log::{Log, LogError};
 use prism_schemas::{
     Cell, Version, table,
@@ -22,13 +28,9 @@ use prism_store::keeper::Keeper;
 
 use crate::{
     config::Config,
-    feed::TOPICS,
     misuse,
-    outlet::{Outlet, keep},
     output::{Format, progress, table as print_table},
-    pass::{How, Passed, pass},
     place::{Access, open_keeper, open_log, parse_store},
-    runs::{self, Run},
     synthetic,
 };
 
@@ -96,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let log = open_log(&args.log, &config, Access::Read)?;
     let keeper = open_keeper(&place, &args.run, &config)?;
     let mut run = match args.resume {
-        true => runs::resume(&keeper, &args.run, &*log, &plan)?,
+        true => runs::resume(&*keeper, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
     };
     let ts = |name: &str, text: &Option<String>| match text {
@@ -108,6 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let from = ts("from", &args.from)?.unwrap_or(0).max(run.frontier) as i64;
     let to = ts("to", &args.to)?;
+    let bar = progress(Some(messages(&*log)?), "messages");
     let how = How {
         workers: args.workers,
         stride: args.stride,
@@ -116,7 +119,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         to,
         speed: args.speed,
         cancelled: cancelled()?,
-        progress: progress(Some(messages(&*log)?), "messages"),
+        progress: {
+            let bar = bar.clone();
+            Arc::new(move |n| bar.inc(n))
+        },
     };
 
     let (outlet, outputs) = Outlet::new();
@@ -129,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let cancelled = how.cancelled.clone();
     let writer = std::thread::spawn(move || keep(keeper, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
-    how.progress.finish_and_clear();
+    bar.finish_and_clear();
     drop(sink);
     let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
     let Passed { mark, torn } = outcome?;

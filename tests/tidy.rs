@@ -73,7 +73,8 @@ fn crates_depend_only_along_the_arrows() {
         ("connectors/venue", &["prism-exchange", "prism-schemas"]),
         ("connectors/emulator", &["prism-exchange", "prism-log", "prism-schemas", "prism-sources", "prism-venue"]),
         ("dataflow", &["prism-schemas"]),
-        ("queries", &["prism-schemas"]),
+        ("connectors/questdb", &["prism-schemas"]),
+        ("queries", &["prism-questdb", "prism-schemas"]),
         ("api", &["prism-queries", "prism-schemas"]),
     ] {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {

@@ -5,6 +5,7 @@
 mod address;
 pub mod book;
 pub mod decimal;
+pub mod feed;
 pub mod instrument;
 pub mod layout;
 pub mod random;

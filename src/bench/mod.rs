@@ -27,9 +27,7 @@ use prism_store::questdb::Client;
 use crate::{
     config::Config,
     misuse,
-    outlet::{Outlet, keep},
     output::progress,
-    pass::{How, pass},
     place::{kafka_options, open_keeper, parse_store},
 };
 
@@ -104,7 +102,7 @@ fn measure(
         to: None,
         speed: None,
         cancelled: Arc::new(AtomicBool::new(false)),
-        progress: progress(None, "messages"),
+        progress: Arc::new(|_| {}),
     };
     let (produced, produce) = produce(args.events, log)?;
     let (consumed, consume) = timed(|| consume(&**log))?;

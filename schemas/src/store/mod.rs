@@ -96,6 +96,22 @@ pub trait RowStore: Send {
     fn health(&mut self) -> Health;
 }
 
+/// Follows the live run of a store that another process writes.
+pub trait RowReader: Send {
+    /// Where it is, for messages; never with a password.
+    fn address(&self) -> String;
+
+    /// Rows of these tables that could not be read at the last call, in the order they became known. The first call gives
+    /// none: what is there then is no news.
+    ///
+    /// A version is given once or, around a restart of the server, twice; none is left out, however late its table can be
+    /// read.
+    fn news(&mut self, tables: &[&'static Table]) -> StoreResult<Vec<Version>>;
+
+    /// Everything known before this is kept and can be read; none before the first row of `runs`.
+    fn frontier(&mut self) -> StoreResult<Option<Ts>>;
+}
+
 /// The retraction of a row that other settings left behind; none if it is not one. Tables that are not derived have no
 /// settings: what was received stays.
 pub fn withdrawal(row: &Version, config_hash: &str, frontier: Ts) -> Option<Version> {
