@@ -7,6 +7,7 @@ pub mod book;
 pub mod decimal;
 pub mod feed;
 pub mod instrument;
+pub mod layout;
 pub mod random;
 pub mod row;
 pub mod store;

@@ -334,3 +334,48 @@ fn encode(buffer: &mut Buffer, target: &Target, batch: &RecordBatch) -> questdb:
     }
     Ok(())
 }
+
+impl prism_schemas::RowStore for Sink {
+    fn address(&self) -> String {
+        self.client.address().to_string()
+    }
+
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    fn write(&mut self, rows: Vec<Version>) -> prism_schemas::StoreResult<()> {
+        Ok(Sink::write(self, &rows)?)
+    }
+
+    fn flush(&mut self) -> prism_schemas::StoreResult<bool> {
+        Ok(Sink::flush(self)?)
+    }
+
+    fn mark(&mut self, _: prism_schemas::Ts) {}
+
+    fn readable(&mut self) -> prism_schemas::StoreResult<Option<prism_schemas::Ts>> {
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> prism_schemas::StoreResult<bool> {
+        Ok(Sink::flush(self)?)
+    }
+
+    fn scan(&self, table: &'static Table, see: &mut dyn FnMut(Version)) -> prism_schemas::StoreResult<()> {
+        Ok(self.client.scan(&self.target(table), see)?)
+    }
+
+    fn withdraw(
+        &mut self,
+        _: &str,
+        _: prism_schemas::Ts,
+        _: &mut dyn FnMut(Vec<Version>),
+    ) -> prism_schemas::StoreResult<Option<u64>> {
+        Ok(None)
+    }
+
+    fn health(&mut self) -> prism_schemas::Health {
+        prism_schemas::Health::default()
+    }
+}
