@@ -6,9 +6,8 @@ use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
-use prism_schemas::QuestDbAddress;
+use prism_schemas::{QuestDbAddress, store::RowStore};
 use prism_store::Store;
-use prism_store::keeper::Keeper;
 use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
@@ -79,9 +78,9 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
 }
 
 /// Opens a store for the rows of a run.
-pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Keeper> {
+pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
     Ok(match place {
-        Place::Directory(dir) => Keeper::Parquet(Store::open(dir)?),
+        Place::Directory(dir) => Box::new(Store::open(dir, run_id)?),
         Place::QuestDb(address) => {
             let questdb = &config.questdb;
             let options = SinkOptions {
@@ -90,7 +89,7 @@ pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Resul
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };
-            Keeper::QuestDb(Box::new(Sink::open(address.clone(), run_id, options)?))
+            Box::new(Sink::open(address.clone(), run_id, options)?)
         }
     })
 }
