@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use prism_dataflow::{assemble::Plan, tables::Sink};
-use prism_pipeline::pass::{How, pass};
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_log::{Log, LogWriter, SegmentLog};
+use prism_pipeline::pass::{How, pass};
 use prism_schemas::{
     Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version,
     book::{Numbering, Rules, State},

@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
-use tokio_util::sync::CancellationToken;
 use prism_sources::synthetic::SYMBOLS;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     live::{parse_length, wait},

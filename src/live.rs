@@ -1,9 +1,6 @@
 //! What the processes of prism that serve have in common: what the API serves from, and how long they run.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use prism_api::{App, Snapshots, Status};
@@ -76,13 +73,7 @@ impl Serving {
         let engine = Arc::new(Engine::new(options, live.clone())?);
         let status = Arc::new(Status::new());
         status.watch(config.api.stale);
-        Ok(Serving {
-            live,
-            status,
-            updates: broadcast::channel(1_024).0,
-            engine,
-            snapshots: None,
-        })
+        Ok(Serving { live, status, updates: broadcast::channel(1_024).0, engine, snapshots: None })
     }
 
     /// Rows in memory, as the pipeline sees them.

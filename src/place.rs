@@ -6,9 +6,8 @@ use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
-use prism_schemas::QuestDbAddress;
+use prism_schemas::{QuestDbAddress, RowStore, without_login};
 use prism_store::Store;
-use prism_store::keeper::Keeper;
 use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
@@ -73,24 +72,25 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
     match text.split_once("://") {
         None => Ok(Place::Directory(text.into())),
         Some(_) => QuestDbAddress::parse(text).map(Place::QuestDb).ok_or_else(|| {
-            misuse(format!("--store: \"{text}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
+            let said = without_login(text);
+            misuse(format!("--store: \"{said}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
         }),
     }
 }
 
 /// Opens a store for the rows of a run.
-pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Keeper> {
+pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
     Ok(match place {
-        Place::Directory(dir) => Keeper::Parquet(Store::open(dir)?),
+        Place::Directory(dir) => Box::new(Store::open(dir, run_id)?),
         Place::QuestDb(address) => {
             let questdb = &config.questdb;
             let options = SinkOptions {
                 flush_bytes: bytes("questdb.flush", &questdb.flush)?,
-                spool: questdb.spool.join(format!("{}-{run_id}", std::process::id())),
+                spool: questdb.spool.join(format!("{}-{run_id}", address.host.replace(':', "-"))),
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };
-            Keeper::QuestDb(Box::new(Sink::open(address.clone(), run_id, options)?))
+            Box::new(Sink::open(address.clone(), run_id, options)?)
         }
     })
 }

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use prism_dataflow::assemble::Plan;
-use prism_schemas::time::SECOND;
 use prism_pipeline::Tasks;
+use prism_schemas::time::SECOND;
 use prism_venue::{Tapped, Wired};
 use tokio::sync::mpsc::{Receiver, channel};
 

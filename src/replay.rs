@@ -12,19 +12,21 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_log::{Log, LogError};
 use prism_pipeline::{
     Outlet, TOPICS, keep,
     pass::{How, Passed, pass},
     runs::{self, Run},
     told,
 };
-use prism_log::{Log, LogError};
+use prism_queries::Place;
 use prism_schemas::{
-    Cell, Version, table,
+    Cell, Version,
+    store::{RowStore, replay_name},
+    table,
     time::{format_ts, parse_ts},
 };
 use prism_store::digest::{self, Mode};
-use prism_store::keeper::Keeper;
 
 use crate::{
     config::Config,
@@ -94,6 +96,8 @@ enum DigestMode {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let place = parse_store(&args.store)?;
+    // A directory that is written is locked; live rows on a server may be written by somebody who is not seen.
+    replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
     let keeper = open_keeper(&place, &args.run, &config)?;
@@ -140,20 +144,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
     let Passed { mark, torn } = outcome?;
     // After all rows it speaks of.
-    while !keeper.flush()? {
+    while !keeper.flush().map_err(told)? {
         std::thread::sleep(PATIENCE);
     }
     run.advance(&mark);
-    keeper.write(vec![run.row()])?;
-    keeper.finish()?;
+    keeper.write(vec![run.row()]).map_err(told)?;
+    while !keeper.finish().map_err(told)? {
+        std::thread::sleep(PATIENCE);
+    }
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print!("{}", digest::digest(&keeper, mode)?);
+            print!("{}", digest::digest(&*keeper, mode).map_err(told)?);
         }
-        None => report(&keeper, args.format)?,
+        None => report(&*keeper, args.format)?,
     }
     if how.cancelled.load(Relaxed) {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
@@ -190,11 +196,11 @@ fn messages(log: &dyn Log) -> Result<u64, LogError> {
 }
 
 /// Prints how many rows each table holds.
-fn report(keeper: &Keeper, format: Format) -> Result<()> {
+fn report(keeper: &dyn RowStore, format: Format) -> Result<()> {
     let mut counts = Vec::new();
     for table in table::TABLES {
         let mut n_rows = 0;
-        keeper.scan(table, |_| n_rows += 1)?;
+        keeper.scan(table, &mut |_| n_rows += 1).map_err(told)?;
         counts.push((table.name, n_rows));
     }
     match format {

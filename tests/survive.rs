@@ -123,10 +123,13 @@ fn many(first: u64, runs: u64, broken: Option<Protection>) -> Vec<u64> {
     let seeds: Vec<u64> = (first..first + runs).collect();
     let mut failed = Vec::new();
     for some in seeds.chunks(3) {
-        let running: Vec<_> = some.iter().map(|seed| {
-            let seed = *seed;
-            (seed, std::thread::spawn(move || one(seed, broken)))
-        }).collect();
+        let running: Vec<_> = some
+            .iter()
+            .map(|seed| {
+                let seed = *seed;
+                (seed, std::thread::spawn(move || one(seed, broken)))
+            })
+            .collect();
         for (seed, run) in running {
             let problems = run.join().unwrap_or_else(|_| vec!["the run could not go on".into()]);
             if !problems.is_empty() {

@@ -130,7 +130,8 @@ impl Place {
 
     /// How far the live run is kept.
     pub(super) fn frontier(&self) -> Ts {
-        let rows = self.ask("SELECT CAST(frontier AS BIGINT) * 1000 FROM runs WHERE run_id = 'live'").unwrap_or_default();
+        let rows =
+            self.ask("SELECT CAST(frontier AS BIGINT) * 1000 FROM runs WHERE run_id = 'live'").unwrap_or_default();
         rows.first().and_then(|row| row[0].parse().ok()).unwrap_or(0)
     }
 

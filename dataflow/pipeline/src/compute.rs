@@ -146,7 +146,8 @@ impl Workers {
         let ahead = newest as i64 - (self.of.clock)();
         if AHEAD < ahead {
             let seconds = ahead / SECOND;
-            status.hold("clock", &format!("the log is {seconds} s ahead of this machine's clock: set the clocks right"));
+            status
+                .hold("clock", &format!("the log is {seconds} s ahead of this machine's clock: set the clocks right"));
         } else {
             status.release("clock");
         }

@@ -2,11 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::Ordering::Relaxed,
-        mpsc::Receiver as Outputs,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::Receiver as Outputs},
     time::{Duration, Instant},
 };
 
@@ -187,7 +183,9 @@ impl Keeper {
         }
         match health.suspended.is_empty() {
             true => status.release("suspended"),
-            false => status.hold("suspended", &format!("QuestDB does not apply rows to {}", health.suspended.join(", "))),
+            false => {
+                status.hold("suspended", &format!("QuestDB does not apply rows to {}", health.suspended.join(", ")))
+            }
         }
         for (table, lag) in &health.wal_lag {
             status.gauge("prism_wal_lag_transactions", &[("table", table)], *lag as f64);

@@ -92,8 +92,7 @@ impl Pipeline {
         tasks.spawn("compute", move || compute::compute(following, workers))?;
         // What a run that goes on has told before is no news; a new one has told nothing, and its past is no news either.
         let news_from = Some(run.frontier).filter(|frontier| 0 < *frontier);
-        let publisher =
-            Publisher { live: live.clone(), subscribers, status: status.clone(), clock, kept, news_from };
+        let publisher = Publisher { live: live.clone(), subscribers, status: status.clone(), clock, kept, news_from };
         tasks.spawn("publish", move || {
             publisher.run(&outputs);
             Ok(())
@@ -105,8 +104,7 @@ impl Pipeline {
                 Ok(())
             }
         })?;
-        let keeper =
-            Keeper { store, log, run, live, status, offsets, waiting: Vec::new(), newest: None };
+        let keeper = Keeper { store, log, run, live, status, offsets, waiting: Vec::new(), newest: None };
         tasks.spawn("store", move || keeper.run(&to_keep, flush))
     }
 }

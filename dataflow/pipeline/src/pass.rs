@@ -117,7 +117,10 @@ pub fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<P
     }
     let events = events.load(Ordering::Relaxed);
     let Ends { first, newest, stopped, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Passed { mark: Mark { frontier: stopped.unwrap_or(newest), offsets: BTreeMap::new(), first, events, caught_up: true }, torn })
+    Ok(Passed {
+        mark: Mark { frontier: stopped.unwrap_or(newest), offsets: BTreeMap::new(), first, events, caught_up: true },
+        torn,
+    })
 }
 
 /// Hands a worker's partitions over; gives the time it stopped before, if that is not their end.

@@ -70,7 +70,12 @@ impl Log for MemoryLog {
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {
-        Ok(Box::new(Reader { log: self.clone(), place: (topic.name(), partition), next: from_offset, last: Batch::default() }))
+        Ok(Box::new(Reader {
+            log: self.clone(),
+            place: (topic.name(), partition),
+            next: from_offset,
+            last: Batch::default(),
+        }))
     }
 }
 

@@ -25,7 +25,7 @@ use prism_schemas::{
 use prism_status::Status;
 
 use self::log::MemoryLog;
-use crate::{Live, Pipeline, Tasks, TOPICS};
+use crate::{Live, Pipeline, TOPICS, Tasks};
 
 /// Where the tests' time begins.
 const START: Ts = 1_767_225_600 * SECOND;
