@@ -6,7 +6,7 @@ use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
-use prism_schemas::{QuestDbAddress, store::RowStore};
+use prism_schemas::{QuestDbAddress, RowStore, without_login};
 use prism_store::Store;
 use prism_store::questdb::{Sink, SinkOptions};
 
@@ -72,7 +72,8 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
     match text.split_once("://") {
         None => Ok(Place::Directory(text.into())),
         Some(_) => QuestDbAddress::parse(text).map(Place::QuestDb).ok_or_else(|| {
-            misuse(format!("--store: \"{text}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
+            let said = without_login(text);
+            misuse(format!("--store: \"{said}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
         }),
     }
 }
@@ -85,7 +86,7 @@ pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result
             let questdb = &config.questdb;
             let options = SinkOptions {
                 flush_bytes: bytes("questdb.flush", &questdb.flush)?,
-                spool: questdb.spool.join(format!("{}-{run_id}", std::process::id())),
+                spool: questdb.spool.join(format!("{}-{run_id}", address.host.replace(':', "-"))),
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };

@@ -19,9 +19,10 @@ use prism_pipeline::{
     runs::{self, Run},
     told,
 };
+use prism_queries::Place;
 use prism_schemas::{
     Cell, Version,
-    store::RowStore,
+    store::{RowStore, replay_name},
     table,
     time::{format_ts, parse_ts},
 };
@@ -95,6 +96,8 @@ enum DigestMode {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let place = parse_store(&args.store)?;
+    // A directory that is written is locked; live rows on a server may be written by somebody who is not seen.
+    replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
     let store = open_store(&place, &args.run, &config)?;

@@ -22,7 +22,7 @@ pub mod event {
     pub use prost::Message;
 }
 
-pub use address::QuestDbAddress;
+pub use address::{QuestDbAddress, Secret, without_login};
 pub use book::OrderBook;
 pub use event::{Decimal, Event};
 pub use instrument::{InstrumentId, Market, canonical_symbol};

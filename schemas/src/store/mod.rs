@@ -137,6 +137,18 @@ pub fn withdrawal(row: &Version, config_hash: &str, frontier: Ts) -> Option<Vers
     Some(withdrawn)
 }
 
+/// Checks the name of a run that is computed from history; says why it is none. Rows of `live` are written by those
+/// alone who follow the log, unless `is_locked` says that the store itself keeps a second writer away.
+pub fn replay_name(name: &str, is_locked: bool) -> Result<(), String> {
+    if !is_run_name(name) {
+        return Err(format!("\"{name}\" is no name of a run: use 1 to 32 of a-z, 0-9 and -"));
+    }
+    if name == crate::layout::LIVE && !is_locked {
+        return Err(format!("\"{name}\" is the run that follows the log, which may be running: choose another name"));
+    }
+    Ok(())
+}
+
 /// Whether a name can be that of a run: 1 to 32 of `a-z`, `0-9` and `-`, so that it fits paths, tables and URLs.
 pub fn is_run_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -151,9 +163,11 @@ mod tests {
     fn names_of_runs_fit_paths_and_tables() {
         for good in ["live", "replay", "what-if", "2024-05", &"a".repeat(32)] {
             assert!(is_run_name(good), "{good}");
+            assert_eq!(replay_name(good, false).is_ok(), good != "live");
+            assert!(replay_name(good, true).is_ok());
         }
         for bad in ["", "a/b", "..", "../x", "A", "a b", "a'b", "ä", "a_b", "a\n", &"a".repeat(33)] {
-            assert!(!is_run_name(bad), "{bad}");
+            assert!(!is_run_name(bad) && replay_name(bad, true).is_err(), "{bad}");
         }
     }
 }
