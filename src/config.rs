@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     /// Memory and the embedded store.
     pub(crate) store: Store,
+    /// A log in a directory.
+    pub(crate) log: Log,
     /// A log on Kafka.
     pub(crate) kafka: Kafka,
     /// A store on QuestDB.
@@ -102,6 +104,31 @@ pub(crate) struct Store {
     pub(crate) live: i64,
 }
 
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    /// When what is written survives a crash of the machine.
+    pub(crate) sync: LogSync,
+    /// Between two syncs of groups, in nanoseconds.
+    #[serde(with = "duration")]
+    pub(crate) sync_every: i64,
+    /// Segments that were not written to for this long are removed, in nanoseconds; 0 keeps all.
+    #[serde(with = "duration")]
+    pub(crate) retention: i64,
+    /// The oldest segments are removed while all are larger; 0 keeps all.
+    pub(crate) retention_size: String,
+}
+
+/// `log.sync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogSync {
+    Group,
+    Always,
+    Never,
+}
+
 /// `[kafka]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,14 +196,15 @@ impl Config {
             merge(&mut table, Table::from_iter([(section.clone(), Value::Table(inner))]), "")?;
         }
         let mut take = |name: &str| table.remove(name).ok_or(format!("section {name} is missing"));
-        let [feeds, api, store, kafka, questdb] =
-            [take("feeds")?, take("api")?, take("store")?, take("kafka")?, take("questdb")?];
+        let [feeds, api, store, log, kafka, questdb] =
+            [take("feeds")?, take("api")?, take("store")?, take("log")?, take("kafka")?, take("questdb")?];
         let read_error = |error: toml::de::Error| error.to_string().trim().to_string();
         let config = Config {
             settings: Value::Table(table).try_into().map_err(read_error)?,
             feeds: feeds.try_into().map_err(read_error)?,
             api: api.try_into().map_err(read_error)?,
             store: store.try_into().map_err(read_error)?,
+            log: log.try_into().map_err(read_error)?,
             kafka: kafka.try_into().map_err(read_error)?,
             questdb: questdb.try_into().map_err(read_error)?,
         };
@@ -262,6 +290,7 @@ mod tests {
             ("[timeframes]\nroles = [\"1s\", \"5m\", \"30m\", \"4h\"]", "1s is not in timeframes.maintained"),
             ("time = 3", "time is a section"),
             ("[time", "TOML"),
+            ("[log]\nsync = \"sometimes\"", "unknown variant `sometimes`, expected one of `group`, `always`, `never`"),
             ("[kafka]\npartition = 3", "unknown key \"kafka.partition\", did you mean \"kafka.partitions\"?"),
         ] {
             let error = load(file, &[]).unwrap_err();

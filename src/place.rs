@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
-use prism_log::{Log, SegmentLog};
+use prism_log::{Log, Options, SegmentLog, SyncPolicy};
 use prism_queries::Place;
 use prism_schemas::{QuestDbAddress, RowStore, without_login};
 use prism_store::Store;
 use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
-    config::{Config, parse_bytes},
+    config::{Config, LogSync, parse_bytes},
     misuse,
 };
 
@@ -35,14 +35,26 @@ pub(crate) fn open_log(text: &str, config: &Config, access: Access) -> Result<Ar
         }
         let dir = PathBuf::from(text);
         return Ok(match access {
-            Access::Read => Arc::new(SegmentLog::open_read(&dir)?),
-            Access::Write => Arc::new(SegmentLog::open(&dir)?),
+            Access::Read => Arc::new(SegmentLog::open_read_with(&dir, log_options(config)?)?),
+            Access::Write => Arc::new(SegmentLog::open_with(&dir, log_options(config)?)?),
         });
     };
     Ok(match access {
         Access::Read => Arc::new(KafkaLog::open_read(options)?),
         Access::Write => Arc::new(KafkaLog::open(options)?),
     })
+}
+
+/// What the configuration says of a log in a directory.
+fn log_options(config: &Config) -> Result<Options> {
+    let log = &config.log;
+    let sync = match log.sync {
+        LogSync::Group => SyncPolicy::Group(Duration::from_nanos(log.sync_every.unsigned_abs())),
+        LogSync::Always => SyncPolicy::Always,
+        LogSync::Never => SyncPolicy::Never,
+    };
+    let retention_bytes = bytes("log.retention_size", &log.retention_size)? as u64;
+    Ok(Options { sync, retention: log.retention, retention_bytes, ..Options::default() })
 }
 
 /// What `kafka://` and the configuration say; `None` of any other text.

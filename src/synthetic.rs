@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::Result;
 use prism_exchange::{Bybit, Exchange, quarantined};
-use prism_log::{Log, LogWriter};
+use prism_log::{LiveWriter, Log, Pace, session};
+use prism_pipeline::TOPICS;
 use prism_schemas::{
-    InstrumentId, Timeframe, Topic,
-    time::{HOUR, MINUTE},
+    InstrumentId, Timeframe,
+    time::{HOUR, MILLISECOND, MINUTE},
 };
 use prism_sources::synthetic::{EXCHANGE, MARKET, Market, SYMBOLS};
 use prism_venue::Clock;
@@ -25,6 +26,8 @@ const HEAD_START: i64 = 45 * MINUTE;
 const WARM_UP_BARS: usize = 220;
 /// Simulated nanoseconds written at once during the head start.
 const CHUNK: i64 = MINUTE;
+/// Simulated nanoseconds after which the log says again that the market lives.
+const ALIVE: i64 = 500 * MILLISECOND;
 /// Real time between two steps.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -77,7 +80,7 @@ impl SimulatedTime {
     }
 }
 
-/// Writes the market to the log until told to stop, with a heartbeat to every partition after each step.
+/// Writes the market to the log until told to stop, and says after each step how far time has come.
 pub(crate) fn ingest(
     log: &Arc<dyn Log>,
     timeframes: &[Timeframe],
@@ -86,43 +89,35 @@ pub(crate) fn ingest(
 ) -> Result<()> {
     let time = SimulatedTime::starting_now(source.speed)?;
     let mut market = Market::new(source.seed, SYMBOLS, time.start);
-    let mut writer = LogWriter::new(log.clone());
+    // Another life of the same process may begin at the same simulated time.
+    let mut writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(time.start));
     let mut decoder = Bybit::new(MARKET);
-    for (instrument, event) in market.warm_up(timeframes, WARM_UP_BARS) {
-        writer.push(&instrument, event)?;
-    }
-    for (instrument, event) in market.connected() {
-        writer.push(&instrument, event)?;
-    }
+    writer.take(market.warm_up(timeframes, WARM_UP_BARS))?;
+    writer.take(market.connected())?;
     let (mut frames, mut events) = (Vec::new(), Vec::new());
     let mut reached = time.start;
     while !stop.is_cancelled() {
         let now = time.now();
-        if reached < now {
-            let until = now.min(reached + CHUNK);
-            market.step(until, &mut frames);
+        let until = now.min(reached + CHUNK);
+        while reached < until {
+            reached = until.min(reached + ALIVE);
+            market.step(reached, &mut frames);
             for frame in frames.drain(..) {
                 if let Err(error) = decoder.decode(&frame.text, frame.ts_recv, &mut events) {
                     let nowhere = InstrumentId::new(EXCHANGE, MARKET, "");
                     let raw = frame.text.as_bytes();
-                    writer.push(&nowhere, quarantined(error.rule(), error.to_string(), raw, frame.ts_recv))?;
+                    events.push((nowhere, quarantined(error.rule(), error.to_string(), raw, frame.ts_recv)));
                 }
-                for (instrument, event) in events.drain(..) {
-                    writer.push(&instrument, event)?;
-                }
+                writer.take(events.drain(..))?;
             }
-            for topic in Topic::ALL {
-                for partition in 0..log.partitions(topic) {
-                    writer.heartbeat(topic, partition, until, "end of a step")?;
-                }
+            writer.live(reached)?;
+            if reached == until {
+                writer.flush(until)?;
             }
-            writer.flush()?;
-            reached = until;
         }
         if time.now() <= reached + CHUNK {
             thread::sleep(STEP);
         }
     }
-    writer.sync()?;
-    Ok(())
+    Ok(writer.end(reached)?)
 }

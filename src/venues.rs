@@ -2,15 +2,16 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, anyhow};
 use prism_api::Status;
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_exchange::{Channels, wire, wires};
-use prism_log::{Log, LogWriter};
-use prism_schemas::{Timeframe, Topic};
+use prism_log::{LiveWriter, Log, Pace, SteadyClock, Step, session};
+use prism_pipeline::TOPICS;
+use prism_schemas::Timeframe;
 use prism_sources::synthetic::SYMBOLS;
 use prism_venue::{Clock, Events, Maker, Options, fear_greed, follow};
 use tokio::{
@@ -24,13 +25,41 @@ use crate::{config::Feeds, misuse, synthetic};
 
 /// Times events may be handed over before some are written; then the sockets wait.
 const AHEAD: usize = 1_024;
-/// Between two heartbeats: half an epoch, unless epochs are shorter than this twice.
+/// Between two looks at how silent partitions are: half an epoch, unless epochs are shorter than this twice.
 const BEAT: Duration = Duration::from_millis(50);
+/// Events wait for others at most this long before all become visible together.
+const SOON: Duration = Duration::from_millis(1);
 
 /// The wall clock, in UNIX nanoseconds.
 #[expect(clippy::disallowed_methods, reason = "receive times are the edge where time enters")]
+fn wall() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// Nanoseconds since the machine was started, asleep or awake.
+#[cfg(target_os = "linux")]
+fn since_boot() -> i64 {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    since.tv_sec * 1_000_000_000 + since.tv_nsec
+}
+
+/// Nanoseconds since this was first asked.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "receive times are the edge where time enters")]
+fn since_boot() -> i64 {
+    static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    BEGAN.elapsed().as_nanos() as i64
+}
+
+/// The wall clock's time, without its steps.
+fn steady() -> Arc<SteadyClock> {
+    Arc::new(SteadyClock::new(wall, since_boot))
+}
+
+/// A clock that steps of the wall clock do not move, in UNIX nanoseconds.
 pub(crate) fn clock() -> Clock {
-    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64))
+    let steady = steady();
+    Arc::new(move || steady.now())
 }
 
 /// Between two requests for the index of fear and greed, which changes once a day.
@@ -49,7 +78,12 @@ pub(crate) struct Sources {
     pub(crate) venues: Vec<Source>,
     /// Where the index of fear and greed is asked for; empty for nowhere.
     pub(crate) fear_greed: String,
+    /// Told when the wall clock steps.
+    pub(crate) stepped: Option<Stepped>,
 }
+
+/// Told of a step of the wall clock.
+type Stepped = Arc<dyn Fn(&Step) + Send + Sync>;
 
 /// Reads what is configured; a venue nobody knows is an error that names those known.
 pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources> {
@@ -99,7 +133,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
         return Err(misuse("feeds.venues is empty: name a venue, or take --synthetic"));
     }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
-    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone() })
+    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), stepped: None })
 }
 
 /// Makes the texts of a venue that is known.
@@ -108,8 +142,12 @@ pub(crate) fn maker(name: &str) -> Maker {
     Arc::new(move || wire(&name).unwrap_or_else(|| unreachable!("{name} is known")))
 }
 
-/// Tells what is left of each venue's budget of requests in the metrics.
+/// Tells what is left of each venue's budget of requests, and steps of the clock, in the metrics.
 pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
+    let told = status.clone();
+    sources.stepped = Some(Arc::new(move |step| {
+        told.gauge("prism_wall_clock_ahead_seconds", "", step.ahead as f64 / 1e9);
+    }));
     for Source { name, options, .. } in &mut sources.venues {
         let (status, label) = (status.clone(), format!("venue=\"{name}\""));
         options.quota = Some(Arc::new(move |quota| {
@@ -122,8 +160,19 @@ pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
 
 /// Writes the venues' events to the log until told to stop.
 pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Sources, stop: &CancellationToken) -> Result<()> {
-    let clock = clock();
-    runtime()?.block_on(with_events(sources, &clock, stop, async |events| write(log, &clock, events).await))
+    let steady = steady();
+    let time = steady.clone();
+    let clock: Clock = Arc::new(move || time.now());
+    let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(clock()));
+    writer.check(clock())?;
+    let stepped = sources.stepped.clone();
+    let steps = || {
+        let steps = steady.steps();
+        steps.iter().for_each(|step| stepped.iter().for_each(|told| told(step)));
+        steps
+    };
+    let writing = async |events| write(writer, &clock, steps, events).await;
+    runtime()?.block_on(with_events(sources, &clock, stop, writing))
 }
 
 /// Follows the venues until told to stop, and lets go of their events: what counts is what is tapped.
@@ -161,8 +210,9 @@ pub(crate) fn ingest_emulated(
             ..base
         };
         let venues = vec![Source { name: name.into(), maker: maker(name), options }];
-        let sources = Sources { venues, fear_greed: emulator.fear_greed() };
-        with_events(sources, clock, stop, async |events| write(log, clock, events).await).await
+        let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
+        let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
+        with_events(sources, clock, stop, async |events| write(writer, clock, Vec::new, events).await).await
     })
 }
 
@@ -209,36 +259,32 @@ async fn with_events(
     taken.and(ended)
 }
 
-/// Writes until all venues have ended.
-async fn write(log: &Arc<dyn Log>, clock: &Clock, mut events: Receiver<Events>) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "how often heartbeats are written; their times come from the clock")]
-    let now = Instant::now;
-    let mut writer = LogWriter::new(log.clone());
-    let (mut promised, mut beat) = (clock(), now());
+/// Writes until all venues have ended: takes what has come, and makes it visible once nothing more waits, or soon.
+async fn write(
+    mut writer: LiveWriter,
+    clock: &Clock,
+    steps: impl Fn() -> Vec<Step>,
+    mut events: Receiver<Events>,
+) -> Result<()> {
+    let mut flushed = tokio::time::Instant::now();
     loop {
-        match tokio::time::timeout(BEAT, events.recv()).await {
+        let wait = if writer.is_waiting() { SOON } else { BEAT };
+        match tokio::time::timeout(wait, events.recv()).await {
             Ok(None) => break,
-            Ok(Some(received)) => {
-                for (instrument, mut event) in received {
-                    // Sockets race with heartbeats; what was promised holds.
-                    event.ts_recv = event.ts_recv.max(promised);
-                    tokio::task::block_in_place(|| writer.push(&instrument, event))?;
-                }
-            }
+            Ok(Some(received)) => tokio::task::block_in_place(|| {
+                writer.take(received)?;
+                let mut rest = (1..AHEAD).map_while(|_| events.try_recv().ok());
+                rest.try_for_each(|received| writer.take(received))
+            })?,
             Err(_) => {}
         }
-        if BEAT <= beat.elapsed() {
-            beat = now();
-            promised = clock().max(promised);
-            tokio::task::block_in_place(|| {
-                for topic in Topic::ALL {
-                    for partition in 0..log.partitions(topic) {
-                        writer.heartbeat(topic, partition, promised, "half an epoch")?;
-                    }
-                }
-                writer.flush()
-            })?;
+        if SOON <= flushed.elapsed() {
+            for step in steps() {
+                writer.stepped(&step)?;
+            }
+            tokio::task::block_in_place(|| writer.flush(clock()))?;
+            flushed = tokio::time::Instant::now();
         }
     }
-    Ok(tokio::task::block_in_place(|| writer.sync())?)
+    Ok(tokio::task::block_in_place(|| writer.end(clock()))?)
 }
