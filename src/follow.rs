@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -50,10 +50,8 @@ pub(crate) fn start(place: &Place, serving: &Serving, stop: &Stop) -> Result<Joi
                     seen.retain(|(_, known)| since <= *known);
                     rows.retain(|row| seen.insert((format!("{} {}", row.table.name, row.key()), known_at(row))));
                     if !rows.is_empty() {
-                        live.apply(&rows);
+                        updates.publish(&rows, i64::MIN);
                         status.rows.fetch_add(rows.len() as u64, Relaxed);
-                        // Without a subscriber there is nobody to tell.
-                        let _ = updates.send(Arc::new(rows));
                     }
                     if let Some(newest) = live.newest() {
                         live.stored_up_to(newest + 1);

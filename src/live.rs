@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use prism_api::{App, Snapshots, Status};
+use prism_api::{App, Door, Snapshots, Status, Updates};
 use prism_connectors::{
     keeper::Keeper,
     log::Log,
@@ -21,7 +21,6 @@ use prism_connectors::{
 use prism_dataflow::{assemble::Plan, types::Time};
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Cell, Table, Topic, Version, table};
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -120,10 +119,12 @@ pub(crate) fn parse_length(text: Option<&str>) -> Result<Option<Duration>> {
 pub(crate) struct Serving {
     pub(crate) live: Arc<LiveRows>,
     pub(crate) status: Arc<Status>,
-    pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
+    pub(crate) updates: Arc<Updates>,
     pub(crate) engine: Arc<Engine>,
     /// Venues that can be asked.
     pub(crate) snapshots: Option<Snapshots>,
+    /// Who may ask.
+    pub(crate) door: Door,
 }
 
 impl Serving {
@@ -142,11 +143,12 @@ impl Serving {
         };
         let engine = Arc::new(Engine::new(options, live.clone())?);
         Ok(Serving {
+            updates: Arc::new(Updates::new(live.clone())),
             live,
             status: Arc::new(Status::new()),
-            updates: broadcast::channel(1_024).0,
             engine,
             snapshots: None,
+            door: Door::default(),
         })
     }
 
@@ -159,7 +161,7 @@ impl Serving {
         stop: &Stop,
         hello: impl FnOnce(std::net::SocketAddr),
     ) -> Result<()> {
-        let app = App::new(self.engine, self.live, self.updates, self.status).with_snapshots(self.snapshots);
+        let app = App::new(self.engine, self.updates, self.status).with_snapshots(self.snapshots).with_door(self.door);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let over = stop.clone().wait(length);
         runtime.block_on(async move {
@@ -192,9 +194,9 @@ impl Pipeline {
         })?;
         let (kept, to_keep) = sync_channel(BATCHES_IN_FLIGHT);
         let publish = stop.thread("publish", {
-            let (live, status, updates) = (serving.live.clone(), serving.status.clone(), serving.updates.clone());
+            let (status, updates) = (serving.status.clone(), serving.updates.clone());
             move || {
-                publish(&outputs, &live, &updates, &status, &kept);
+                publish(&outputs, &updates, &status, &kept);
                 Ok(())
             }
         })?;
@@ -215,13 +217,7 @@ enum Kept {
 }
 
 /// Rows to memory, to subscribers and on to the store.
-fn publish(
-    outputs: &Receiver<Output>,
-    live: &LiveRows,
-    updates: &broadcast::Sender<Arc<Vec<Version>>>,
-    status: &Status,
-    kept: &SyncSender<Kept>,
-) {
+fn publish(outputs: &Receiver<Output>, updates: &Updates, status: &Status, kept: &SyncSender<Kept>) {
     let mut feeds = Feeds::default();
     for output in outputs {
         let rows = match output {
@@ -236,12 +232,11 @@ fn publish(
         status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
         status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
         feeds.take(&rows, status);
-        let n_refused = live.apply(&rows);
+        let n_refused = updates.publish(&rows, i64::MIN);
         if 0 < n_refused {
             tracing::error!(n_refused, "rows do not fit their tables");
         }
-        // Without a subscriber there is nobody to tell; the store's thread ends early only with an error.
-        let _ = updates.send(rows.clone());
+        // The store's thread ends early only with an error.
         let _ = kept.send(Kept::Rows(rows));
         status.release("starting");
     }
@@ -289,7 +284,7 @@ impl Feeds {
         }
         for state in Feeds::STATES {
             let n = self.0.values().filter(|have| **have == state).count();
-            status.gauge("prism_feeds", &format!("state=\"{state}\""), n as f64);
+            status.gauge("prism_feeds", &[("state", state)], n as f64);
         }
         let silent: Vec<String> = self
             .0
@@ -412,7 +407,7 @@ impl Keeping {
     fn look(&mut self) {
         self.applied();
         let Keeper::QuestDb(sink) = &self.keeper else { return };
-        self.status.gauge("prism_spool_bytes", "", sink.spooled() as f64);
+        self.status.gauge("prism_spool_bytes", &[], sink.spooled() as f64);
         if let Some(why) = sink.away() {
             self.status.store_failures.fetch_add(1, Relaxed);
             self.status.hold("store", &format!("{} does not answer or take rows: {why}", sink.client().address()));
@@ -426,8 +421,7 @@ impl Keeping {
             false => self.status.hold("suspended", &format!("QuestDB does not apply rows to {}", suspended.join(", "))),
         }
         for table in &tables {
-            let label = format!("table=\"{}\"", table.name);
-            self.status.gauge("prism_wal_lag_transactions", &label, table.lag() as f64);
+            self.status.gauge("prism_wal_lag_transactions", &[("table", &table.name)], table.lag() as f64);
         }
     }
 
@@ -435,8 +429,8 @@ impl Keeping {
     fn lag(&self, offsets: &BTreeMap<(Topic, u32), u64>) {
         for ((topic, partition), offset) in offsets {
             if let Ok(end) = self.log.end(*topic, *partition) {
-                let label = format!("topic=\"{}\",partition=\"{partition}\"", topic.name());
-                self.status.gauge("prism_log_lag_messages", &label, end.saturating_sub(*offset) as f64);
+                let labels = [("topic", topic.name()), ("partition", &partition.to_string())];
+                self.status.gauge("prism_log_lag_messages", &labels, end.saturating_sub(*offset) as f64);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
+use prism_api::{Audience, Door, DoorError, Secret};
 use prism_connectors::log::Log;
 use prism_dataflow::assemble::Plan;
 
@@ -32,15 +33,41 @@ struct Common {
     config: Option<PathBuf>,
 }
 
-/// Where the API is served.
+/// Where the API is served, and for whom.
 #[derive(clap::Args)]
 struct Http {
-    /// Address to listen on; 0.0.0.0 for all
+    /// Address to listen on; 0.0.0.0 for all, which needs --token-file
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// File with the token that clients send as "Authorization: Bearer TOKEN", of 16 characters at least
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+    /// Let everybody ask who reaches the address: something in front of it keeps strangers out
+    #[arg(long, conflicts_with = "token_file")]
+    no_token: bool,
+    /// Host name under which requests may come beside the address and localhost; may be given several times
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+}
+
+impl Http {
+    /// Who may ask; refuses an address that others reach unless they need a token.
+    fn door(&self) -> Result<Door> {
+        let audience = match (&self.token_file, self.no_token) {
+            (Some(path), _) => Audience::Token(Secret::read(path).map_err(|error| crate::misuse(error.to_string()))?),
+            (None, true) => Audience::Anybody,
+            (None, false) => Audience::Local,
+        };
+        Door::new(&self.host, audience, &self.allow_host).map_err(|error| match error {
+            DoorError::Unguarded { host } => crate::misuse(format!(
+                "--host {host} is reached from other machines: give --token-file (or --no-token)"
+            )),
+            other => crate::misuse(format!("--allow-host: {other}")),
+        })
+    }
 }
 
 /// How the graph runs.
@@ -191,12 +218,14 @@ fn pipeline(
     source: Option<(bool, Source)>,
 ) -> Result<()> {
     let (config, plan, length) = load(common)?;
+    let door = http.door()?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
     let keeper = open_keeper(&place, "live", &config)?;
     let stop = Stop::new();
     let mut serving = Serving::new(&config, place)?;
+    serving.door = door;
     let mut threads = Vec::new();
     if let Some(mut origin) = origin {
         if let Origin::Venues(sources) = &mut origin {
@@ -216,11 +245,12 @@ fn pipeline(
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
     let (config, _, length) = load(&args.common)?;
-    let place = parse_store(&args.store)?;
+    let (place, door) = (parse_store(&args.store)?, args.http.door()?);
     let stop = Stop::new();
-    let serving = Serving::new(&config, place.clone())?;
+    let mut serving = Serving::new(&config, place.clone())?;
+    serving.door = door;
     let thread = follow::start(&place, &serving, &stop)?;
-    let Http { host, port } = &args.http;
+    let Http { host, port, .. } = &args.http;
     let served = serving.serve(host, *port, length, &stop, |address| hello("serve", address));
     stop.join(vec![thread])?;
     served

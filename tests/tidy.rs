@@ -62,7 +62,8 @@ fn crates_depend_only_along_the_arrows() {
         ("connectors", &["prism-schemas"]),
         ("dataflow", &["prism-schemas"]),
         ("queries", &["prism-schemas"]),
-        ("api", &["prism-queries", "prism-schemas"]),
+        ("api", &["prism-queries", "prism-schemas", "prism-status"]),
+        ("api/status", &[]),
     ] {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             let ours: Vec<String> =
@@ -113,7 +114,7 @@ fn dataflow_links_no_runtime_broker_or_database() {
 
 #[test]
 fn lints_are_shared_and_versions_are_said_once() {
-    for room in ["", "schemas", "connectors", "dataflow", "queries", "api"] {
+    for room in ["", "schemas", "connectors", "dataflow", "queries", "api", "api/status"] {
         let table = manifest(room);
         assert_eq!(table["lints"]["workspace"], toml::Value::Boolean(true), "{room}");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prism_queries::{Error, Parameters, named};
+use prism_queries::{Parameters, named};
 use prism_schemas::{InstrumentId, Market, canonical_symbol};
 use tokio::time::Instant;
 
@@ -12,12 +12,16 @@ use crate::App;
 use crate::error::ApiError;
 use crate::extract::one_of;
 
-/// Instruments that are only stored are looked up at most this often.
-const REFRESH: Duration = Duration::from_secs(60);
+/// Instruments that are only stored are looked up at most this often: it takes a look at every score that is stored, and new
+/// ones are in memory.
+const REFRESH: Duration = Duration::from_secs(600);
+/// After a failure they are looked up again after this time.
+const RETRY: Duration = Duration::from_secs(10);
 /// The exchange that is meant if none is named.
 const PRIMARY: &str = "bybit";
 
-pub(crate) type Known = Option<(Instant, Arc<BTreeSet<InstrumentId>>)>;
+/// What the store told when it was asked last, if it did.
+pub(crate) type Known = Option<(Instant, Option<Arc<BTreeSet<InstrumentId>>>)>;
 
 /// The instrument meant by a symbol in any spelling and, perhaps, an exchange and a market.
 pub(crate) async fn resolve(
@@ -53,19 +57,22 @@ pub(crate) async fn resolve(
     Err(ApiError::UnknownSymbol { symbol: symbol.chars().take(40).collect(), near })
 }
 
-async fn stored(app: &App) -> Result<Arc<BTreeSet<InstrumentId>>, Error> {
+/// Every instrument that is stored; whoever asks meanwhile waits for the same answer.
+async fn stored(app: &App) -> Result<Arc<BTreeSet<InstrumentId>>, ApiError> {
     let mut known = app.shared.stored_instruments.lock().await;
-    if let Some((at, instruments)) = &*known
-        && at.elapsed() < REFRESH
-    {
-        return Ok(instruments.clone());
+    match &*known {
+        Some((at, Some(instruments))) if at.elapsed() < REFRESH => return Ok(instruments.clone()),
+        Some((at, None)) if at.elapsed() < RETRY => return Err(ApiError::StoreSilent),
+        _ => {}
     }
+    // Whoever asks goes away when the store takes too long: that is a failure too.
+    *known = Some((Instant::now(), None));
     let rows = app.engine.named(&named::INSTRUMENTS, &Parameters::new()).await?.rows()?;
     let instrument = |row: Vec<serde_json::Value>| {
         Some(InstrumentId::new(row.first()?.as_str()?, Market::parse(row.get(1)?.as_str()?)?, row.get(2)?.as_str()?))
     };
     let instruments: Arc<BTreeSet<_>> = Arc::new(rows.into_iter().filter_map(instrument).collect());
-    *known = Some((Instant::now(), instruments.clone()));
+    *known = Some((Instant::now(), Some(instruments.clone())));
     Ok(instruments)
 }
 
