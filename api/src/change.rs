@@ -50,6 +50,8 @@ pub(crate) struct Change {
     pub(crate) key: Arc<str>,
     /// Start of its bar.
     pub(crate) ts: Ts,
+    /// Changes of the same key that it passed over.
+    pub(crate) n_passed: u64,
     /// Whether it is a signal in force.
     pub(crate) is_active: bool,
     row: Arc<Version>,
@@ -79,7 +81,7 @@ impl Change {
         };
         let is_active = channel == Channel::Signal && !is_gone && status == "active";
         let symbol = text("symbol").into();
-        Some(Change { channel, kind, symbol, key, ts, is_active, row, text: OnceLock::new() })
+        Some(Change { channel, kind, symbol, key, ts, n_passed: 0, is_active, row, text: OnceLock::new() })
     }
 
     /// The row as a JSON object; encoded for the first who asks.

@@ -20,8 +20,21 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The exchange that is meant if none is named.
 const PRIMARY: &str = "bybit";
 
-/// What the store told when it was asked last, if it did.
-pub(crate) type Known = Option<(Instant, Option<Arc<BTreeSet<InstrumentId>>>)>;
+/// What is known of the store's instruments.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// When the store was asked last, and whether it answered.
+    pub(crate) asked: Option<(Instant, bool)>,
+    /// What it told the last time it did.
+    pub(crate) told: Option<Arc<BTreeSet<InstrumentId>>>,
+}
+
+impl Known {
+    /// Whether it is too early to ask again.
+    fn is_recent(&self) -> bool {
+        self.asked.is_some_and(|(at, is_answered)| at.elapsed() < if is_answered { REFRESH } else { RETRY })
+    }
+}
 
 /// The instrument meant by a symbol in any spelling and, perhaps, an exchange and a market.
 pub(crate) async fn resolve(
@@ -60,19 +73,23 @@ pub(crate) async fn resolve(
 /// Every instrument that is stored; whoever asks meanwhile waits for the same answer.
 async fn stored(app: &App) -> Result<Arc<BTreeSet<InstrumentId>>, ApiError> {
     let mut known = app.shared.stored_instruments.lock().await;
-    match &*known {
-        Some((at, Some(instruments))) if at.elapsed() < REFRESH => return Ok(instruments.clone()),
-        Some((at, None)) if at.elapsed() < RETRY => return Err(ApiError::StoreSilent),
-        _ => {}
+    if known.is_recent() {
+        return known.told.clone().ok_or(ApiError::StoreSilent);
     }
-    // Whoever asks goes away when the store takes too long: that is a failure too.
-    *known = Some((Instant::now(), None));
-    let rows = app.engine.named(&named::INSTRUMENTS, &Parameters::new()).await?.rows()?;
+    // Whoever asks goes away when the store takes too long: that is no answer either.
+    known.asked = Some((Instant::now(), false));
+    let answer = app.engine.named(&named::INSTRUMENTS, &Parameters::new()).await;
+    let rows = match (answer.and_then(|answer| answer.rows()), &known.told) {
+        (Ok(rows), _) => rows,
+        (Err(_), Some(told)) => return Ok(told.clone()),
+        (Err(error), None) => return Err(error.into()),
+    };
     let instrument = |row: Vec<serde_json::Value>| {
         Some(InstrumentId::new(row.first()?.as_str()?, Market::parse(row.get(1)?.as_str()?)?, row.get(2)?.as_str()?))
     };
     let instruments: Arc<BTreeSet<_>> = Arc::new(rows.into_iter().filter_map(instrument).collect());
-    *known = Some((Instant::now(), Some(instruments.clone())));
+    known.asked = Some((Instant::now(), true));
+    known.told = Some(instruments.clone());
     Ok(instruments)
 }
 

@@ -103,7 +103,8 @@ pub(crate) struct Shared {
 }
 
 impl App {
-    /// For this machine only, with usual limits, by the machine's clock. Rows become public through `updates`.
+    /// For this machine only, with usual limits, by the machine's clock. Rows are in memory before
+    /// `updates` tells of them.
     pub fn new(engine: Arc<Engine>, updates: Arc<Updates>, status: Arc<Status>) -> App {
         App {
             engine,

@@ -36,6 +36,7 @@ impl Outbox {
 
     /// A change; of two that wait the one of the later bar stays, of one bar the later version.
     pub(crate) fn change(&mut self, number: u64, change: &Change) {
+        self.dropped += change.n_passed;
         let id = (change.channel, change.key.clone());
         if let Some(place) = self.places.get(&id).copied() {
             if let Some(waiting) = self.waiting.get_mut(&place)

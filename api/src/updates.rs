@@ -1,11 +1,12 @@
 //! Rows on their way to subscribers: a ring of the newest changes, bounded by rows, and snapshots that fit to it.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use prism_queries::LiveRows;
-use prism_schemas::{Cell, Ts, Version};
+use prism_schemas::Version;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -13,14 +14,14 @@ use crate::change::{Change, Channel};
 
 /// Most changes that wait for slow subscribers, all together; one that is further behind gets a snapshot.
 pub(crate) const CHANGES_MAX: usize = 8_192;
-/// Rows that came to memory beside [`Updates::publish`] are in snapshots after this time at the latest.
+/// Rows that came to memory and are no news are in snapshots after this time at the latest.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 
-/// Where rows become public: to memory, for queries, and to subscribers.
+/// Where subscribers hear of rows: first a snapshot from memory, then what becomes known.
 #[derive(Debug)]
 pub struct Updates {
     live: Arc<LiveRows>,
-    /// Held while rows go to memory and into the ring, so that a snapshot is of before or after both.
+    /// Held while rows go into the ring, so that a snapshot is of before or after.
     gate: RwLock<()>,
     ring: Mutex<Ring>,
     /// The number of the next change.
@@ -69,26 +70,20 @@ impl Updates {
         &self.live
     }
 
-    /// Makes rows public: to memory, and those known at or after `since` to subscribers; what was known before is history and
-    /// no news. Returns how many rows do not fit their tables and were refused.
-    pub fn publish(&self, rows: &[Version], since: Ts) -> usize {
-        let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let refused = self.live.apply(rows);
+    /// Tells subscribers of rows that became known. They are in memory already; of several versions of what has one key only
+    /// the last is told, so that nothing is told that is older than what a snapshot of this moment has.
+    pub fn tell(&self, rows: &[Version]) {
+        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         for (channel, snapshot) in Channel::ALL.iter().zip(&mut *self.snapshots()) {
             if rows.iter().any(|row| row.table == channel.table()) {
                 *snapshot = None;
             }
         }
         if self.head.receiver_count() == 0 {
-            return refused;
+            return;
         }
-        let is_news = |row: &&Version| match row.get("known_at") {
-            Some(Cell::Ts(known)) => since <= *known,
-            _ => true,
-        };
-        let of_channels = rows.iter().filter(|row| Channel::of(row.table).is_some()).filter(is_news);
         let mut ring = self.ring();
-        for change in of_channels.filter_map(|row| Change::new(Arc::new(row.clone()))) {
+        for change in last_of_keys(rows) {
             ring.changes.push_back(Arc::new(change));
             if CHANGES_MAX < ring.changes.len() {
                 ring.changes.pop_front();
@@ -98,8 +93,6 @@ impl Updates {
         let end = ring.end();
         drop(ring);
         self.head.send_if_modified(|head| std::mem::replace(head, end) != end);
-        drop(gate);
-        refused
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -137,6 +130,31 @@ impl Updates {
         let head = self.head.subscribe();
         Reader { next: self.ring().end(), updates: self.clone(), head }
     }
+}
+
+/// The changes of rows: of each key that of the latest bar, and of this bar the last version.
+fn last_of_keys(rows: &[Version]) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    let mut places: HashMap<(Channel, Arc<str>), usize> = HashMap::new();
+    let of_channels = rows.iter().filter(|row| Channel::of(row.table).is_some());
+    for mut change in of_channels.filter_map(|row| Change::new(Arc::new(row.clone()))) {
+        match places.entry((change.channel, change.key.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(changes.len());
+                changes.push(change);
+            }
+            Entry::Occupied(place) => {
+                let waiting = &mut changes[*place.get()];
+                // A bar that is passed over is counted; versions of one bar at one time are one change.
+                let n_passed = waiting.n_passed + u64::from(waiting.ts != change.ts);
+                if waiting.ts <= change.ts {
+                    std::mem::swap(waiting, &mut change);
+                }
+                waiting.n_passed = n_passed;
+            }
+        }
+    }
+    changes
 }
 
 /// One subscriber's place in the ring.

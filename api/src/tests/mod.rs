@@ -179,9 +179,10 @@ impl Fixture {
         Fixture { router: app(state.clone()), app: state }
     }
 
-    /// Makes rows public, as the wiring does.
+    /// Applies and tells, as the wiring does.
     fn tell(&self, versions: &[Version]) {
-        assert_eq!(self.app.updates.publish(versions, i64::MIN), 0);
+        assert_eq!(self.app.live.apply(versions), 0);
+        self.app.updates.tell(versions);
     }
 
     async fn call(&self, mut request: Request<Body>) -> (StatusCode, HeaderMap, String) {

@@ -64,16 +64,18 @@ async fn bars_that_are_not_maintained_are_refused_with_those_that_are() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_asked_for_unknown_symbols_once_in_a_while() {
     let f = Fixture::new();
-    *f.app.shared.stored_instruments.lock().await = Some((tokio::time::Instant::now(), None));
+    f.app.shared.stored_instruments.lock().await.asked = Some((tokio::time::Instant::now(), false));
     let request = Request::get("/api/bars/NOPE").body(Body::empty()).unwrap();
     let (status, headers, text) = f.call(request).await;
     assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (503, "5"), "{text}");
     assert!(text.contains("\"store_away\""), "{text}");
     assert_eq!(f.get("/api/bars/BTCUSDT").await.0, 200, "what is in memory needs no store");
     let long_ago = tokio::time::Instant::now().checked_sub(Duration::from_secs(11)).unwrap();
-    *f.app.shared.stored_instruments.lock().await = Some((long_ago, None));
+    f.app.shared.stored_instruments.lock().await.asked = Some((long_ago, false));
     assert_eq!(f.get("/api/bars/NOPE").await.0, 404);
-    assert!(f.app.shared.stored_instruments.lock().await.as_ref().unwrap().1.is_some(), "what it told is kept");
+    assert!(f.app.shared.stored_instruments.lock().await.told.is_some());
+    f.app.shared.stored_instruments.lock().await.asked = Some((tokio::time::Instant::now(), false));
+    assert_eq!(f.get("/api/bars/NOPE").await.0, 404, "what it told before is kept");
 }
 
 #[tokio::test]

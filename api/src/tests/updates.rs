@@ -141,7 +141,8 @@ fn the_newest_of_a_key_waits_and_the_rest_is_counted() {
     ask(&mut client, &json!({"op": "subscribe", "channel": "confluence"}));
     let now = ts(NOW);
     f.tell(&[confluence("BTCUSDT", now + MINUTE, 60.0), confluence("ETHUSDT", now, 70.0)]);
-    f.tell(&[confluence("BTCUSDT", now + 2 * MINUTE, 61.0), confluence("BTCUSDT", now, 62.0)]);
+    f.tell(&[confluence("BTCUSDT", now + 2 * MINUTE, 61.0)]);
+    f.tell(&[confluence("BTCUSDT", now, 62.0)]);
     let messages = told(&mut client);
     assert_eq!(types(&messages), ["lagged", "confluence", "confluence"]);
     assert_eq!(messages[0]["dropped"], 2);
@@ -152,20 +153,48 @@ fn the_newest_of_a_key_waits_and_the_rest_is_counted() {
 }
 
 #[test]
-fn history_is_for_memory_only() {
+fn of_versions_at_one_time_the_last_is_told() {
     let f = Fixture::new();
     let mut client = subscriber(&f);
-    ask(&mut client, &json!({"op": "subscribe", "channel": "confluence", "symbols": ["ETHUSDT"]}));
+    ask(&mut client, &json!({"op": "subscribe", "channel": "confluence"}));
+    ask(&mut client, &json!({"op": "subscribe", "channel": "signal"}));
     let now = ts(NOW);
-    let rows = [confluence("ETHUSDT", now, 60.0), confluence("ETHUSDT", now + MINUTE, 61.0)];
-    // The second closes a minute after the first.
-    assert_eq!(f.app.updates.publish(&rows, now + 2 * MINUTE), 0);
+    // Rows reach memory, somebody takes a snapshot, and then they are told.
+    let rows = [
+        confluence("BTCUSDT", now, 60.0),
+        confluence("BTCUSDT", now, 61.0),
+        signal("BTCUSDT", "dd04", now, 61.0, "active"),
+        withdrawn("BTCUSDT", "dd04", now),
+    ];
+    assert_eq!(f.app.live.apply(&rows), 0);
+    let mut between = subscriber(&f);
+    let snapshot = ask(&mut between, &json!({"op": "subscribe", "channel": "signal"}));
+    let row = snapshot[0]["rows"].as_array().unwrap().iter().find(|row| row["signal_id"] == "dd04").unwrap();
+    assert_eq!(row["status"], "withdrawn");
+    f.app.updates.tell(&rows);
+    assert_eq!(types(&told(&mut between)), ["signal_withdrawn"], "twice rather than never, but nothing older");
     let messages = told(&mut client);
-    assert_eq!((types(&messages), &messages[0]["score"]), (vec!["confluence"], &json!(61.0)));
-    assert_eq!(f.app.updates.publish(&[confluence("ETHUSDT", now + 2 * MINUTE, 62.0)], i64::MAX), 0);
+    assert_eq!(types(&messages), ["confluence", "signal_withdrawn"], "no notice: nothing was passed over");
+    assert_eq!(messages[0]["score"], 61.0);
+    // Bars that were passed over are counted, in whatever order they come.
+    f.tell(&[
+        confluence("BTCUSDT", now + 3 * MINUTE, 63.0),
+        confluence("BTCUSDT", now + MINUTE, 61.0),
+        confluence("BTCUSDT", now + 2 * MINUTE, 62.0),
+    ]);
+    let messages = told(&mut client);
+    assert_eq!((types(&messages), &messages[0]["dropped"]), (vec!["lagged", "confluence"], &json!(2)));
+    assert_eq!(messages[1]["score"], 63.0);
+}
+
+#[test]
+fn rows_that_are_no_news_are_in_snapshots_only() {
+    let f = Fixture::new();
+    let mut client = subscriber(&f);
+    assert_eq!(f.app.live.apply(&[confluence("ETHUSDT", ts(NOW), 62.0)]), 0);
+    let wish = json!({"op": "subscribe", "channel": "confluence", "symbols": ["ETHUSDT"]});
+    assert_eq!(ask(&mut client, &wish)[0]["rows"][0]["score"], 62.0);
     assert!(told(&mut client).is_empty());
-    let snapshot = ask(&mut client, &json!({"op": "subscribe", "channel": "confluence", "symbols": ["ETHUSDT"]}));
-    assert_eq!(snapshot[0]["rows"][0]["score"], 62.0, "a snapshot has it");
 }
 
 #[test]
