@@ -15,7 +15,7 @@ const answer = document.querySelector("#answer");
 const STATUS_MS = 5_000;
 let simulated = null, newest = { at: 0, heard: 0 }; // null until the server told
 let reasons = []; // why the server is not ready
-let socket, retry = 500, waiting, drawing = false, connected = false, admitted = false, lost = 0;
+let socket, retry = 500, waiting, drawing = false, connected = false, admitted = false, refused = false, lost = 0;
 
 const key = (row) => `${row.exchange}|${row.market}|${row.symbol}`;
 const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
@@ -147,14 +147,15 @@ function tick() {
   }
   state.textContent = words(fresh);
   const why = connected ? reasons.join("; ") : "";
-  banner.hidden = connected && !why;
+  banner.hidden = refused || (connected && !why);
   banner.textContent = why ? `Not ready: ${why}.` : "Disconnected. What is shown may be old; trying again.";
 }
 
 // What the numbers are worth, in a few words.
 function words(fresh) {
+  if (refused) return "a token is needed";
   if (!connected) return "disconnected";
-  if (!admitted) return "waiting for the token";
+  if (!admitted) return "connecting";
   if (!scores.size) return reasons.length ? "no scores, not ready" : "no scores yet";
   const market = simulated ? "simulated market" : fresh || !body.querySelector("tr[data-at]") ? "live" : "stale";
   const more = [`${scores.size} instruments`];
@@ -235,8 +236,9 @@ function connect() {
     connected = false;
     if (event.code === 1008 && !admitted) { // it wants a token, or another one
       sessionStorage.removeItem("token");
+      refused = true;
       door.hidden = false;
-      state.textContent = "a token is needed";
+      tick();
       return;
     }
     tick();
@@ -249,6 +251,7 @@ door.addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", door.elements.token.value.trim());
   door.elements.token.value = "";
+  refused = false;
   clearTimeout(waiting);
   connect();
 });

@@ -139,7 +139,8 @@ impl ApiError {
                 Error::OutOfMemory { .. } => (S::UNPROCESSABLE_ENTITY, "sql_out_of_memory", None),
                 Error::Timeout { .. } => (S::GATEWAY_TIMEOUT, "sql_timeout", None),
                 Error::Busy { .. } => (S::TOO_MANY_REQUESTS, "sql_busy", Some(1)),
-                Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+                Error::StoreAway(_) => (S::SERVICE_UNAVAILABLE, "store_away", Some(STORE_AWAY)),
+                Error::Store(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             },
         }
     }
@@ -168,7 +169,11 @@ impl IntoResponse for ApiError {
             }
             ApiError::Query(Error::BadSql { line, column, .. }) => (problem.line, problem.column) = (line, column),
             ApiError::Query(Error::BadParameter { name, .. }) => problem.field = Some(format!("parameters.{name}")),
-            ApiError::Query(Error::Internal(detail)) => {
+            ApiError::Query(Error::StoreAway(detail)) => {
+                tracing::warn!(detail, "the store does not answer");
+                problem.detail = "the store does not answer: ask again later".into();
+            }
+            ApiError::Query(Error::Store(detail) | Error::Internal(detail)) => {
                 tracing::error!(detail, "query failed");
                 problem.detail = "internal error".into();
             }

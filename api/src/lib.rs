@@ -2,7 +2,8 @@
 //!
 //! [`app`] is the router as a function of its [`App`]; tests call it without a socket, [`serve`] binds it to one.
 //! `routes` has one file for each group of paths: handler, query and response together. Status codes are in `error`
-//! only. Live changes arrive through the broadcast channel in [`App`]; everything else is a named query.
+//! only. Live changes are told through [`Updates`]; everything else is a named query. A [`Door`] says who may ask, [`Limits`]
+//! what clients may take at most.
 //!
 //! Invariant: nothing here writes, computes a market quantity, or knows where rows come from.
 

@@ -79,6 +79,23 @@ async fn a_store_that_does_not_answer_is_asked_for_unknown_symbols_once_in_a_whi
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_is_said_and_when_to_come_back() {
+    // Nobody listens there.
+    let address = prism_schemas::QuestDbAddress::parse("questdb://127.0.0.1:1").unwrap();
+    let f = Fixture::with(Options { store: Some(prism_queries::Place::QuestDb(address)), ..Options::default() });
+    for path in ["/api/signals/latest", "/api/bars/BTCUSDT", "/api/signals/aa01", "/api/bars/NOPE"] {
+        let (status, headers, text) = f.call(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            (status.as_u16(), headers.get("retry-after").map(|s| s.as_bytes())),
+            (503, Some(&b"5"[..])),
+            "{path}: {text}"
+        );
+        assert!(text.contains("\"store_away\"") && !text.contains("127.0.0.1"), "{path}: {text}");
+    }
+    assert_eq!(f.get("/api/top-symbols").await.0, 200, "what is in memory needs no store");
+}
+
+#[tokio::test]
 async fn a_snapshot_needs_a_header_that_no_image_sends() {
     let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let snapshots = Snapshots(Arc::new({
