@@ -13,7 +13,6 @@ use prism_pipeline::{Pipeline, Tasks};
 use prism_queries::Place;
 use prism_sources::synthetic::SYMBOLS;
 use prism_store::Store;
-use prism_store::keeper::Keeper;
 
 use crate::{
     config::Config,
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     prepare(&args.dir)?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(&args.dir.join("log"))?);
     let store = args.dir.join("store");
-    let keeper = Keeper::Parquet(Store::open(&store)?);
+    let keeper = Box::new(Store::open(&store, "live")?);
 
     let mut tasks = Tasks::new();
     let serving = Serving::new(&config, Place::Directory(store.clone()))?;

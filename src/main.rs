@@ -131,7 +131,7 @@ fn end_on_panic() {
         told(panic);
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
-        if !name.starts_with("sql") {
+        if !name.starts_with("prism-sql") {
             eprintln!("error: the thread {name} panicked, prism ends");
             std::process::exit(1);
         }

@@ -22,7 +22,7 @@ use prism_pipeline::{
 use prism_queries::Place;
 use prism_schemas::{
     Cell, Version,
-    store::{RowStore, replay_name},
+    store::{RowStore, finish, replay_name},
     table,
     time::{format_ts, parse_ts},
 };
@@ -149,9 +149,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     run.advance(&mark);
     keeper.write(vec![run.row()]).map_err(told)?;
-    while !keeper.finish().map_err(told)? {
+    finish(&mut *keeper, || {
         std::thread::sleep(PATIENCE);
-    }
+        true
+    })
+    .map_err(told)?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {

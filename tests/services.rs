@@ -10,12 +10,11 @@ use std::{
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, LogWriter};
 use prism_schemas::{
-    QuestDbAddress, Topic,
+    QuestDbAddress, RowStore, Topic,
     event::{Batch, Message},
     time::{HOUR, MILLISECOND, SECOND, format_ts},
 };
 use prism_store::digest::{self, Mode};
-use prism_store::keeper::Keeper;
 use prism_store::questdb::{Client, Sink, SinkOptions};
 
 use rdkafka::{
@@ -103,13 +102,13 @@ impl Services {
 
     /// The digest of a run's rows as they are in QuestDB.
     pub(crate) fn digest(&self, run: &str) -> String {
-        digest::digest(&self.keeper(run), Mode::Full).unwrap()
+        digest::digest(&*self.keeper(run), Mode::Full).unwrap()
     }
 
-    fn keeper(&self, run: &str) -> Keeper {
-        let spool = self.dir.path().join(format!("spool-{run}"));
+    fn keeper(&self, run: &str) -> Box<dyn RowStore> {
+        let spool = self.dir.path().join(format!("spool-{run}-{:?}", std::thread::current().id()));
         let options = SinkOptions { flush_bytes: 1 << 20, spool, spool_bytes: 1 << 30, ttl: Default::default() };
-        Keeper::QuestDb(Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap()))
+        Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap())
     }
 
     pub(crate) fn kafka_log(&self, namespace: &str) -> KafkaLog {
@@ -199,7 +198,8 @@ impl Services {
                 self.frontier().is_some_and(|frontier| end - 100 * MILLISECOND <= frontier)
             },
         );
-        self.keeper("live").finish().unwrap();
+        let mut store = self.keeper("live");
+        until(60, || "rows cannot be read".into(), || store.finish().unwrap());
     }
 
     pub(crate) fn said(&self) -> String {

@@ -17,11 +17,11 @@ use prism_queries::Place;
 use prism_schemas::{
     Event, InstrumentId, QuestDbAddress, Topic, Version,
     event::event::Body,
+    store::{RowStore, finish},
     table::run_tables,
     time::{HOUR, MINUTE},
 };
 use prism_sources::synthetic::{MARKET, Market, SYMBOLS};
-use prism_store::keeper::Keeper;
 use prism_store::questdb::Client;
 
 use crate::{
@@ -119,14 +119,16 @@ fn measure(
     let open = || {
         let mut keeper = open_keeper(&place, name, config)?;
         clear(&Client::new(address.clone()));
-        keeper.finish()?;
+        finish_waiting(&mut *keeper)?;
         anyhow::Ok(keeper)
     };
     let mut keeper = open()?;
     let (_, sink) = timed(|| {
-        keep_all(&mut keeper, rows)?;
-        Ok(keeper.finish()?)
+        keep_all(&mut *keeper, rows)?;
+        finish_waiting(&mut *keeper)
     })?;
+    // A run has one writer.
+    drop(keeper);
     let mut end_to_end = Vec::new();
     for _ in 0..TIMES {
         let keeper = open()?;
@@ -136,7 +138,8 @@ fn measure(
             let sink: Sink = Arc::new(move |row| outlet.put(row));
             pass(&how(), &plan()?, log, &sink)?;
             drop(sink);
-            Ok(writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??.finish()?)
+            let mut keeper = writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??;
+            finish_waiting(&mut *keeper)
         })?;
         end_to_end.push(took);
     }
@@ -219,10 +222,19 @@ fn consume(log: &dyn Log) -> Result<u64> {
     Ok(n_events)
 }
 
-fn keep_all(keeper: &mut Keeper, mut rows: Vec<Version>) -> Result<()> {
+/// Waits until all rows can be read.
+fn finish_waiting(store: &mut dyn RowStore) -> Result<()> {
+    let wait = || {
+        std::thread::sleep(Duration::from_millis(20));
+        true
+    };
+    finish(store, wait).map(drop).map_err(told)
+}
+
+fn keep_all(keeper: &mut dyn RowStore, mut rows: Vec<Version>) -> Result<()> {
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
-        keeper.write(rows)?;
+        keeper.write(rows).map_err(told)?;
         rows = rest;
     }
     Ok(())
