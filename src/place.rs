@@ -79,7 +79,7 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
 }
 
 /// Opens a store for the rows of a run.
-pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
+pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
     Ok(match place {
         Place::Directory(dir) => Box::new(Store::open(dir, run_id)?),
         Place::QuestDb(address) => {

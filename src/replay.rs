@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_log::{Log, LogError};
 use prism_pipeline::{
-    Outlet, TOPICS, keep,
+    Outlet, TOPICS, finish, keep,
     pass::{How, Passed, pass},
     runs::{self, Run},
     told,
@@ -22,7 +22,7 @@ use prism_pipeline::{
 use prism_queries::Place;
 use prism_schemas::{
     Cell, Version,
-    store::{RowStore, finish, replay_name},
+    store::{RowStore, replay_name},
     table,
     time::{format_ts, parse_ts},
 };
@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     misuse,
     output::{Format, progress, table as print_table},
-    place::{Access, open_keeper, open_log, parse_store},
+    place::{Access, open_log, open_store, parse_store},
     synthetic,
 };
 
@@ -100,9 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
-    let keeper = open_keeper(&place, &args.run, &config)?;
+    let store = open_store(&place, &args.run, &config)?;
     let mut run = match args.resume {
-        true => runs::resume(&*keeper, &*log, &plan)?,
+        true => runs::resume(&*store, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
     };
     let ts = |name: &str, text: &Option<String>| match text {
@@ -137,31 +137,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     });
     let cancelled = how.cancelled.clone();
-    let writer = std::thread::spawn(move || keep(keeper, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
+    let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
     bar.finish_and_clear();
     drop(sink);
-    let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
+    let mut store = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
     let Passed { mark, torn } = outcome?;
     // After all rows it speaks of.
-    while !keeper.flush().map_err(told)? {
+    while !store.flush().map_err(told)? {
         std::thread::sleep(PATIENCE);
     }
     run.advance(&mark);
-    keeper.write(vec![run.row()]).map_err(told)?;
-    finish(&mut *keeper, || {
-        std::thread::sleep(PATIENCE);
-        true
-    })
-    .map_err(told)?;
+    store.write(vec![run.row()]).map_err(told)?;
+    finish(&mut *store)?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print!("{}", digest::digest(&*keeper, mode).map_err(told)?);
+            print!("{}", digest::digest(&*store, mode).map_err(told)?);
         }
-        None => report(&*keeper, args.format)?,
+        None => report(&*store, args.format)?,
     }
     if how.cancelled.load(Relaxed) {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
@@ -198,11 +194,11 @@ fn messages(log: &dyn Log) -> Result<u64, LogError> {
 }
 
 /// Prints how many rows each table holds.
-fn report(keeper: &dyn RowStore, format: Format) -> Result<()> {
+fn report(store: &dyn RowStore, format: Format) -> Result<()> {
     let mut counts = Vec::new();
     for table in table::TABLES {
         let mut n_rows = 0;
-        keeper.scan(table, &mut |_| n_rows += 1).map_err(told)?;
+        store.scan(table, &mut |_| n_rows += 1).map_err(told)?;
         counts.push((table.name, n_rows));
     }
     match format {

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     follow,
     live::{Serving, parse_length, wait},
-    place::{Access, flush_every, open_keeper, open_log, parse_store},
+    place::{Access, flush_every, open_log, open_store, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
@@ -202,7 +202,7 @@ fn pipeline(
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
-    let store = open_keeper(&place, "live", &config)?;
+    let store = open_store(&place, "live", &config)?;
     let flush = flush_every(&place, &config);
     let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place)?;

@@ -24,7 +24,9 @@ impl Known {
             while let Some(record) = records.next()? {
                 if let Some(market) = Market::parse(&record.batch.market) {
                     let id = InstrumentId::new(&record.batch.exchange, market, &record.batch.symbol);
-                    record.batch.events.iter().for_each(|event| drop(known.take(&id, event)));
+                    for event in &record.batch.events {
+                        known.take(&id, event);
+                    }
                 }
                 if end <= record.offset + 1 {
                     break;

@@ -92,7 +92,7 @@ impl LogWriter {
         if let Some(open) = self.open.get_mut(position(topic)).and_then(|open| open.get_mut(partition as usize)) {
             open.write(&*self.log, topic, partition)?;
         }
-        let body = Some(Body::Heartbeat(Heartbeat { cause: cause.into() }));
+        let body = Some(Body::Heartbeat(Heartbeat { cause: cause.into(), ..Heartbeat::default() }));
         let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body };
         self.log.append(topic, partition, &Batch { events: vec![event], ..Batch::default() })?;
         Ok(())

@@ -473,7 +473,8 @@ fn is_over((_, event): &(InstrumentId, Event)) -> bool {
 
 /// A feed's change of state.
 fn status(id: &InstrumentId, ts: Ts, now: Ts, status: Feed, channel: &str, cause: &str) -> (InstrumentId, Event) {
-    let body = FeedStatus { status: status.into(), cause: cause.into(), channel: channel.into() };
+    let body =
+        FeedStatus { status: status.into(), cause: cause.into(), channel: channel.into(), ..FeedStatus::default() };
     let event = Event { ts_event: ts, ts_recv: now, seq: None, index: 0, body: Some(Body::FeedStatus(body)) };
     (id.clone(), event)
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::Receiver as Outputs},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -201,6 +202,14 @@ pub fn keep(mut store: Box<dyn RowStore>, outputs: &Outputs<Output>) -> Result<B
         }
     }
     Ok(store)
+}
+
+/// Waits until all rows of a store can be read.
+pub fn finish(store: &mut dyn RowStore) -> Result<()> {
+    while !store.finish().map_err(told)? {
+        thread::sleep(STEP);
+    }
+    Ok(())
 }
 
 /// A store's failure as an error that is told.

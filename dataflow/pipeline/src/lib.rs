@@ -33,7 +33,7 @@ use prism_schemas::{Ts, store::RowStore};
 use prism_status::Status;
 
 pub use follow::Follower;
-pub use keep::{keep, told};
+pub use keep::{finish, keep, told};
 pub use merge::{Mark, TOPICS};
 pub use outlet::{Outlet, Output};
 pub use publish::{Live, Subscribers};

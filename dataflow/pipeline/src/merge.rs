@@ -245,7 +245,7 @@ impl Merge {
             }
             let ts_recv = (newest - BEHIND / 2) as i64;
             let cause = format!("reader: silent for {} s", BEHIND / SECOND as Time);
-            let body = Some(Body::Heartbeat(Heartbeat { cause }));
+            let body = Some(Body::Heartbeat(Heartbeat { cause, ..Heartbeat::default() }));
             let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body };
             let batch = Batch { events: vec![event], ..Batch::default() };
             match log.append(partition.topic, partition.number, &batch) {

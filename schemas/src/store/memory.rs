@@ -176,7 +176,6 @@ impl RowStore for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::finish;
     use crate::table::{BARS, FEED_STATUS, RUNS};
 
     fn row(table: &'static Table, values: &[(&str, Cell)]) -> Version {
@@ -224,15 +223,7 @@ mod tests {
         store.mark(5);
         assert_eq!(store.readable().unwrap(), None);
         assert!(!store.finish().unwrap());
-        let mut asked = 0;
-        let mut three_times = || {
-            asked += 1;
-            asked < 3
-        };
-        assert!(!finish(&mut store, &mut three_times).unwrap());
-        assert_eq!(asked, 3);
         store.set_behind(false);
-        assert!(finish(&mut store, || panic!()).unwrap());
         assert_eq!(store.readable().unwrap(), Some(5));
         store.write(vec![row(&RUNS, &[("ts", Cell::Ts(0)), ("run_id", "live".into())])]).unwrap();
         assert!(store.finish().unwrap());

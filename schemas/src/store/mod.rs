@@ -112,16 +112,6 @@ pub trait RowReader: Send {
     fn frontier(&mut self) -> StoreResult<Option<Ts>>;
 }
 
-/// Finishes step by step; `go_on` is asked between two of them, waits a little and may give up. Whether it is finished.
-pub fn finish(store: &mut dyn RowStore, mut go_on: impl FnMut() -> bool) -> StoreResult<bool> {
-    while !store.finish()? {
-        if !go_on() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 /// The retraction of a row that other settings left behind; none if it is not one. Tables that are not derived have no
 /// settings: what was received stays.
 pub fn withdrawal(row: &Version, config_hash: &str, frontier: Ts) -> Option<Version> {
