@@ -1,4 +1,4 @@
-//! The catalogue: schemas `prism` (every table), `runs` (rows of other runs in QuestDB) and `live` (newest rows in memory).
+//! The catalogue: schemas `prism` (every table), `runs` (stored rows of other runs) and `live` (newest rows in memory).
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Catalogue {
             prism.register_table(table.name.into(), Arc::new(united))?;
         }
         let runs = MemorySchemaProvider::new();
-        if let Some(Store::QuestDb(_)) = &self.store {
+        if self.store.is_some() {
             for (table, stored) in run_tables() {
                 let united = United::new(stored, self.store.clone(), self.live.clone());
                 runs.register_table(table.name.into(), Arc::new(united))?;

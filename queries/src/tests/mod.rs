@@ -3,6 +3,7 @@
 mod equality;
 mod guard;
 mod named;
+mod parts;
 mod pushdown;
 mod rows;
 mod server;
