@@ -40,7 +40,7 @@ pub(crate) fn start(place: &Place, serving: &Serving, stop: &Stop) -> Result<Joi
         while !until.is_cancelled() {
             thread::sleep(STEP);
             let Some(client) = &client else {
-                engine.catalogue().restore()?;
+                engine.catalogue().refresh()?;
                 continue;
             };
             let since = live.newest().unwrap_or(0) - OVERLAP;

@@ -137,6 +137,7 @@ async fn a_restart_restores_bars_that_began_weeks_ago() {
     };
     store(f.directory.path(), "2024-07-29", &[of("1w", 7.0), of("1m", 1.0), of("1d", 2.0)]);
     store(f.directory.path(), "2024-08-09", &[bar("2024-08-09T10:00:00Z", 3.0, "2024-08-09T10:01:00.3Z", 0)]);
+    assert_eq!(f.engine.catalogue().refresh().unwrap(), 1, "the newest days alone");
     assert_eq!(f.engine.catalogue().restore().unwrap(), 2);
     assert_eq!(
         f.csv("SELECT timeframe, close FROM live.bars ORDER BY timeframe").await,

@@ -139,7 +139,7 @@ pub(crate) fn statements(n: usize) -> Vec<String> {
                 conditions(random)
             ),
             7 => format!(
-                "SELECT symbol, market, COUNT(*) AS n, SUM(n_trades) AS s, MIN(close) AS low, MAX(ts) AS newest \
+                "SELECT symbol, market, COUNT(*) AS n, SUM(n_trades) AS s, MIN(close + 0.0) AS low, MAX(ts) AS newest \
                  FROM bars{filter} GROUP BY symbol, market ORDER BY symbol, market"
             ),
             8 => format!("SELECT COUNT(*) AS n FROM (SELECT * FROM bars{filter} LIMIT {n})"),
