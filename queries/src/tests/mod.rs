@@ -2,6 +2,7 @@
 
 mod equality;
 mod guard;
+mod hostile;
 mod named;
 mod parts;
 mod pushdown;
