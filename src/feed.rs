@@ -98,7 +98,7 @@ impl Feed {
             offsets: VecDeque::new(),
             stood_in: 0,
             records,
-            admission: Admission::new(plan.registry.clone(), plan.settings.time.clone()),
+            admission: Admission::new(plan.registry.clone(), &plan.settings),
             queue: VecDeque::new(),
             at_end: false,
         });
