@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use prism_connectors::venue::{Check, Health, examine};
 use prism_dataflow::assemble::Plan;
+use prism_venue::{Check, Health, examine};
 
 use crate::{
     config::Config,

@@ -6,14 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin, Recording, Script},
-    synthetic::SYMBOLS,
-};
+use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
+use prism_sources::synthetic::SYMBOLS;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    live::{Stop, parse_length},
+    live::{parse_length, wait},
     misuse,
     venues::clock,
 };
@@ -135,7 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             std::future::pending().await
         };
         tokio::select! {
-            () = Stop::new().wait(for_length) => Ok(()),
+            () = wait(CancellationToken::new(), for_length) => Ok(()),
             () = going_wrong => Ok(()),
         }
     })

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use prism_connectors::{
-    import::{ImportError, Options, Report, import},
-    log::LogWriter,
-};
+use prism_log::LogWriter;
 use prism_schemas::Market;
+use prism_sources::import::{ImportError, Options, Report, import};
 
 use crate::{
     config::Config,

@@ -3,24 +3,18 @@
 mod analyze;
 mod bench;
 mod chaos;
-mod compute;
 mod config;
 mod demo;
 mod doctor;
 mod emulate;
-mod feed;
 mod follow;
 mod import;
 mod live;
-mod outlet;
 mod output;
-mod pass;
-mod passthrough;
 mod place;
 mod record;
 mod replay;
 mod roles;
-mod runs;
 mod snapshot;
 mod sql;
 mod synthetic;
@@ -101,6 +95,7 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    end_on_panic();
     let outcome = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => roles::run(&args),
@@ -126,6 +121,21 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
         }
     }
+}
+
+/// A panic in any thread or task ends the process at once: what goes on without a part of itself tells half a truth. Only
+/// what users ask in SQL may panic alone: it is their statement's error.
+fn end_on_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        if !name.starts_with("prism-sql") {
+            eprintln!("error: the thread {name} panicked, prism ends");
+            std::process::exit(1);
+        }
+    }));
 }
 
 /// Whether the reader of our output went away, as `head` does.

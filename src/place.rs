@@ -1,21 +1,22 @@
 //! Where log and store are: a directory, `kafka://HOST:PORT[/NAMESPACE]`, `questdb://[USER:PASSWORD@]HOST:PORT`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use prism_connectors::{
-    keeper::Keeper,
-    log::{KafkaLog, KafkaOptions, Log, SegmentLog},
-    questdb::{Sink, SinkOptions},
-    store::Store,
-};
+use prism_kafka::{KafkaLog, KafkaOptions};
+use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
-use prism_schemas::QuestDbAddress;
+use prism_schemas::{QuestDbAddress, RowStore, without_login};
+use prism_store::Store;
+use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
     config::{Config, parse_bytes},
     misuse,
 };
+
+/// Rows reach a server at least this often.
+const SERVER_FLUSH: Duration = Duration::from_millis(200);
 
 /// What a command does with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,26 +72,35 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
     match text.split_once("://") {
         None => Ok(Place::Directory(text.into())),
         Some(_) => QuestDbAddress::parse(text).map(Place::QuestDb).ok_or_else(|| {
-            misuse(format!("--store: \"{text}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
+            let said = without_login(text);
+            misuse(format!("--store: \"{said}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
         }),
     }
 }
 
 /// Opens a store for the rows of a run.
-pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Keeper> {
+pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
     Ok(match place {
-        Place::Directory(dir) => Keeper::Parquet(Store::open(dir)?),
+        Place::Directory(dir) => Box::new(Store::open(dir, run_id)?),
         Place::QuestDb(address) => {
             let questdb = &config.questdb;
             let options = SinkOptions {
                 flush_bytes: bytes("questdb.flush", &questdb.flush)?,
-                spool: questdb.spool.join(format!("{}-{run_id}", std::process::id())),
+                spool: questdb.spool.join(format!("{}-{run_id}", address.host.replace(':', "-"))),
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };
-            Keeper::QuestDb(Box::new(Sink::open(address.clone(), run_id, options)?))
+            Box::new(Sink::open(address.clone(), run_id, options)?)
         }
     })
+}
+
+/// How often rows are flushed to a store: a server is told at once.
+pub(crate) fn flush_every(place: &Place, config: &Config) -> Duration {
+    match place {
+        Place::Directory(_) => Duration::from_nanos(config.store.flush.unsigned_abs()),
+        Place::QuestDb(_) => SERVER_FLUSH,
+    }
 }
 
 fn bytes(name: &str, text: &str) -> Result<usize> {

@@ -11,26 +11,28 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use prism_connectors::{
-    digest::{self, Mode},
-    keeper::Keeper,
-    log::{Log, LogError},
-};
 use prism_dataflow::{assemble::Plan, tables::Sink};
+use prism_log::{Log, LogError};
+use prism_pipeline::{
+    Outlet, TOPICS, finish, keep,
+    pass::{How, Passed, pass},
+    runs::{self, Run},
+    told,
+};
+use prism_queries::Place;
 use prism_schemas::{
-    Cell, Version, table,
+    Cell, Version,
+    store::{RowStore, replay_name},
+    table,
     time::{format_ts, parse_ts},
 };
+use prism_store::digest::{self, Mode};
 
 use crate::{
     config::Config,
-    feed::TOPICS,
     misuse,
-    outlet::{Outlet, keep},
     output::{Format, progress, table as print_table},
-    pass::{How, Passed, pass},
-    place::{Access, open_keeper, open_log, parse_store},
-    runs::{self, Run},
+    place::{Access, open_log, open_store, parse_store},
     synthetic,
 };
 
@@ -94,11 +96,13 @@ enum DigestMode {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let place = parse_store(&args.store)?;
+    // A directory that is written is locked; live rows on a server may be written by somebody who is not seen.
+    replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
-    let keeper = open_keeper(&place, &args.run, &config)?;
+    let store = open_store(&place, &args.run, &config)?;
     let mut run = match args.resume {
-        true => runs::resume(&keeper, &args.run, &*log, &plan)?,
+        true => runs::resume(&*store, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
     };
     let ts = |name: &str, text: &Option<String>| match text {
@@ -110,6 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let from = ts("from", &args.from)?.unwrap_or(0).max(run.frontier) as i64;
     let to = ts("to", &args.to)?;
+    let bar = progress(Some(messages(&*log)?), "messages");
     let how = How {
         workers: args.workers,
         stride: args.stride,
@@ -118,7 +123,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         to,
         speed: args.speed,
         cancelled: cancelled()?,
-        progress: progress(Some(messages(&*log)?), "messages"),
+        progress: {
+            let bar = bar.clone();
+            Arc::new(move |n| bar.inc(n))
+        },
     };
 
     let (outlet, outputs) = Outlet::new();
@@ -129,27 +137,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     });
     let cancelled = how.cancelled.clone();
-    let writer = std::thread::spawn(move || keep(keeper, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
+    let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
-    how.progress.finish_and_clear();
+    bar.finish_and_clear();
     drop(sink);
-    let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
+    let mut store = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
     let Passed { mark, torn } = outcome?;
     // After all rows it speaks of.
-    while !keeper.flush()? {
+    while !store.flush().map_err(told)? {
         std::thread::sleep(PATIENCE);
     }
     run.advance(&mark);
-    keeper.write(vec![run.row()])?;
-    keeper.finish()?;
+    store.write(vec![run.row()]).map_err(told)?;
+    finish(&mut *store)?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print!("{}", digest::digest(&keeper, mode)?);
+            print!("{}", digest::digest(&*store, mode).map_err(told)?);
         }
-        None => report(&keeper, args.format)?,
+        None => report(&*store, args.format)?,
     }
     if how.cancelled.load(Relaxed) {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
@@ -186,11 +194,11 @@ fn messages(log: &dyn Log) -> Result<u64, LogError> {
 }
 
 /// Prints how many rows each table holds.
-fn report(keeper: &Keeper, format: Format) -> Result<()> {
+fn report(store: &dyn RowStore, format: Format) -> Result<()> {
     let mut counts = Vec::new();
     for table in table::TABLES {
         let mut n_rows = 0;
-        keeper.scan(table, |_| n_rows += 1)?;
+        store.scan(table, &mut |_| n_rows += 1).map_err(told)?;
         counts.push((table.name, n_rows));
     }
     match format {

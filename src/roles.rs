@@ -3,19 +3,19 @@
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread::JoinHandle,
     time::Duration,
 };
 
 use anyhow::Result;
-use prism_connectors::log::Log;
 use prism_dataflow::assemble::Plan;
+use prism_log::Log;
+use prism_pipeline::{Clock, Pipeline, Tasks};
 
 use crate::{
     config::Config,
     follow,
-    live::{Pipeline, Serving, Stop, parse_length},
-    place::{Access, open_keeper, open_log, parse_store},
+    live::{Serving, parse_length, wait},
+    place::{Access, flush_every, open_log, open_store, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
@@ -137,10 +137,18 @@ impl Origin {
         Ok(Origin::Venues(venues::sources(&config.feeds, &plan.settings.timeframes.maintained)?))
     }
 
+    /// The time of its events.
+    fn clock(&self) -> Result<Clock> {
+        match self {
+            Origin::Synthetic(source) => source.clock(),
+            Origin::Venues(_) => Ok(venues::clock()),
+        }
+    }
+
     /// A thread that writes to the log until told to stop.
-    fn start(self, log: &Arc<dyn Log>, plan: &Plan, stop: &Stop) -> Result<JoinHandle<Result<()>>> {
-        let (log, until, maintained) = (log.clone(), stop.now.clone(), plan.settings.timeframes.maintained.clone());
-        stop.thread("ingest", move || match self {
+    fn start(self, log: &Arc<dyn Log>, plan: &Plan, tasks: &mut Tasks) -> Result<()> {
+        let (log, until, maintained) = (log.clone(), tasks.stop(), plan.settings.timeframes.maintained.clone());
+        tasks.spawn("ingest", move || match self {
             Origin::Synthetic(source) => synthetic::ingest(&log, &maintained, source, &until),
             Origin::Venues(sources) => venues::ingest(&log, sources, &until),
         })
@@ -158,12 +166,12 @@ pub(crate) fn ingest(args: &Ingest) -> Result<()> {
     let (config, plan, length) = load(&args.common)?;
     let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
-    let stop = Stop::new();
+    let mut tasks = Tasks::new();
     println!("prism ingest: {} into {}", origin.name(), args.log);
-    let thread = origin.start(&log, &plan, &stop)?;
+    origin.start(&log, &plan, &mut tasks)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(stop.clone().wait(length));
-    stop.join(vec![thread])
+    runtime.block_on(wait(tasks.stop(), length));
+    tasks.end()
 }
 
 /// Says where the API is.
@@ -194,34 +202,44 @@ fn pipeline(
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
-    let keeper = open_keeper(&place, "live", &config)?;
-    let stop = Stop::new();
+    let store = open_store(&place, "live", &config)?;
+    let flush = flush_every(&place, &config);
+    let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place)?;
-    let mut threads = Vec::new();
+    let clock = origin.as_ref().map_or_else(|| Ok(venues::clock()), Origin::clock)?;
     if let Some(mut origin) = origin {
         if let Origin::Venues(sources) = &mut origin {
             serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
             venues::expose(sources, &serving.status);
         }
         serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
-        threads.push(origin.start(&log, &plan, &stop)?);
+        origin.start(&log, &plan, &mut tasks)?;
     }
-    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let workers = graph.workers as usize;
-    threads.extend(Pipeline { log, plan, workers, keeper, flush }.start(&serving, &stop)?);
-    let served = serving.serve(&http.host, http.port, length, &stop, |address| hello(role, address));
-    stop.join(threads)?;
+    let pipeline = Pipeline {
+        log,
+        plan,
+        workers: graph.workers as usize,
+        store,
+        flush,
+        live: serving.memory(),
+        subscribers: serving.subscribers(),
+        status: serving.status.clone(),
+        clock,
+    };
+    pipeline.start(&mut tasks)?;
+    let served = serving.serve(&http.host, http.port, length, &tasks.stop(), |address| hello(role, address));
+    tasks.end()?;
     served
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
     let (config, _, length) = load(&args.common)?;
     let place = parse_store(&args.store)?;
-    let stop = Stop::new();
+    let mut tasks = Tasks::new();
     let serving = Serving::new(&config, place.clone())?;
-    let thread = follow::start(&place, &serving, &stop)?;
+    follow::start(&place, &serving, &mut tasks)?;
     let Http { host, port } = &args.http;
-    let served = serving.serve(host, *port, length, &stop, |address| hello("serve", address));
-    stop.join(vec![thread])?;
+    let served = serving.serve(host, *port, length, &tasks.stop(), |address| hello("serve", address));
+    tasks.end()?;
     served
 }

@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Result, bail};
 use prism_api::SnapshotOf;
-use prism_connectors::venue::{Snapshot, Snapshots};
 use prism_dataflow::assemble::Plan;
+use prism_venue::{Snapshot, Snapshots};
 
 use crate::{
     config::{Config, Feeds},

@@ -7,16 +7,14 @@ use std::{
 };
 
 use anyhow::Result;
-use prism_connectors::{
-    exchange::{Bybit, Exchange, quarantined},
-    log::{Log, LogWriter},
-    synthetic::{EXCHANGE, MARKET, Market, SYMBOLS},
-    venue::Clock,
-};
+use prism_exchange::{Bybit, Exchange, quarantined};
+use prism_log::{Log, LogWriter};
 use prism_schemas::{
     InstrumentId, Timeframe, Topic,
     time::{HOUR, MINUTE},
 };
+use prism_sources::synthetic::{EXCHANGE, MARKET, Market, SYMBOLS};
+use prism_venue::Clock;
 use tokio_util::sync::CancellationToken;
 
 /// The simulation starts this long before now, so that it meets the wall clock after a while.

@@ -7,14 +7,12 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use prism_api::Status;
-use prism_connectors::{
-    emulator::{Emulator, FACES, Faults, Origin},
-    exchange::{Channels, wire, wires},
-    log::{Log, LogWriter},
-    synthetic::SYMBOLS,
-    venue::{Clock, Events, Maker, Options, fear_greed, follow},
-};
+use prism_emulator::{Emulator, FACES, Faults, Origin};
+use prism_exchange::{Channels, wire, wires};
+use prism_log::{Log, LogWriter};
 use prism_schemas::{Timeframe, Topic};
+use prism_sources::synthetic::SYMBOLS;
+use prism_venue::{Clock, Events, Maker, Options, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{Receiver, channel},
@@ -142,9 +140,9 @@ pub(crate) fn ingest_emulated(
     log: &Arc<dyn Log>,
     timeframes: &[Timeframe],
     source: synthetic::Source,
+    clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let clock = source.clock()?;
     runtime()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let emulator =
@@ -164,7 +162,7 @@ pub(crate) fn ingest_emulated(
         };
         let venues = vec![Source { name: name.into(), maker: maker(name), options }];
         let sources = Sources { venues, fear_greed: emulator.fear_greed() };
-        with_events(sources, &clock, stop, async |events| write(log, &clock, events).await).await
+        with_events(sources, clock, stop, async |events| write(log, clock, events).await).await
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use prism_connectors::log::Log;
+use prism_log::Log;
 use prism_schemas::Topic;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,

@@ -6,16 +6,14 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use prism_connectors::{
-    digest::Mode,
-    log::{Log, Options, SegmentLog},
-};
+use prism_log::{Log, Options, SegmentLog};
 use prism_schemas::{
     Decimal, Topic,
     event::{Side, event::Body, trade::Id},
     table,
     time::{HOUR, MINUTE, SECOND},
 };
+use prism_store::digest::Mode;
 
 use crate::support::{
     Arrival, How, Random, Rows, SEALED, START, Said, Synthetic, Tape, command, digest, float, in_order, linear,

@@ -3,7 +3,6 @@
 use std::{cell::RefCell, collections::BTreeMap, fmt::Debug, rc::Rc, sync::Arc};
 
 use differential_dataflow::AsCollection;
-use prism_connectors::digest::Mode;
 use prism_dataflow::{
     analyse::{Catalogue, analyse},
     bar::{Bar, Source},
@@ -20,6 +19,7 @@ use prism_schemas::{
     table,
     time::{HOUR, MILLISECOND, MINUTE},
 };
+use prism_store::digest::Mode;
 use timely::dataflow::{
     channels::pact::Pipeline,
     operators::{Input, generic::operator::Operator},

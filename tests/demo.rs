@@ -51,7 +51,7 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
         println!("{what} after {:.1} s", began.elapsed().as_secs_f64());
     };
     wait_until("readiness", &|| http(port, "GET", "/ready", "").is_ok_and(|(status, _)| status == 200));
-    let n_symbols = prism_connectors::synthetic::SYMBOLS.len();
+    let n_symbols = prism_sources::synthetic::SYMBOLS.len();
     assert!(20 <= n_symbols);
     wait_until("score of every symbol", &|| {
         let answer = sql(port, "SELECT count(DISTINCT symbol) FROM live.confluence");

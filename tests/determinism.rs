@@ -1,12 +1,12 @@
 //! Equal events and settings give equal rows: whatever the workers, the stride, the batches and the order within grace.
 
-use prism_connectors::digest::Mode;
 use prism_schemas::{
     Timeframe,
     event::Side,
     table,
     time::{MILLISECOND, SECOND},
 };
+use prism_store::digest::Mode;
 
 use crate::support::{
     Arrival, How, Random, Rows, SEALED, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings, standing,

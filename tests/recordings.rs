@@ -6,16 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use prism_connectors::{
-    import::{Options, import},
-    log::{Log, LogWriter, SegmentLog},
-};
+use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic, Version,
     event::{Feed, Side, event::Body, trade::Id},
     instrument::fnv1a,
     table,
 };
+use prism_sources::import::{Options, import};
 
 use crate::support::{Rows, SEALED, Tape, float, int, rows_of, settings, shared, standing, text, ts};
 

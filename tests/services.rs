@@ -7,17 +7,16 @@ use std::{
     time::Duration,
 };
 
-use prism_connectors::{
-    digest::{self, Mode},
-    keeper::Keeper,
-    log::{KafkaLog, KafkaOptions, Log, LogWriter},
-    questdb::{Client, Sink, SinkOptions},
-};
+use prism_kafka::{KafkaLog, KafkaOptions};
+use prism_log::{Log, LogWriter};
 use prism_schemas::{
     QuestDbAddress, Topic,
     event::{Batch, Message},
     time::{HOUR, MILLISECOND, SECOND, format_ts},
 };
+use prism_store::digest::{self, Mode};
+use prism_store::keeper::Keeper;
+use prism_store::questdb::{Client, Sink, SinkOptions};
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,

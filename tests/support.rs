@@ -13,10 +13,6 @@ use std::{
     time::Duration,
 };
 
-use prism_connectors::{
-    digest::{Digest, Mode},
-    log::{Log, LogWriter, SegmentLog},
-};
 use prism_dataflow::{
     admit::{Admission, Record},
     assemble::{Plan, assemble},
@@ -25,12 +21,14 @@ use prism_dataflow::{
     settings::Settings,
     tables::{Sink, tables},
 };
+use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     Cell, Decimal, Event, InstrumentId, Market, Table, Timeframe, Topic, Version,
     event::{Feed, FeedStatus, Instrument, Kline, Side, Trade, event::Body, trade::Id},
     table::TABLES,
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
+use prism_store::digest::{Digest, Mode};
 use timely::dataflow::operators::probe::Handle as Probe;
 
 /// 2024-03-05T06:00:00Z, where made-up markets begin.

@@ -50,6 +50,12 @@ fn manifest(room: &str) -> toml::Table {
     read(Path::new(room).join("Cargo.toml")).parse().unwrap()
 }
 
+/// The manifests of all crates, from the root.
+fn manifests() -> Vec<PathBuf> {
+    let rooms = sources("toml").into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    rooms.chain([PathBuf::from("Cargo.toml")]).collect()
+}
+
 fn dependencies(room: &str, section: &str) -> BTreeSet<String> {
     let table = manifest(room);
     table.get(section).and_then(toml::Value::as_table).into_iter().flat_map(|table| table.keys().cloned()).collect()
@@ -59,9 +65,17 @@ fn dependencies(room: &str, section: &str) -> BTreeSet<String> {
 fn crates_depend_only_along_the_arrows() {
     for (room, allowed) in [
         ("schemas", &[][..]),
-        ("connectors", &["prism-schemas"]),
+        ("connectors/exchange", &["prism-schemas"]),
+        ("connectors/log", &["prism-schemas"]),
+        ("connectors/kafka", &["prism-log", "prism-schemas"]),
+        ("connectors/store", &["prism-schemas"]),
+        ("connectors/sources", &["prism-exchange", "prism-log", "prism-schemas"]),
+        ("connectors/venue", &["prism-exchange", "prism-schemas"]),
+        ("connectors/emulator", &["prism-exchange", "prism-log", "prism-schemas", "prism-sources", "prism-venue"]),
         ("dataflow", &["prism-schemas"]),
-        ("queries", &["prism-schemas"]),
+        ("dataflow/pipeline", &["prism-dataflow", "prism-log", "prism-schemas", "prism-status"]),
+        ("connectors/questdb", &["prism-schemas"]),
+        ("queries", &["prism-questdb", "prism-schemas"]),
         ("api", &["prism-queries", "prism-schemas"]),
     ] {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
@@ -72,10 +86,16 @@ fn crates_depend_only_along_the_arrows() {
         }
     }
     for (room, banned) in [
+        ("dataflow/pipeline", &["tokio", "rdkafka", "parquet", "reqwest", "axum", "datafusion"]),
         ("dataflow", &["tokio", "rdkafka", "questdb-rs", "datafusion", "axum", "reqwest"][..]),
         ("schemas", &["tokio", "timely", "differential-dataflow", "datafusion", "axum"]),
-        // The emulated venue is a server, so axum is allowed.
-        ("connectors", &["timely", "differential-dataflow", "datafusion"]),
+        ("connectors/exchange", &["tokio", "reqwest", "axum", "arrow", "timely"]),
+        ("connectors/log", &["tokio", "rdkafka", "arrow", "timely"]),
+        ("connectors/kafka", &["tokio", "arrow", "timely"]),
+        ("connectors/store", &["rdkafka", "axum", "timely", "datafusion"]),
+        ("connectors/sources", &["tokio", "reqwest", "axum", "timely", "datafusion"]),
+        ("connectors/venue", &["axum", "arrow", "rdkafka", "timely", "datafusion"]),
+        ("connectors/emulator", &["arrow", "rdkafka", "questdb-rs", "timely", "datafusion"]),
         ("queries", &["timely", "differential-dataflow", "axum"]),
         ("api", &["timely", "differential-dataflow", "datafusion", "rdkafka", "questdb-rs"]),
     ] {
@@ -113,8 +133,8 @@ fn dataflow_links_no_runtime_broker_or_database() {
 
 #[test]
 fn lints_are_shared_and_versions_are_said_once() {
-    for room in ["", "schemas", "connectors", "dataflow", "queries", "api"] {
-        let table = manifest(room);
+    for manifest in manifests() {
+        let (room, table) = (manifest.display(), read(&manifest).parse::<toml::Table>().unwrap());
         assert_eq!(table["lints"]["workspace"], toml::Value::Boolean(true), "{room}");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for (name, value) in table.get(section).and_then(toml::Value::as_table).into_iter().flatten() {
@@ -187,8 +207,8 @@ fn registries_are_complete() {
     for name in stems("queries/sql", "sql") {
         assert!(named.contains(&format!("= \"{name}\" (")), "queries/sql/{name}.sql is in no list");
     }
-    let exchanges = read("connectors/src/exchange/mod.rs");
-    for name in stems("connectors/src/exchange", "rs").iter().filter(|name| *name != "mod") {
+    let exchanges = read("connectors/exchange/src/lib.rs");
+    for name in stems("connectors/exchange/src", "rs").iter().filter(|name| *name != "lib") {
         assert!(exchanges.contains(&format!("mod {name};")), "exchange {name} is no module");
     }
     let mut n_tables = 0;

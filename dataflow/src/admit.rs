@@ -5,10 +5,11 @@ use prism_schemas::{
     decimal::DECIMALS_MAX,
     event::{Batch, Feed, Quarantined, Side, event::Body, trade::Id},
     instrument::fnv1a,
+    time::MILLISECOND,
 };
 
 use crate::{
-    event::{Control, Fact, Kline, RowError, Trade, delivers, timeframe_number},
+    event::{Control, Fact, FeedChange, Kline, RowError, Trade, timeframe_number},
     registry::Registry,
     settings::{Settings, TimeSettings},
     types::Time,
@@ -35,6 +36,11 @@ impl Record {
 
 /// The latest time the graph can hold, in the year 2200; sums of times stay in range.
 const TS_MAX: Ts = 7_258_118_400_000_000_000;
+
+/// A session's heartbeats less than this after one that counted do not count.
+const HEARTBEAT: i64 = 500 * MILLISECOND;
+/// Sessions whose heartbeats are thinned out at once; those of the others all count.
+const SESSIONS_MAX: usize = 64;
 
 /// The knowledge time of a partition: the running maximum of `ts_recv`, rounded up to the epoch.
 #[derive(Clone, Debug)]
@@ -72,6 +78,8 @@ pub struct Admission {
     streams: Vec<String>,
     /// The last stream that was numbered, with its number.
     stream: (String, u32),
+    /// Sessions and the last of their signs of life that counted, the one that was heard last at the end.
+    alive: Vec<(u64, Ts)>,
     /// Largest event time of a trade or venue bar so far.
     pub last_event: Ts,
 }
@@ -84,6 +92,7 @@ impl Admission {
             registry,
             clock: Clock::new(settings.time.clone()),
             last: None,
+            alive: Vec::new(),
             base: settings.timeframes.base(),
             stream: (String::new(), Trade::stream_number("", &streams)),
             streams,
@@ -95,7 +104,10 @@ impl Admission {
     pub fn admit(&mut self, batch: &Batch, records: &mut Vec<Record>) {
         if batch.symbol.is_empty() && batch.events.iter().all(|event| matches!(event.body, Some(Body::Heartbeat(_)))) {
             for event in &batch.events {
-                self.clock.receive(event.ts_recv);
+                let known = self.clock.receive(event.ts_recv);
+                if let Some(Body::Heartbeat(heartbeat)) = &event.body {
+                    self.hear(&heartbeat.session, event.ts_recv, known, HEARTBEAT, records);
+                }
             }
             return;
         }
@@ -156,10 +168,19 @@ impl Admission {
                         }));
                     }
                 }
-                // Bars are made of trades: a book that is made anew leaves them whole.
-                Some(Body::FeedStatus(status)) if status.channel.is_empty() => {
+                Some(Body::FeedStatus(status)) => {
+                    // Bars are made of trades: a book that is made anew leaves them whole.
+                    let is_of_trades = status.channel.is_empty();
+                    let session = self.hear(
+                        &status.session,
+                        event.ts_recv,
+                        known,
+                        if is_of_trades { 1 } else { HEARTBEAT },
+                        records,
+                    );
                     let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
-                    records.extend(delivers(feed).map(|delivers| control(Fact::Feed(event.ts_event, delivers))));
+                    let change = FeedChange::of(feed).filter(|_| is_of_trades);
+                    records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
                 }
                 Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
                 None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
@@ -198,6 +219,26 @@ impl Admission {
             };
             records.push(Record::Control(Box::new(Control { instrument, known, fact })));
         }
+    }
+
+    /// A session wrote; it counts unless one that did is less than `every` before. Gives the session, if there is one.
+    fn hear(&mut self, session: &str, ts_recv: Ts, known: Time, every: i64, records: &mut Vec<Record>) -> Option<u64> {
+        if session.is_empty() {
+            return None;
+        }
+        let (session, at) = (fnv1a(session.as_bytes()), ts_recv.clamp(0, TS_MAX));
+        let place = self.alive.iter().rposition(|(have, _)| *have == session);
+        let before = place.map(|place| self.alive.remove(place).1);
+        let counts = before.is_none_or(|before| !(before..before + every).contains(&at));
+        self.alive.push((session, if counts { at } else { before.unwrap_or(at) }));
+        if SESSIONS_MAX < self.alive.len() {
+            self.alive.remove(0);
+        }
+        if counts {
+            let fact = Fact::Alive { session, at };
+            records.push(Record::Control(Box::new(Control { instrument: 0, known, fact })));
+        }
+        Some(session)
     }
 
     /// Notes an event time, unless it is one that the graph refuses.

@@ -7,7 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 pub enum Source {
     /// Built from trades.
     Trades,
-    /// The venue's own kline, before the instrument's first trade.
+    /// The venue's own kline, before the instrument's first trade or where nothing watched.
     Venue,
 }
 
@@ -16,11 +16,11 @@ pub enum Source {
 pub enum Quality {
     /// Complete.
     Ok,
-    /// Has trades, but the feed was not connected all the time.
+    /// Has trades, but may lack some: the feed was not proven to be connected all the time.
     Partial,
     /// Further from the last close than `bars.jump` allows.
     Suspect,
-    /// No trades and the feed was not connected all the time: prices are absent.
+    /// No trades, and the feed was not proven to be connected all the time: prices are absent.
     Gap,
 }
 

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
 
-use crate::{admit::Record, assemble::Inputs, event::Trade, types::Time};
+use crate::{
+    admit::Record,
+    assemble::Inputs,
+    event::{Control, Fact, Trade},
+    types::Time,
+};
 
 /// Trades handed to the engine together, unless the pace says otherwise.
 const TRADES_AT_ONCE: usize = 1_024;
@@ -52,7 +57,14 @@ impl Driver {
             Record::Trade(trade) => self.send_trade(worker, trade),
             Record::Control(control) => {
                 self.reach(worker, control.known);
-                self.inputs.controls.send(*control);
+                match control.fact {
+                    Fact::Alive { .. } => {
+                        let copies =
+                            (0..worker.peers() as u32).map(|instrument| Control { instrument, ..(*control).clone() });
+                        copies.for_each(|control| self.inputs.controls.send(control));
+                    }
+                    _ => self.inputs.controls.send(*control),
+                }
             }
         }
     }

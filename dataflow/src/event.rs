@@ -79,8 +79,22 @@ pub struct Kline {
 pub enum Fact {
     /// Quote value of one inverse contract, as mantissa and decimals.
     ContractSize(i64, u32),
-    /// The feed's state changed at this event time.
-    Feed(Ts, bool),
+    /// The feed's state changed.
+    Feed {
+        /// The session that says so, by the hash of its text; none in recordings.
+        session: Option<u64>,
+        /// Event time from which it is so.
+        at: Ts,
+        /// How it changed.
+        change: FeedChange,
+    },
+    /// A session lived at this time, by its writer's clock. It concerns the instruments of all workers.
+    Alive {
+        /// By the hash of its text.
+        session: u64,
+        /// When it wrote.
+        at: Ts,
+    },
     /// The venue's own bar.
     Kline(u8, Kline),
     /// An event was refused before it became a record.
@@ -90,7 +104,7 @@ pub enum Fact {
 /// A rare event with its knowledge time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Control {
-    /// Dense number of the instrument.
+    /// Dense number of the instrument; of a session's life, the worker that is told.
     pub instrument: u32,
     /// Knowledge time.
     pub known: Time,
@@ -124,11 +138,28 @@ pub fn timeframe_number(timeframe: Timeframe) -> u8 {
     timeframe as u8
 }
 
-/// Whether a feed in this state delivers everything; `None` where the state does not tell.
-pub fn delivers(feed: Feed) -> Option<bool> {
-    match feed {
-        Feed::Connected | Feed::ResyncFinished => Some(true),
-        Feed::Disconnected | Feed::Gap | Feed::ResyncStarted => Some(false),
-        Feed::Stale | Feed::Throttled | Feed::Skewed | Feed::Unspecified => None,
+/// What a feed's state says of an instrument's trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FeedChange {
+    /// They come from now on.
+    Connected,
+    /// They do not come any more.
+    Disconnected,
+    /// Some are missing from now on, although the feed is connected.
+    Missing,
+    /// All come again.
+    Complete,
+}
+
+impl FeedChange {
+    /// The change that a state is; `None` where it says nothing about trades.
+    pub fn of(feed: Feed) -> Option<FeedChange> {
+        match feed {
+            Feed::Connected => Some(FeedChange::Connected),
+            Feed::Disconnected => Some(FeedChange::Disconnected),
+            Feed::Gap | Feed::ResyncStarted => Some(FeedChange::Missing),
+            Feed::ResyncFinished => Some(FeedChange::Complete),
+            Feed::Stale | Feed::Throttled | Feed::Skewed | Feed::Unspecified => None,
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! How long typical queries take, through prism and sent straight to QuestDB.
 
 use anyhow::Result;
-use prism_connectors::questdb::Client;
 use prism_queries::{Engine, LiveRows, Options, Parameters, Place};
 use prism_schemas::QuestDbAddress;
+use prism_store::questdb::Client;
 
 use super::timed;
 use crate::output::table;

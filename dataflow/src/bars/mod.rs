@@ -1,16 +1,22 @@
 //! Trades to bars on every timeframe, exactly by the rules of time: closed when due, corrected when late.
 
+mod coverage;
 mod dedup;
 mod fold;
+mod interval;
+mod seal;
+mod series;
+mod sessions;
+mod spare;
 mod streams;
+mod switch;
 mod tape;
+mod timeline;
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-};
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 
 use differential_dataflow::AsCollection;
 use prism_schemas::{Timeframe, Ts};
@@ -32,6 +38,9 @@ use crate::{
     settings::Settings,
     types::{Diff, Rows, Time},
 };
+pub use seal::Seal;
+use sessions::Sessions;
+pub use spare::Spare;
 use tape::{Place, Tape, is_past_horizon};
 
 type Updates<D> = Vec<(D, Time, Diff)>;
@@ -58,7 +67,7 @@ pub fn bars<'s>(
     let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Bar>>>::from(bars_to);
     let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
     builder.build(move |_| {
-        // For the next close, and for events that wait (bars, errors).
+        // For what comes due by time alone, and for events that wait (bars, errors).
         let mut closing: Option<Capability<Time>> = None;
         let mut waiting: Option<[Capability<Time>; 2]> = None;
         let mut reached: Time = 0;
@@ -93,9 +102,10 @@ pub fn bars<'s>(
             if let (Some([_, earliest]), false) = (&waiting, market.errors.is_empty()) {
                 errors_to.activate().session(earliest).give_container(&mut market.errors);
             }
-            match (&mut closing, market.next_close()) {
-                (Some(closing), Some(close)) if *closing.time() < close => closing.downgrade(&close),
-                (none @ None, Some(close)) => *none = waiting.as_ref().map(|[bars, _]| bars.delayed(&close)),
+            match (&mut closing, market.next_due()) {
+                (Some(closing), Some(due)) if *closing.time() <= due => closing.downgrade(&due),
+                // None yet, or one of the events makes something due earlier than what was.
+                (closing, Some(due)) => *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)),
                 _ => {}
             }
             if market.is_waiting() {
@@ -112,6 +122,7 @@ pub fn bars<'s>(
 struct Market {
     settings: Settings,
     tapes: Vec<Option<Tape>>,
+    sessions: Sessions,
     /// Containers of trades as received, each in the order of its sender.
     trades: VecDeque<Vec<Trade>>,
     controls: Vec<Control>,
@@ -128,6 +139,7 @@ struct Market {
 impl Market {
     fn new(settings: Settings, sealed: Seal, spare: Spare) -> Market {
         Market {
+            sessions: Sessions::new(&settings),
             settings,
             tapes: Vec::new(),
             trades: VecDeque::new(),
@@ -141,9 +153,10 @@ impl Market {
         }
     }
 
-    /// When the next finest interval closes.
-    fn next_close(&self) -> Option<Time> {
-        self.next_end.map(|end| self.settings.time.close(end) as Time)
+    /// When time alone makes the next change: an interval closes, or a session is not believed to live any more.
+    fn next_due(&self) -> Option<Time> {
+        let close = self.next_end.map(|end| self.settings.time.close(end) as Time);
+        close.into_iter().chain(self.sessions.next()).min()
     }
 
     /// Whether events wait for their time.
@@ -168,7 +181,7 @@ impl Market {
         }
         self.fold(frontier);
         let is_event_due = !self.late.is_empty() || !controls.is_empty();
-        if is_event_due || self.next_close().is_some_and(|close| close < frontier) {
+        if is_event_due || self.next_due().is_some_and(|due| due < frontier) {
             self.late.sort_by_key(|trade| trade.known);
             self.walk(frontier, controls);
         }
@@ -210,41 +223,34 @@ impl Market {
     fn walk(&mut self, frontier: Time, controls: Vec<Control>) {
         let mut controls = controls.into_iter().peekable();
         let mut late = std::mem::take(&mut self.late).into_iter().peekable();
-        let finest = self.settings.timeframes.maintained[0];
-        while let Some(mut end) = self.next_end {
-            let event =
-                controls.peek().map(|control| control.known).into_iter().chain(late.peek().map(|trade| trade.known));
-            let event = event.min().unwrap_or(frontier);
-            if !self.tapes.iter().flatten().any(|tape| tape.is_alive(&self.settings, end)) {
-                end = end.max(self.first_end(event as Ts));
-                self.next_end = Some(end);
+        while let Some(end) = self.next_end {
+            // Signs of life are frequent, and mostly change nothing.
+            while controls.next_if(|control| goes_on(&mut self.sessions, control)).is_some() {}
+            let known = [
+                controls.peek().map(|control| control.known),
+                late.peek().map(|trade| trade.known),
+                self.sessions.next(),
+            ];
+            let event = known.into_iter().flatten().fold(frontier, Time::min);
+            if !self.tapes.iter().flatten().any(|tape| tape.is_alive(&self.settings, &self.sessions, end)) {
+                self.next_end = Some(end.max(self.first_end(event as Ts)));
             }
-            let close = self.settings.time.close(end) as Time;
-            let now = event.min(close);
-            if frontier <= now {
-                break;
-            }
+            let Some(now) = self.next_due().map(|due| due.min(event)).filter(|now| *now < frontier) else { break };
             while let Some(control) = controls.next_if(|control| control.known == now) {
                 self.apply(control);
             }
             while let Some(trade) = late.next_if(|trade| trade.known == now) {
                 let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
                 match tape.part(&trade) {
-                    Ok(part) => tape.correct(&self.settings, &trade, part),
+                    Ok(part) => tape.correct(&self.settings, &self.sessions, &trade, part),
                     Err(rule) => self.errors.push((refuse(&trade, rule, reason(rule)), now, 1)),
                 }
             }
-            while self.settings.time.close(end) as Time == now {
-                let sealed = self.sealed.get().is_some_and(|last| last < end - finest.length());
-                for tape in self.tapes.iter_mut().flatten() {
-                    tape.close(&self.settings, end, sealed);
-                }
-                end = finest.end(end);
-                self.next_end = Some(end);
-            }
+            self.expire(now);
+            self.close(now);
             let cutoff = now as Ts - self.settings.keep();
             for tape in self.tapes.iter_mut().flatten() {
-                tape.render(&self.settings, cutoff, |old, new| {
+                tape.render(&self.settings, &self.sessions, cutoff, |old, new| {
                     self.bars.extend(old.map(|bar| (bar, now, -1)));
                     self.bars.extend(new.map(|bar| (bar, now, 1)));
                 });
@@ -252,11 +258,44 @@ impl Market {
         }
     }
 
+    /// Ends the credit of sessions that were silent too long.
+    fn expire(&mut self, now: Time) {
+        for (session, last) in self.sessions.expire(now) {
+            self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, last));
+        }
+    }
+
+    /// Closes the intervals that are due now.
+    fn close(&mut self, now: Time) {
+        let finest = self.settings.timeframes.maintained[0];
+        while let Some(end) = self.next_end
+            && self.settings.time.close(end) as Time == now
+        {
+            let sealed = self.sealed.get().is_some_and(|last| last < end - finest.length());
+            for tape in self.tapes.iter_mut().flatten() {
+                tape.close(&self.settings, &self.sessions, end, sealed);
+            }
+            self.next_end = Some(finest.end(end));
+        }
+    }
+
+    /// A session wrote, where that is news.
+    fn hear(&mut self, session: u64, at: Ts, now: Time) {
+        let Some(from) = self.sessions.hear(session, at, now) else { return };
+        self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, from));
+        for (session, last) in self.sessions.forget(now) {
+            self.tapes.iter_mut().flatten().for_each(|tape| tape.forget_session(session, last));
+        }
+    }
+
     fn apply(&mut self, control: Control) {
+        if let Fact::Alive { session, at } = control.fact {
+            return self.hear(session, at, control.known);
+        }
         let tape = tape(&mut self.tapes, control.instrument, &self.settings);
         match control.fact {
-            Fact::ContractSize(..) => {}
-            Fact::Feed(ts, delivers) => tape.feed(ts, delivers),
+            Fact::ContractSize(..) | Fact::Alive { .. } => {}
+            Fact::Feed { session, at, change } => tape.feed(session, at, change),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let timeframe = Timeframe::ALL[usize::from(timeframe)];
@@ -278,41 +317,9 @@ impl Market {
     }
 }
 
-/// The event time of the last trade of a sealed log: bars that start later are not made. Shared by the workers of a process.
-#[derive(Clone, Debug, Default)]
-pub struct Seal(Arc<OnceLock<Ts>>);
-
-impl Seal {
-    /// Declares that the log is complete; the first declaration holds.
-    pub fn set(&self, last: Ts) {
-        self.0.get_or_init(|| last);
-    }
-
-    fn get(&self) -> Option<Ts> {
-        self.0.get().copied()
-    }
-}
-
-/// Emptied containers of trades on their way back to who fills them: memory that was just read is at hand.
-#[derive(Clone, Debug, Default)]
-pub struct Spare(Rc<RefCell<Vec<Vec<Trade>>>>);
-
-impl Spare {
-    /// Containers kept at most.
-    const MOST: usize = 64;
-
-    /// An empty container.
-    pub fn take(&self) -> Vec<Trade> {
-        self.0.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn give(&self, mut trades: Vec<Trade>) {
-        let mut spare = self.0.borrow_mut();
-        if spare.len() < Self::MOST {
-            trades.clear();
-            spare.push(trades);
-        }
-    }
+/// Takes in a sign of life that changes no bar.
+fn goes_on(sessions: &mut Sessions, control: &Control) -> bool {
+    matches!(control.fact, Fact::Alive { session, at } if sessions.extend(session, at, control.known))
 }
 
 #[inline(always)]

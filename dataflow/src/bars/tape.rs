@@ -1,73 +1,21 @@
-//! One instrument's bars on every timeframe: open intervals, recent closed ones, and what corrects them.
-
-use std::collections::VecDeque;
+//! One instrument: its trades into the bars of every timeframe, and what else its bars depend on.
 
 use prism_schemas::{Timeframe, Ts};
 
 use super::{
+    coverage::Coverage,
     dedup::Dedup,
     fold::{Fold, Part, Scale},
+    interval::{Instrument, compare},
+    series::Series,
+    sessions::Sessions,
     streams::Streams,
 };
 use crate::{
-    bar::{Bar, EventId, Quality, Source},
-    event::{Kline, Trade},
-    operator::{find, first_from},
-    settings::{Empty, Settings, TimeSettings},
+    bar::Bar,
+    event::{FeedChange, Kline, Trade},
+    settings::{Empty, Settings},
 };
-
-/// One interval of a timeframe.
-#[derive(Debug)]
-struct Slot {
-    start: Ts,
-    end: Ts,
-    /// When it closes.
-    close: Ts,
-    fold: Option<Fold>,
-    kline: Option<Kline>,
-    /// Version 0 is due or out.
-    closed: bool,
-    /// The bar as it stands downstream.
-    bar: Option<Bar>,
-}
-
-impl Slot {
-    fn new(start: Ts, end: Ts, close: Ts) -> Slot {
-        Slot { start, end, close, fold: None, kline: None, closed: false, bar: None }
-    }
-}
-
-/// The bars of one timeframe. Keeps the intervals that end inside the horizon and the open ones.
-#[derive(Debug)]
-struct Series {
-    timeframe: Timeframe,
-    slots: VecDeque<Slot>,
-    /// Start of the interval that holds the earliest trade.
-    first_start: Option<Ts>,
-    /// Close of the newest forgotten bar with a price.
-    forgotten_close: Option<f64>,
-    /// End of the newest forgotten bar.
-    forgotten_to: Option<Ts>,
-    /// Start of the first slot to be made again.
-    dirty: Option<Ts>,
-}
-
-impl Series {
-    /// The slot of the interval that starts at `start`, made if absent.
-    fn slot(&mut self, start: Ts, time: &TimeSettings) -> usize {
-        find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| self.insert(at, start, time))
-    }
-
-    fn insert(&mut self, at: usize, start: Ts, time: &TimeSettings) -> usize {
-        let end = self.timeframe.end(start);
-        self.slots.insert(at, Slot::new(start, end, time.close(end)));
-        at
-    }
-
-    fn touch(&mut self, start: Ts) {
-        self.dirty = Some(self.dirty.map_or(start, |have| have.min(start)));
-    }
-}
 
 /// What a trade is to its instrument's bars.
 pub(super) enum Place {
@@ -88,21 +36,12 @@ pub(super) struct Tape {
     /// The newest event time used, apart from what the finest intervals hold.
     used_to: Ts,
     pub(super) dedup: Dedup,
-    /// Connected from and to (inclusive), in event time.
-    connected: Vec<(Ts, Ts)>,
+    coverage: Coverage,
     series: Vec<Series>,
 }
 
 impl Tape {
     pub(super) fn new(instrument: u32, settings: &Settings) -> Tape {
-        let series = |timeframe: &Timeframe| Series {
-            timeframe: *timeframe,
-            slots: VecDeque::new(),
-            first_start: None,
-            forgotten_close: None,
-            forgotten_to: None,
-            dirty: None,
-        };
         Tape {
             instrument,
             scale: Scale::default(),
@@ -110,8 +49,8 @@ impl Tape {
             streams: Streams::default(),
             used_to: Ts::MIN,
             dedup: Dedup::default(),
-            connected: Vec::new(),
-            series: settings.timeframes.maintained.iter().map(series).collect(),
+            coverage: Coverage::default(),
+            series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
         }
     }
 
@@ -205,50 +144,31 @@ impl Tape {
         if settings.time.close(finest.timeframe.end(start)) < known {
             return Place::Late;
         }
-        let at = finest.slot(start, &settings.time);
-        let slot = &mut finest.slots[at];
-        match &mut slot.fold {
-            Some(fold) => fold.add(trade, part),
-            None => slot.fold = Some(Fold::of(trade, part)),
-        }
+        finest.slot(start, &settings.time).add(trade, part);
         Place::Folded
     }
 
     /// Folds a late trade into every interval that contains it and marks the closed ones to be made again.
-    pub(super) fn correct(&mut self, settings: &Settings, trade: &Trade, part: Part) {
+    pub(super) fn correct(&mut self, settings: &Settings, sessions: &Sessions, trade: &Trade, part: Part) {
+        let now = trade.known as Ts;
         for series in &mut self.series {
             let start = series.timeframe.start(trade.ts_event);
-            let at = series.slot(start, &settings.time);
-            let slot = &mut series.slots[at];
-            match &mut slot.fold {
-                Some(fold) => fold.add(trade, part),
-                None => slot.fold = Some(Fold::of(trade, part)),
-            }
-            if slot.close < trade.known as Ts {
+            let slot = series.slot(start, &settings.time);
+            slot.add(trade, part);
+            if slot.close < now {
                 slot.closed = true;
                 series.touch(start);
             }
-            Self::first_trade(series, start, settings, trade.known as Ts);
+            Self::traded(series, &self.coverage, settings, sessions, start, now);
         }
     }
 
-    /// Notes that an interval holds a trade; if it is the earliest, later intervals without one come to be.
-    fn first_trade(series: &mut Series, start: Ts, settings: &Settings, now: Ts) {
-        let Some(first) = series.first_start else {
-            series.first_start = Some(start);
-            return;
-        };
-        if start < first {
-            series.first_start = Some(start);
-            series.touch(start);
-            let mut next = series.timeframe.end(start);
-            while next < first && settings.bars.empty == Empty::Flat {
-                let at = series.slot(next, &settings.time);
-                let slot = &mut series.slots[at];
-                slot.closed |= slot.close < now;
-                next = series.timeframe.end(next);
-            }
-        }
+    /// Notes that an interval holds a trade.
+    fn traded(series: &mut Series, coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, now: Ts) {
+        let bars = &settings.bars;
+        series.traded(start, now, &settings.time, |start, end| {
+            bars.empty == Empty::Flat && !coverage.is_paused(start, end, bars.gap_max, sessions)
+        });
     }
 
     /// Takes the venue's own bar; a rule and a sentence if trades made that bar with other numbers, or it came too late.
@@ -266,104 +186,104 @@ impl Tape {
             return Ok(());
         };
         let end = timeframe.end(kline.start);
+        let mut compared = Ok(());
         if series.first_start.is_some_and(|first| first < end) {
-            let found = find(&series.slots, &kline.start, |slot| slot.start).ok();
-            return match found.and_then(|at| series.slots[at].bar) {
-                Some(bar) => compare(&bar, &kline),
-                None => Ok(()),
-            };
-        }
-        if series.forgotten_to.is_some_and(|to| kline.start < to) {
+            let slot = series.find(kline.start);
+            compared = slot.and_then(|slot| slot.bar).map_or(Ok(()), |bar| compare(&bar, &kline));
+            if slot.is_some_and(|slot| slot.fold.is_some()) || settings.time.horizon < now - end {
+                return compared;
+            }
+        } else if series.forgotten_to.is_some_and(|to| kline.start < to) {
             return Err(("kline_too_late", "a later bar is already past the horizon".into()));
         }
-        let at = series.slot(kline.start, &settings.time);
-        let slot = &mut series.slots[at];
+        let slot = series.slot(kline.start, &settings.time);
         slot.kline = Some(kline);
         if slot.close <= now {
             slot.closed = true;
             series.touch(kline.start);
         }
-        Ok(())
+        compared
     }
 
-    /// The feed delivers, or stopped delivering, from this event time on.
-    pub(super) fn feed(&mut self, ts: Ts, delivers: bool) {
-        match (self.connected.last_mut(), delivers) {
-            (Some((_, to)), false) if *to == Ts::MAX => *to = ts,
-            (Some((_, to)), true) if *to == Ts::MAX => return,
-            (_, true) => self.connected.push((ts, Ts::MAX)),
-            (_, false) => return,
-        }
-        for series in &mut self.series {
-            if let Some(slot) = series.slots.iter().find(|slot| ts < slot.end && slot.closed) {
-                let start = slot.start;
-                series.touch(start);
-            }
+    /// The feed's state changed at this event time, says a session or a recording.
+    pub(super) fn feed(&mut self, session: Option<u64>, at: Ts, change: FeedChange) {
+        self.coverage.tell(session, at, change);
+        self.touch_after(at);
+    }
+
+    /// The life of a session is another than was known, from this time on.
+    pub(super) fn session(&mut self, session: u64, from: Ts) {
+        if self.coverage.has(session) {
+            self.touch_after(from);
         }
     }
 
-    fn covered(connected: &[(Ts, Ts)], start: Ts, end: Ts) -> bool {
-        connected.iter().rev().any(|(from, to)| *from <= start && end <= to.saturating_add(1))
+    /// A session is forgotten.
+    pub(super) fn forget_session(&mut self, session: u64, last: Ts) {
+        self.coverage.forget_session(session, last);
     }
 
-    /// Whether the feed ended so long before `start` that the series waits for the next trade.
-    fn is_paused(&self, settings: &Settings, start: Ts) -> bool {
-        match self.connected.last() {
-            Some((_, to)) => to.saturating_add(settings.bars.gap_max) < start,
-            None => false,
-        }
+    fn touch_after(&mut self, ts: Ts) {
+        self.series.iter_mut().for_each(|series| series.touch_after(ts));
     }
 
-    /// Whether time passing can make a bar, open or empty.
-    pub(super) fn is_alive(&self, settings: &Settings, ts: Ts) -> bool {
+    /// Whether time passing can make a bar that ends at `end` or later, open or empty.
+    pub(super) fn is_alive(&self, settings: &Settings, sessions: &Sessions, end: Ts) -> bool {
         let open = self.series.iter().any(|series| series.slots.back().is_some_and(|slot| !slot.closed));
         let traded = self.series[0].first_start.is_some();
-        open || (traded && settings.bars.empty == Empty::Flat && !self.is_paused(settings, ts))
+        let is_owed = |series: &Series| {
+            let start = series.timeframe.start(end - 1);
+            !self.coverage.is_paused(start, series.timeframe.end(start), settings.bars.gap_max, sessions)
+        };
+        // The longest mostly began earliest.
+        open || (traded && settings.bars.empty == Empty::Flat && self.series.iter().rev().any(is_owed))
     }
 
     /// Closes the intervals that end at `end`; empty ones are made unless the log is `sealed` before them.
-    pub(super) fn close(&mut self, settings: &Settings, end: Ts, sealed: bool) {
-        let paused = |tape: &Tape, start| sealed || tape.is_paused(settings, start);
+    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: bool) {
         let finest_start = end - self.series[0].timeframe.length();
-        if let Some(fold) = self.close_series(settings, 0, finest_start, paused(self, finest_start)) {
+        if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
             for series in &mut self.series[1..] {
                 let start = series.timeframe.start(finest_start);
-                let at = series.slot(start, &settings.time);
-                match &mut series.slots[at].fold {
+                match &mut series.slot(start, &settings.time).fold {
                     Some(have) => have.merge(&fold),
                     have => *have = Some(fold),
                 }
-                Self::first_trade(series, start, settings, end);
+                Self::traded(series, &self.coverage, settings, sessions, start, end);
             }
         }
         for at in 1..self.series.len() {
             let timeframe = self.series[at].timeframe;
             let start = timeframe.start(finest_start);
             if timeframe.end(start) == end {
-                self.close_series(settings, at, start, paused(self, start));
+                self.close_series(settings, sessions, at, start, sealed);
             }
         }
     }
 
-    fn close_series(&mut self, settings: &Settings, at: usize, start: Ts, paused: bool) -> Option<Fold> {
+    fn close_series(
+        &mut self,
+        settings: &Settings,
+        sessions: &Sessions,
+        at: usize,
+        start: Ts,
+        sealed: bool,
+    ) -> Option<Fold> {
         let series = &mut self.series[at];
-        let place = match find(&series.slots, &start, |slot| slot.start) {
-            Ok(place) => place,
-            Err(_) => {
-                let traded = series.first_start.is_some_and(|first| first < start);
-                if !traded || paused || settings.bars.empty == Empty::Omit {
-                    return None;
-                }
-                series.slot(start, &settings.time)
+        if series.find(start).is_none() {
+            let is_owed = series.first_start.is_some_and(|first| first < start) && settings.bars.empty == Empty::Flat;
+            let end = series.timeframe.end(start);
+            if !is_owed || sealed || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
+                return None;
             }
-        };
-        if series.slots[place].fold.is_some() && at == 0 {
-            Self::first_trade(series, start, settings, start);
         }
-        let slot = &mut series.slots[place];
+        let slot = series.slot(start, &settings.time);
         slot.closed = true;
         let fold = slot.fold;
         series.touch(start);
+        if fold.is_some() && at == 0 {
+            Self::traded(series, &self.coverage, settings, sessions, start, start);
+        }
         fold
     }
 
@@ -371,47 +291,26 @@ impl Tape {
     pub(super) fn render(
         &mut self,
         settings: &Settings,
+        sessions: &Sessions,
         cutoff: Ts,
         mut changed: impl FnMut(Option<Bar>, Option<Bar>),
     ) {
+        let instrument = Instrument {
+            number: self.instrument,
+            scale: &self.scale,
+            coverage: &self.coverage,
+            sessions,
+            settings: &settings.bars,
+        };
+        let mut is_new = false;
         for series in &mut self.series {
-            let Some(dirty) = series.dirty.take() else { continue };
-            let from = first_from(&series.slots, &dirty, |slot| slot.start);
-            let mut last_close = match from {
-                0 => series.forgotten_close,
-                _ => last_close(series.slots.iter().take(from).rev()).or(series.forgotten_close),
-            };
-            for slot in series.slots.range_mut(from..) {
-                if !slot.closed {
-                    break;
-                }
-                let interval = Interval {
-                    instrument: self.instrument,
-                    timeframe: series.timeframe,
-                    connected: Self::covered(&self.connected, slot.start, slot.end),
-                    first_start: series.first_start,
-                    last_close,
-                    jump: settings.bars.jump,
-                };
-                let bar = interval.bar(slot, &self.scale);
-                if slot.bar != bar {
-                    changed(std::mem::replace(&mut slot.bar, bar), bar);
-                }
-                if let Some(bar) = bar.filter(|bar| bar.quality != Quality::Gap) {
-                    last_close = Some(bar.close);
-                }
-            }
-            while let Some(front) = series.slots.front()
-                && front.closed
-                && front.end < cutoff
-            {
-                if let Some(close) = last_close_of(front) {
-                    series.forgotten_close = Some(close);
-                }
-                series.forgotten_to = Some(front.end);
-                series.slots.pop_front();
-            }
+            is_new |= series.render(&instrument, cutoff, &mut changed);
         }
+        if !is_new {
+            return;
+        }
+        let oldest = self.series.iter().filter_map(|series| series.slots.front()).map(|slot| slot.start).min();
+        self.coverage.forget(oldest.map_or(cutoff, |oldest| oldest.min(cutoff)), sessions);
     }
 }
 
@@ -419,103 +318,4 @@ impl Tape {
 pub(super) fn is_past_horizon(settings: &Settings, trade: &Trade) -> bool {
     let base = settings.timeframes.base();
     settings.time.horizon < trade.known as Ts - base.end(base.start(trade.ts_event))
-}
-
-/// The difference between a bar made from whole-interval trades and the venue's own.
-fn compare(bar: &Bar, kline: &Kline) -> Result<(), (&'static str, String)> {
-    let pairs = [
-        ("open", bar.open, kline.open),
-        ("high", bar.high, kline.high),
-        ("low", bar.low, kline.low),
-        ("close", bar.close, kline.close),
-        ("volume", bar.volume, kline.volume),
-    ];
-    let differ = |ours: f64, theirs: f64| 1e-9 * theirs.abs() < (ours - theirs).abs();
-    let differences: Vec<String> = pairs
-        .into_iter()
-        .filter(|(_, ours, theirs)| bar.quality != Quality::Gap && differ(*ours, *theirs))
-        .map(|(name, ours, theirs)| format!("{name} {ours} is {theirs} at the venue"))
-        .collect();
-    if differences.is_empty() { Ok(()) } else { Err(("kline_differs", differences.join(", "))) }
-}
-
-fn last_close_of(slot: &Slot) -> Option<f64> {
-    slot.bar.filter(|bar| bar.quality != Quality::Gap).map(|bar| bar.close)
-}
-
-fn last_close<'a>(mut slots: impl Iterator<Item = &'a Slot>) -> Option<f64> {
-    slots.find_map(last_close_of)
-}
-
-/// What a bar depends on besides its own trades.
-struct Interval {
-    instrument: u32,
-    timeframe: Timeframe,
-    connected: bool,
-    first_start: Option<Ts>,
-    last_close: Option<f64>,
-    jump: f64,
-}
-
-impl Interval {
-    /// The bar of a slot, `None` where there is none.
-    fn bar(&self, slot: &Slot, scale: &Scale) -> Option<Bar> {
-        let bar = |open, high, low, close, volume| Bar {
-            instrument: self.instrument,
-            timeframe: self.timeframe,
-            start: slot.start,
-            end: slot.end,
-            open,
-            high,
-            low,
-            close,
-            volume,
-            turnover: None,
-            buy_volume: None,
-            n_trades: None,
-            n_buys: None,
-            first_id: EventId::None,
-            last_id: EventId::None,
-            source: Source::Trades,
-            quality: Quality::Ok,
-        };
-        if let Some(fold) = &slot.fold {
-            let Fold { high, low, .. } = *fold;
-            let jumps = self.last_close.is_some_and(|last| self.jump * last < high || low * self.jump < last);
-            let quality = match (jumps, self.connected) {
-                (true, _) => Quality::Suspect,
-                (false, false) => Quality::Partial,
-                (false, true) => Quality::Ok,
-            };
-            return Some(Bar {
-                turnover: Some(scale.turnover(fold.turnover)),
-                buy_volume: Some(scale.volume(fold.buy_volume)),
-                n_trades: Some(fold.n_trades),
-                n_buys: Some(fold.n_buys),
-                first_id: fold.first_id,
-                last_id: fold.last_id,
-                quality,
-                ..bar(fold.open, high, low, fold.close, scale.volume(fold.volume))
-            });
-        }
-        match (self.first_start, &slot.kline) {
-            (Some(first), _) if first < slot.start => {
-                let close = self.last_close.filter(|_| self.connected);
-                let flow = (Some(0.0), Some(0), Some(0));
-                Some(match close {
-                    Some(close) => {
-                        let (turnover, n_trades, n_buys) = flow;
-                        Bar { turnover, buy_volume: turnover, n_trades, n_buys, ..bar(close, close, close, close, 0.0) }
-                    }
-                    None => Bar { n_trades: Some(0), quality: Quality::Gap, ..bar(0.0, 0.0, 0.0, 0.0, 0.0) },
-                })
-            }
-            (_, Some(kline)) => Some(Bar {
-                turnover: kline.turnover,
-                source: Source::Venue,
-                ..bar(kline.open, kline.high, kline.low, kline.close, kline.volume)
-            }),
-            (_, None) => None,
-        }
-    }
 }

@@ -1,8 +1,12 @@
 //! Tests over a catalogue of hand-made rows.
 
+mod equality;
 mod guard;
 mod named;
+mod pushdown;
 mod rows;
+mod server;
+mod statements;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,189 @@
+//! The venues' limits of requests as they publish them, and refusals on purpose.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prism_schemas::Ts;
+use prism_schemas::time::{MILLISECOND, SECOND};
+
+use super::{Faults, Shared};
+use prism_schemas::random::Random;
+
+/// How long who was refused must wait, in seconds.
+const RETRY_AFTER: i64 = 1;
+/// Requests this soon after a refusal were under way before it arrived.
+const UNDER_WAY: i64 = 300 * MILLISECOND;
+/// Requests that may come too early before the address is banned.
+const PATIENCE: u32 = 3;
+/// How long a ban lasts, in seconds.
+const BAN: i64 = 5;
+
+/// A venue's published limit for one address.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Weight within the window.
+    pub(super) weight: u64,
+    pub(super) window: i64,
+    /// What a request weighs, by its path and query.
+    pub(super) of: fn(&str, &str) -> u64,
+    /// Part of some addresses, how many such requests within how long.
+    pub(super) caps: &'static [(&'static str, usize, i64)],
+    /// The answer beyond the limit, and to who is banned.
+    pub(super) beyond: StatusCode,
+    pub(super) banned: StatusCode,
+    /// Headers with the weight left or used.
+    pub(super) headers: fn(used: u64, left: u64, reset: i64) -> Vec<(&'static str, i64)>,
+}
+
+/// What was asked so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// All requests.
+    pub requests: u64,
+    /// Those beyond the limit.
+    pub beyond: u64,
+    /// Those refused on purpose, with the time to wait.
+    pub refused: u64,
+    /// Those that came before that time was over.
+    pub too_early: u64,
+    /// Those answered that the address is banned.
+    pub banned: u64,
+}
+
+impl std::ops::AddAssign for Asked {
+    fn add_assign(&mut self, other: Asked) {
+        self.requests += other.requests;
+        self.beyond += other.beyond;
+        self.refused += other.refused;
+        self.too_early += other.too_early;
+        self.banned += other.banned;
+    }
+}
+
+pub(super) struct Requests {
+    limit: Limit,
+    random: Random,
+    /// When, and the weight.
+    times: VecDeque<(Ts, u64)>,
+    /// When, of each cap.
+    capped: Vec<VecDeque<Ts>>,
+    /// The last refusal, and when it is over.
+    refused_at: Ts,
+    closed_until: Ts,
+    banned_until: Ts,
+    n_early: u32,
+    pub(super) asked: Asked,
+}
+
+impl Requests {
+    pub(super) fn new(limit: Limit, seed: u64) -> Requests {
+        let (random, asked) = (Random::new(seed, "requests"), Asked::default());
+        Requests {
+            limit,
+            random,
+            times: VecDeque::new(),
+            capped: vec![VecDeque::new(); limit.caps.len()],
+            refused_at: 0,
+            closed_until: 0,
+            banned_until: 0,
+            n_early: 0,
+            asked,
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.times.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// Counts a request among those of its kind, if there is room.
+    fn is_within_caps(&mut self, path: &str, now: Ts) -> bool {
+        let caps = self.limit.caps.iter().zip(&mut self.capped);
+        caps.filter(|((part, ..), _)| path.contains(part)).all(|((_, n, window), times)| {
+            times.retain(|at| now < at + window);
+            let has_room = times.len() < *n;
+            if has_room {
+                times.push_back(now);
+            }
+            has_room
+        })
+    }
+
+    /// Why a request is refused now, if it is, and for how many seconds.
+    fn take(&mut self, path: &str, weight: u64, now: Ts, faults: Faults) -> Option<(StatusCode, Option<i64>)> {
+        self.asked.requests += 1;
+        while self.times.front().is_some_and(|(at, _)| *at + self.limit.window <= now) {
+            self.times.pop_front();
+        }
+        if now < self.banned_until {
+            self.asked.banned += u64::from(self.refused_at + UNDER_WAY < now);
+            return Some((self.limit.banned, Some((self.banned_until - now) / SECOND + 1)));
+        }
+        if now < self.closed_until {
+            if self.refused_at + UNDER_WAY < now {
+                self.asked.too_early += 1;
+                self.n_early += 1;
+            }
+            if PATIENCE <= self.n_early {
+                (self.refused_at, self.banned_until, self.n_early) = (now, now + BAN * SECOND, 0);
+            }
+            return Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)));
+        }
+        if self.limit.weight < self.used() + weight || !self.is_within_caps(path, now) {
+            self.asked.beyond += 1;
+            return Some((self.limit.beyond, None));
+        }
+        self.n_early = 0;
+        self.times.push_back((now, weight));
+        let Faults { refuse, ban, fail, .. } = faults;
+        let chance = self.random.uniform();
+        match () {
+            () if chance < refuse => {
+                self.asked.refused += 1;
+                (self.refused_at, self.closed_until) = (now, now + RETRY_AFTER * SECOND);
+                Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)))
+            }
+            () if chance < refuse + ban => {
+                self.asked.refused += 1;
+                (self.refused_at, self.banned_until) = (now, now + BAN * SECOND);
+                Some((self.limit.banned, Some(BAN)))
+            }
+            () if chance < refuse + ban + fail => Some((StatusCode::BAD_GATEWAY, None)),
+            () => None,
+        }
+    }
+}
+
+/// Counts a request of the face that the state names, and answers it only if the venue would.
+pub(super) async fn limited(
+    State((shared, face)): State<(Arc<Shared>, &'static str)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (now, faults) = ((shared.clock)(), shared.faults());
+    let (limit, refusal, used) = {
+        let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(requests) = requests.get_mut(face) else { return StatusCode::NOT_FOUND.into_response() };
+        let uri = request.uri();
+        let weight = (requests.limit.of)(uri.path(), uri.query().unwrap_or_default());
+        let refusal = requests.take(uri.path(), weight, now, faults);
+        (requests.limit, refusal, requests.used())
+    };
+    tokio::time::sleep(Duration::from_nanos(faults.slow.unsigned_abs())).await;
+    let mut response = match refusal {
+        None => next.run(request).await,
+        Some((status, _)) => (status, "access too frequent").into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in (limit.headers)(used, limit.weight.saturating_sub(used), (now + limit.window) / MILLISECOND) {
+        headers.insert(name, HeaderValue::from(value));
+    }
+    if let Some((_, Some(wait))) = refusal {
+        headers.insert("retry-after", HeaderValue::from(wait));
+    }
+    response
+}

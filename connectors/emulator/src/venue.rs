@@ -1,0 +1,473 @@
+//! What the emulated venue knows: what happens on it, its true books, bars and trades.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use prism_schemas::book::{Applied, Rules, State};
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Book, Instrument, Kline, Levels, Side, Ticker, Trade, trade};
+use prism_schemas::instrument::fnv1a;
+use prism_schemas::time::{MILLISECOND, MINUTE};
+use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
+
+use super::recording::Recording;
+use prism_exchange::{Bybit, Exchange as _};
+use prism_schemas::random::Random;
+use prism_sources::synthetic::{Frame, MARKET, Market, Symbol};
+
+/// Trades that requests can see.
+const TRADES_MAX: usize = 1_000;
+/// Trades of each symbol whose ids are remembered as the truth.
+const IDS_MAX: usize = 100_000;
+/// Closed bars of each timeframe that requests can see at the start.
+const BARS: usize = 1_000;
+/// Trades of a minute are all there so long after it.
+const SETTLED: i64 = 300 * MILLISECOND;
+/// Values of a series that requests can see.
+const VALUES: i64 = 200;
+/// The market goes on this long before anybody sees it.
+const BEFORE: i64 = MINUTE;
+
+/// Timeframes that the venue has bars of.
+pub(super) const TIMEFRAMES: [Timeframe; 12] = [
+    Timeframe::M1,
+    Timeframe::M3,
+    Timeframe::M5,
+    Timeframe::M15,
+    Timeframe::M30,
+    Timeframe::H1,
+    Timeframe::H2,
+    Timeframe::H4,
+    Timeframe::H6,
+    Timeframe::H12,
+    Timeframe::D1,
+    Timeframe::W1,
+];
+
+/// A bar with exact prices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bar {
+    pub(super) open: Decimal,
+    pub(super) high: Decimal,
+    pub(super) low: Decimal,
+    pub(super) close: Decimal,
+    pub(super) volume: f64,
+    pub(super) turnover: f64,
+    pub(super) n_trades: u64,
+    /// The volume that takers bought.
+    pub(super) bought: f64,
+    /// Times of the first and the last trade: messages overtake each other.
+    first: Ts,
+    last: Ts,
+}
+
+/// A trade as it happened; faces spell it.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub(super) ts: Ts,
+    /// Its id where ids are texts.
+    pub(super) id: String,
+    /// Its id where ids are numbers: rises by one.
+    pub(super) number: u64,
+    pub(super) price: Decimal,
+    pub(super) size: Decimal,
+    pub(super) buy: bool,
+}
+
+/// A price and a size.
+pub(super) type Level = (Decimal, Decimal);
+
+/// A change of a book.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    pub(super) ts: Ts,
+    /// The update's number: rises by one, and by more where what came between cannot be told as changes.
+    pub(super) number: u64,
+    /// Where the number began again, for venues that say so.
+    pub(super) origin: u64,
+    /// Whether the levels are all there are.
+    pub(super) whole: bool,
+    pub(super) bids: Vec<Level>,
+    pub(super) asks: Vec<Level>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(super) enum Happened {
+    Traded(Done),
+    Moved(Moved),
+    /// The state of the market, whole.
+    Ticked(Ts, Box<Ticker>),
+    /// A forced order: time, whether it buys, price, size.
+    Liquidated(Ts, bool, Decimal, Decimal),
+    /// A minute is over: its start and bar.
+    Closed(Ts, Bar),
+}
+
+/// What happened to a symbol.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) symbol: String,
+    pub(super) happened: Happened,
+}
+
+/// A symbol's book, and how its updates are numbered.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) book: OrderBook,
+    pub(super) number: u64,
+    pub(super) origin: u64,
+}
+
+impl Known {
+    /// The book as a change of everything.
+    pub(super) fn whole(&self, ts: Ts) -> Moved {
+        let [bids, asks] = self.levels(usize::MAX);
+        Moved { ts, number: self.number, origin: self.origin, whole: true, bids, asks }
+    }
+
+    /// All levels, at most so many of each side, the best first.
+    pub(super) fn levels(&self, depth: usize) -> [Vec<Level>; 2] {
+        let (prices, sizes) = self.book.decimals();
+        let exact = |(price, size)| (Decimal::new(price, prices).shortest(), Decimal::new(size, sizes).shortest());
+        [self.book.bids().take(depth).map(exact).collect(), self.book.asks().take(depth).map(exact).collect()]
+    }
+}
+
+/// Where what happens comes from.
+pub(super) enum Tape {
+    Market(Box<Market>, Bybit, Vec<Frame>),
+    Recording(Box<Recording>),
+}
+
+pub(super) struct Venue {
+    tape: Tape,
+    seed: u64,
+    random: Random,
+    /// By symbol, as all below.
+    pub(super) instruments: BTreeMap<String, Instrument>,
+    pub(super) books: BTreeMap<String, Known>,
+    pub(super) tickers: BTreeMap<String, (Ts, Ticker)>,
+    pub(super) trades: BTreeMap<String, VecDeque<Done>>,
+    /// Times and ids of all trades.
+    pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
+    bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
+    /// Values that were asked for, by kind too.
+    series: BTreeMap<(String, &'static str), BTreeMap<Ts, Decimal>>,
+    /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
+    minute: Ts,
+    open: Ts,
+    /// Symbols whose books are never reset.
+    pub(super) spared: Vec<String>,
+    /// Nothing happens any more.
+    pub(super) frozen: bool,
+}
+
+impl Venue {
+    /// The synthetic market of a seed; every instrument has traded by now.
+    pub(super) fn market(seed_of_faults: u64, seed: u64, symbols: &[Symbol], now: Ts) -> Venue {
+        let market = Box::new(Market::new(seed, symbols, now - BEFORE));
+        let warm_up = market.warm_up(&TIMEFRAMES, BARS);
+        let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), seed_of_faults);
+        for (id, event) in warm_up {
+            match event.body {
+                Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, *instrument)),
+                Some(Body::Kline(kline)) => venue.remember(&id.symbol, &kline),
+                _ => {}
+            }
+        }
+        venue.step(now, 0.0);
+        venue
+    }
+
+    /// What was recorded happens again, from now on.
+    pub(super) fn recording(seed: u64, recording: Box<Recording>) -> Venue {
+        Venue::new(Tape::Recording(recording), seed)
+    }
+
+    fn new(tape: Tape, seed: u64) -> Venue {
+        Venue {
+            tape,
+            seed,
+            random: Random::new(seed, "venue"),
+            instruments: BTreeMap::new(),
+            books: BTreeMap::new(),
+            tickers: BTreeMap::new(),
+            trades: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            bars: BTreeMap::new(),
+            series: BTreeMap::new(),
+            minute: 0,
+            open: 0,
+            spared: Vec::new(),
+            frozen: false,
+        }
+    }
+
+    fn remember(&mut self, symbol: &str, kline: &Kline) {
+        let prices = [kline.open, kline.high, kline.low, kline.close];
+        let ([Some(open), Some(high), Some(low), Some(close)], Ok(timeframe)) = (prices, kline.timeframe.parse())
+        else {
+            return;
+        };
+        let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
+        let (volume, turnover) = (number(kline.volume), number(kline.turnover));
+        let bar = Bar {
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover,
+            n_trades: 1,
+            bought: volume / 2.0,
+            first: kline.start,
+            last: kline.start,
+        };
+        self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
+    }
+
+    /// What happens until `now`; of the books' updates this share is reset.
+    pub(super) fn step(&mut self, now: Ts, reset: f64) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        if self.frozen {
+            return sent;
+        }
+        let mut events = Vec::new();
+        match &mut self.tape {
+            Tape::Market(market, decoder, frames) => {
+                market.step(now, frames);
+                for frame in frames.drain(..) {
+                    if let Err(error) = decoder.decode(&frame.text, frame.ts_recv, &mut events) {
+                        tracing::error!(%error, "the synthetic market sends what cannot be decoded");
+                    }
+                }
+            }
+            Tape::Recording(recording) => recording.until(now, &mut events),
+        }
+        for (id, event) in events {
+            self.take(&id, event, reset, &mut sent);
+        }
+        self.begin_bars(now);
+        self.close_minute(now, &mut sent);
+        sent
+    }
+}
+
+impl Venue {
+    /// Takes note of an event, and tells what happened.
+    fn take(&mut self, id: &InstrumentId, event: Event, reset: f64, sent: &mut Vec<Sent>) {
+        let ts = event.ts_event;
+        let happened = match event.body {
+            Some(Body::Trade(trade)) => self.trade(&id.symbol, ts, &trade).map(Happened::Traded),
+            Some(Body::Book(update)) => {
+                let moved = self.book(id, ts, &update);
+                let is_reset = moved.is_some() && self.random.uniform() < reset;
+                if is_reset && !self.spared.contains(&id.symbol) {
+                    sent.extend(self.reset(&id.symbol, ts));
+                    return;
+                }
+                moved.map(Happened::Moved)
+            }
+            Some(Body::Ticker(change)) => {
+                let (at, ticker) = self.tickers.entry(id.symbol.clone()).or_default();
+                *at = ts;
+                merge(ticker, &change);
+                Some(Happened::Ticked(ts, Box::new(*ticker)))
+            }
+            Some(Body::Liquidation(forced)) => match (forced.price, forced.size) {
+                (Some(price), Some(size)) => Some(Happened::Liquidated(ts, forced.side() == Side::Buy, price, size)),
+                _ => None,
+            },
+            Some(Body::Instrument(instrument)) => {
+                self.instruments.insert(id.symbol.clone(), *instrument);
+                None
+            }
+            _ => None,
+        };
+        sent.extend(happened.map(|happened| Sent { symbol: id.symbol.clone(), happened }));
+    }
+
+    /// A symbol's book numbers its updates from 1 again, from the next one on.
+    pub(super) fn reset(&mut self, symbol: &str, ts: Ts) -> Option<Sent> {
+        let known = self.books.get_mut(symbol)?;
+        (known.number, known.origin) = (known.number + 2, known.number + 1);
+        Some(Sent { symbol: symbol.into(), happened: Happened::Moved(known.whole(ts)) })
+    }
+
+    fn book(&mut self, id: &InstrumentId, ts: Ts, update: &Book) -> Option<Moved> {
+        let known = self.books.entry(id.symbol.clone()).or_insert_with(|| Known {
+            book: OrderBook::new(Rules::of(id)),
+            number: 1_000_000 + u64::from(fnv1a(id.symbol.as_bytes()) as u16),
+            origin: 0,
+        });
+        let was = known.book.state();
+        match known.book.apply(update) {
+            Ok(Applied::Changed) if !update.snapshot && was == State::Live => {
+                known.number += 1;
+                let side = |levels: &Option<Levels>| {
+                    let levels = levels.clone().unwrap_or_default();
+                    let (prices, sizes) = (levels.price_decimals, levels.size_decimals);
+                    let exact =
+                        |(price, size)| (Decimal::new(price, prices).shortest(), Decimal::new(size, sizes).shortest());
+                    levels.prices.into_iter().zip(levels.sizes).map(exact).collect()
+                };
+                let (bids, asks) = (side(&update.bids), side(&update.asks));
+                Some(Moved { ts, number: known.number, origin: known.origin, whole: false, bids, asks })
+            }
+            // What came between cannot be told as changes.
+            Ok(Applied::Changed) => {
+                known.number += 2;
+                Some(known.whole(ts))
+            }
+            // A recording may have gaps; nothing is told until it has a snapshot again.
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn trade(&mut self, symbol: &str, ts: Ts, trade: &Trade) -> Option<Done> {
+        let (price, size) = (trade.price?, trade.size?);
+        for timeframe in TIMEFRAMES {
+            let bars = self.bars.entry((symbol.into(), timeframe)).or_default();
+            let first = Bar::flat(price);
+            let bar = bars.entry(timeframe.start(ts)).or_insert(first);
+            if bar.n_trades == 0 {
+                *bar = first;
+            }
+            let value = price.to_f64();
+            bar.high = if bar.high.to_f64() < value { price } else { bar.high };
+            bar.low = if value < bar.low.to_f64() { price } else { bar.low };
+            if ts < bar.first {
+                (bar.open, bar.first) = (price, ts);
+            }
+            if bar.last <= ts {
+                (bar.close, bar.last) = (price, ts);
+            }
+            bar.volume += size.to_f64();
+            bar.turnover += size.to_f64() * value;
+            bar.n_trades += 1;
+            bar.bought += if trade.side() == Side::Buy { size.to_f64() } else { 0.0 };
+        }
+        let ids = self.ids.entry(symbol.into()).or_default();
+        let number = ids.back().map_or(5_000_000, |(_, _, number)| number + 1);
+        let id = match &trade.id {
+            Some(trade::Id::Text(text)) => text.clone(),
+            _ => format!("{:08x}-0000-5000-8000-{number:012x}", fnv1a(symbol.as_bytes()) as u32),
+        };
+        push(ids, (ts, id.clone(), number), IDS_MAX);
+        let done = Done { ts, id, number, price, size, buy: trade.side() == Side::Buy };
+        push(self.trades.entry(symbol.into()).or_default(), done.clone(), TRADES_MAX);
+        Some(done)
+    }
+
+    /// The bars of a symbol that is known, which may have none yet.
+    pub(super) fn bars(
+        &self,
+        symbol: &str,
+        timeframe: Timeframe,
+    ) -> Option<impl DoubleEndedIterator<Item = (&Ts, &Bar)> + ExactSizeIterator> {
+        static NONE: BTreeMap<Ts, Bar> = BTreeMap::new();
+        let bars = self.bars.get(&(symbol.to_string(), timeframe));
+        self.instruments.contains_key(symbol).then(|| bars.unwrap_or(&NONE).iter())
+    }
+
+    /// The newest values of a series, one at the start of every `step` nanoseconds, in order; `value` is what it is now. A
+    /// market has a past, a recording has what it has shown.
+    pub(super) fn series(
+        &mut self,
+        symbol: &str,
+        kind: &'static str,
+        (step, now): (i64, Ts),
+        value: Decimal,
+        limit: usize,
+    ) -> Vec<(Ts, Decimal)> {
+        let start = now - now.rem_euclid(step);
+        let series = self.series.entry((symbol.into(), kind)).or_default();
+        if series.is_empty() && matches!(self.tape, Tape::Market(..)) {
+            let mut random = Random::new(self.seed, &format!("{symbol} {kind}"));
+            let mut past = value;
+            for back in 1..VALUES {
+                past.mantissa += (past.mantissa as f64 * 0.02 * (random.uniform() - 0.5)) as i64;
+                series.insert(start - back * step, past);
+            }
+        }
+        // What nobody asked for was there too.
+        while let Some((last, before)) = series.last_key_value().map(|(ts, value)| (*ts, *value))
+            && last + step < start
+        {
+            series.insert(last + step, before);
+        }
+        series.entry(start).or_insert(value);
+        while VALUES < series.len() as i64 {
+            series.pop_first();
+        }
+        let skip = series.len().saturating_sub(limit.max(1));
+        series.iter().skip(skip).map(|(ts, value)| (*ts, *value)).collect()
+    }
+
+    /// Bars that began without a trade have the last close, as on venues.
+    fn begin_bars(&mut self, now: Ts) {
+        let minute = Timeframe::M1.start(now);
+        if minute <= self.minute {
+            return;
+        }
+        self.minute = minute;
+        for ((_, timeframe), bars) in &mut self.bars {
+            while let Some((start, bar)) = bars.last_key_value()
+                && timeframe.end(*start) <= now
+            {
+                let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
+                bars.insert(next, flat);
+            }
+        }
+    }
+}
+
+impl Venue {
+    /// Tells the bars of a minute that is over and settled.
+    fn close_minute(&mut self, now: Ts, sent: &mut Vec<Sent>) {
+        let newest = Timeframe::M1.start(now - SETTLED);
+        if newest <= self.open {
+            return;
+        }
+        self.open = newest;
+        let start = newest - MINUTE;
+        for ((symbol, _), bars) in self.bars.iter().filter(|((_, timeframe), _)| *timeframe == Timeframe::M1) {
+            if let Some(bar) = bars.get(&start) {
+                sent.push(Sent { symbol: symbol.clone(), happened: Happened::Closed(start, *bar) });
+            }
+        }
+    }
+}
+
+impl Bar {
+    fn flat(price: Decimal) -> Bar {
+        Bar {
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume: 0.0,
+            turnover: 0.0,
+            n_trades: 0,
+            bought: 0.0,
+            first: Ts::MAX,
+            last: 0,
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, one: T, max: usize) {
+    queue.push_back(one);
+    if max < queue.len() {
+        queue.pop_front();
+    }
+}
+
+/// A field that is absent has not changed.
+fn merge(ticker: &mut Ticker, change: &Ticker) {
+    macro_rules! take {
+        ($($field:ident)*) => { $(if change.$field.is_some() { ticker.$field = change.$field; })* };
+    }
+    take!(last mark index bid_price bid_size ask_price ask_size open_interest open_interest_value funding_rate);
+    take!(next_funding_ts open_24h high_24h low_24h volume_24h turnover_24h);
+}

@@ -1,0 +1,575 @@
+//! The driver against the emulated venues: limits are kept, refusals obeyed, silence and wrong clocks told, selections
+//! refreshed, and a symbol's snapshot is whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prism_emulator::{Asked, Emulator, Entry, FACES, Faults, Origin, Script};
+use prism_exchange::wire;
+use prism_schemas::event::Feed;
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Trade, trade};
+use prism_schemas::{Timeframe, Ts};
+use prism_sources::synthetic::{SYMBOLS, Symbol};
+use prism_venue::{ALL, Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
+use tokio::sync::mpsc::channel;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A clock that runs `speed` times as fast as time, from now on.
+#[expect(clippy::disallowed_methods, reason = "a live venue's events are received now")]
+fn clock(speed: u32) -> Clock {
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let began = Instant::now();
+    Arc::new(move || start + began.elapsed().as_nanos() as i64 * i64::from(speed))
+}
+
+fn maker(face: &'static str) -> Maker {
+    Arc::new(move || wire(face).unwrap())
+}
+
+async fn emulator(symbols: &'static [Symbol], faults: Faults, clock: &Clock) -> Emulator {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Emulator::start(listener, Origin::Market(5, symbols), faults, clock.clone()).unwrap()
+}
+
+struct Following {
+    emulator: Emulator,
+    clock: Clock,
+    over: CancellationToken,
+    following: JoinHandle<Result<(), VenueError>>,
+    events: Arc<Mutex<Events>>,
+}
+
+impl Following {
+    async fn start(
+        face: &'static str,
+        symbols: &'static [Symbol],
+        faults: Faults,
+        speed: u32,
+        change: impl FnOnce(&mut Options),
+    ) -> Following {
+        let clock = clock(speed);
+        let emulator = emulator(symbols, faults, &clock).await;
+        Following::at(emulator, face, clock, speed, change)
+    }
+
+    fn at(
+        emulator: Emulator,
+        face: &'static str,
+        clock: Clock,
+        speed: u32,
+        change: impl FnOnce(&mut Options),
+    ) -> Following {
+        let mut options = Options {
+            timeframes: vec![Timeframe::M1],
+            bars: 5,
+            ping: Duration::from_secs(1),
+            stale: Duration::from_secs(5),
+            speed,
+            ..Options::at(&emulator.url(face))
+        };
+        change(&mut options);
+        let (out, mut received) = channel(64);
+        let over = CancellationToken::new();
+        let following = tokio::spawn(follow(maker(face), options, clock.clone(), out, over.clone()));
+        let events = Arc::new(Mutex::new(Events::new()));
+        let to = events.clone();
+        tokio::spawn(async move {
+            while let Some(some) = received.recv().await {
+                to.lock().unwrap().extend(some);
+            }
+        });
+        Following { emulator, clock, over, following, events }
+    }
+
+    fn count(&self, is: impl Fn(&Body) -> bool) -> usize {
+        self.events.lock().unwrap().iter().filter(|(_, event)| event.body.as_ref().is_some_and(&is)).count()
+    }
+
+    /// Symbols whose feed changed to a state, in order, with the times it was told.
+    fn told(&self, feed: Feed, cause: &str) -> Vec<(String, Ts)> {
+        let of = |body: &Body| matches!(body, Body::FeedStatus(told) if told.status() == feed && told.channel.is_empty() && told.cause.contains(cause));
+        let events = self.events.lock().unwrap();
+        let told = events.iter().filter(|(_, event)| event.body.as_ref().is_some_and(of));
+        told.map(|(id, event)| (id.symbol.clone(), event.ts_recv)).collect()
+    }
+
+    /// Feeds whose newest state is connected.
+    fn healthy(&self) -> usize {
+        let mut newest = BTreeMap::new();
+        for (id, event) in self.events.lock().unwrap().iter() {
+            if let Some(Body::FeedStatus(told)) = &event.body
+                && told.channel.is_empty()
+            {
+                newest.insert(id.symbol.clone(), told.status());
+            }
+        }
+        newest.values().filter(|state| **state == Feed::Connected).count()
+    }
+
+    /// Waits until something holds, at most for so long.
+    async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Following) -> bool) {
+        for _ in 0..seconds * 20 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not within {seconds} s: {what}; {:?}", self.emulator.asked());
+    }
+
+    async fn end(self) -> (Asked, Events) {
+        self.over.cancel();
+        self.following.await.unwrap().unwrap();
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        (self.emulator.asked(), events)
+    }
+}
+
+/// A hundred symbols, all alike but for their names.
+fn hundred() -> &'static [Symbol] {
+    let of =
+        |n: usize| Symbol { name: Box::leak(format!("COIN{n}USDT").into_boxed_str()), ..SYMBOLS[n % SYMBOLS.len()] };
+    Box::leak((0..100).map(of).collect::<Vec<_>>().into_boxed_slice())
+}
+
+/// Three minutes of the venue's time: books, bars of eight timeframes, trades, ratios, all within the published weights.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_start_of_a_hundred_symbols_never_meets_the_limit() {
+    let klines = 8 * 100 * 4;
+    for face in FACES {
+        let following = Following::start(face, hundred(), Faults::default(), 20, |options| {
+            let all = [Timeframe::M1, Timeframe::M3, Timeframe::M5, Timeframe::M15];
+            options.timeframes = [&all[..], &[Timeframe::M30, Timeframe::H1, Timeframe::H4, Timeframe::D1]].concat();
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            options.reconcile = Duration::from_millis(200);
+            options.poll = Duration::from_secs(2);
+        })
+        .await;
+        let bars = |following: &Following| following.count(|body| matches!(body, Body::Kline(_)));
+        let books = |following: &Following| following.count(|body| matches!(body, Body::Book(book) if book.snapshot));
+        following.until("all bars and books", 40, |f| klines <= bars(f) && 100 <= books(f)).await;
+        let (asked, _) = following.end().await;
+        assert_eq!((asked.beyond, asked.refused, asked.banned), (0, 0, 0), "{face}: {asked:?}");
+    }
+}
+
+/// A thousand requests for ratios and open interest are allowed in five minutes, and five hundred for funding: far less
+/// than is wanted here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_some_requests_are_kept_too() {
+    let following = Following::start("binance-linear", hundred(), Faults::default(), 60, |options| {
+        options.timeframes = Vec::new();
+        options.channels.klines = false;
+        options.idle = Duration::from_secs(600);
+        options.skew = Duration::from_secs(600);
+        options.poll = Duration::from_millis(100);
+    })
+    .await;
+    let ratios = |f: &Following| f.count(|body| matches!(body, Body::LongShortRatio(_)));
+    following.until("more rounds than fit into five minutes", 60, |f| 3_000 <= f.emulator.asked().requests).await;
+    assert!(100 * 4 * 200 <= ratios(&following), "{}", ratios(&following));
+    let (asked, _) = following.end().await;
+    assert_eq!((asked.beyond, asked.banned), (0, 0), "{asked:?}");
+}
+
+/// Half an hour in which no request is answered: what was published meanwhile is there afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_while_nobody_answered_is_asked_for() {
+    for face in ["bybit-linear", "binance-linear"] {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 240, |options| {
+            options.top = 2;
+            options.idle = Duration::from_secs(36_000);
+            options.skew = Duration::from_secs(36_000);
+            options.poll = Duration::from_millis(500);
+        })
+        .await;
+        let times = |f: &Following| {
+            let mut times: BTreeMap<String, BTreeSet<Ts>> = BTreeMap::new();
+            for (id, event) in f.events.lock().unwrap().iter() {
+                if let Some(Body::OpenInterest(_)) = &event.body {
+                    times.entry(id.symbol.clone()).or_default().insert(event.ts_event);
+                }
+            }
+            times
+        };
+        let newest = |f: &Following| times(f).values().filter_map(|times| times.last().copied()).min().unwrap_or(0);
+        following.until("the past", 30, |f| times(f).values().filter(|times| 200 <= times.len()).count() == 2).await;
+        following.emulator.set(Faults { fail: 1.0, ..Faults::default() });
+        let before = newest(&following);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        assert!(newest(&following) <= before + 600 * SECOND, "{face}: somebody answered");
+        following.emulator.calm();
+        following.until("what came after", 60, |f| before + 1_800 * SECOND <= newest(f)).await;
+        for (symbol, times) in times(&following) {
+            let steps: BTreeSet<i64> = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a).collect();
+            assert_eq!(steps, BTreeSet::from([300 * SECOND]), "{face} {symbol}");
+        }
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_waits_as_long_as_the_venue_says() {
+    for face in FACES {
+        let faults = Faults { seed: 3, refuse: 0.15, ban: 0.02, fail: 0.1, ..Faults::default() };
+        let following = Following::start(face, SYMBOLS, faults, 3, |options| {
+            options.top = 4;
+            // Only bars that were asked for count.
+            options.channels.klines = false;
+            options.reconcile = Duration::from_secs(1);
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            // Months are refused with an answer: asked three times, given up, and told.
+            options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::M15, Timeframe::H1, Timeframe::Month];
+        })
+        .await;
+        let is_given_up = |body: &Body| matches!(body, Body::Quarantined(q) if q.rule == "refused_request");
+        let is_bar = |body: &Body| matches!(body, Body::Kline(_));
+        following
+            .until("bars, and months given up", 60, |f| {
+                f.count(is_given_up) == 4 && 4 * 4 * 4 <= f.count(is_bar) && 4 <= f.emulator.asked().refused
+            })
+            .await;
+        let (asked, events) = following.end().await;
+        assert_eq!((asked.too_early, asked.banned), (0, 0), "{face}: {asked:?}");
+        // It is told that nobody asks, and why, and that it is over.
+        let told = events.iter().filter(|(id, _)| id.symbol == ALL).filter_map(|(_, event)| match &event.body {
+            Some(Body::FeedStatus(told)) if told.channel == "requests" => Some((told.status(), &*told.cause)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        let in_turn = [Feed::Connected, Feed::Throttled].into_iter().cycle();
+        assert!(3 <= told.len() && told.iter().zip(in_turn).all(|(told, feed)| told.0 == feed), "{face}: {told:?}");
+        assert!(told.iter().any(|(_, cause)| cause.contains("status 4")), "{face}: {told:?}");
+        let is_row = |body: &Option<Body>| matches!(body, Some(Body::Quota(quota)) if quota.open && 0 < quota.requests);
+        assert!(events.iter().any(|(_, event)| is_row(&event.body)), "{face}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_instrument_is_told_within_three_seconds_and_no_other() {
+    let following = Following::start("binance-linear", SYMBOLS, Faults::default(), 1, |options| {
+        options.idle = Duration::from_secs(2);
+    })
+    .await;
+    following.until("all connected", 20, |f| f.told(Feed::Connected, "subscribed").len() == 24).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    following.emulator.stall("BTCUSDT");
+    let stalled = (following.clock)();
+    following.until("told", 5, |f| !f.told(Feed::Stale, "").is_empty()).await;
+    let stale = following.told(Feed::Stale, "");
+    assert!(stale.iter().all(|(symbol, at)| symbol == "BTCUSDT" && *at < stalled + 33 * SECOND / 10), "{stale:?}");
+    following.end().await;
+}
+
+/// Bad topics among many: the others are sent, their instruments say so, and they are asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_topics_cost_no_others() {
+    // Binance takes a request in 250 ms, so few are refused there; on Bybit more than garbage may come in a row.
+    for (face, trades, book, kind, n) in [
+        ("bybit-linear", "publicTrade.BTCUSDT", Some("orderbook.50.ETHUSDT"), "allLiquidation.{}", 24),
+        ("binance-linear", "btcusdt@aggTrade", None, "{}@forceOrder", 3),
+    ] {
+        // Fast, so that the minute until they are asked for again is short.
+        let clock = clock(10);
+        let emulator = emulator(SYMBOLS, Faults::default(), &clock).await;
+        let spell = |symbol: &Symbol| match face {
+            "bybit-linear" => kind.replace("{}", symbol.name),
+            _ => kind.replace("{}", &symbol.name.to_lowercase()),
+        };
+        let some = [Some(trades), book].into_iter().flatten().map(String::from);
+        let refused: Vec<String> = some.chain(SYMBOLS.iter().take(n).map(spell)).collect();
+        refused.iter().for_each(|topic| emulator.refuse(topic, true));
+        let following = Following::at(emulator, face, clock, 10, |options| {
+            options.idle = Duration::from_secs(600);
+            options.skew = Duration::from_secs(600);
+            options.reconcile = Duration::from_secs(600);
+        });
+        let words = |f: &Following, what: &str| -> BTreeSet<String> {
+            let events = f.events.lock().unwrap();
+            let told = events.iter().filter_map(|(_, event)| match &event.body {
+                Some(Body::FeedStatus(told)) => told.cause.strip_prefix(what).map(String::from),
+                _ => None,
+            });
+            told.collect()
+        };
+        following.until("all of them told", 30, |f| words(f, "the venue refuses ").len() == refused.len()).await;
+        let traded = |f: &Following| -> BTreeSet<String> {
+            let events = f.events.lock().unwrap();
+            let trades = events.iter().filter(|(_, event)| matches!(event.body, Some(Body::Trade(_))));
+            trades.map(|(id, _)| id.symbol.clone()).collect()
+        };
+        following.until("trades of all others", 20, |f| traded(f).len() == 23).await;
+        assert!(following.healthy() == 23 && !traded(&following).contains("BTCUSDT"), "{face}");
+        let is_repeated = |body: &Body| matches!(body, Body::FeedStatus(told) if told.status() == Feed::ResyncStarted);
+        assert_eq!(following.count(is_repeated), 0, "{face}: nobody waits for a book that is refused");
+        refused.iter().for_each(|topic| following.emulator.refuse(topic, false));
+        following.until("all are sent", 60, |f| words(f, "the venue sends ").len() == refused.len()).await;
+        following.until("its trades", 20, |f| traded(f).len() == 24 && f.healthy() == 24).await;
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_never_says_a_word_is_told_too() {
+    let clock = clock(1);
+    let emulator = emulator(SYMBOLS, Faults::default(), &clock).await;
+    SYMBOLS.iter().for_each(|symbol| emulator.stall(symbol.name));
+    let following = Following::at(emulator, "binance-spot", clock, 1, |options| options.top = 4);
+    following.until("told", 6, |f| f.told(Feed::Disconnected, "no message yet").len() == 4).await;
+    following.end().await;
+}
+
+/// A script stalls one, then everything, and cuts all connections: each is told, and all go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
+    for face in ["bybit-linear", "binance-linear"] {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.top = 4;
+            options.idle = Duration::from_secs(2);
+            options.include = vec!["BTCUSDT".into()];
+        })
+        .await;
+        following.until("all connected", 20, |f| 4 <= f.healthy()).await;
+        let n = following.healthy();
+        let script = Script {
+            faults: vec![
+                Entry { length: 4 * SECOND, stall: vec!["btc-usdt".into()], ..Entry::default() },
+                Entry {
+                    at: 6 * SECOND,
+                    length: 4 * SECOND,
+                    shares: Faults { drop: 1.0, ..Faults::default() },
+                    ..Entry::default()
+                },
+                Entry { at: 12 * SECOND, reset_books: vec!["BTCUSDT".into()], ..Entry::default() },
+                Entry { at: 15 * SECOND, disconnect_all: true, ..Entry::default() },
+            ],
+        };
+        let told =
+            |f: &Following, feed, cause| f.told(feed, cause).into_iter().map(|(symbol, _)| symbol).collect::<Vec<_>>();
+        let snapshots = |f: &Following| {
+            let events = f.events.lock().unwrap();
+            let is = |body: &Option<Body>| matches!(body, Some(Body::Book(book)) if book.snapshot);
+            events.iter().filter(|(id, event)| id.symbol == "BTCUSDT" && is(&event.body)).count()
+        };
+        let all = async {
+            tokio::time::sleep(Duration::from_millis(5_500)).await;
+            assert_eq!(told(&following, Feed::Stale, ""), ["BTCUSDT"], "{face}");
+            assert_eq!(
+                (told(&following, Feed::Connected, "again"), following.healthy()),
+                (vec!["BTCUSDT".to_string()], n)
+            );
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            assert_eq!((told(&following, Feed::Stale, "").len(), following.healthy()), (1 + n, n), "{face}");
+            assert_eq!(told(&following, Feed::Disconnected, ""), Vec::<String>::new(), "{face}");
+            let n_before = snapshots(&following);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert!(n_before < snapshots(&following), "{face}: its numbers began again, and it came whole");
+            following
+                .until("cut, and connected again", 10, |f| {
+                    told(f, Feed::Disconnected, "").len() == n && f.healthy() == n
+                })
+                .await;
+        };
+        tokio::join!(script.run(&following.emulator), all);
+        following.end().await;
+    }
+}
+
+/// Venues cut connections after a day: it is made anew before, and no trade is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_replaced_before_its_end() {
+    for face in FACES {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.top = 4;
+            options.rotate = Duration::from_secs(2);
+            options.reconcile = Duration::from_millis(500);
+        })
+        .await;
+        following.until("replaced twice", 20, |f| f.told(Feed::Disconnected, "replaced at its age").len() == 8).await;
+        following.emulator.freeze();
+        let n_missing = |f: &Following| {
+            let events = f.events.lock().unwrap();
+            let (mut since, mut have) = (BTreeMap::new(), BTreeSet::new());
+            for (id, event) in events.iter() {
+                match &event.body {
+                    Some(Body::FeedStatus(told)) if told.status() == Feed::Connected && told.channel.is_empty() => {
+                        since.entry(id.clone()).or_insert(event.ts_event);
+                    }
+                    Some(Body::Trade(Trade { id: Some(trade::Id::Number(number)), .. })) => {
+                        have.insert((id.clone(), number.to_string()));
+                    }
+                    Some(Body::Trade(Trade { id: Some(trade::Id::Text(text)), .. })) => {
+                        have.insert((id.clone(), text.clone()));
+                    }
+                    _ => {}
+                }
+            }
+            let missing = |(id, since): (prism_schemas::InstrumentId, Ts)| {
+                let trades = f.emulator.trades(&id).into_iter().filter(move |(ts, _)| since <= *ts);
+                trades.filter(|(_, trade)| !have.contains(&(id.clone(), trade.clone()))).count()
+            };
+            since.into_iter().map(missing).sum::<usize>()
+        };
+        following.until("no trade is missing", 10, |f| n_missing(f) == 0).await;
+        following.end().await;
+    }
+}
+
+/// The trades of a quiet market: its tickers alone come every five seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_is_told_within_three_seconds_and_its_end_too() {
+    for face in FACES {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| options.top = 8).await;
+        following.until("all connected", 20, |f| f.told(Feed::Connected, "subscribed").len() == 8).await;
+        assert_eq!(following.told(Feed::Skewed, ""), [], "{face}");
+        following.emulator.skew(5 * SECOND);
+        let skewed = (following.clock)();
+        following.until("told", 5, |f| f.told(Feed::Skewed, "before they happened").len() == 8).await;
+        let told = following.told(Feed::Skewed, "");
+        assert!(told.iter().all(|(_, at)| *at < skewed + 3 * SECOND), "{face}: {told:?}, {skewed}");
+        following.emulator.skew(0);
+        // Its market stands still until its clock is where it was, so some are silent in between.
+        following.until("right again", 30, |f| f.healthy() == 8).await;
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instruments_join_and_leave_and_others_go_on() {
+    for face in FACES {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.refresh = Duration::from_secs(1);
+            options.exclude = vec!["XRP/USDT".into()];
+        })
+        .await;
+        let symbols = |f: &Following, joined: bool| -> BTreeSet<String> {
+            let events = f.events.lock().unwrap();
+            let is = |body: &Option<Body>| matches!(body, Some(Body::Universe(u)) if u.followed == joined);
+            events.iter().filter(|(_, event)| is(&event.body)).map(|(id, _)| id.symbol.clone()).collect()
+        };
+        following.until("all but one join", 20, |f| symbols(f, true).len() == 23).await;
+        assert!(!symbols(&following, true).contains("XRPUSDT"));
+        following.emulator.list("BTCUSDT", false);
+        following.until("one leaves", 10, |f| f.told(Feed::Disconnected, NOT_FOLLOWED).len() == 1).await;
+        assert_eq!(symbols(&following, false), BTreeSet::from(["BTCUSDT".to_string()]));
+        let left = (following.clock)();
+        following.emulator.list("BTCUSDT", true);
+        let again = |f: &Following| {
+            let events = f.events.lock().unwrap();
+            let of = |one: &&(prism_schemas::InstrumentId, prism_schemas::Event)| {
+                one.0.symbol == "BTCUSDT" && left < one.1.ts_recv
+            };
+            let has = |is: fn(&Body) -> bool| events.iter().filter(of).any(|(_, e)| e.body.as_ref().is_some_and(is));
+            has(|body| matches!(body, Body::Trade(_)))
+                && has(|body| matches!(body, Body::Book(_)))
+                && has(|body| matches!(body, Body::Kline(_)))
+        };
+        following.until("it is followed again, with its bars", 20, again).await;
+        assert_eq!(following.told(Feed::Disconnected, "").len(), 1, "{face}: the others' feeds go on");
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_venues_only_tell_when_asked_is_asked_for() {
+    for (face, ratios, has_tiers) in
+        [("bybit-linear", 1, true), ("binance-linear", 4, false), ("binance-spot", 0, false), ("bybit-spot", 0, false)]
+    {
+        let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
+            options.top = 3;
+            options.poll = Duration::from_secs(1);
+        })
+        .await;
+        // The past as far as venues tell it, at first.
+        let wanted = if ratios == 0 { 0 } else { 3 * 200 };
+        let interest = |body: &Body| matches!(body, Body::OpenInterest(open) if open.size.is_some());
+        let funding = |body: &Body| matches!(body, Body::FundingRate(funding) if funding.rate.is_some());
+        let ratio = |body: &Body| matches!(body, Body::LongShortRatio(r) if r.long.is_some() && r.short.is_some());
+        let is_polled =
+            |f: &Following| [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, wanted * ratios];
+        following.until("all of them", 20, is_polled).await;
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        // What is known is no event; a new interval may have begun.
+        assert_eq!(following.count(funding), wanted, "{face}");
+        assert!(following.count(ratio) <= (wanted + 3) * ratios && following.count(interest) <= wanted + 3, "{face}");
+        let is_past = |body: &Option<Body>| matches!(body, Some(Body::OpenInterest(_) | Body::LongShortRatio(_)));
+        let mut past = BTreeSet::new();
+        for (id, event) in following.events.lock().unwrap().iter().filter(|(_, event)| is_past(&event.body)) {
+            let of = match &event.body {
+                Some(Body::LongShortRatio(ratio)) => ratio.kind.clone(),
+                _ => "open interest".into(),
+            };
+            assert!(past.insert((id.clone(), of, event.ts_event)), "{face}: twice {id:?} {event:?}");
+        }
+        let tiers = |body: &Body| match body {
+            Body::RiskLimit(limit) => limit.tiers.first().and_then(|tier| tier.maintenance_margin).map(|m| m.to_f64()),
+            _ => None,
+        };
+        assert_eq!(following.count(|body| tiers(body) == Some(0.005)), if has_tiers { 3 } else { 0 }, "{face}");
+        following.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
+    for face in FACES {
+        let emulator = emulator(SYMBOLS, Faults::default(), &clock(1)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let options = Options {
+            timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H4],
+            ..Options::at(&emulator.url(face))
+        };
+        let snapshots = Arc::new(Snapshots::new(maker(face), &options, clock(1)).unwrap());
+        let whole = snapshots.take("btc/usdt").await;
+        assert_eq!((&*whole.symbol, &whole.missing[..], whole.atomic), ("BTCUSDT", &[][..], true), "{face}");
+        let names: Vec<&str> = whole.components.iter().map(|one| &*one.name).collect();
+        let expected = if face.ends_with("spot") { 7 } else { 10 };
+        assert!(
+            expected <= names.len() && names.contains(&"klines_30m") && names.contains(&"book"),
+            "{face}: {names:?}"
+        );
+        let book = whole.components.iter().find(|one| one.name == "book").unwrap();
+        assert_eq!(book.data["bids"].as_array().unwrap().len(), 26, "{face}");
+        assert!(whole.quota.left < whole.quota.weight && whole.quota.success_rate == 1.0, "{:?}", whole.quota);
+        // A symbol that nobody has: everything is named, with the venue's words.
+        let none = snapshots.take("NOSUCHUSDT").await;
+        assert_eq!(none.missing.len(), none.components.len(), "{face}: {none:?}");
+        let trouble = none.components[0].error.as_ref().unwrap();
+        assert!(matches!(trouble.class, Class::Venue | Class::Parse), "{face}: {trouble:?}");
+        assert!(none.components.iter().all(|one| one.retries == 2 && one.recovery.is_some()), "{face}: {none:?}");
+    }
+}
+
+/// While nothing answers, requests wait for one that tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_venue_that_fails_is_left_alone_for_a_while() {
+    let faults = Faults { fail: 1.0, ..Faults::default() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let emulator = Emulator::start(listener, Origin::Market(5, SYMBOLS), faults, clock(1)).unwrap();
+    let options = Options {
+        timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H1, Timeframe::H4],
+        ..Options::at(&emulator.url("bybit-linear"))
+    };
+    let snapshots = Arc::new(Snapshots::new(maker("bybit-linear"), &options, clock(1)).unwrap());
+    let snapshot = snapshots.take("BTCUSDT").await;
+    assert_eq!(snapshot.missing.len(), snapshot.components.len(), "{:?}", snapshot.missing);
+    assert!(snapshot.duration_ms < 6_000.0 && snapshot.quota.success_rate == 0.0, "{:?}", snapshot.quota);
+    let asked = emulator.asked();
+    // All were under way at once; after five failures one try after the other, ever rarer.
+    assert!((10..30).contains(&asked.requests), "{asked:?}");
+    emulator.calm();
+    // The next try comes half a minute after the last one, at most.
+    for _ in 0..12 {
+        if snapshots.take("BTCUSDT").await.missing.is_empty() {
+            return;
+        }
+    }
+    panic!("nobody asks any more: {:?}", emulator.asked());
+}

@@ -1,0 +1,148 @@
+//! The event log: topics cut into partitions, each an ordered sequence of batches with offsets from 0.
+
+mod embedded;
+mod known;
+mod segment;
+mod writer;
+
+pub use embedded::{Options, Recovered, SegmentLog};
+pub use known::Known;
+pub use writer::LogWriter;
+
+use std::path::PathBuf;
+
+use prism_schemas::event::Batch;
+use prism_schemas::instrument::fnv1a;
+use prism_schemas::{InstrumentId, Topic};
+
+/// An ordered, partitioned log of batches. Segment files and Kafka implement it.
+pub trait Log: Send + Sync {
+    /// How many partitions a topic has; fixed when the log is created.
+    fn partitions(&self, topic: Topic) -> u32;
+
+    /// Appends a batch. It may wait in a bounded buffer until `flush`; waits itself while that is full.
+    fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<(), LogError>;
+
+    /// Makes everything appended visible to readers.
+    fn flush(&self) -> Result<(), LogError>;
+
+    /// Makes everything appended survive a crash of the machine.
+    fn sync(&self) -> Result<(), LogError>;
+
+    /// The first offset that is still there.
+    fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
+
+    /// The offset the next batch will get. May read the newest part of the partition.
+    fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
+
+    /// Notes that everything before `offset` is stored; readers elsewhere see it, nothing here reads it.
+    fn commit(&self, topic: Topic, partition: u32, offset: u64) -> Result<(), LogError>;
+
+    /// Batches of a partition from an offset on.
+    fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError>;
+
+    /// As `read`, for several partitions; cheaper where readers can share a connection.
+    fn read_all(&self, places: &[(Topic, u32, u64)]) -> Result<Vec<Box<dyn Records>>, LogError> {
+        places.iter().map(|(topic, partition, from_offset)| self.read(*topic, *partition, *from_offset)).collect()
+    }
+}
+
+/// A reader of one partition.
+pub trait Records: Send {
+    /// The next batch, borrowed until the next call; `None` at the end. Call again later to follow a log that grows.
+    fn next(&mut self) -> Result<Option<Record<'_>>, LogError>;
+
+    /// After `None`: the unfinished or damaged tail the reader stopped before, if there is one.
+    fn torn(&self) -> Option<&Torn>;
+}
+
+/// One batch and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record<'a> {
+    /// Its number in the partition.
+    pub offset: u64,
+    /// One instrument's events.
+    pub batch: &'a Batch,
+}
+
+/// Bytes at the end of a partition that are no complete record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment file.
+    pub file: PathBuf,
+    /// Where the tail begins in it.
+    pub position: u64,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// What can go wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk refused: free space or repair, then retry.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Stored data is damaged: restore the file from elsewhere, or import again.
+    #[error("{} is damaged at byte {position} (record {offset}): {detail}", path.display())]
+    Corrupt {
+        /// The segment file.
+        path: PathBuf,
+        /// The byte where the damaged record begins.
+        position: u64,
+        /// The offset it should have had.
+        offset: u64,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// There is no log: create one by import or ingest.
+    #[error("{} is no log: {detail}", path.display())]
+    NotALog {
+        /// The directory.
+        path: PathBuf,
+        /// What is missing or unexpected.
+        detail: String,
+    },
+    /// The broker cannot be reached or refuses: correct what `detail` names, or start it.
+    #[error("{address}: {detail}")]
+    Broker {
+        /// The broker.
+        address: String,
+        /// What was tried and what it said.
+        detail: String,
+    },
+    /// The log no longer holds what was asked for: results could not be repeated.
+    #[error("{place} no longer holds offset {offset}: retention removed it")]
+    Truncated {
+        /// Topic and partition.
+        place: String,
+        /// The offset asked for.
+        offset: u64,
+    },
+    /// Another process writes to it: stop that one first.
+    #[error("{} is being written by another process", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The caller's mistake: a partition that does not exist, or writing to a log opened for reading.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl LogError {
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> LogError + use<'_> {
+        move |source| LogError::Io { path: path.to_path_buf(), source }
+    }
+}
+
+/// The partition that keeps an instrument's events in order.
+pub fn partition_of(instrument: &InstrumentId, partitions: u32) -> u32 {
+    let key = format!("{}|{}|{}", instrument.exchange, instrument.market.name(), instrument.symbol);
+    // The remainder is below a u32.
+    (fnv1a(key.as_bytes()) % u64::from(partitions.max(1))) as u32
+}

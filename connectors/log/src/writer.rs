@@ -1,0 +1,148 @@
+//! Groups events into batches: one instrument, at most 64 events, one window of 5 ms of receive time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Batch, Heartbeat};
+use prism_schemas::time::MILLISECOND;
+use prism_schemas::{Event, InstrumentId, Topic, Ts};
+
+use super::{Log, LogError, partition_of};
+
+const EVENTS_MAX: usize = 64;
+const WINDOW: i64 = 5 * MILLISECOND;
+
+/// Writes events to a log. Windows are aligned and end at multiples of 5 ms inclusive, so that no batch crosses an
+/// epoch of the dataflow and, for receive times in order, grouping never changes an event's knowledge time.
+pub struct LogWriter {
+    log: Arc<dyn Log>,
+    /// Partition of each instrument per topic position.
+    instruments: HashMap<InstrumentId, u32>,
+    /// Open batches by topic position and partition.
+    open: Vec<Vec<Open>>,
+    partitions: u32,
+    written: u64,
+}
+
+#[derive(Default)]
+struct Open {
+    window: i64,
+    batches: Vec<Batch>,
+    /// Emptied batches, kept for their memory.
+    spare: Vec<Batch>,
+}
+
+impl LogWriter {
+    /// A writer to `log`.
+    pub fn new(log: Arc<dyn Log>) -> LogWriter {
+        let open =
+            Topic::ALL.iter().map(|topic| (0..log.partitions(*topic)).map(|_| Open::default()).collect()).collect();
+        let partitions = log.partitions(Topic::Trades);
+        LogWriter { log, instruments: HashMap::new(), open, partitions, written: 0 }
+    }
+
+    /// Events pushed so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Adds an event of an instrument to its topic. Order is kept as given.
+    pub fn push(&mut self, instrument: &InstrumentId, event: Event) -> Result<(), LogError> {
+        let Some(topic) = event.body.as_ref().and_then(Topic::of) else {
+            return Err(LogError::Usage("an event without a topic (heartbeats name their partition)".into()));
+        };
+        let partition = match self.instruments.get(instrument) {
+            Some(partition) => *partition,
+            None => {
+                let partition = partition_of(instrument, self.partitions);
+                self.instruments.insert(instrument.clone(), partition);
+                partition
+            }
+        };
+        let at = position(topic);
+        let Some(open) = self.open.get_mut(at).and_then(|open| open.get_mut(partition as usize)) else {
+            return Err(LogError::Usage(format!("{} has no partition {partition}", topic.name())));
+        };
+        let window = event.ts_recv.saturating_sub(1).div_euclid(WINDOW);
+        if open.window != window {
+            open.write(&*self.log, topic, partition)?;
+            open.window = window;
+        }
+        self.written += 1;
+        if let Some(batch) = open.batches.iter_mut().find(|batch| is_of(batch, instrument)) {
+            batch.events.push(event);
+            if batch.events.len() == EVENTS_MAX {
+                // All of them, so that batches stay in the order they were begun.
+                open.write(&*self.log, topic, partition)?;
+            }
+            return Ok(());
+        }
+        let mut batch = open.spare.pop().unwrap_or_default();
+        batch.exchange.push_str(&instrument.exchange);
+        batch.market.push_str(instrument.market.name());
+        batch.symbol.push_str(&instrument.symbol);
+        batch.events.push(event);
+        open.batches.push(batch);
+        Ok(())
+    }
+
+    /// Promises that no event with an earlier `ts_recv` follows in this partition; writes what is open there first.
+    pub fn heartbeat(&mut self, topic: Topic, partition: u32, ts_recv: Ts, cause: &str) -> Result<(), LogError> {
+        if let Some(open) = self.open.get_mut(position(topic)).and_then(|open| open.get_mut(partition as usize)) {
+            open.write(&*self.log, topic, partition)?;
+        }
+        let body = Some(Body::Heartbeat(Heartbeat { cause: cause.into(), ..Heartbeat::default() }));
+        let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body };
+        self.log.append(topic, partition, &Batch { events: vec![event], ..Batch::default() })?;
+        Ok(())
+    }
+
+    /// Writes open batches and makes them visible to readers.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        self.write_open()?;
+        self.log.flush()
+    }
+
+    /// Writes open batches and waits until they are durable.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        self.write_open()?;
+        self.log.sync()
+    }
+
+    fn write_open(&mut self) -> Result<(), LogError> {
+        for (topic, partitions) in Topic::ALL.into_iter().zip(&mut self.open) {
+            for (partition, open) in (0..).zip(partitions) {
+                open.write(&*self.log, topic, partition)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn write(&mut self, log: &dyn Log, topic: Topic, partition: u32) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for mut batch in self.batches.drain(..) {
+            if result.is_ok() {
+                result = log.append(topic, partition, &batch).map(|_| ());
+            }
+            batch.exchange.clear();
+            batch.market.clear();
+            batch.symbol.clear();
+            batch.events.clear();
+            self.spare.push(batch);
+        }
+        result
+    }
+}
+
+fn is_of(batch: &Batch, instrument: &InstrumentId) -> bool {
+    batch.symbol == instrument.symbol
+        && batch.exchange == instrument.exchange
+        && batch.market == instrument.market.name()
+}
+
+fn position(topic: Topic) -> usize {
+    Topic::ALL.iter().position(|t| *t == topic).unwrap_or_default()
+}

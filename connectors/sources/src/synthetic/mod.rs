@@ -1,0 +1,267 @@
+//! A seeded synthetic market: correlated symbols with regimes, speaking Bybit v5 frames. A pure function of its seed.
+
+mod book;
+mod frame;
+mod history;
+mod process;
+mod symbols;
+
+pub use symbols::{SYMBOLS, Symbol};
+
+use std::collections::VecDeque;
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Feed, FeedStatus, Instrument};
+use prism_schemas::random::Random;
+use prism_schemas::time::{MILLISECOND, MINUTE, SECOND};
+use prism_schemas::{Event, InstrumentId, Market as Kind, Timeframe, Ts};
+
+use book::SyntheticBook;
+use history::History;
+use process::Process;
+
+/// The venue whose frames the market speaks.
+pub const EXCHANGE: &str = "bybit";
+/// The market whose frames it speaks.
+pub const MARKET: Kind = Kind::Linear;
+/// Seconds between two ticker messages of a symbol.
+const TICKER_EVERY: i64 = 5;
+
+/// One frame as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// When it was received.
+    pub ts_recv: Ts,
+    /// Its text; decode it with `Bybit::new(Market::Linear)`.
+    pub text: String,
+}
+
+/// The market: step it through time.
+pub struct Market {
+    process: Process,
+    traders: Vec<Trader>,
+    random: Random,
+    start: Ts,
+    /// The next second to simulate.
+    second: Ts,
+    history: History,
+    pending: VecDeque<Frame>,
+    scratch: Vec<Frame>,
+    seq: u64,
+}
+
+/// One symbol's state.
+struct Trader {
+    symbol: Symbol,
+    random: Random,
+    book: SyntheticBook,
+    update_id: u64,
+    /// The level that corresponds to the symbol's price at the start.
+    origin: f64,
+    last: i64,
+    open_interest: f64,
+    /// Minutes of the last day, oldest first: (open, high, low, volume in lots), prices in ticks.
+    day: VecDeque<[f64; 4]>,
+    announced: bool,
+}
+
+impl Market {
+    /// A market whose symbols have their nominal prices at `start_ts`; equal arguments give equal frames for ever.
+    pub fn new(seed: u64, symbols: &[Symbol], start_ts: Ts) -> Market {
+        let mut process = Process::new(seed, symbols);
+        let history = History::new(&mut process, &mut Random::new(seed, "history"), symbols.len(), start_ts);
+        let mut traders = Vec::with_capacity(symbols.len());
+        for (at, symbol) in symbols.iter().enumerate() {
+            let mut random = Random::new(seed, &format!("{} trades", symbol.name));
+            let mut trader = Trader {
+                symbol: *symbol,
+                book: SyntheticBook::default(),
+                update_id: 1_000_000 + random.below(50_000_000),
+                origin: process.level(at),
+                last: 0,
+                open_interest: symbol.value / symbol.price * 40_000.0 * (0.5 + random.uniform()),
+                day: VecDeque::new(),
+                announced: false,
+                random,
+            };
+            let day = history.minutes(at, 1440);
+            trader.day = day
+                .iter()
+                .map(|bar| {
+                    let lots = bar.activity * 60.0 * symbol.value / symbol.price / symbol.lot.to_f64();
+                    [trader.ticks(bar.open), trader.ticks(bar.high), trader.ticks(bar.low), lots]
+                })
+                .collect();
+            trader.last = trader.ticks(process.level(at)).round() as i64;
+            traders.push(trader);
+        }
+        let random = Random::new(seed, "market");
+        let (pending, scratch) = (VecDeque::new(), Vec::new());
+        // The first simulated second is the first whole one.
+        let second = (start_ts + SECOND - 1).div_euclid(SECOND) * SECOND;
+        Market { process, traders, random, start: start_ts, second, history, pending, scratch, seq: 1_000_000_000 }
+    }
+
+    /// Its instruments.
+    pub fn instruments(&self) -> Vec<InstrumentId> {
+        self.traders.iter().map(|trader| InstrumentId::new(EXCHANGE, MARKET, trader.symbol.name)).collect()
+    }
+
+    /// Declarations of the instruments and the newest `n_bars` closed bars of each timeframe before the start (fewer where
+    /// the simulated past is shorter: 400 hours of minutes, 400 days before them of hours), in the order they ended.
+    /// `ts_event` and `ts_recv` of a bar are its end.
+    pub fn warm_up(&self, timeframes: &[Timeframe], n_bars: usize) -> Vec<(InstrumentId, Event)> {
+        let mut klines = Vec::new();
+        for (at, trader) in self.traders.iter().enumerate() {
+            let id = InstrumentId::new(EXCHANGE, MARKET, trader.symbol.name);
+            for timeframe in timeframes {
+                for (start, bar) in self.history.bars(at, *timeframe, n_bars) {
+                    klines.push((id.clone(), trader.kline(*timeframe, start, &bar)));
+                }
+            }
+        }
+        // Stable: equal ends stay in order of symbol and timeframe.
+        klines.sort_by_key(|(_, event)| event.ts_recv);
+        let first = klines.first().map_or(self.start, |(_, event)| event.ts_recv);
+        let mut events: Vec<(InstrumentId, Event)> = Vec::with_capacity(klines.len() + self.traders.len());
+        for (id, trader) in self.instruments().into_iter().zip(&self.traders) {
+            events.push((id, plain(first, Body::Instrument(Box::new(trader.declaration())))));
+        }
+        events.append(&mut klines);
+        events
+    }
+
+    /// What a driver logs when its connection opens: FeedStatus connected, at the start.
+    pub fn connected(&self) -> Vec<(InstrumentId, Event)> {
+        let status = |id| {
+            let status = FeedStatus {
+                status: Feed::Connected.into(),
+                cause: "synthetic market".into(),
+                ..FeedStatus::default()
+            };
+            (id, plain(self.start, Body::FeedStatus(status)))
+        };
+        self.instruments().into_iter().map(status).collect()
+    }
+
+    /// Appends the frames received after the last step and until `until`, in order of receipt.
+    pub fn step(&mut self, until: Ts, frames: &mut Vec<Frame>) {
+        // A frame is received after it happened, so seconds up to `until` can have frames until then.
+        while self.second <= until {
+            self.simulate();
+        }
+        while let Some(frame) = self.pending.pop_front_if(|frame| frame.ts_recv <= until) {
+            frames.push(frame);
+        }
+    }
+
+    fn simulate(&mut self) {
+        let second = self.second;
+        self.process.advance(1.0 / 60.0);
+        for (at, trader) in (0..).zip(&mut self.traders) {
+            let (level, push) = (self.process.level(at), self.process.push(at));
+            let view = View { second, at: at as i64, level, push, volatility: self.process.volatility(at) };
+            trader.second(&view, &mut self.seq, &mut self.random, &mut self.scratch);
+        }
+        // Frames of one second can overtake those of the next only within their latency, which is below a second.
+        self.pending.extend(self.scratch.drain(..));
+        self.pending.make_contiguous().sort_by_key(|frame| frame.ts_recv);
+        self.second += SECOND;
+    }
+}
+
+/// A symbol's second, as the process has it.
+struct View {
+    second: Ts,
+    at: i64,
+    level: f64,
+    push: f64,
+    volatility: f64,
+}
+
+impl Trader {
+    /// A level of the process as a price in ticks.
+    fn ticks(&self, level: f64) -> f64 {
+        self.symbol.price * libm::exp(level - self.origin) / self.symbol.tick.to_f64()
+    }
+
+    fn declaration(&self) -> Instrument {
+        let Symbol { name, tick, lot, .. } = self.symbol;
+        Instrument {
+            price_decimals: tick.decimals,
+            size_decimals: lot.decimals,
+            tick_size: Some(tick),
+            lot_size: Some(lot),
+            min_size: Some(lot),
+            contract_type: "LinearPerpetual".into(),
+            base: name.trim_end_matches("USDT").into(),
+            quote: "USDT".into(),
+            status: "Trading".into(),
+            native_symbol: name.into(),
+            ..Instrument::default()
+        }
+    }
+
+    fn second(&mut self, view: &View, seq: &mut u64, latency: &mut Random, out: &mut Vec<Frame>) {
+        let price = self.ticks(view.level);
+        // Each symbol's book and ticker have their own moment of the second.
+        let book_ms = 20 + view.at * 37 % 900;
+        let mut send = |ms: i64, text: String| {
+            let delay = (6 + latency.below(9) as i64) * MILLISECOND + latency.below(1_000_000) as i64;
+            out.push(Frame { ts_recv: view.second + ms * MILLISECOND + delay, text });
+        };
+        let mut trades: Vec<i64> = Vec::new();
+        let mut chance = 0.37 * view.volatility.min(2.0) + 0.13;
+        while self.random.uniform() < chance && trades.len() < 6 {
+            trades.push(self.random.below(1000) as i64);
+            chance = 0.5;
+        }
+        trades.sort_unstable();
+        if !self.announced {
+            // The snapshot comes before the first trade, so that trades have quotes.
+            self.book_frame(price, view, 0, seq, &mut send);
+        }
+        let mut moved = !self.announced;
+        self.announced = true;
+        for ms in trades {
+            if !moved && book_ms <= ms {
+                self.book_frame(price, view, book_ms, seq, &mut send);
+                moved = true;
+            }
+            *seq += 1;
+            let text = self.trade_frame(view, ms, *seq);
+            send(ms, text);
+        }
+        if !moved {
+            self.book_frame(price, view, book_ms, seq, &mut send);
+        }
+        let number = view.second.div_euclid(SECOND) + view.at;
+        if number % TICKER_EVERY == 0 || self.day.is_empty() {
+            *seq += 1;
+            let text = self.ticker_frame(view, 950, *seq);
+            send(950, text);
+        }
+        self.remember(view.second, price);
+    }
+
+    /// Keeps the last day's minutes.
+    fn remember(&mut self, second: Ts, price: f64) {
+        if second.rem_euclid(MINUTE) == 0 || self.day.is_empty() {
+            self.day.push_back([price, price, price, 0.0]);
+            if 1440 < self.day.len() {
+                self.day.pop_front();
+            }
+        }
+        if let Some(minute) = self.day.back_mut() {
+            minute[1] = minute[1].max(price);
+            minute[2] = minute[2].min(price);
+        }
+    }
+}
+
+fn plain(ts: Ts, body: Body) -> Event {
+    Event { ts_event: ts, ts_recv: ts, seq: None, index: 0, body: Some(body) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Where rows are kept: Parquet files or QuestDB behind one trait, and digests of what tables say.
+
+pub mod digest;
+pub mod parquet;
+pub mod questdb;
+
+pub use parquet::{Store, StoreError};

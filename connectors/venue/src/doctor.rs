@@ -1,0 +1,155 @@
+//! Whether a venue can be followed from here, step by step, and what to do where it cannot.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde::Serialize;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::rest::{PAGES_MAX, now};
+use super::{Clock, Events, Maker, Options, Rest, select};
+use prism_exchange::Ask;
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// As it should be.
+    Fine,
+    /// It works, but look at it.
+    Doubtful,
+    /// prism cannot follow the venue like this.
+    Broken,
+}
+
+/// One step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was tried.
+    pub what: String,
+    /// How it went.
+    pub health: Health,
+    /// What was seen.
+    pub found: String,
+    /// What to do; empty if nothing.
+    pub advice: String,
+}
+
+impl Check {
+    /// A step that went well.
+    pub fn fine(what: impl Into<String>, found: impl Into<String>) -> Check {
+        Check { what: what.into(), health: Health::Fine, found: found.into(), advice: String::new() }
+    }
+
+    fn broken(what: impl Into<String>, found: impl Into<String>, advice: &str) -> Check {
+        Check { what: what.into(), health: Health::Broken, found: found.into(), advice: advice.into() }
+    }
+}
+
+/// Tries requests, clocks, the selection and each of the venue's streams.
+pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Check> {
+    let mut wire = maker();
+    let rest = match Rest::new(options, wire.limits()) {
+        Ok(rest) => rest,
+        Err(error) => return vec![Check::broken("requests", error.to_string(), "correct feeds.addresses")],
+    };
+    let mut checks = Vec::new();
+    let limit = options.skew.as_nanos() as i64;
+    match rest.skew(&*wire, clock).await {
+        Err(failure) => {
+            let advice = "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses";
+            checks.push(Check::broken("requests", format!("{}: {}", options.rest, failure.detail), advice));
+            return checks;
+        }
+        Ok((ahead, within)) => {
+            let seconds = |nanos: i64| nanos as f64 / 1e9;
+            let found = format!("the venue is {:+.3} s ahead, to within {:.3} s", seconds(ahead), seconds(within));
+            checks.push(if limit.saturating_add(within) < ahead.abs() {
+                Check::broken("clock", found, "set this machine's clock (NTP), or raise feeds.skew")
+            } else if limit / 4 < ahead.abs() {
+                Check {
+                    health: Health::Doubtful,
+                    advice: "set this machine's clock (NTP)".into(),
+                    ..Check::fine("clock", found)
+                }
+            } else {
+                Check::fine("clock", found)
+            });
+        }
+    }
+    let mut answers = [Events::new(), Events::new()];
+    for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
+        let (began, mut page, mut failed, mut n_pages) = (now(), wire.request(ask), None, 0);
+        while let Some(request) = page.take().filter(|_| n_pages < PAGES_MAX) {
+            n_pages += 1;
+            match rest.once(&*wire, &request, clock).await {
+                Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
+                    Ok(()) => page = wire.more(ask, &answered.body),
+                    Err(error) => failed = Some(error.to_string()),
+                },
+                Err(failure) => failed = Some(failure.detail),
+            }
+        }
+        checks.push(match failed {
+            None => Check::fine(ask.name(), format!("{} in {:.0?}", events.len(), began.elapsed())),
+            Some(detail) => Check::broken(ask.name(), detail, "the venue's answer is not as documented: report it"),
+        });
+    }
+    let [instruments, tickers] = answers;
+    let (_, followed) = select(instruments, &tickers, options, &Default::default(), clock());
+    let Some(first) = followed.first() else {
+        let advice = "widen feeds.include, feeds.quote, feeds.top or feeds.turnover_min";
+        checks.push(Check::broken("selection", "no instrument fits", advice));
+        return checks;
+    };
+    let names: Vec<&str> = followed.iter().take(3).map(|one| &*one.id.symbol).collect();
+    checks.push(Check::fine("selection", format!("{} instruments: {}, ...", followed.len(), names.join(", "))));
+    for (lane, path) in wire.lanes().iter().enumerate() {
+        let url = format!("{}{path}", options.stream.trim_end_matches('/'));
+        let what = format!("stream {path}");
+        let topics = wire.topics(lane, &first.native, options.channels);
+        if topics.is_empty() {
+            continue;
+        }
+        let patience = options.patience + options.idle;
+        checks.push(match tokio::time::timeout(patience, listen(maker, &url, &topics, clock)).await {
+            Ok(Ok(found)) => Check::fine(what, found),
+            Ok(Err(detail)) => Check::broken(what, detail, "the venue refused or ended the stream: report it"),
+            Err(_) => {
+                let advice = "see that WebSockets pass: proxy, firewall; or raise feeds.patience";
+                Check::broken(what, format!("{url}: no message of {} within {patience:?}", first.id.symbol), advice)
+            }
+        });
+    }
+    let quota = rest.quota();
+    checks.push(Check::fine("budget", format!("{} of {} left within {} s", quota.left, quota.weight, quota.window_s)));
+    checks
+}
+
+/// Until the first event of these topics.
+async fn listen(maker: &Maker, url: &str, topics: &[String], clock: &Clock) -> Result<String, String> {
+    let began = now();
+    let mut wire = maker();
+    let (mut socket, _) = connect_async(url).await.map_err(|error| format!("{url}: {error}"))?;
+    let stood = began.elapsed();
+    socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| error.to_string())?;
+    let mut events = Events::new();
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => {
+                wire.decode(&text, clock(), &mut events).map_err(|error| error.to_string())?;
+                if let Some((_, event)) = events.first() {
+                    let age = Duration::from_nanos((event.ts_recv - event.ts_event).unsigned_abs());
+                    return Ok(format!(
+                        "open after {stood:.0?}, a message after {:.0?}, {age:.0?} old",
+                        began.elapsed()
+                    ));
+                }
+            }
+            Some(Ok(Message::Close(_))) | None => return Err(format!("{url}: ended by the venue")),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(format!("{url}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What venues only tell when they are asked, now and then: open interest, funding, ratios, margin tiers, clocks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prism_schemas::event::FearGreed;
+use prism_schemas::event::event::Body;
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
+use serde::Deserialize;
+use tokio::sync::mpsc::Sender;
+
+use super::{Clock, Events, Options, Rest, Selected, VenueError};
+use prism_exchange::{Ask, Fields, Holders, Wire, event_of, quarantined};
+
+/// Margin tiers change rarely: they are asked for every so many rounds.
+const RARELY: u64 = 12;
+
+/// Values of the past that are asked for at first.
+const HISTORY: i64 = 200;
+
+/// A question for so many values.
+type Wanted<'a> = Box<dyn Fn(u32) -> Ask<'a> + Send + Sync + 'a>;
+
+/// Asks round after round, for as many values as may be new; those known already are no events. It ends with its task.
+pub(super) async fn poll(
+    mut wire: Box<dyn Wire>,
+    selected: Selected,
+    rest: Arc<Rest>,
+    options: Options,
+    clock: Clock,
+    out: Sender<Events>,
+) {
+    let mut newest: HashMap<(InstrumentId, &'static str), Ts> = HashMap::new();
+    for round in 0_u64.. {
+        if let Ok((ahead, within)) = rest.skew(&*wire, &clock).await
+            && within.saturating_add(options.skew.as_nanos() as i64) < ahead.abs()
+        {
+            tracing::warn!(venue = wire.id(), seconds = ahead as f64 / 1e9, "the venue's clock is ahead of ours");
+        }
+        for one in selected.all() {
+            let native = &*one.native;
+            let mut wanted: Vec<Wanted<'_>> =
+                vec![Box::new(|n| Ask::OpenInterest(native, n)), Box::new(|n| Ask::Funding(native, n))];
+            for holders in Holders::ALL {
+                wanted.push(Box::new(move |n| Ask::Ratio(native, holders, n)));
+            }
+            if round % RARELY == 0 {
+                wanted.push(Box::new(|_| Ask::RiskLimit(native)));
+            }
+            for of in wanted {
+                let name = of(1).name();
+                let last = newest.get(&(one.id.clone(), name)).copied();
+                let n =
+                    || last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY));
+                let mut asked = n();
+                let mut events = rest.ask(&mut *wire, &of(asked as u32), &clock).await;
+                // More was published while there was no answer.
+                while asked + 1 < n() {
+                    asked = n();
+                    events.retain(is_refused);
+                    events.append(&mut rest.ask(&mut *wire, &of(asked as u32), &clock).await);
+                }
+                events.retain(|one| {
+                    if is_refused(one) {
+                        return true;
+                    }
+                    let (id, event) = one;
+                    let last = newest.entry((id.clone(), name)).or_insert(Ts::MIN);
+                    let is_new = *last < event.ts_event;
+                    *last = event.ts_event.max(*last);
+                    is_new
+                });
+                if !events.is_empty() {
+                    let _ = out.send(events).await;
+                }
+            }
+        }
+        tokio::time::sleep(options.poll).await;
+    }
+}
+
+/// Whether it is an answer that could not be used, kept with its reason: of the time it came, not of a value.
+fn is_refused((_, event): &(InstrumentId, Event)) -> bool {
+    matches!(event.body, Some(Body::Quarantined(_)))
+}
+
+/// Asks for the Crypto Fear & Greed index (<https://alternative.me/crypto/fear-and-greed-index/>) again and again; each
+/// day's value is an event of the instrument `alternative spot FEARGREED`. It ends with its task.
+pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<Events>) -> Result<(), VenueError> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).user_agent("prism").build();
+    let client = client.map_err(|error| VenueError::Address { address: url.clone(), detail: error.to_string() })?;
+    let id = InstrumentId::new("alternative", Market::Spot, "FEARGREED");
+    let mut newest = 0;
+    loop {
+        let answer = async { client.get(&url).send().await?.error_for_status()?.text().await }.await;
+        match answer {
+            Err(error) => {
+                let error = error.without_url();
+                tracing::warn!(url, %error, "no fear and greed index");
+            }
+            Ok(body) => {
+                let ts_recv = clock();
+                let event = decode(&body, ts_recv)
+                    .unwrap_or_else(|error| quarantined(error.rule(), error.to_string(), body.as_bytes(), ts_recv));
+                let one = (id.clone(), event);
+                if is_refused(&one) || newest < one.1.ts_event {
+                    newest = if is_refused(&one) { newest } else { one.1.ts_event };
+                    let _ = out.send(vec![one]).await;
+                }
+            }
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// {"name":"Fear and Greed Index","data":[{"value":"40","value_classification":"Fear","timestamp":"1551157200"}]}
+fn decode(body: &str, ts_recv: Ts) -> Result<Event, prism_exchange::DecodeError> {
+    let fields = Fields { kind: "fear and greed" };
+    let answer: Answer<'_> = fields.json(body)?;
+    let day = fields.some("data", answer.data.first())?;
+    let value = fields.integer("value", day.value)?;
+    if 100 < value {
+        return Err(fields.wrong("value", format!("is above 100: {value}")));
+    }
+    let ts_event = fields.seconds("timestamp", day.ts)?;
+    Ok(event_of(ts_event, ts_recv, Body::FearGreed(FearGreed { value, label: day.label.into() })))
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Vec<Day<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Day<'a> {
+    value: &'a str,
+    #[serde(rename = "value_classification")]
+    label: &'a str,
+    #[serde(rename = "timestamp")]
+    ts: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_is_read_and_nonsense_is_not() {
+        let body = |value: &str| {
+            format!(
+                "{{\"data\":[{{\"value\":\"{value}\",\"value_classification\":\"Fear\",\"timestamp\":\"1551157200\"}}]}}"
+            )
+        };
+        let event = decode(&body("40"), 7).unwrap();
+        assert_eq!((event.ts_event, event.ts_recv), (1_551_157_200_000_000_000, 7));
+        assert_eq!(event.body, Some(Body::FearGreed(FearGreed { value: 40, label: "Fear".into() })));
+        assert_eq!(decode(&body("101"), 7).unwrap_err().rule(), "invalid_field");
+        assert_eq!(decode("{}", 7).unwrap_err().rule(), "invalid_field");
+        assert_eq!(decode("<html>", 7).unwrap_err().rule(), "malformed_frame");
+    }
+}

@@ -1,0 +1,190 @@
+//! What a connection asked its venue to send: requests without an answer yet, and topics that are refused.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::rest::now;
+use prism_exchange::Answer;
+
+/// Requests whose answers are awaited; venues answer at once or never.
+const OPEN_MAX: usize = 1_000;
+/// Between two refused topics that are asked for again.
+const APART: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// The topics of requests that were not answered, by number, and how many they were.
+    open: BTreeMap<u64, (usize, Vec<String>)>,
+    /// Topics that are refused, and when they were last asked for.
+    refused: BTreeMap<String, Instant>,
+    /// When one of them was asked for.
+    repeated: Option<Instant>,
+    /// Requests that wait to be sent.
+    waiting: VecDeque<Request>,
+}
+
+/// A request for topics, or to end them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Subscribe(Vec<String>),
+    Unsubscribe(Vec<String>),
+}
+
+/// What follows from an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Nothing is new.
+    Known,
+    /// The venue does not send this topic.
+    Refused(String),
+    /// Topics that had been refused are sent now.
+    Accepted(Vec<String>),
+}
+
+impl Subscriptions {
+    /// Topics are wanted, so many in a request.
+    pub(super) fn subscribe(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Subscribe(some.to_vec())));
+    }
+
+    /// Topics are wanted anew, so that their snapshots are sent.
+    pub(super) fn renew(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
+        self.subscribe(topics, each);
+    }
+
+    /// Whether there is something to send.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether all was sent and answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.open.is_empty()
+    }
+
+    /// The request to send next, under a number.
+    pub(super) fn next(&mut self, number: u64) -> Option<Request> {
+        let request = self.waiting.pop_front()?;
+        if let Request::Subscribe(topics) = &request {
+            self.open.insert(number, (topics.len(), topics.clone()));
+            if OPEN_MAX < self.open.len() {
+                self.open.pop_first();
+            }
+        }
+        Some(request)
+    }
+
+    /// A request was answered. Where one of several topics is refused, halves are asked for, to find which.
+    pub(super) fn answer(&mut self, number: u64, answer: Answer) -> Answered {
+        let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
+        // A single topic that is sent already is what was wanted; with others, those are not sent.
+        if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
+            topics.retain(|topic| self.refused.remove(topic).is_some());
+            return if topics.is_empty() { Answered::Known } else { Answered::Accepted(topics) };
+        }
+        match topics.pop() {
+            None => Answered::Known,
+            Some(topic) if n == 1 => {
+                let is_known = self.refused.insert(topic.clone(), now()).is_some();
+                if is_known { Answered::Known } else { Answered::Refused(topic) }
+            }
+            // Who has left since may have been to blame.
+            Some(topic) => {
+                topics.push(topic);
+                self.subscribe(&topics, topics.len().div_ceil(2));
+                Answered::Known
+            }
+        }
+    }
+
+    /// Topics that are refused.
+    pub(super) fn refused(&self) -> impl Iterator<Item = &String> {
+        self.refused.keys()
+    }
+
+    /// Asks again for one of them that was last asked for so long ago.
+    pub(super) fn repeat(&mut self, wait: Duration) {
+        if self.repeated.is_some_and(|repeated| repeated.elapsed() < wait.min(APART)) {
+            return;
+        }
+        if let Some((topic, asked)) = self.refused.iter_mut().find(|(_, asked)| wait <= asked.elapsed()) {
+            *asked = now();
+            self.repeated = Some(*asked);
+            self.waiting.push_back(Request::Subscribe(vec![topic.clone()]));
+        }
+    }
+
+    /// No answer comes any more; what is refused is known until it is accepted.
+    pub(super) fn lost(&mut self) {
+        self.open.clear();
+        self.waiting.clear();
+    }
+
+    /// Topics are not wanted any more.
+    pub(super) fn leave(&mut self, topics: &[String], each: usize) {
+        self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
+        self.refused.retain(|topic, _| !topics.contains(topic));
+        self.open.values_mut().for_each(|(_, open)| open.retain(|topic| !topics.contains(topic)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends what waits, and answers it; gives what follows, and how many were sent.
+    fn answer_all(subscriptions: &mut Subscriptions, is_refused: fn(&String) -> bool) -> (Vec<Answered>, u64) {
+        let (mut followed, mut n) = (Vec::new(), 0);
+        while let Some(request) = subscriptions.next(n) {
+            let Request::Subscribe(topics) = request else { continue };
+            let answer = if topics.iter().any(is_refused) { Answer::Refused } else { Answer::Accepted };
+            followed.push(subscriptions.answer(n, answer));
+            n += 1;
+        }
+        followed.retain(|answered| *answered != Answered::Known);
+        (followed, n)
+    }
+
+    #[test]
+    fn the_topic_that_is_refused_is_found_and_the_others_are_not_blamed() {
+        let mut subscriptions = Subscriptions::default();
+        let topics: Vec<String> = (0..100).map(|n| format!("trades.{n}")).collect();
+        subscriptions.subscribe(&topics, 100);
+        let (followed, n) = answer_all(&mut subscriptions, |topic| topic.ends_with("37"));
+        assert_eq!(followed, [Answered::Refused("trades.37".into())]);
+        assert!(n < 20, "{n} requests");
+        assert_eq!(subscriptions.answer(n - 1, Answer::Refused), Answered::Known, "an answer counts once");
+        subscriptions.repeat(Duration::from_secs(60));
+        assert!(!subscriptions.is_waiting());
+        subscriptions.repeat(Duration::ZERO);
+        let (followed, n) = answer_all(&mut subscriptions, |_| false);
+        assert_eq!((followed, n), (vec![Answered::Accepted(vec!["trades.37".into()])], 1));
+        assert_eq!(subscriptions.refused().count(), 0);
+    }
+
+    #[test]
+    fn a_topic_that_is_sent_already_costs_no_other() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.subscribe(&["known".into(), "new".into()], 2);
+        subscriptions.next(1);
+        assert_eq!(subscriptions.answer(1, Answer::Known), Answered::Known);
+        for (number, topic, answer) in [(2, "known", Answer::Known), (3, "new", Answer::Accepted)] {
+            assert_eq!(subscriptions.next(number), Some(Request::Subscribe(vec![topic.into()])));
+            assert_eq!(subscriptions.answer(number, answer), Answered::Known);
+        }
+        assert!(!subscriptions.is_waiting() && subscriptions.refused().count() == 0);
+    }
+
+    #[test]
+    fn who_stays_is_not_blamed_for_who_left() {
+        let mut subscriptions = Subscriptions::default();
+        let (bad, good) = ("trades.1".to_string(), "trades.2".to_string());
+        subscriptions.subscribe(&[bad.clone(), good.clone()], 2);
+        subscriptions.next(1);
+        subscriptions.leave(&[bad], 1);
+        assert_eq!(subscriptions.answer(1, Answer::Refused), Answered::Known);
+        let (followed, n) = answer_all(&mut subscriptions, |topic| topic == "trades.1");
+        assert_eq!((followed, n), (Vec::new(), 1), "{good} is asked for alone");
+    }
+}

@@ -1,0 +1,135 @@
+//! From what is known of an interval to its bar.
+
+use prism_schemas::{Timeframe, Ts};
+
+use super::{
+    coverage::Coverage,
+    fold::{Fold, Scale},
+    series::Slot,
+    sessions::Sessions,
+};
+use crate::{
+    bar::{Bar, EventId, Quality, Source},
+    event::Kline,
+    settings::{BarSettings, Empty},
+};
+
+/// What the bars of an instrument depend on besides their own trades.
+pub(super) struct Instrument<'a> {
+    pub(super) number: u32,
+    pub(super) scale: &'a Scale,
+    pub(super) coverage: &'a Coverage,
+    pub(super) sessions: &'a Sessions,
+    pub(super) settings: &'a BarSettings,
+}
+
+impl Instrument<'_> {
+    /// The bar of a slot, `None` where there is none.
+    pub(super) fn bar(
+        &self,
+        timeframe: Timeframe,
+        slot: &Slot,
+        first_start: Option<Ts>,
+        last_close: Option<f64>,
+    ) -> Option<Bar> {
+        let venue = || slot.kline.map(|kline| self.venue(timeframe, slot, &kline));
+        if slot.fold.is_none() && first_start.is_none_or(|first| slot.start <= first) {
+            return venue();
+        }
+        let covered = self.coverage.covers(slot.start, slot.end, self.sessions);
+        if let Some(fold) = &slot.fold {
+            return Some(self.traded(timeframe, slot, fold, covered, last_close));
+        }
+        match (covered, self.settings.empty, last_close) {
+            (true, Empty::Flat, Some(close)) => Some(self.flat(timeframe, slot, close)),
+            (true, Empty::Omit, _) => None,
+            (_, Empty::Omit, _) => venue(),
+            (_, Empty::Flat, _) => venue().or_else(|| self.gap(timeframe, slot)),
+        }
+    }
+
+    fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
+        let Fold { open, high, low, close, .. } = *fold;
+        let jump = self.settings.jump;
+        let jumps = last_close.is_some_and(|last| jump * last < high || low * jump < last);
+        let quality = match (jumps, covered) {
+            (true, _) => Quality::Suspect,
+            (false, false) => Quality::Partial,
+            (false, true) => Quality::Ok,
+        };
+        Bar {
+            turnover: Some(self.scale.turnover(fold.turnover)),
+            buy_volume: Some(self.scale.volume(fold.buy_volume)),
+            n_trades: Some(fold.n_trades),
+            n_buys: Some(fold.n_buys),
+            first_id: fold.first_id,
+            last_id: fold.last_id,
+            quality,
+            ..self.plain(timeframe, slot, [open, high, low, close, self.scale.volume(fold.volume)])
+        }
+    }
+
+    fn venue(&self, timeframe: Timeframe, slot: &Slot, kline: &Kline) -> Bar {
+        let Kline { open, high, low, close, volume, turnover, .. } = *kline;
+        Bar { turnover, source: Source::Venue, ..self.plain(timeframe, slot, [open, high, low, close, volume]) }
+    }
+
+    fn flat(&self, timeframe: Timeframe, slot: &Slot, close: f64) -> Bar {
+        Bar {
+            turnover: Some(0.0),
+            buy_volume: Some(0.0),
+            n_trades: Some(0),
+            n_buys: Some(0),
+            ..self.plain(timeframe, slot, [close, close, close, close, 0.0])
+        }
+    }
+
+    fn gap(&self, timeframe: Timeframe, slot: &Slot) -> Option<Bar> {
+        let is_paused = self.coverage.is_paused(slot.start, slot.end, self.settings.gap_max, self.sessions);
+        let bar = || Bar { n_trades: Some(0), quality: Quality::Gap, ..self.plain(timeframe, slot, [0.0; 5]) };
+        (!is_paused).then(bar)
+    }
+
+    fn plain(&self, timeframe: Timeframe, slot: &Slot, [open, high, low, close, volume]: [f64; 5]) -> Bar {
+        Bar {
+            instrument: self.number,
+            timeframe,
+            start: slot.start,
+            end: slot.end,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover: None,
+            buy_volume: None,
+            n_trades: None,
+            n_buys: None,
+            first_id: EventId::None,
+            last_id: EventId::None,
+            source: Source::Trades,
+            quality: Quality::Ok,
+        }
+    }
+}
+
+/// The difference between a bar made from whole-interval trades and the venue's own.
+pub(super) fn compare(bar: &Bar, kline: &Kline) -> Result<(), (&'static str, String)> {
+    if bar.source == Source::Venue || bar.quality == Quality::Gap {
+        return Ok(());
+    }
+    let pairs = [
+        ("open", bar.open, kline.open),
+        ("high", bar.high, kline.high),
+        ("low", bar.low, kline.low),
+        ("close", bar.close, kline.close),
+        ("volume", bar.volume, kline.volume),
+    ];
+    let differ = |ours: f64, theirs: f64| 1e-9 * theirs.abs() < (ours - theirs).abs();
+    let differences: Vec<String> = pairs
+        .into_iter()
+        .filter(|(_, ours, theirs)| differ(*ours, *theirs))
+        .map(|(name, ours, theirs)| format!("{name} {ours} is {theirs} at the venue"))
+        .collect();
+    if differences.is_empty() { Ok(()) } else { Err(("kline_differs", differences.join(", "))) }
+}

@@ -1,0 +1,157 @@
+//! The bars of one timeframe: open intervals, and closed ones that may still be corrected.
+
+use std::collections::VecDeque;
+
+use prism_schemas::{Timeframe, Ts};
+
+use super::{
+    fold::{Fold, Part},
+    interval::Instrument,
+};
+use crate::{
+    bar::{Bar, Quality},
+    event::{Kline, Trade},
+    operator::{find, first_from},
+    settings::TimeSettings,
+};
+
+/// One interval of a timeframe.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) start: Ts,
+    pub(super) end: Ts,
+    /// When it closes.
+    pub(super) close: Ts,
+    pub(super) fold: Option<Fold>,
+    pub(super) kline: Option<Kline>,
+    /// Version 0 is due or out.
+    pub(super) closed: bool,
+    /// The bar as it stands downstream.
+    pub(super) bar: Option<Bar>,
+}
+
+impl Slot {
+    /// Folds a trade of the interval.
+    pub(super) fn add(&mut self, trade: &Trade, part: Part) {
+        match &mut self.fold {
+            Some(fold) => fold.add(trade, part),
+            None => self.fold = Some(Fold::of(trade, part)),
+        }
+    }
+
+    /// The close of its bar, if that has a price.
+    fn price(&self) -> Option<f64> {
+        self.bar.filter(|bar| bar.quality != Quality::Gap).map(|bar| bar.close)
+    }
+}
+
+/// The bars of one timeframe. Keeps the intervals that end inside the horizon and the open ones.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) timeframe: Timeframe,
+    pub(super) slots: VecDeque<Slot>,
+    /// Start of the interval that holds the earliest trade.
+    pub(super) first_start: Option<Ts>,
+    /// Close of the newest forgotten bar with a price.
+    forgotten_close: Option<f64>,
+    /// End of the newest forgotten bar.
+    pub(super) forgotten_to: Option<Ts>,
+    /// Start of the first slot to be made again.
+    dirty: Option<Ts>,
+}
+
+impl Series {
+    /// Of which nothing happened.
+    pub(super) fn new(timeframe: Timeframe) -> Series {
+        Series {
+            timeframe,
+            slots: VecDeque::new(),
+            first_start: None,
+            forgotten_close: None,
+            forgotten_to: None,
+            dirty: None,
+        }
+    }
+
+    /// The slot of the interval that starts at `start`, made if absent.
+    pub(super) fn slot(&mut self, start: Ts, time: &TimeSettings) -> &mut Slot {
+        let at = find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| {
+            let end = self.timeframe.end(start);
+            let close = time.close(end);
+            self.slots.insert(at, Slot { start, end, close, fold: None, kline: None, closed: false, bar: None });
+            at
+        });
+        &mut self.slots[at]
+    }
+
+    /// The slot of the interval that starts at `start`, if it is there.
+    pub(super) fn find(&self, start: Ts) -> Option<&Slot> {
+        find(&self.slots, &start, |slot| slot.start).ok().map(|at| &self.slots[at])
+    }
+
+    /// The bar that starts at `start`, and those that depend on it, are to be made again.
+    pub(super) fn touch(&mut self, start: Ts) {
+        self.dirty = Some(self.dirty.map_or(start, |have| have.min(start)));
+    }
+
+    /// Closed bars that end after `ts` are to be made again.
+    pub(super) fn touch_after(&mut self, ts: Ts) {
+        if let Some(start) = self.slots.iter().find(|slot| ts < slot.end && slot.closed).map(|slot| slot.start) {
+            self.touch(start);
+        }
+    }
+
+    /// An interval holds a trade. If it is the earliest, those after it that closed by `now` without one come to be, where
+    /// `is_made` says so for their start and end.
+    pub(super) fn traded(&mut self, start: Ts, now: Ts, time: &TimeSettings, is_made: impl Fn(Ts, Ts) -> bool) {
+        let first = self.first_start;
+        if first.is_some_and(|first| first <= start) {
+            return;
+        }
+        self.first_start = Some(start);
+        self.touch(start);
+        let mut next = self.timeframe.end(start);
+        while first.is_none_or(|first| next < first) {
+            let end = self.timeframe.end(next);
+            if now <= time.close(end) {
+                break;
+            }
+            if is_made(next, end) {
+                self.slot(next, time).closed = true;
+            }
+            next = end;
+        }
+    }
+
+    /// Makes marked bars again, and those that depend on them, and hands over what changed; forgets what is past `cutoff`.
+    /// Whether there were any.
+    pub(super) fn render(
+        &mut self,
+        instrument: &Instrument<'_>,
+        cutoff: Ts,
+        changed: &mut impl FnMut(Option<Bar>, Option<Bar>),
+    ) -> bool {
+        let Some(dirty) = self.dirty.take() else { return false };
+        let from = first_from(&self.slots, &dirty, |slot| slot.start);
+        let mut last_close = self.slots.iter().take(from).rev().find_map(Slot::price).or(self.forgotten_close);
+        for slot in self.slots.range_mut(from..) {
+            if !slot.closed {
+                break;
+            }
+            let bar = instrument.bar(self.timeframe, slot, self.first_start, last_close);
+            if slot.bar != bar {
+                changed(std::mem::replace(&mut slot.bar, bar), bar);
+            }
+            last_close = slot.price().or(last_close);
+        }
+        while let Some(front) = self.slots.front()
+            && front.closed
+            && front.end < cutoff
+        {
+            self.forgotten_close = front.price().or(self.forgotten_close);
+            self.forgotten_to = Some(front.end);
+            self.slots.pop_front();
+        }
+        true
+    }
+}

@@ -1,0 +1,87 @@
+//! The venue's klines where nobody watched, and where somebody did.
+
+use prism_schemas::{
+    Timeframe, Ts,
+    event::Feed,
+    time::{HOUR, MINUTE, SECOND},
+};
+
+use super::{Log, MS, TEN, killed, minutes, told_by_the_venue};
+use crate::{
+    bar::{
+        Quality::{Gap, Ok, Partial},
+        Source,
+    },
+    settings::Empty,
+};
+
+#[test]
+fn the_venue_fills_what_nobody_watched() {
+    let bars = told_by_the_venue().run(&minutes());
+    for n in 1..30 {
+        let bar = bars.bar("A", Timeframe::M1, TEN + n * MINUTE).unwrap();
+        assert_eq!((bar.source, bar.quality, bar.close, bar.volume), (Source::Venue, Ok, 102.0, 7.0), "{n}");
+        assert_eq!((bar.buy_volume, bar.n_trades, bar.n_buys), (None, None, None), "{n}");
+        let known: Vec<Ts> = bars.versions[&("A".into(), Timeframe::M1, TEN + n * MINUTE)]
+            .iter()
+            .map(|(known, _)| *known as Ts - TEN)
+            .collect();
+        assert_eq!(known, [(n + 1) * MINUTE + 300 * MS, 30 * MINUTE + 6 * SECOND], "{n}");
+    }
+    // Trades stay, and are compared.
+    for (n, quality) in [(-1, Ok), (0, Partial)] {
+        let bar = bars.bar("A", Timeframe::M1, TEN + n * MINUTE).unwrap();
+        assert_eq!((bar.source, bar.quality), (Source::Trades, quality));
+    }
+    assert_eq!(bars.errors, ["kline_differs", "kline_differs"]);
+    // What comes after goes on from the venue's close.
+    let flat = bars.bar("A", Timeframe::M1, TEN + 30 * MINUTE).unwrap();
+    assert_eq!((flat.close, flat.volume, flat.quality), (102.0, 0.0, Ok));
+}
+
+#[test]
+fn klines_fill_whenever_they_come_within_the_horizon() {
+    // Known before the silence is: the bar is the venue's from its first version on.
+    let mut log = told_by_the_venue();
+    log.kline("A", Timeframe::M5, TEN + 5 * MINUTE, TEN + 4 * MINUTE);
+    let bars = log.run(&minutes());
+    let versions = &bars.versions[&("A".into(), Timeframe::M5, TEN + 5 * MINUTE)];
+    assert_eq!(versions.iter().map(|(_, bar)| bar.unwrap().source).collect::<Vec<_>>(), [Source::Venue]);
+    // Later than the horizon it changes nothing.
+    let mut log = killed();
+    log.lives("second", TEN + 10 * MINUTE, TEN + 10 * MINUTE);
+    log.lives("second", TEN + 2 * HOUR + 10 * MINUTE, TEN + 2 * HOUR + 10 * MINUTE);
+    log.kline("A", Timeframe::M1, TEN + 9 * MINUTE, TEN + 2 * HOUR + 10 * MINUTE);
+    log.kline("A", Timeframe::M1, TEN + 8 * MINUTE, TEN + 2 * HOUR + 10 * MINUTE);
+    let bars = log.run(&minutes());
+    let source = |n| bars.bar("A", Timeframe::M1, TEN + n * MINUTE).map(|bar| bar.source);
+    assert_eq!((source(8), source(9)), (Some(Source::Trades), Some(Source::Venue)));
+    // Nor does it where a feed was connected and nothing traded.
+    let mut log = Log::default();
+    log.says("", "A", TEN, Feed::Connected);
+    log.trades("A", TEN, TEN + MINUTE, SECOND);
+    log.trades("A", TEN + 3 * MINUTE, TEN + 4 * MINUTE, SECOND);
+    log.kline("A", Timeframe::M1, TEN + MINUTE, TEN + 3 * MINUTE);
+    let bars = log.run(&minutes());
+    assert_eq!(bars.bar("A", Timeframe::M1, TEN + MINUTE).unwrap().n_trades, Some(0));
+    assert_eq!(bars.errors, ["kline_differs"]);
+    // Until it becomes known that it was not.
+    log.says("", "A", TEN + 100 * SECOND, Feed::Gap);
+    log.0.last_mut().unwrap().0 = TEN + 3 * MINUTE + SECOND;
+    let bars = log.run(&minutes());
+    assert_eq!(bars.bar("A", Timeframe::M1, TEN + MINUTE).unwrap().source, Source::Venue);
+    assert_eq!(bars.bar("A", Timeframe::M1, TEN + 2 * MINUTE).unwrap().quality, Gap);
+}
+
+#[test]
+fn klines_fill_what_is_longer_than_the_gaps_that_are_told() {
+    let mut settings = minutes();
+    settings.bars.gap_max = 5 * MINUTE;
+    let bars = told_by_the_venue().run(&settings);
+    let sources: Vec<Source> =
+        (0..30).map(|n| bars.bar("A", Timeframe::M1, TEN + n * MINUTE).unwrap().source).collect();
+    assert!(sources[1..].iter().all(|source| *source == Source::Venue), "{sources:?}");
+    settings.bars.empty = Empty::Omit;
+    let bars = told_by_the_venue().run(&settings);
+    assert_eq!(bars.qualities("A", Timeframe::M1, TEN, TEN + 30 * MINUTE), [(1, Partial), (29, Ok)]);
+}
