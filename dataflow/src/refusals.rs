@@ -248,8 +248,8 @@ fn a_stream_that_is_wanted_less_or_only_has_the_past_takes_nothing_over() {
 #[test]
 fn one_trade_with_many_decimals_changes_no_other() {
     let events = [
-        trade(1_000, 1, (61_837_63, 2), (12_345, 3)),
-        trade(2_000, 2, (61_838_01, 2), (1, 18)),
+        trade(1_000, 1, (6_183_763, 2), (12_345, 3)),
+        trade(2_000, 2, (6_183_801, 2), (1, 18)),
         trade(3_000, 3, (61_837_000_000_000_001, 12), (2_000_000_000_000_000, 3)),
         trade(4_000, 4, (6, 5), (9_000_000_000_000, 0)),
         trade(5_000, 5, (61_900, 0), (7, 0)),

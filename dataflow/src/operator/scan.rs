@@ -210,8 +210,11 @@ mod tests {
         }
     }
 
+    /// Minute and count of a row, and whether it was learnt.
+    type Counted = ((Ts, u64), Diff);
+
     /// What comes out of these updates at minutes, and what had no place.
-    fn run(updates: Vec<(i64, i64, Diff)>) -> (Vec<((Ts, u64), Diff)>, Vec<String>) {
+    fn run(updates: Vec<(i64, i64, Diff)>) -> (Vec<Counted>, Vec<String>) {
         timely::execute_directly(move |worker| {
             let (out, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
             let mut input = worker.dataflow::<Time, _, _>(|scope| {
