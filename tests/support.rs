@@ -354,7 +354,7 @@ impl Tape {
         let (mut newest, mut last_event) = (0, i64::MIN);
         for topic in [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine] {
             for partition in 0..log.partitions(topic) {
-                let mut admission = Admission::new(registry.clone(), settings.time.clone());
+                let mut admission = Admission::new(registry.clone(), settings);
                 let mut records = Vec::new();
                 let mut reader = log.read(topic, partition, 0).unwrap();
                 while let Some(record) = reader.next().unwrap() {

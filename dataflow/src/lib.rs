@@ -19,3 +19,6 @@ pub mod settings;
 pub mod signals;
 pub mod tables;
 pub mod types;
+
+#[cfg(test)]
+mod refusals;

@@ -6,7 +6,7 @@ mod returns;
 
 use prism_schemas::Ts;
 
-use crate::{bar::Bar, registry::Registry, settings::Settings, types::Rows};
+use crate::{bar::Bar, operator::Misplaced, registry::Registry, settings::Settings, types::Rows};
 
 pub use regression::{Regression, regress};
 
@@ -24,8 +24,13 @@ pub struct Relation {
 }
 
 /// Relations at every base close with a full window of pairs.
-pub fn relations<'s>(bars: Rows<'s, Bar>, settings: &Settings, registry: Registry) -> Rows<'s, Relation> {
-    let returns = returns::returns(bars, settings);
-    let pairs = pair::pairs(returns, settings, registry);
-    regression::rolling(pairs, settings)
+pub fn relations<'s>(
+    bars: Rows<'s, Bar>,
+    settings: &Settings,
+    registry: Registry,
+    misplaced: &Misplaced,
+) -> Rows<'s, Relation> {
+    let returns = returns::returns(bars, settings, misplaced);
+    let pairs = pair::pairs(returns, settings, registry, misplaced);
+    regression::rolling(pairs, settings, misplaced)
 }

@@ -39,7 +39,7 @@ pub(super) fn settings() -> Settings {
     serde_json::from_value(serde_json::json!({
         "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
         "timeframes": { "maintained": ["1s", "1m", "5m", "1h"], "roles": ["1m", "5m", "1h"], "weights": [0.2, 0.3, 0.5] },
-        "bars": { "empty": "flat", "jump": 2.0, "gap_max": "1h" },
+        "bars": { "empty": "flat", "streams": [], "jump": 2.0, "gap_max": "1h" },
         "indicators": { "columns": [] },
         "score": { "profile": "prism", "divergence_threshold": 10.0, "divergence_max": 10.0 },
         "relations": { "benchmark": "BTCUSDT", "window": 60 },
@@ -121,7 +121,7 @@ impl Log {
         let mut events: Vec<&(Ts, &str, Event)> = self.0.iter().collect();
         events.sort_by_key(|(arrival, ..)| *arrival);
         let registry = Registry::default();
-        let mut admission = Admission::new(registry.clone(), settings.time.clone());
+        let mut admission = Admission::new(registry.clone(), settings);
         let mut records = Vec::new();
         for (_, symbol, event) in events {
             let [exchange, market] = if symbol.is_empty() { ["", ""] } else { ["test", "linear"] };
