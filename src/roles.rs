@@ -7,26 +7,33 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use prism_api::Status;
 use prism_dataflow::assemble::Plan;
 use prism_log::Log;
+use prism_queries::Place;
 
 use crate::{
+    args::{self, Deadline, shown},
     config::Config,
     follow,
-    live::{Pipeline, Serving, Stop, parse_length},
-    place::{Access, open_keeper, open_log, parse_store},
+    live::{Pipeline, Serving, Stop},
+    output::say,
+    place::{Access, Holds, look, open_keeper, open_log, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
 };
 
+/// Between two looks whether a store has rows.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// What all roles take.
 #[derive(clap::Args)]
 struct Common {
-    /// Stop after this long, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
-    #[arg(long = "for")]
-    length: Option<String>,
+    /// Stop this long after the start, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
+    #[arg(long = "for", value_parser = args::deadline)]
+    length: Option<Deadline>,
     /// Configuration file over the defaults
     #[arg(long)]
     config: Option<PathBuf>,
@@ -55,7 +62,7 @@ struct Graph {
 #[derive(clap::Args)]
 pub(crate) struct Ingest {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -70,10 +77,10 @@ pub(crate) struct Ingest {
 #[derive(clap::Args)]
 pub(crate) struct Compute {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     graph: Graph,
@@ -87,7 +94,7 @@ pub(crate) struct Compute {
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     http: Http,
@@ -99,10 +106,10 @@ pub(crate) struct Serve {
 #[derive(clap::Args)]
 pub(crate) struct Run {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG", default_value = "data/log")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true, default_value = "data/log")]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE", default_value = "data/store")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true, default_value = "data/store")]
     store: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -117,10 +124,10 @@ pub(crate) struct Run {
     common: Common,
 }
 
-fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
+fn load(common: &Common) -> Result<(Config, Plan)> {
     let config = Config::load(common.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| crate::misuse(format!("configuration: {error}")))?;
-    Ok((config, plan, parse_length(common.length.as_deref())?))
+    Ok((config, plan))
 }
 
 /// Where events come from.
@@ -155,20 +162,22 @@ impl Origin {
 }
 
 pub(crate) fn ingest(args: &Ingest) -> Result<()> {
-    let (config, plan, length) = load(&args.common)?;
+    let (config, plan) = load(&args.common)?;
     let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
     let stop = Stop::new();
-    println!("prism ingest: {} into {}", origin.name(), args.log);
+    // It goes on when nobody reads this.
+    let _ = say!("prism ingest: {} into {}", origin.name(), shown(&args.log));
     let thread = origin.start(&log, &plan, &stop)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(stop.clone().wait(length));
+    runtime.block_on(stop.clone().wait(args.common.length.map(Deadline::left)));
     stop.join(vec![thread])
 }
 
 /// Says where the API is.
 fn hello(role: &str, address: std::net::SocketAddr) {
-    println!("prism {role}: http://{address}/, readiness at http://{address}/ready");
+    // It goes on when nobody reads this.
+    let _ = say!("prism {role}: http://{address}/, readiness at http://{address}/ready");
 }
 
 pub(crate) fn compute(args: &Compute) -> Result<()> {
@@ -190,7 +199,7 @@ fn pipeline(
     common: &Common,
     source: Option<(bool, Source)>,
 ) -> Result<()> {
-    let (config, plan, length) = load(common)?;
+    let (config, plan) = load(common)?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
@@ -209,19 +218,42 @@ fn pipeline(
     let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
     let workers = graph.workers as usize;
     threads.extend(Pipeline { log, plan, workers, keeper, flush }.start(&serving, &stop)?);
-    let served = serving.serve(&http.host, http.port, length, &stop, |address| hello(role, address));
+    let served =
+        serving.serve(&http.host, http.port, common.length.map(Deadline::left), &stop, |address| hello(role, address));
     stop.join(threads)?;
     served
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
-    let (config, _, length) = load(&args.common)?;
+    let (config, _) = load(&args.common)?;
     let place = parse_store(&args.store)?;
     let stop = Stop::new();
     let serving = Serving::new(&config, place.clone())?;
+    if let Place::Directory(dir) = &place
+        && look(dir)? == Holds::Nothing
+    {
+        wait_for_rows(dir.clone(), &serving.status, &stop)?;
+    }
     let thread = follow::start(&place, &serving, &stop)?;
     let Http { host, port } = &args.http;
-    let served = serving.serve(host, *port, length, &stop, |address| hello("serve", address));
+    let served =
+        serving.serve(host, *port, args.common.length.map(Deadline::left), &stop, |address| hello("serve", address));
     stop.join(vec![thread])?;
     served
+}
+
+/// Not ready while a store is empty.
+fn wait_for_rows(dir: PathBuf, status: &Arc<Status>, stop: &Stop) -> Result<()> {
+    let why = format!("{} is empty: start the process that fills it, or name its store with --store", dir.display());
+    tracing::warn!("{why}");
+    status.hold("rows", &why);
+    let (status, stop) = (status.clone(), stop.now.clone());
+    let waiting = move || {
+        while !stop.is_cancelled() && !matches!(look(&dir), Ok(Holds::Runs(..))) {
+            std::thread::sleep(LOOK);
+        }
+        status.release("rows");
+    };
+    std::thread::Builder::new().name("rows".into()).spawn(waiting).context("start the thread rows")?;
+    Ok(())
 }

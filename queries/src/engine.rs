@@ -33,6 +33,8 @@ const ENDPOINT_ROWS_MAX: usize = 1_000_000;
 pub struct Options {
     /// Stored tables, if there are any.
     pub store: Option<Place>,
+    /// The run whose rows plain names are, if a server keeps it among others; the live one if not said.
+    pub run: Option<String>,
     /// A statement is cancelled after this long.
     pub timeout: Duration,
     /// An answer has at most this many rows.
@@ -49,6 +51,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             store: None,
+            run: None,
             timeout: Duration::from_secs(10),
             rows_max: 10_000,
             memory_bytes: 256 << 20,
@@ -72,7 +75,7 @@ pub struct Engine {
 impl Engine {
     /// Over a store and rows in memory.
     pub fn new(options: Options, live: Arc<LiveRows>) -> Result<Engine, Error> {
-        let catalogue = Catalogue::new(options.store.as_ref(), live);
+        let catalogue = Catalogue::new(options.store.as_ref(), live).of_run(options.run.clone());
         let state = session::state(&catalogue, options.memory_bytes, options.threads.max(1))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))

@@ -3,6 +3,7 @@
 mod guard;
 mod named;
 mod rows;
+mod runs;
 
 use std::path::Path;
 use std::sync::Arc;
