@@ -16,7 +16,7 @@ EVENTS ?= 2000000
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos bench bench-feeds bench-w1 bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive bench bench-feeds bench-w1 bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -27,6 +27,11 @@ test: ## format, lints and all tests; ends with `N passed, 0 failed, K skipped`
 chaos: ## the connectors against the emulated venue with faults: [RUNS=200] [SEED=1] [BREAK=gap|duplicate|crossed]
 	@cargo build --quiet --bin prism
 	@$(TARGET)/debug/prism chaos --runs $(RUNS) --seed $(SEED) $(if $(BREAK),--break $(BREAK))
+
+survive: ## prism's processes killed hard at seeded moments: [RUNS=200] [SEED=1] [BREAK=evidence|identity|frontier]
+	@cargo build --quiet --bin prism
+	@SURVIVE_RUNS=$(RUNS) SURVIVE_SEED=$(SEED) $(if $(BREAK),SURVIVE_BREAK=$(BREAK)) \
+		cargo test --quiet --test integration -- --nocapture --exact survive::whatever_is_killed_the_tables_end_as_undisturbed
 
 fmt: ## formats the code
 	cargo fmt --all

@@ -5,7 +5,7 @@ use std::{io::IsTerminal, time::Duration};
 use anyhow::Result;
 use comfy_table::{Cell, Color};
 use prism_queries::Engine;
-use prism_schemas::{Timeframe, canonical_symbol, time::parse_ts};
+use prism_schemas::{Timeframe, canonical_symbol, time::parse_ts, without_login};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -159,7 +159,7 @@ fn analysis(args: &Args) -> Result<Analysis> {
 fn unknown(engine: &Engine, symbol: &str, args: &Args) -> Result<anyhow::Error> {
     let known = ask(engine, SYMBOLS, &[])?;
     let known: Vec<&str> = known.iter().filter_map(|row| row["symbol"].as_str()).collect();
-    let here = args::shown(&args.store);
+    let here = without_login(&args.store);
     if known.is_empty() {
         return Ok(misuse(format!("no score of {symbol} in {here}, nor of any other symbol")));
     }

@@ -1,8 +1,11 @@
-//! What options of several commands mean: lengths, times, names of runs, sizes, and addresses that are shown.
+//! What options of several commands mean: lengths, times, names of runs, sizes, and paths that are shown.
 
 use std::time::{Duration, Instant};
 
-use prism_schemas::time::{parse_duration, parse_ts};
+use prism_schemas::{
+    store::is_run_name,
+    time::{parse_duration, parse_ts},
+};
 
 use crate::config::parse_bytes;
 
@@ -31,41 +34,15 @@ pub(crate) fn moment(text: &str) -> Result<u64, String> {
     ts.ok_or_else(|| "is no time such as 2026-01-31T12:00:00Z".into())
 }
 
-/// Reads the name of a run that is read.
+/// Reads the name of a run.
 pub(crate) fn run_name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match (1..=32).contains(&text.len()) && text.chars().all(fits) {
-        true => Ok(text.into()),
-        false => Err("must be 1 to 32 of a-z, 0-9 and -".into()),
-    }
+    if is_run_name(text) { Ok(text.into()) } else { Err("must be 1 to 32 of a-z, 0-9 and -".into()) }
 }
-
-/// Reads the name of a run that is written by a replay.
-pub(crate) fn new_run_name(text: &str) -> Result<String, String> {
-    match run_name(text)? {
-        name if name == LIVE => Err("is the run of `prism run` and `prism compute`: take another name".into()),
-        name => Ok(name),
-    }
-}
-
-/// The run whose rows are in the plain tables.
-pub(crate) const LIVE: &str = "live";
 
 /// Reads a size such as 16MiB.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let bytes = parse_bytes(text).filter(|bytes| 0 < *bytes);
     bytes.map(|bytes| bytes as u64).ok_or_else(|| "is no size such as 16MiB".into())
-}
-
-/// An address without its login, to be shown.
-pub(crate) fn shown(address: &str) -> String {
-    match address.rsplit_once('@') {
-        Some((before, host)) if address.contains("://") => {
-            let scheme = before.split([':', '/']).next().unwrap_or_default();
-            format!("{scheme}://...@{host}")
-        }
-        _ => address.into(),
-    }
 }
 
 /// A path as a shell takes it.
@@ -81,30 +58,6 @@ pub(crate) fn quoted(path: &std::path::Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_runs_fit_everywhere() {
-        for good in ["a", "what-if", "2024-05-01", &"x".repeat(32)] {
-            assert_eq!(new_run_name(good).as_deref(), Ok(good));
-        }
-        for bad in ["", "a/b", "../x", "A", "a b", "a_b", "ä", &"x".repeat(33), "live"] {
-            assert!(new_run_name(bad).is_err(), "{bad}");
-        }
-        assert_eq!(run_name("live").as_deref(), Ok("live"));
-    }
-
-    #[test]
-    fn logins_are_not_shown() {
-        for (address, expected) in [
-            ("questdb://admin:secret@db:9000", "questdb://...@db:9000"),
-            ("postgres://a:s@ecret@db", "postgres://...@db"),
-            ("pg:/a:secret@://db", "pg://...@://db"),
-            ("kafka://broker:9092/ns", "kafka://broker:9092/ns"),
-            ("data/a@b", "data/a@b"),
-        ] {
-            assert_eq!(shown(address), expected);
-        }
-    }
 
     #[test]
     fn paths_survive_a_shell() {

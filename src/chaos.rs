@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use indicatif::ProgressBar;
 use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_log::{Log, LogWriter, SegmentLog};
+use prism_pipeline::pass::{How, pass};
 use prism_schemas::{
     Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version,
     book::{Numbering, Rules, State},
@@ -23,11 +23,7 @@ use prism_venue::{Clock, ENDED, Events, Options, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::Config,
-    pass::{How, pass},
-    venues::maker,
-};
+use crate::{config::Config, venues::maker};
 
 /// Where the simulated time begins.
 const START: Ts = 1_767_225_600 * 1_000_000_000;
@@ -221,7 +217,7 @@ fn compare_bars(
         to: None,
         speed: None,
         cancelled: Arc::default(),
-        progress: ProgressBar::hidden(),
+        progress: Arc::new(|_| {}),
     };
     pass(&how, &plan, log, &sink)?;
     let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);

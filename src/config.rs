@@ -85,6 +85,9 @@ pub(crate) struct Api {
     pub(crate) sql_memory: String,
     /// Queries that run at the same time.
     pub(crate) sql_concurrency: usize,
+    /// Not ready while results are this far behind the clock, in nanoseconds; 0 for never.
+    #[serde(with = "duration")]
+    pub(crate) stale: i64,
 }
 
 /// `[store]`.

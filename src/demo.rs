@@ -11,15 +11,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 use prism_dataflow::assemble::Plan;
 use prism_log::{Log, SegmentLog};
+use prism_pipeline::{Pipeline, Tasks};
 use prism_queries::Place;
 use prism_sources::synthetic::SYMBOLS;
 use prism_store::Store;
-use prism_store::keeper::Keeper;
 
 use crate::{
     args::{self, Deadline, quoted},
     config::Config,
-    live::{Pipeline, Serving, Stop},
+    live::Serving,
     misuse,
     output::{print, say},
     synthetic::Source,
@@ -57,27 +57,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     clear(&args.dir)?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(&args.dir.join("log"))?);
     let store = args.dir.join("store");
-    let keeper = Keeper::Parquet(Store::open(&store)?);
+    let keeper = Box::new(Store::open(&store, "live")?);
 
-    let stop = Stop::new();
+    let mut tasks = Tasks::new();
     let serving = Serving::new(&config, Place::Directory(store.clone()))?;
     serving.status.simulated.store(true, Relaxed);
-    let ingesting = stop.thread("ingest", {
-        let (log, maintained, stop) = (log.clone(), plan.settings.timeframes.maintained.clone(), stop.clone());
-        let source = args.source;
-        move || ingest_emulated(&log, &maintained, source, &stop.now)
+    let clock = args.source.clock()?;
+    tasks.spawn("ingest", {
+        let (log, maintained, stop) = (log.clone(), plan.settings.timeframes.maintained.clone(), tasks.stop());
+        let (source, clock) = (args.source, clock.clone());
+        move || ingest_emulated(&log, &maintained, source, &clock, &stop)
     })?;
-    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let mut threads = vec![ingesting];
-    threads.extend(Pipeline { log, plan, workers: 1, keeper, flush }.start(&serving, &stop)?);
+    let pipeline = Pipeline {
+        log,
+        plan,
+        workers: 1,
+        store: keeper,
+        flush: Duration::from_nanos(config.store.flush.unsigned_abs()),
+        live: serving.memory(),
+        subscribers: serving.subscribers(),
+        status: serving.status.clone(),
+        clock,
+    };
+    pipeline.start(&mut tasks)?;
 
     drop(port);
     let length = args.length.map(Deadline::left);
-    let served = serving.serve("127.0.0.1", args.port, length, &stop, |address| {
+    let served = serving.serve("127.0.0.1", args.port, length, &tasks.stop(), |address| {
         // It goes on when nobody reads this.
         let _ = print(&hello(address, args.source));
     });
-    stop.join(threads)?;
+    tasks.end()?;
     served?;
     say!("stopped; ask on with: prism sql --store {} \"SELECT * FROM signals\"", quoted(&store))
 }

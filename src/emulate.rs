@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
 use prism_sources::synthetic::SYMBOLS;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{self, Deadline},
-    live::Stop,
+    live::wait,
     misuse,
     output::say,
     venues::clock,
@@ -134,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             std::future::pending().await
         };
         tokio::select! {
-            () = Stop::new().wait(args.length.map(Deadline::left)) => Ok(()),
+            () = wait(CancellationToken::new(), args.length.map(Deadline::left)) => Ok(()),
             () = going_wrong => Ok(()),
         }
     })

@@ -3,11 +3,12 @@
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use anyhow::Result;
+use prism_pipeline::Tasks;
 use prism_queries::{Place, live::LIVE_VIEWS};
 use prism_schemas::{
     Cell, Ts, Version, table,
@@ -15,7 +16,7 @@ use prism_schemas::{
 };
 use prism_store::questdb::{Client, QuestDbError, Target};
 
-use crate::live::{Serving, Stop};
+use crate::live::Serving;
 
 /// Between two looks at the store.
 const STEP: Duration = Duration::from_millis(500);
@@ -25,14 +26,14 @@ const OVERLAP: i64 = 30 * SECOND;
 const REACH: i64 = 2 * DAY;
 
 /// Follows a store until told to stop.
-pub(crate) fn start(place: &Place, serving: &Serving, stop: &Stop) -> Result<JoinHandle<Result<()>>> {
+pub(crate) fn start(place: &Place, serving: &Serving, tasks: &mut Tasks) -> Result<()> {
     let (engine, live, status) = (serving.engine.clone(), serving.live.clone(), serving.status.clone());
-    let (updates, until) = (serving.updates.clone(), stop.now.clone());
+    let (updates, until) = (serving.updates.clone(), tasks.stop());
     let client = match place {
         Place::QuestDb(address) => Some(Client::new(address.clone())),
         Place::Directory(_) => None,
     };
-    stop.thread("follow", move || {
+    tasks.spawn("follow", move || {
         let n_rows = engine.catalogue().restore()?;
         tracing::info!(n_rows, "stored rows are in memory");
         status.release("starting");
@@ -56,7 +57,7 @@ pub(crate) fn start(place: &Place, serving: &Serving, stop: &Stop) -> Result<Joi
                         let _ = updates.send(Arc::new(rows));
                     }
                     if let Some(newest) = live.newest() {
-                        live.stored_up_to(newest + 1);
+                        live.stored_through(newest);
                         status.frontier_ts.store(newest, Relaxed);
                         status.stored_ts.store(newest, Relaxed);
                     }

@@ -5,25 +5,19 @@ mod args;
 mod bench;
 mod bounds;
 mod chaos;
-mod compute;
 mod config;
 mod demo;
 mod doctor;
 mod emulate;
-mod feed;
 mod follow;
 mod import;
 mod interrupt;
 mod live;
-mod outlet;
 mod output;
-mod pass;
-mod passthrough;
 mod place;
 mod record;
 mod replay;
 mod roles;
-mod runs;
 mod snapshot;
 mod sql;
 mod synthetic;
@@ -118,6 +112,7 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    end_on_panic();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
@@ -148,6 +143,21 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Analyze(args) => analyze::run(&args),
     }
+}
+
+/// A panic in any thread or task ends the process at once: what goes on without a part of itself tells half a truth. Only
+/// what users ask in SQL may panic alone: it is their statement's error.
+fn end_on_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        if !name.starts_with("prism-sql") {
+            eprintln!("error: the thread {name} panicked, prism ends");
+            std::process::exit(1);
+        }
+    }));
 }
 
 /// An error with its causes, each said once: some say their cause themselves.

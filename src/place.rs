@@ -3,22 +3,28 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Result;
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, SegmentLog};
 use prism_queries::Place;
-use prism_schemas::QuestDbAddress;
+use prism_schemas::{
+    QuestDbAddress, RowStore,
+    layout::{LIVE, run_folder, run_of},
+    table, without_login,
+};
 use prism_store::Store;
-use prism_store::keeper::Keeper;
 use prism_store::questdb::{Sink, SinkOptions};
 
 use crate::{
-    args::{LIVE, shown},
     config::{Config, parse_bytes},
     misuse,
 };
+
+/// Rows reach a server at least this often.
+const SERVER_FLUSH: Duration = Duration::from_millis(200);
 
 /// What a command does with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,7 @@ pub(crate) fn kafka_options(text: &str, config: &Config) -> Result<Option<KafkaO
     let (brokers, namespace) = address.split_once('/').unwrap_or((address, ""));
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if brokers.is_empty() || !is_name(namespace) {
-        let text = shown(text);
+        let text = without_login(text);
         return Err(misuse(format!("--log: \"{text}\" should be kafka://HOST:PORT[,HOST:PORT][/NAMESPACE]")));
     }
     let kafka = &config.kafka;
@@ -75,19 +81,19 @@ pub(crate) fn parse_store(text: &str) -> Result<Place> {
     match text.split_once("://") {
         None => Ok(Place::Directory(text.into())),
         Some(_) => QuestDbAddress::parse(text).map(Place::QuestDb).ok_or_else(|| {
-            let text = shown(text);
-            misuse(format!("--store: \"{text}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
+            let said = without_login(text);
+            misuse(format!("--store: \"{said}\" should be questdb://[USER:PASSWORD@]HOST[:PORT] or a directory"))
         }),
     }
 }
 
-/// Folders of runs other than the live one begin with this.
-const RUN: &str = "run_id=";
+/// What a writer leaves in a store that has no rows yet.
+const LOCK: &str = "store.lock";
 
 /// What a directory holds of rows.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Holds {
-    /// Nothing, not even a file.
+    /// Nothing yet.
     Nothing,
     /// Rows of the live run, if so, and of others by name.
     Runs(bool, Vec<String>),
@@ -104,9 +110,9 @@ pub(crate) fn look(dir: &Path) -> Result<Holds> {
     let (mut is_empty, mut is_live, mut runs) = (true, false, Vec::new());
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        is_empty = false;
-        is_live |= prism_schemas::table::table(&name).is_some();
-        runs.extend(name.strip_prefix(RUN).map(String::from));
+        is_empty &= name == LOCK;
+        is_live |= table::table(&name).is_some();
+        runs.extend(run_of(&name).map(String::from));
     }
     runs.sort();
     match () {
@@ -133,32 +139,40 @@ pub(crate) fn place_of_run(place: Place, run: Option<&str>) -> Result<(Place, Op
     match (run, &runs[..]) {
         (None | Some(LIVE), _) if is_live => Ok((Place::Directory(dir), None)),
         (Some(run), _) if runs.iter().any(|have| have == run) => {
-            Ok((Place::Directory(dir.join(format!("{RUN}{run}"))), None))
+            Ok((Place::Directory(run_folder(run).map_or(dir.clone(), |folder| dir.join(folder))), None))
         }
         (Some(run), _) => Err(misuse(format!("{shown} has no run {run}; it has {}", all()))),
         (None, [only]) => {
             tracing::info!(run = only, "the store holds no live rows: its only run is read");
-            Ok((Place::Directory(dir.join(format!("{RUN}{only}"))), None))
+            Ok((Place::Directory(run_folder(only).map_or(dir.clone(), |folder| dir.join(folder))), None))
         }
         (None, _) => Err(misuse(format!("{shown} holds no live rows: name a run with --run; it has {}", all()))),
     }
 }
 
 /// Opens a store for the rows of a run.
-pub(crate) fn open_keeper(place: &Place, run_id: &str, config: &Config) -> Result<Keeper> {
+pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result<Box<dyn RowStore>> {
     Ok(match place {
-        Place::Directory(dir) => Keeper::Parquet(Store::open(dir)?),
+        Place::Directory(dir) => Box::new(Store::open(dir, run_id)?),
         Place::QuestDb(address) => {
             let questdb = &config.questdb;
             let options = SinkOptions {
                 flush_bytes: bytes("questdb.flush", &questdb.flush)?,
-                spool: questdb.spool.join(format!("{}-{run_id}", std::process::id())),
+                spool: questdb.spool.join(format!("{}-{run_id}", address.host.replace(':', "-"))),
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };
-            Keeper::QuestDb(Box::new(Sink::open(address.clone(), run_id, options)?))
+            Box::new(Sink::open(address.clone(), run_id, options)?)
         }
     })
+}
+
+/// How often rows are flushed to a store: a server is told at once.
+pub(crate) fn flush_every(place: &Place, config: &Config) -> Duration {
+    match place {
+        Place::Directory(_) => Duration::from_nanos(config.store.flush.unsigned_abs()),
+        Place::QuestDb(_) => SERVER_FLUSH,
+    }
 }
 
 fn bytes(name: &str, text: &str) -> Result<usize> {

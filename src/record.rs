@@ -8,13 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use prism_dataflow::assemble::Plan;
+use prism_pipeline::Tasks;
 use prism_schemas::time::SECOND;
 use prism_venue::{Tapped, Wired};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::{
     config::Config,
-    live::{Stop, parse_length},
+    live::{parse_length, wait},
     misuse,
     venues::{self, sources},
 };
@@ -52,18 +53,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "binance-linear" => "BINANCE_FUTURES".to_string(),
         name => name.split('-').next().unwrap_or_default().to_uppercase(),
     };
-    let stop = Stop::new();
-    let following = stop.thread("follow", {
-        let until = stop.now.clone();
-        move || venues::follow_only(sources, &until)
-    })?;
+    let mut tasks = Tasks::new();
+    let until = tasks.stop();
+    tasks.spawn("follow", move || venues::follow_only(sources, &until))?;
     let out = args.out.clone();
-    let writing =
-        stop.thread("record", move || write(file, &name, tapped).with_context(|| format!("write {}", out.display())))?;
+    tasks.spawn("record", move || write(file, &name, tapped).with_context(|| format!("write {}", out.display())))?;
     println!("prism record: {} into {}", config.feeds.venues[0], args.out.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(stop.clone().wait(length));
-    stop.join(vec![following, writing])
+    runtime.block_on(wait(tasks.stop(), length));
+    tasks.end()
 }
 
 /// Writes lines until nothing is tapped any more.

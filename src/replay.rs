@@ -13,20 +13,27 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_log::{Log, LogError};
-use prism_schemas::{Cell, Version, table, time::format_ts};
+use prism_pipeline::{
+    Outlet, TOPICS, finish, keep,
+    pass::{How, Passed, pass},
+    runs::{self, Run},
+    told,
+};
+use prism_queries::Place;
+use prism_schemas::{
+    Cell, Version,
+    store::{RowStore, replay_name},
+    table,
+    time::format_ts,
+};
 use prism_store::digest::{self, Mode};
-use prism_store::keeper::Keeper;
 
 use crate::{
     args,
     config::Config,
-    feed::TOPICS,
     misuse,
-    outlet::{Outlet, keep},
     output::{Format, print, progress, say, table as print_table},
-    pass::{How, Passed, pass},
-    place::{Access, open_keeper, open_log, parse_store},
-    runs::{self, Run},
+    place::{Access, open_log, open_store, parse_store},
     synthetic,
 };
 
@@ -56,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long)]
     seal: bool,
     /// Name of the run: 1 to 32 of a-z, 0-9 and -
-    #[arg(long, default_value = "replay", value_parser = args::new_run_name)]
+    #[arg(long, default_value = "replay", value_parser = args::run_name)]
     run: String,
     /// Store only rows that became known at or after this time; the log is read from its start, so they are the same
     #[arg(long, value_parser = args::moment)]
@@ -97,14 +104,17 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     }
     let config = Config::load(args.config.as_deref())?;
     let place = parse_store(&args.store)?;
+    // A directory that is written is locked; live rows on a server may be written by somebody who is not seen.
+    replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
-    let keeper = open_keeper(&place, &args.run, &config)?;
+    let store = open_store(&place, &args.run, &config)?;
     let mut run = match args.resume {
-        true => runs::resume(&keeper, &args.run, &*log, &plan)?,
+        true => runs::resume(&*store, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
     };
     let (from, to) = (args.from.unwrap_or(0).max(run.frontier) as i64, args.to);
+    let bar = progress(Some(messages(&*log)?), "messages");
     let how = How {
         workers: args.workers,
         stride: args.stride,
@@ -113,7 +123,10 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
         to,
         speed: args.speed,
         cancelled,
-        progress: progress(Some(messages(&*log)?), "messages"),
+        progress: {
+            let bar = bar.clone();
+            Arc::new(move |n| bar.inc(n))
+        },
     };
 
     let (outlet, outputs) = Outlet::new();
@@ -124,27 +137,27 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
         }
     });
     let cancelled = how.cancelled.clone();
-    let writer = std::thread::spawn(move || keep(keeper, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
+    let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
-    how.progress.finish_and_clear();
+    bar.finish_and_clear();
     drop(sink);
-    let mut keeper = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
+    let mut store = writer.join().map_err(|_| anyhow!("the store's thread panicked"))?.context("write the store")?;
     let Passed { mark, torn } = outcome?;
     // After all rows it speaks of.
-    while !keeper.flush()? {
+    while !store.flush().map_err(told)? {
         std::thread::sleep(PATIENCE);
     }
     run.advance(&mark);
-    keeper.write(vec![run.row()])?;
-    keeper.finish()?;
+    store.write(vec![run.row()]).map_err(told)?;
+    finish(&mut *store)?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print(&digest::digest(&keeper, mode)?)?;
+            print(&digest::digest(&*store, mode).map_err(told)?)?;
         }
-        None => report(&keeper, args.format)?,
+        None => report(&*store, args.format)?,
     }
     if how.cancelled.load(Relaxed) {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
@@ -164,11 +177,11 @@ fn messages(log: &dyn Log) -> Result<u64, LogError> {
 }
 
 /// Prints how many rows each table holds.
-fn report(keeper: &Keeper, format: Format) -> Result<()> {
+fn report(store: &dyn RowStore, format: Format) -> Result<()> {
     let mut counts = Vec::new();
     for table in table::TABLES {
         let mut n_rows = 0;
-        keeper.scan(table, |_| n_rows += 1)?;
+        store.scan(table, &mut |_| n_rows += 1).map_err(told)?;
         counts.push((table.name, n_rows));
     }
     match format {

@@ -1,9 +1,8 @@
 //! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -11,15 +10,19 @@ use anyhow::{Context, Result};
 use prism_api::Status;
 use prism_dataflow::assemble::Plan;
 use prism_log::Log;
+use prism_pipeline::{Clock, Pipeline, Tasks};
 use prism_queries::Place;
+use prism_schemas::without_login;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{self, Deadline, shown},
+    args::{self, Deadline},
     config::Config,
     follow,
-    live::{Pipeline, Serving, Stop},
+    live::{Serving, wait},
     output::say,
-    place::{Access, Holds, look, open_keeper, open_log, parse_store},
+    place::{Access, Holds, flush_every, look, open_log, open_store, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
@@ -144,10 +147,18 @@ impl Origin {
         Ok(Origin::Venues(venues::sources(&config.feeds, &plan.settings.timeframes.maintained)?))
     }
 
+    /// The time of its events.
+    fn clock(&self) -> Result<Clock> {
+        match self {
+            Origin::Synthetic(source) => source.clock(),
+            Origin::Venues(_) => Ok(venues::clock()),
+        }
+    }
+
     /// A thread that writes to the log until told to stop.
-    fn start(self, log: &Arc<dyn Log>, plan: &Plan, stop: &Stop) -> Result<JoinHandle<Result<()>>> {
-        let (log, until, maintained) = (log.clone(), stop.now.clone(), plan.settings.timeframes.maintained.clone());
-        stop.thread("ingest", move || match self {
+    fn start(self, log: &Arc<dyn Log>, plan: &Plan, tasks: &mut Tasks) -> Result<()> {
+        let (log, until, maintained) = (log.clone(), tasks.stop(), plan.settings.timeframes.maintained.clone());
+        tasks.spawn("ingest", move || match self {
             Origin::Synthetic(source) => synthetic::ingest(&log, &maintained, source, &until),
             Origin::Venues(sources) => venues::ingest(&log, sources, &until),
         })
@@ -165,13 +176,13 @@ pub(crate) fn ingest(args: &Ingest) -> Result<()> {
     let (config, plan) = load(&args.common)?;
     let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
-    let stop = Stop::new();
+    let mut tasks = Tasks::new();
     // It goes on when nobody reads this.
-    let _ = say!("prism ingest: {} into {}", origin.name(), shown(&args.log));
-    let thread = origin.start(&log, &plan, &stop)?;
+    let _ = say!("prism ingest: {} into {}", origin.name(), without_login(&args.log));
+    origin.start(&log, &plan, &mut tasks)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(stop.clone().wait(args.common.length.map(Deadline::left)));
-    stop.join(vec![thread])
+    runtime.block_on(wait(tasks.stop(), args.common.length.map(Deadline::left)));
+    tasks.end()
 }
 
 /// Says where the API is.
@@ -203,53 +214,66 @@ fn pipeline(
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
-    let keeper = open_keeper(&place, "live", &config)?;
-    let stop = Stop::new();
+    let store = open_store(&place, "live", &config)?;
+    let flush = flush_every(&place, &config);
+    let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place)?;
-    let mut threads = Vec::new();
+    let clock = origin.as_ref().map_or_else(|| Ok(venues::clock()), Origin::clock)?;
     if let Some(mut origin) = origin {
         if let Origin::Venues(sources) = &mut origin {
             serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
             venues::expose(sources, &serving.status);
         }
         serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
-        threads.push(origin.start(&log, &plan, &stop)?);
+        origin.start(&log, &plan, &mut tasks)?;
     }
-    let flush = Duration::from_nanos(config.store.flush.unsigned_abs());
-    let workers = graph.workers as usize;
-    threads.extend(Pipeline { log, plan, workers, keeper, flush }.start(&serving, &stop)?);
-    let served =
-        serving.serve(&http.host, http.port, common.length.map(Deadline::left), &stop, |address| hello(role, address));
-    stop.join(threads)?;
+    let pipeline = Pipeline {
+        log,
+        plan,
+        workers: graph.workers as usize,
+        store,
+        flush,
+        live: serving.memory(),
+        subscribers: serving.subscribers(),
+        status: serving.status.clone(),
+        clock,
+    };
+    pipeline.start(&mut tasks)?;
+    let length = common.length.map(Deadline::left);
+    let served = serving.serve(&http.host, http.port, length, &tasks.stop(), |address| hello(role, address));
+    tasks.end()?;
     served
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
     let (config, _) = load(&args.common)?;
     let place = parse_store(&args.store)?;
-    let stop = Stop::new();
+    let mut tasks = Tasks::new();
     let serving = Serving::new(&config, place.clone())?;
-    if let Place::Directory(dir) = &place
-        && look(dir)? == Holds::Nothing
-    {
-        wait_for_rows(dir.clone(), &serving.status, &stop)?;
+    if let Place::Directory(dir) = &place {
+        wait_for_rows(dir, &serving.status, &tasks.stop())?;
     }
-    let thread = follow::start(&place, &serving, &stop)?;
+    follow::start(&place, &serving, &mut tasks)?;
     let Http { host, port } = &args.http;
-    let served =
-        serving.serve(host, *port, args.common.length.map(Deadline::left), &stop, |address| hello("serve", address));
-    stop.join(vec![thread])?;
+    let length = args.common.length.map(Deadline::left);
+    let served = serving.serve(host, *port, length, &tasks.stop(), |address| hello("serve", address));
+    tasks.end()?;
     served
 }
 
-/// Not ready while a store is empty.
-fn wait_for_rows(dir: PathBuf, status: &Arc<Status>, stop: &Stop) -> Result<()> {
-    let why = format!("{} is empty: start the process that fills it, or name its store with --store", dir.display());
+/// Not ready while a store holds no live rows.
+fn wait_for_rows(dir: &Path, status: &Arc<Status>, stop: &CancellationToken) -> Result<()> {
+    let is_filled = |dir: &Path| matches!(look(dir), Ok(Holds::Runs(true, _)));
+    if let Holds::Runs(true, _) = look(dir)? {
+        return Ok(());
+    }
+    let (shown, dir) = (dir.display(), dir.to_path_buf());
+    let why = format!("{shown} holds no live rows: start the process that fills it, or name its store with --store");
     tracing::warn!("{why}");
     status.hold("rows", &why);
-    let (status, stop) = (status.clone(), stop.now.clone());
+    let (status, stop) = (status.clone(), stop.clone());
     let waiting = move || {
-        while !stop.is_cancelled() && !matches!(look(&dir), Ok(Holds::Runs(..))) {
+        while !stop.is_cancelled() && !is_filled(&dir) {
             std::thread::sleep(LOOK);
         }
         status.release("rows");

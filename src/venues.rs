@@ -140,9 +140,9 @@ pub(crate) fn ingest_emulated(
     log: &Arc<dyn Log>,
     timeframes: &[Timeframe],
     source: synthetic::Source,
+    clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let clock = source.clock()?;
     runtime()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let emulator =
@@ -162,7 +162,7 @@ pub(crate) fn ingest_emulated(
         };
         let venues = vec![Source { name: name.into(), maker: maker(name), options }];
         let sources = Sources { venues, fear_greed: emulator.fear_greed() };
-        with_events(sources, &clock, stop, async |events| write(log, &clock, events).await).await
+        with_events(sources, clock, stop, async |events| write(log, clock, events).await).await
     })
 }
 

@@ -99,7 +99,7 @@ fn misuse_exits_with_2_and_failure_with_1() {
         ("replay --log {} --store {} --run ", &[&*store, &store], 2),
         ("replay --log {} --store {} --run a/b", &[&*store, &store], 2),
         ("replay --log {} --store {} --run ../x", &[&*store, &store], 2),
-        ("replay --log {} --store {} --run live", &[&*store, &store], 2),
+        ("replay --log {} --store questdb://127.0.0.1:1 --run live", &[&*store], 2),
         ("sql --store {} SELECT/**/1 --run A", &[&*store], 2),
         ("replay --log {} --store {} --from yesterday", &[&*store, &store], 2),
         // The store's directory is no log.
@@ -255,7 +255,7 @@ fn a_symbol_list_that_is_cut_says_so() {
     let place = Place::get();
     let dir = place.at("many");
     std::fs::create_dir_all(dir.join("confluence")).unwrap();
-    let mut store = prism_store::Store::open(&dir).unwrap();
+    let mut store = prism_store::Store::open(&dir, "live").unwrap();
     let table = prism_schemas::table::table("confluence").unwrap();
     let day = 1_700_000_000_000_000_000;
     let rows = (0..25).map(|at| {

@@ -14,6 +14,7 @@ mod recordings;
 mod services;
 mod sql;
 mod support;
+mod survive;
 mod tidy;
 mod venues;
 mod w1;

@@ -174,9 +174,9 @@ fn serving_needs_a_store() {
     serve.args(["serve", "--port", &port.to_string(), "--store"]).arg(at("empty"));
     let mut running = Running::start(&mut serve);
     let said = running.err_up_to("--store");
-    assert!(said.contains("is empty: start the process that fills it"), "{said}");
+    assert!(said.contains("holds no live rows: start the process that fills it"), "{said}");
     let ready = || http(port, "GET", "/ready", "").unwrap_or((0, String::new()));
-    within(Duration::from_secs(20), "answer", || ready().1.contains("is empty"));
+    within(Duration::from_secs(20), "answer", || ready().1.contains("holds no live rows"));
     assert_eq!(ready().0, 503);
     std::fs::create_dir(at("empty/bars")).unwrap();
     within(Duration::from_secs(20), "readiness", || ready().0 == 200);

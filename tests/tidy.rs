@@ -73,7 +73,9 @@ fn crates_depend_only_along_the_arrows() {
         ("connectors/venue", &["prism-exchange", "prism-schemas"]),
         ("connectors/emulator", &["prism-exchange", "prism-log", "prism-schemas", "prism-sources", "prism-venue"]),
         ("dataflow", &["prism-schemas"]),
-        ("queries", &["prism-schemas"]),
+        ("dataflow/pipeline", &["prism-dataflow", "prism-log", "prism-schemas", "prism-status"]),
+        ("connectors/questdb", &["prism-schemas"]),
+        ("queries", &["prism-questdb", "prism-schemas"]),
         ("api", &["prism-queries", "prism-schemas"]),
     ] {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
@@ -84,6 +86,7 @@ fn crates_depend_only_along_the_arrows() {
         }
     }
     for (room, banned) in [
+        ("dataflow/pipeline", &["tokio", "rdkafka", "parquet", "reqwest", "axum", "datafusion"]),
         ("dataflow", &["tokio", "rdkafka", "questdb-rs", "datafusion", "axum", "reqwest"][..]),
         ("schemas", &["tokio", "timely", "differential-dataflow", "datafusion", "axum"]),
         ("connectors/exchange", &["tokio", "reqwest", "axum", "arrow", "timely"]),

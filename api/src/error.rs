@@ -100,7 +100,8 @@ impl IntoResponse for ApiError {
                 Error::OutOfMemory { .. } => (S::UNPROCESSABLE_ENTITY, "sql_out_of_memory"),
                 Error::Timeout { .. } => (S::GATEWAY_TIMEOUT, "sql_timeout"),
                 Error::Busy { .. } => (S::TOO_MANY_REQUESTS, "sql_busy"),
-                Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal"),
+                Error::StoreAway(_) => (S::SERVICE_UNAVAILABLE, "store_away"),
+                Error::Store(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal"),
             },
         };
         let mut problem = Problem {
@@ -119,7 +120,11 @@ impl IntoResponse for ApiError {
             ApiError::UnknownSymbol { near, .. } => problem.near = near,
             ApiError::Query(Error::BadSql { line, column, .. }) => (problem.line, problem.column) = (line, column),
             ApiError::Query(Error::BadParameter { name, .. }) => problem.field = Some(format!("parameters.{name}")),
-            ApiError::Query(Error::Internal(detail)) => {
+            ApiError::Query(Error::StoreAway(detail)) => {
+                tracing::warn!(detail, "the store does not answer");
+                problem.detail = "the store does not answer: ask again later".into();
+            }
+            ApiError::Query(Error::Store(detail) | Error::Internal(detail)) => {
                 tracing::error!(detail, "query failed");
                 problem.detail = "internal error".into();
             }

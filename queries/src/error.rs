@@ -5,6 +5,8 @@ use std::time::Duration;
 use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::stored::Unreadable;
+
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,6 +52,12 @@ pub enum Error {
         /// Who asked for how much.
         message: String,
     },
+    /// The store does not answer: ask again later.
+    #[error("{0}")]
+    StoreAway(String),
+    /// The store answers, but not with rows: an operator must repair what it says.
+    #[error("{0}")]
+    Store(String),
     /// Nothing the caller did.
     #[error("internal error: {0}")]
     Internal(String),
@@ -65,6 +73,12 @@ impl Error {
         let message = message.into();
         let (line, column) = position(&message);
         Error::BadSql { message, line, column }
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Error {
+        Error::from(DataFusionError::from(error))
     }
 }
 
@@ -105,7 +119,18 @@ fn from_root(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(arrow, _) => Error::bad_sql(arrow.to_string()),
         DataFusionError::SchemaError(schema, _) => Error::bad_sql(schema.to_string()),
         DataFusionError::Configuration(_) => Error::bad_sql(message),
+        DataFusionError::External(error) => from_outside(error.as_ref()),
         _ => Error::Internal(message),
+    }
+}
+
+fn from_outside(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    if let Some(error) = error.downcast_ref::<prism_questdb::Error>() {
+        return if error.is_away() { Error::StoreAway(error.to_string()) } else { Error::Store(error.to_string()) };
+    }
+    match error.downcast_ref::<Unreadable>() {
+        Some(error) => Error::Store(error.to_string()),
+        None => Error::Internal(error.to_string()),
     }
 }
 

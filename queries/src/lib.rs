@@ -19,9 +19,11 @@
 //! Invariant: nothing here writes, and no statement can reach outside of the catalogue.
 
 mod catalogue;
+mod condition;
 mod engine;
 mod error;
 mod guard;
+mod job;
 pub mod live;
 pub mod named;
 mod output;
@@ -33,6 +35,7 @@ mod session;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod united;
 mod view;
 

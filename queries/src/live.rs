@@ -18,6 +18,7 @@ pub const LIVE_VIEWS: [&str; 7] =
     ["confluence", "signals", "bars", "component_scores", "dimension_scores", "indicators", "relations"];
 
 /// Rows in memory, shared by the writer of results and every reader. The newest (known_at, revision) of a key wins.
+/// An empty text is absent, as in the store: it is null here, whatever was applied.
 #[derive(Debug)]
 pub struct LiveRows {
     keep: i64,
@@ -81,12 +82,25 @@ impl LiveRows {
     pub fn stored_up_to(&self, frontier: Ts) {
         let mut progress = write(&self.progress);
         progress.stored = progress.stored.max(Some(frontier));
-        let (stored, newest) = (progress.stored.unwrap_or(frontier), progress.newest.unwrap_or(frontier));
+        let stored = progress.stored.unwrap_or(frontier);
         drop(progress);
-        let before = stored.min(newest.saturating_sub(self.keep));
+        self.spooled_up_to(stored);
+    }
+
+    /// Says that every row known before `frontier` is safe on disk, so that old ones can leave memory although they cannot
+    /// be read from the store yet.
+    pub fn spooled_up_to(&self, frontier: Ts) {
+        let newest = self.newest().unwrap_or(frontier);
+        let before = frontier.min(newest.saturating_sub(self.keep));
         for lock in &self.tables {
             write(lock).forget(before);
         }
+    }
+
+    /// As [`LiveRows::stored_up_to`], where `newest` is the knowledge time of the newest stored row: a store keeps
+    /// microseconds, so every row known within that one is in the store too.
+    pub fn stored_through(&self, newest: Ts) {
+        self.stored_up_to(newest.div_euclid(1_000).saturating_add(1).saturating_mul(1_000));
     }
 
     /// Everything known before this is in the store.

@@ -7,10 +7,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
 use datafusion::physical_plan::PhysicalExpr;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -20,11 +24,9 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use prism_schemas::time::{DAY, parse_ts};
 use prism_schemas::{QuestDbAddress, Table, Ts};
+use tokio::time::Instant;
 
-use crate::questdb::{Pushed, QuestDb};
-
-/// Rows read at once.
-const BATCH_ROWS: usize = 8_192;
+use crate::questdb::{self, Pushed, QuestDb};
 
 /// Where stored tables are.
 #[derive(Clone, Debug)]
@@ -42,6 +44,13 @@ pub(crate) enum Store {
     QuestDb(QuestDb),
 }
 
+/// The parts of a table's stored rows, oldest first, as they were when somebody looked.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Files(Vec<PathBuf>),
+    Stretches(QuestDb, Vec<RangeInclusive<Ts>>),
+}
+
 /// A part of a table's stored rows, read at once.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
@@ -49,11 +58,11 @@ pub(crate) enum Piece {
     Statement(QuestDb, String),
 }
 
-/// How a piece is named in errors and plans.
+/// How a piece is named in plans, which anybody may see: nothing says where the store is.
 impl std::fmt::Display for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Piece::File(path) => write!(f, "{}", path.display()),
+            Piece::File(path) => write!(f, "{}", path.file_stem().unwrap_or_default().display()),
             Piece::Statement(_, sql) => write!(f, "{sql}"),
         }
     }
@@ -76,6 +85,23 @@ pub(crate) struct Want {
     pub(crate) pushed: Pushed,
 }
 
+/// What reading may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    /// Rows of a batch at most.
+    pub(crate) batch_rows: usize,
+    pub(crate) pool: Arc<dyn MemoryPool>,
+    pub(crate) deadline: Instant,
+}
+
+/// A piece being read.
+pub(crate) struct Reader {
+    batches: ParquetRecordBatchReader,
+    path: Option<PathBuf>,
+    /// Given back when the piece was read.
+    _memory: Option<MemoryReservation>,
+}
+
 impl Store {
     pub(crate) fn new(place: &Place) -> Store {
         match place {
@@ -84,31 +110,41 @@ impl Store {
         }
     }
 
-    /// The pieces of a table that may hold what is wanted, oldest first.
-    pub(crate) fn pieces(&self, table: &Table, want: &Want) -> Result<Vec<Piece>> {
-        match self {
-            Store::Files(directory) => Ok(files(directory, table, &want.range)?.into_iter().map(Piece::File).collect()),
-            Store::QuestDb(server) => {
-                let mut stretches = match want.pushed.limit {
-                    Some(_) => vec![want.range.clone()],
-                    None => server.stretches(table, &want.range)?,
-                };
-                if want.pushed.descending {
-                    stretches.reverse();
-                }
-                let sql = |range| server.sql(table, &want.schema, &range, &want.pushed);
-                Ok(stretches.into_iter().map(|range| Piece::Statement(server.clone(), sql(range))).collect())
-            }
-        }
+    /// Looks for the parts of a table that may have rows in the range.
+    pub(crate) async fn find(&self, table: &Table, range: &RangeInclusive<Ts>, deadline: Instant) -> Result<Found> {
+        Ok(match self {
+            Store::Files(directory) => Found::Files(files(directory, table, range)?),
+            Store::QuestDb(server) => Found::Stretches(server.clone(), server.stretches(table, range, deadline).await?),
+        })
     }
 
     /// The start of the newest day that has rows of the table.
-    pub(crate) fn newest_day(&self, table: &Table) -> Result<Option<Ts>> {
-        let all = Ts::MIN..=Ts::MAX;
+    pub(crate) async fn newest_day(&self, table: &Table, deadline: Instant) -> Result<Option<Ts>> {
         Ok(match self {
-            Store::Files(directory) => files(directory, table, &all)?.last().and_then(|path| day(path)),
-            Store::QuestDb(server) => server.newest(table)?.map(|ts| ts.div_euclid(DAY) * DAY),
+            Store::Files(directory) => files(directory, table, &(Ts::MIN..=Ts::MAX))?.last().and_then(|path| day(path)),
+            Store::QuestDb(server) => server.newest(table, deadline).await?.map(|ts| ts.div_euclid(DAY) * DAY),
         })
+    }
+}
+
+impl Found {
+    /// What to read of it, in the order that is wanted.
+    pub(crate) fn pieces(&self, table: &Table, want: &Want) -> Vec<Piece> {
+        match self {
+            Found::Files(files) => files.iter().cloned().map(Piece::File).collect(),
+            Found::Stretches(server, stretches) => {
+                let is_few = want.pushed.limit.is_some_and(|limit| limit as u64 <= questdb::ROWS_AT_ONCE);
+                let mut ranges = match is_few && !stretches.is_empty() {
+                    true => vec![want.range.clone()],
+                    false => stretches.clone(),
+                };
+                if want.pushed.descending {
+                    ranges.reverse();
+                }
+                let statement = |range| questdb::sql(table, &want.schema, &range, &want.pushed);
+                ranges.into_iter().map(|range| Piece::Statement(server.clone(), statement(range))).collect()
+            }
+        }
     }
 }
 
@@ -138,21 +174,38 @@ fn day(path: &Path) -> Option<Ts> {
     parse_ts(&format!("{name}T00:00:00Z"))
 }
 
-/// The rows of one piece; `None` if it is gone.
-pub(crate) fn open(piece: &Piece, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
-    match piece {
-        Piece::File(path) => open_file(path, want),
-        Piece::Statement(server, sql) => server.read(sql, BATCH_ROWS),
+impl Reader {
+    /// Opens a piece; `None` if it is gone.
+    pub(crate) async fn open(piece: &Piece, want: &Want, means: &Means) -> Result<Option<Reader>> {
+        match piece {
+            Piece::File(path) => {
+                let opened = open_file(path, want, means.batch_rows).map_err(|error| unreadable(path, error))?;
+                Ok(opened.map(|batches| Reader { batches, path: Some(path.clone()), _memory: None }))
+            }
+            Piece::Statement(server, sql) => {
+                let read = server.read(sql, means.batch_rows, &means.pool, means.deadline).await?;
+                Ok(read.map(|(batches, memory)| Reader { batches, path: None, _memory: Some(memory) }))
+            }
+        }
+    }
+
+    /// The next rows, with the columns of `schema`.
+    pub(crate) fn next(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.batches.next() else { return Ok(None) };
+        match (batch.and_then(|batch| adapt(&batch, schema)), &self.path) {
+            (Err(error), Some(path)) => Err(unreadable(path, error)),
+            (batch, _) => Ok(Some(batch?)),
+        }
     }
 }
 
-fn open_file(path: &Path, want: &Want) -> Result<Option<ParquetRecordBatchReader>> {
+fn open_file(path: &Path, want: &Want, batch_rows: usize) -> Result<Option<ParquetRecordBatchReader>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(batch_rows);
     let groups = builder.metadata().row_groups();
     let needed = (0..groups.len()).filter(|at| may_hold(&groups[*at], want.designated, &want.range)).collect();
     let columns = |schema: &SchemaRef| {
@@ -191,18 +244,29 @@ fn may_hold(group: &RowGroupMetaData, designated: &str, range: &RangeInclusive<T
     }
 }
 
-/// The columns of `schema` by name; absent ones are null.
+/// The columns of `schema` by name; absent ones are null, and so is an empty text: absent text has one spelling.
 pub(crate) fn adapt(batch: &RecordBatch, schema: &SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
-    let column = |field: &arrow::datatypes::FieldRef| -> std::result::Result<ArrayRef, ArrowError> {
+    let column = |field: &FieldRef| -> std::result::Result<ArrayRef, ArrowError> {
         match batch.column_by_name(field.name()) {
-            Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
-            Some(array) => arrow::compute::cast(array, field.data_type()),
+            Some(array) if array.data_type() == field.data_type() => Ok(without_empty(array)),
+            Some(array) => Ok(without_empty(&arrow::compute::cast(array, field.data_type())?)),
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
         }
     };
     let columns = schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}
+
+/// A column with its empty texts as nulls; nothing is copied.
+fn without_empty(array: &ArrayRef) -> ArrayRef {
+    let Some(texts) = array.as_string_opt::<i32>() else { return array.clone() };
+    let is_text = |row: usize| texts.is_valid(row) && 0 < texts.value_length(row);
+    if (0..texts.len()).all(|row| texts.is_null(row) || is_text(row)) {
+        return array.clone();
+    }
+    let nulls = NullBuffer::from_iter((0..texts.len()).map(is_text));
+    Arc::new(StringArray::new(texts.offsets().clone(), texts.values().clone(), Some(nulls)))
 }
 
 /// A filter's value with null as false.
@@ -214,7 +278,15 @@ pub(crate) fn truth(array: &ArrayRef) -> BooleanArray {
     }
 }
 
-/// A piece that cannot be read is no fault of the statement.
-pub(crate) fn broken(piece: &Piece, error: impl std::fmt::Display) -> DataFusionError {
-    DataFusionError::External(format!("{piece}: {error}").into())
+/// A stored file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", path.display())]
+pub(crate) struct Unreadable {
+    path: PathBuf,
+    detail: String,
+}
+
+/// A file that cannot be read is no fault of the statement.
+fn unreadable(path: &Path, error: impl std::fmt::Display) -> DataFusionError {
+    DataFusionError::External(Box::new(Unreadable { path: path.into(), detail: error.to_string() }))
 }

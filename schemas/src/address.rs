@@ -6,7 +6,39 @@ pub struct QuestDbAddress {
     /// `host:port`.
     pub host: String,
     /// User and password.
-    pub login: Option<(String, String)>,
+    pub login: Option<(String, Secret)>,
+}
+
+/// A text that is used and never said: it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text, for whoever it was made for.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// An address as it may be said: user and password, if there are any, are left out.
+pub fn without_login(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{separator}***@{host}"),
+        None => address.into(),
+    }
 }
 
 impl QuestDbAddress {
@@ -22,7 +54,7 @@ impl QuestDbAddress {
             return None;
         }
         let host = if host.contains(':') { host.into() } else { format!("{host}:9000") };
-        Some(QuestDbAddress { host, login: login.map(|(user, password)| (user.into(), password.into())) })
+        Some(QuestDbAddress { host, login: login.map(|(user, password)| (user.into(), Secret::new(password))) })
     }
 
     /// The URL of a path of its HTTP server.
@@ -33,7 +65,7 @@ impl QuestDbAddress {
     /// The value of the header `Authorization`, if there is a login.
     pub fn authorization(&self) -> Option<String> {
         let (user, password) = self.login.as_ref()?;
-        Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))
+        Some(format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes())))
     }
 }
 
@@ -73,6 +105,16 @@ mod tests {
         let with_login = parse("questdb://admin:qu:est@db:19000/").unwrap();
         assert_eq!(with_login.to_string(), "questdb://db:19000");
         assert_eq!(with_login.authorization().unwrap(), "Basic YWRtaW46cXU6ZXN0");
+        assert_eq!(format!("{:?}", with_login.login), "Some((\"admin\", ***))");
+        for (text, said) in [
+            ("questdb://admin:qu:est@db:19000/x y", "questdb://***@db:19000/x y"),
+            ("questdb://a:p@ss@db", "questdb://***@db"),
+            ("questdb://db", "questdb://db"),
+            ("admin:quest@db", "***@db"),
+            ("data/store", "data/store"),
+        ] {
+            assert_eq!(without_login(text), said);
+        }
         for bad in ["data/store", "questdb://", "questdb://user@host", "http://host:9000", "questdb://a b"] {
             assert_eq!(parse(bad), None, "{bad}");
         }

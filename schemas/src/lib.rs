@@ -5,9 +5,12 @@
 mod address;
 pub mod book;
 pub mod decimal;
+pub mod feed;
 pub mod instrument;
+pub mod layout;
 pub mod random;
 pub mod row;
+pub mod store;
 pub mod table;
 pub mod time;
 pub mod topic;
@@ -19,11 +22,12 @@ pub mod event {
     pub use prost::Message;
 }
 
-pub use address::QuestDbAddress;
+pub use address::{QuestDbAddress, Secret, without_login};
 pub use book::OrderBook;
 pub use event::{Decimal, Event};
 pub use instrument::{InstrumentId, Market, canonical_symbol};
 pub use row::{Cell, Version};
+pub use store::{Health, MemoryStore, RowStore, StoreError, StoreResult};
 pub use table::Table;
 pub use time::{Timeframe, Ts};
 pub use topic::Topic;

@@ -105,11 +105,20 @@ impl Version {
     }
 }
 
-/// Appends the key of a row to `key`: the cells of its table's key columns as text, each followed by `|`.
+/// Appends the key of a row to `key`: the cells of its table's key columns as text, each followed by `|`. Two keys are
+/// equal only if all cells are; absent and empty text are one. A `|` or `\` within a text is written `\|` or `\\`.
 pub fn push_key<'a>(cells: impl Iterator<Item = &'a Cell>, key: &mut String) {
     let mut digits = itoa::Buffer::new();
     for cell in cells {
         match cell {
+            Cell::Text(text) if text.contains(['|', '\\']) => {
+                for c in text.chars() {
+                    if matches!(c, '|' | '\\') {
+                        key.push('\\');
+                    }
+                    key.push(c);
+                }
+            }
             Cell::Text(text) => key.push_str(text),
             Cell::Ts(value) | Cell::Int(value) => key.push_str(digits.format(*value)),
             Cell::Float(value) => key.push_str(digits.format(value.to_bits())),
@@ -117,5 +126,26 @@ pub fn push_key<'a>(cells: impl Iterator<Item = &'a Cell>, key: &mut String) {
             Cell::Null => {}
         }
         key.push('|');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_equal_only_if_their_cells_are() {
+        let key = |cells: &[Cell]| {
+            let mut key = String::new();
+            push_key(cells.iter(), &mut key);
+            key
+        };
+        assert_eq!(key(&["BTCUSDT".into(), 7.into(), Cell::Null]), "BTCUSDT|7||");
+        let texts = ["", "a", "|", "a|", "|a", "a|b", "\\", "a\\", "\\|", "|\\", "||", "\\\\"];
+        let pairs: Vec<(&str, &str)> = texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))).collect();
+        let keys: std::collections::BTreeSet<String> =
+            pairs.iter().map(|(a, b)| key(&[(*a).into(), (*b).into()])).collect();
+        assert_eq!(keys.len(), pairs.len());
+        assert_eq!(key(&["".into()]), key(&[Cell::Null]));
     }
 }

@@ -13,24 +13,26 @@ use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_exchange::{Bybit, Exchange};
 use prism_kafka::KafkaLog;
 use prism_log::{Log, LogWriter};
+use prism_pipeline::{
+    Outlet, finish, keep,
+    pass::{How, pass},
+    told,
+};
 use prism_queries::Place;
 use prism_schemas::{
     Event, InstrumentId, QuestDbAddress, Topic, Version,
     event::event::Body,
+    store::RowStore,
     table::run_tables,
     time::{HOUR, MINUTE},
 };
 use prism_sources::synthetic::{MARKET, Market, SYMBOLS};
-use prism_store::keeper::Keeper;
 use prism_store::questdb::Client;
 
 use crate::{
     config::Config,
     misuse,
-    outlet::{Outlet, keep},
-    output::progress,
-    pass::{How, pass},
-    place::{kafka_options, open_keeper, parse_store},
+    place::{kafka_options, open_store, parse_store},
 };
 
 /// Events written to the log at once.
@@ -104,7 +106,7 @@ fn measure(
         to: None,
         speed: None,
         cancelled: Arc::new(AtomicBool::new(false)),
-        progress: progress(None, "messages"),
+        progress: Arc::new(|_| {}),
     };
     let (produced, produce) = produce(args.events, log)?;
     let (consumed, consume) = timed(|| consume(&**log))?;
@@ -119,26 +121,28 @@ fn measure(
 
     let place = Place::QuestDb(address.clone());
     let open = || {
-        let mut keeper = open_keeper(&place, name, config)?;
+        let mut store = open_store(&place, name, config)?;
         clear(&Client::new(address.clone()));
-        keeper.finish()?;
-        anyhow::Ok(keeper)
+        finish(&mut *store)?;
+        anyhow::Ok(store)
     };
-    let mut keeper = open()?;
+    let mut store = open()?;
     let (_, sink) = timed(|| {
-        keep_all(&mut keeper, rows)?;
-        Ok(keeper.finish()?)
+        keep_all(&mut *store, rows)?;
+        finish(&mut *store)
     })?;
+    drop(store);
     let mut end_to_end = Vec::new();
     for _ in 0..TIMES {
-        let keeper = open()?;
+        let store = open()?;
         let (_, took) = timed(|| {
             let (outlet, outputs) = Outlet::new();
-            let writer = std::thread::spawn(move || keep(keeper, &outputs));
+            let writer = std::thread::spawn(move || keep(store, &outputs));
             let sink: Sink = Arc::new(move |row| outlet.put(row));
             pass(&how(), &plan()?, log, &sink)?;
             drop(sink);
-            Ok(writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??.finish()?)
+            let mut store = writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??;
+            finish(&mut *store)
         })?;
         end_to_end.push(took);
     }
@@ -221,10 +225,10 @@ fn consume(log: &dyn Log) -> Result<u64> {
     Ok(n_events)
 }
 
-fn keep_all(keeper: &mut Keeper, mut rows: Vec<Version>) -> Result<()> {
+fn keep_all(store: &mut dyn RowStore, mut rows: Vec<Version>) -> Result<()> {
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
-        keeper.write(rows)?;
+        store.write(rows).map_err(told)?;
         rows = rest;
     }
     Ok(())

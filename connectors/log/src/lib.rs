@@ -1,10 +1,12 @@
 //! The event log: topics cut into partitions, each an ordered sequence of batches with offsets from 0.
 
 mod embedded;
+mod known;
 mod segment;
 mod writer;
 
 pub use embedded::{Options, Recovered, SegmentLog};
+pub use known::Known;
 pub use writer::LogWriter;
 
 use std::path::PathBuf;

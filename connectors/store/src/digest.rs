@@ -1,10 +1,8 @@
 //! A digest of what derived tables say, whatever the order and the files their rows are in.
 
 use prism_schemas::table::TABLES;
-use prism_schemas::{Cell, Version};
+use prism_schemas::{Cell, RowStore, StoreError, Version};
 use twox_hash::XxHash3_128;
-
-use crate::keeper::{Keeper, KeeperError};
 
 /// What counts as equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +33,9 @@ impl Digest {
                 "known_at" | "revision" | "retracted" => mode == Mode::Values,
                 _ => false,
             };
-            // Nulls are left out too, so that a column added later changes no digest.
-            if left_out || *cell == Cell::Null {
+            // Nulls are left out too, so that a column added later changes no digest; an empty text is a null.
+            let is_absent = *cell == Cell::Null || matches!(cell, Cell::Text(text) if text.is_empty());
+            if left_out || is_absent {
                 continue;
             }
             bytes.extend_from_slice(column.name.as_bytes());
@@ -72,11 +71,11 @@ impl std::fmt::Display for Digest {
 }
 
 /// One line `table rows digest` for each derived table, by name.
-pub fn digest(keeper: &Keeper, mode: Mode) -> Result<String, KeeperError> {
+pub fn digest(store: &dyn RowStore, mode: Mode) -> Result<String, StoreError> {
     let mut lines = Vec::new();
     for table in TABLES.iter().filter(|table| table.derived) {
         let mut digest = Digest::default();
-        keeper.scan(table, |row| digest.add(&row, mode))?;
+        store.scan(table, &mut |row| digest.add(&row, mode))?;
         lines.push(format!("{} {digest}\n", table.name));
     }
     lines.sort();

@@ -1,7 +1,6 @@
-//! Where rows are kept: Parquet files or QuestDB behind one interface, and digests of what tables say.
+//! Where rows are kept: Parquet files or QuestDB behind one trait, and digests of what tables say.
 
 pub mod digest;
-pub mod keeper;
 pub mod parquet;
 pub mod questdb;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use prism_schemas::row::push_key;
 use prism_schemas::table::Kind;
 use prism_schemas::time::MINUTE;
 use prism_schemas::{Cell, Table, Ts, Version};
@@ -59,23 +60,14 @@ impl LiveTable {
             return false;
         }
         let mut key = String::new();
-        for position in &self.series_key {
-            match &version.cells[*position] {
-                Cell::Text(text) => key.push_str(text),
-                Cell::Ts(value) | Cell::Int(value) => key.push_str(&value.to_string()),
-                Cell::Float(value) => key.push_str(&value.to_bits().to_string()),
-                Cell::Bool(value) => key.push_str(&value.to_string()),
-                Cell::Null => {}
-            }
-            key.push('\u{1f}');
-        }
+        push_key(self.series_key.iter().map(|position| &version.cells[*position]), &mut key);
         let key =
             self.series.get_key_value(key.as_str()).map_or_else(|| Arc::from(key.as_str()), |(key, _)| key.clone());
         let older = self.series.get(&key).and_then(|series| series.get(ts)).map(|old| self.age(old));
         if older.is_some_and(|older| self.age(version) < older) {
             return true;
         }
-        let version = Arc::new(version.clone());
+        let version = Arc::new(without_empty(version));
         let chunk = self.chunks.entry(ts.div_euclid(CHUNK)).or_default();
         chunk.rows.insert((*ts, key.clone()), version.clone());
         chunk.batch = OnceLock::new();
@@ -174,6 +166,17 @@ impl LiveTable {
         let batch = self.table.batch(&rows.iter().map(|version| version.cells.as_slice()))?;
         Ok(self.latest.get_or_init(|| batch).clone())
     }
+}
+
+/// A row with its empty texts as nulls: absent text has one spelling.
+fn without_empty(version: &Version) -> Version {
+    let mut version = version.clone();
+    for cell in &mut version.cells {
+        if matches!(cell, Cell::Text(text) if text.is_empty()) {
+            *cell = Cell::Null;
+        }
+    }
+    version
 }
 
 fn is_of(kind: Kind, cell: &Cell) -> bool {

@@ -1,9 +1,13 @@
 //! Tests over a catalogue of hand-made rows.
 
+mod equality;
 mod guard;
 mod named;
+mod pushdown;
 mod rows;
 mod runs;
+mod server;
+mod statements;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -106,7 +106,7 @@ async fn files_of_other_days_and_stray_files_are_not_opened() {
     std::fs::write(f.directory.path().join("bars/.2024-08-09.tmp"), "not Parquet").unwrap();
     assert_eq!(f.csv("SELECT close FROM bars WHERE ts > '2024-08-08T12:00:00Z'").await, "close\n2.0\n");
     let error = f.sql("SELECT close FROM bars").await.unwrap_err();
-    assert!(matches!(&error, Error::Internal(text) if text.contains("2024-08-01")), "{error}");
+    assert!(matches!(&error, Error::Store(text) if text.contains("2024-08-01")), "{error}");
 }
 
 #[tokio::test]

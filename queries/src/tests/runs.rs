@@ -22,7 +22,8 @@ fn plain_names_are_the_rows_of_the_run() {
             if send.send(line).is_err() {
                 return;
             }
-            let body = "{\"dataset\":[[\"2024-05-01T00:00:00.000000Z\",\"2024-05-01T01:00:00.000000Z\",5]],\"columns\":[]}";
+            let body =
+                "{\"dataset\":[[\"2024-05-01T00:00:00.000000Z\",\"2024-05-01T01:00:00.000000Z\",5]],\"columns\":[]}";
             let length = body.len();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
             let _ = stream.write_all(format!("{head}{body}").as_bytes());

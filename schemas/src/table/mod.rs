@@ -2,6 +2,8 @@
 
 mod analysis;
 mod market;
+#[cfg(feature = "arrow")]
+mod newest;
 mod operations;
 mod reference;
 
@@ -164,7 +166,7 @@ impl Table {
         std::sync::Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// Rows as one record batch. Fails if a cell is not of its column's kind.
+    /// Rows as one record batch; an empty text is a null. Fails if a cell is not of its column's kind.
     #[cfg(feature = "arrow")]
     pub fn batch<'a>(
         &self,
@@ -181,6 +183,7 @@ impl Table {
                 for cells in rows.clone() {
                     match &cells[$at] {
                         Cell::Null => builder.append_null(),
+                        Cell::Text(text) if text.is_empty() => builder.append_null(),
                         $($pattern => builder.append_value($value),)+
                         other => {
                             let column = self.columns[$at].name;

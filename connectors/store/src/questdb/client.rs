@@ -17,6 +17,8 @@ use crate::parquet::each_row;
 
 /// A statement may take this long.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A look at how the server is may take this long.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Asks one server.
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ struct Answer {
 impl Client {
     /// Does not connect yet.
     pub fn new(address: QuestDbAddress) -> Client {
-        let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        let config = Agent::config_builder().timeout_connect(Some(LOOK)).http_status_as_error(false).build();
         Client { address, agent: config.new_agent() }
     }
 
@@ -80,44 +82,89 @@ impl Client {
 
     /// Runs a statement and gives its rows.
     pub fn exec(&self, sql: &str) -> Result<Vec<Vec<Value>>, QuestDbError> {
-        let address = || self.address.to_string();
-        let away = |detail: String| QuestDbError::Away { address: address(), detail };
-        let mut request = self.agent.get(self.address.url("exec")).query("query", sql);
+        self.exec_within(sql, TIMEOUT)
+    }
+
+    fn exec_within(&self, sql: &str, timeout: Duration) -> Result<Vec<Vec<Value>>, QuestDbError> {
+        let mut response = self.get("exec", sql, &[], timeout)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(1 << 30).read_to_string();
+        let text = text.map_err(|error| self.away(error.to_string()))?;
+        match serde_json::from_str::<Answer>(&text) {
+            Ok(Answer { error: None, dataset }) if status == 200 => Ok(dataset),
+            _ => Err(self.failure(status, &text, sql)),
+        }
+    }
+
+    fn get(
+        &self,
+        path: &str,
+        sql: &str,
+        more: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<ureq::http::Response<ureq::Body>, QuestDbError> {
+        let request = self.agent.get(self.address.url(path)).config().timeout_global(Some(timeout)).build();
+        let mut request = request.query("query", sql).query_pairs(more.iter().copied());
         if let Some(value) = self.address.authorization() {
             request = request.header("Authorization", value);
         }
-        let mut response = request.call().map_err(|error| away(error.to_string()))?;
-        let status = response.status().as_u16();
-        if matches!(status, 401 | 403) {
-            return Err(QuestDbError::Login { address: address() });
+        let response = request.call().map_err(|error| self.away(error.to_string()))?;
+        match response.status().as_u16() {
+            401 | 403 => Err(QuestDbError::Login { address: self.address.to_string() }),
+            _ => Ok(response),
         }
-        let text = response.body_mut().with_config().limit(1 << 30).read_to_string();
-        let text = text.map_err(|error| away(error.to_string()))?;
-        match serde_json::from_str::<Answer>(&text) {
-            Ok(Answer { error: None, dataset }) if status == 200 => Ok(dataset),
+    }
+
+    fn away(&self, detail: String) -> QuestDbError {
+        QuestDbError::Away { address: self.address.to_string(), detail }
+    }
+
+    /// Only QuestDB's own word is a refusal: anything else comes from what stands between.
+    fn failure(&self, status: u16, text: &str, sql: &str) -> QuestDbError {
+        match serde_json::from_str::<Answer>(text) {
             Ok(Answer { error: Some(error), .. }) => {
-                Err(QuestDbError::Refused { address: address(), detail: format!("{error} in: {sql}") })
+                QuestDbError::Refused { address: self.address.to_string(), detail: format!("{error} in: {sql}") }
             }
-            _ if 500 <= status => Err(away(format!("status {status}"))),
-            _ => Err(QuestDbError::Refused { address: address(), detail: format!("status {status}: {text}") }),
+            _ => {
+                let short: String = text.chars().take(300).collect();
+                self.away(format!("status {status}, not from QuestDB: {short}"))
+            }
         }
     }
 
     /// Reads all rows of a table, in the order of their designated timestamp.
     pub fn scan(&self, target: &Target, mut see: impl FnMut(Version)) -> Result<(), QuestDbError> {
-        let (table, name) = (target.table, target.stored.name);
-        let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
-        let run = match &target.run {
-            Some(run) => format!(" AND run_id = '{}'", run.replace('\'', "''")),
-            None => String::new(),
-        };
-        for partition in self.exec(&format!("SELECT name FROM table_partitions('{name}')"))? {
-            let Some(Value::String(partition)) = partition.first() else { continue };
-            let sql =
-                format!("SELECT {} FROM {name} WHERE {} IN '{partition}'{run}", columns.join(", "), table.designated);
-            self.each(table, &sql, &mut see)?;
+        for partition in self.partitions(target)? {
+            self.scan_partition(target, &partition, None, &mut see)?;
         }
         Ok(())
+    }
+
+    /// The partitions of a table, oldest first.
+    pub(super) fn partitions(&self, target: &Target) -> Result<Vec<String>, QuestDbError> {
+        let rows = self.exec(&format!("SELECT name FROM table_partitions('{}')", target.stored.name))?;
+        let name = |row: Vec<Value>| row.first()?.as_str().map(str::to_string);
+        Ok(rows.into_iter().filter_map(name).collect())
+    }
+
+    /// Reads the rows of one partition for which a condition holds.
+    pub(super) fn scan_partition(
+        &self,
+        target: &Target,
+        partition: &str,
+        condition: Option<&str>,
+        see: impl FnMut(Version),
+    ) -> Result<(), QuestDbError> {
+        let (table, name) = (target.table, target.stored.name);
+        let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+        let mut sql = format!("SELECT {} FROM {name} WHERE {} IN '{partition}'", columns.join(", "), table.designated);
+        if let Some(run) = &target.run {
+            sql += &format!(" AND run_id = '{}'", run.replace('\'', "''"));
+        }
+        if let Some(condition) = condition {
+            sql += &format!(" AND {condition}");
+        }
+        self.each(table, &sql, see)
     }
 
     /// Reads the rows that begin after `from` and became known at or after `known`.
@@ -156,27 +203,21 @@ impl Client {
     }
 
     fn export(&self, sql: &str) -> Result<ParquetRecordBatchReader, QuestDbError> {
-        let away = |detail: String| QuestDbError::Away { address: self.address.to_string(), detail };
-        let mut request = self.agent.get(self.address.url("exp")).query("query", sql).query("fmt", "parquet");
-        if let Some(value) = self.address.authorization() {
-            request = request.header("Authorization", value);
-        }
-        let mut response = request.call().map_err(|error| away(error.to_string()))?;
+        let mut response = self.get("exp", sql, &[("fmt", "parquet")], TIMEOUT)?;
         let bytes = response.body_mut().with_config().limit(4 << 30).read_to_vec();
-        let bytes = bytes.map_err(|error| away(error.to_string()))?;
+        let bytes = bytes.map_err(|error| self.away(error.to_string()))?;
         if response.status() != 200 {
-            let detail = format!("{} in: {sql}", String::from_utf8_lossy(&bytes));
-            return Err(QuestDbError::Refused { address: self.address.to_string(), detail });
+            return Err(self.failure(response.status().as_u16(), &String::from_utf8_lossy(&bytes), sql));
         }
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|builder| builder.build());
-        reader.map_err(|error| away(error.to_string()))
+        reader.map_err(|error| self.away(error.to_string()))
     }
 
     /// How far the writer of each table is.
     pub fn wal_tables(&self) -> Result<Vec<WalTable>, QuestDbError> {
         let sql = "SELECT name, suspended, sequencerTxn, writerTxn, errorMessage FROM wal_tables()";
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-        let rows = self.exec(sql)?.into_iter().filter(|row| row.len() == 5);
+        let rows = self.exec_within(sql, LOOK)?.into_iter().filter(|row| row.len() == 5);
         Ok(rows
             .map(|row| WalTable {
                 name: text(&row[0]),

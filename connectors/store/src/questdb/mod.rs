@@ -1,9 +1,14 @@
 //! QuestDB as the place where rows land: tables made and checked, rows sent and acknowledged in order.
 
 mod client;
+mod connection;
+mod encode;
 mod sink;
 mod spool;
+mod store;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, WalTable};
 pub use sink::{Sink, SinkOptions};
@@ -45,6 +50,12 @@ pub enum QuestDbError {
         table: String,
         /// What differs, and what to do.
         detail: String,
+    },
+    /// Somebody else writes the rows of this run to this server.
+    #[error("{} (questdb.spool) is in use: another process writes this run: stop it, or choose another --run", path.display())]
+    Locked {
+        /// The spool's directory.
+        path: PathBuf,
     },
     /// The spool's disk refused: free space or name another directory with `questdb.spool`.
     #[error("spool {} (questdb.spool): {source}", path.display())]

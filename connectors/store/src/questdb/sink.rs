@@ -1,31 +1,36 @@
 //! Rows to QuestDB, acknowledged and in order, through its absences.
+//!
+//! One request is under way at a time and carries rows in the order they came, so a key's versions are committed in
+//! their order. A request that ends without an answer (a timeout, a cut connection, a proxy that gave up) may still be
+//! committed by the server, later than rows sent after it, and QuestDB keeps what is committed last: an older version
+//! would win. So after such a request nothing is sent until the server answers again and the sequencers of prism's
+//! tables have stood still for a while, which tells that it works on nothing of ours any more; then the same rows are
+//! sent again, before anything newer. Repeating them is harmless: keys are upserted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use prism_schemas::table::{Kind, TABLES};
-use prism_schemas::{QuestDbAddress, Table, Version};
-use questdb::ErrorCode;
-use questdb::ingress::{Buffer, ColumnName, Protocol, SenderBuilder, TableName, TimestampMicros};
+use arrow::array::RecordBatch;
+use prism_schemas::table::TABLES;
+use prism_schemas::{QuestDbAddress, Table, Ts, Version};
+use questdb::ingress::{Buffer, ProtocolVersion};
 
+use super::connection::{Answer, Connection, protocol};
+use super::encode::encode;
 use super::spool::Spool;
-use super::{Client, QuestDbError, Target};
+use super::{Client, QuestDbError, Target, WalTable};
 
-/// The longest wait before the next attempt while the server is away.
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// The shortest.
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+/// Rows encoded at once.
+const ENCODED_ROWS: usize = 1_024;
 
 /// How rows are sent.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
     /// Bytes sent in one request.
     pub flush_bytes: usize,
-    /// Directory for rows that wait while the server is away.
+    /// Directory for rows that wait while the server is away: of this server and run alone.
     pub spool: PathBuf,
     /// Bytes on disk after which the graph waits.
     pub spool_bytes: u64,
@@ -33,79 +38,64 @@ pub struct SinkOptions {
     pub ttl: BTreeMap<String, String>,
 }
 
-/// All rows of one run on their way to QuestDB over one connection: a key's versions arrive in their order.
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Before the next attempt while the server is away, at first and at most.
+    pub(super) back_off: (Duration, Duration),
+    /// For an answer, by whoever writes or flushes; then rows go to disk.
+    pub(super) answer: Duration,
+    /// Sequencers stand still for so long after an answer that never came.
+    pub(super) settled: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            back_off: (Duration::from_millis(100), Duration::from_secs(5)),
+            answer: Duration::from_secs(2),
+            settled: Duration::from_secs(3),
+        }
+    }
+}
+
+/// All rows of one run on their way to QuestDB.
 pub struct Sink {
     client: Client,
     options: SinkOptions,
-    run_id: String,
+    pub(super) run_id: String,
     connection: Connection,
-    /// What the request being filled holds, in case it cannot be sent.
-    pending: Batches,
-    /// What the request under way holds.
-    under_way: Option<Batches>,
+    /// The request being filled.
+    filling: Buffer,
+    under_way: Option<Request>,
     spool: Spool,
     away: Option<Away>,
+    /// Since a request ended without an answer: the sequencers when they last moved.
+    unsettled: Option<(Instant, BTreeMap<String, i64>)>,
+    pub(super) pace: Pace,
     /// Rows acknowledged so far.
     pub rows: u64,
+    /// Rows acknowledged that had waited on disk, since it was last empty.
+    drained: u64,
+    pub(super) marks: Marks,
 }
 
-/// Rows by table, in the order they are sent.
-type Batches = Vec<(&'static Table, RecordBatch)>;
-
-/// A connection with a thread of its own: one request is filled while another is under way.
-struct Connection {
-    /// The request being filled.
-    buffer: Buffer,
-    /// The one to fill next, unless it is under way.
-    spare: Option<Buffer>,
-    requests: SyncSender<Buffer>,
-    /// Requests that are done, with how many rows were acknowledged.
-    answers: Receiver<(Buffer, questdb::Result<u64>)>,
+/// How far rows can be read.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// The newest mark.
+    pub(super) marked: Option<Ts>,
+    /// A mark, and the transactions that must be applied before its rows can be read.
+    pub(super) waiting: Option<(Ts, BTreeMap<String, i64>)>,
+    /// The newest mark whose rows can be read.
+    pub(super) readable: Option<Ts>,
 }
 
-impl Connection {
-    fn open(address: &QuestDbAddress) -> questdb::Result<Connection> {
-        let (host, port) = address.host.rsplit_once(':').unwrap_or((&address.host, "9000"));
-        let mut builder = SenderBuilder::new(Protocol::Http, host, port);
-        if let Some((user, password)) = &address.login {
-            builder = builder.username(user)?.password(password)?;
-        }
-        // Retries are the sink's business: it keeps the order and the rows.
-        let mut sender = builder.retry_timeout(Duration::ZERO)?.build()?;
-        let (buffer, spare) = (sender.new_buffer(), Some(sender.new_buffer()));
-        let (requests, to_send) = sync_channel::<Buffer>(1);
-        let (answer, answers) = sync_channel(1);
-        std::thread::spawn(move || {
-            for mut buffer in to_send {
-                let n_rows = buffer.row_count() as u64;
-                let sent = sender.flush(&mut buffer).map(|()| n_rows);
-                buffer.clear();
-                if answer.send((buffer, sent)).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Connection { buffer, spare, requests, answers })
-    }
-
-    /// Sends the request being filled, after the one before it was waited for.
-    fn send(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            // The thread ends only after this end of the channel, or with a panic, which `wait` notices.
-            let _ = self.requests.send(std::mem::replace(&mut self.buffer, spare));
-        }
-    }
-
-    /// Waits for the request under way.
-    fn wait(&mut self) -> questdb::Result<u64> {
-        match self.answers.recv() {
-            Ok((buffer, sent)) => {
-                self.spare = Some(buffer);
-                sent
-            }
-            Err(_) => Err(questdb::Error::new(ErrorCode::SocketError, "the connection's thread ended")),
-        }
-    }
+struct Request {
+    body: Arc<Vec<u8>>,
+    rows: u64,
+    /// Requests at the front of the spool that it holds; 0 if it is in memory alone.
+    n_spooled: usize,
 }
 
 /// Since the server stopped to answer.
@@ -121,17 +111,33 @@ fn now() -> Instant {
 }
 
 impl Sink {
-    /// Makes and checks the tables; the server must answer.
+    /// Makes and checks the tables; the server must answer. Refuses if another process on this machine writes the run.
     pub fn open(address: QuestDbAddress, run_id: &str, options: SinkOptions) -> Result<Sink, QuestDbError> {
+        let spool = Spool::open(&options.spool, options.spool_bytes)?;
         let client = Client::new(address);
+        let version = protocol(client.address())?;
         for table in TABLES {
             Target::new(table, run_id).ensure(&client, &options.ttl)?;
         }
-        let spool = Spool::open(&options.spool, options.spool_bytes)?;
-        let connection = connect(client.address())?;
-        let run_id = run_id.into();
-        let (pending, under_way, away) = (Vec::new(), None, None);
-        Ok(Sink { client, options, run_id, connection, pending, under_way, spool, away, rows: 0 })
+        Ok(Sink::of(client, version, run_id, options, spool))
+    }
+
+    fn of(client: Client, version: ProtocolVersion, run_id: &str, options: SinkOptions, spool: Spool) -> Sink {
+        Sink {
+            connection: Connection::new(client.address()),
+            client,
+            options,
+            run_id: run_id.into(),
+            filling: Buffer::new(version),
+            under_way: None,
+            spool,
+            away: None,
+            unsettled: None,
+            pace: Pace::default(),
+            rows: 0,
+            drained: 0,
+            marks: Marks::default(),
+        }
     }
 
     /// Asks the server this sink writes to.
@@ -144,6 +150,13 @@ impl Sink {
         Target::new(table, &self.run_id)
     }
 
+    /// How far the writers of the tables are that this sink writes: those of others change nothing.
+    pub fn wal_tables(&self) -> Result<Vec<WalTable>, QuestDbError> {
+        let mut tables = self.client.wal_tables()?;
+        tables.retain(|found| TABLES.iter().any(|table| self.target(table).stored.name == found.name));
+        Ok(tables)
+    }
+
     /// Why rows wait on disk, if they do.
     pub fn away(&self) -> Option<&str> {
         self.away.as_ref().map(|away| &*away.why)
@@ -154,6 +167,11 @@ impl Sink {
         self.spool.bytes()
     }
 
+    /// Rows that wait on disk.
+    pub fn spooled_rows(&self) -> u64 {
+        self.spool.rows()
+    }
+
     /// Takes rows, which must come in the order they became known. Waits only while the spool is full.
     pub fn write(&mut self, rows: &[Version]) -> Result<(), QuestDbError> {
         // Rows of one table stay in order; a key never spans tables.
@@ -162,175 +180,156 @@ impl Sink {
             by_table.entry(row.table.name).or_insert((row.table, Vec::new())).1.push(row);
         }
         for (table, rows) in by_table.into_values() {
-            let batch = table.batch(&rows.iter().map(|row| row.cells.as_slice()))?;
-            self.write_batch(table, batch)?;
+            for rows in rows.chunks(ENCODED_ROWS) {
+                let batch = table.batch(&rows.iter().map(|row| row.cells.as_slice()))?;
+                self.write_batch(table, &batch)?;
+            }
         }
         Ok(())
     }
 
     /// As `write`, one table's rows as columns.
-    pub fn write_batch(&mut self, table: &'static Table, batch: RecordBatch) -> Result<(), QuestDbError> {
-        while self.away.is_some() && self.spool.is_full() {
-            std::thread::sleep(BACK_OFF_MIN);
+    pub fn write_batch(&mut self, table: &'static Table, batch: &RecordBatch) -> Result<(), QuestDbError> {
+        let target = self.target(table);
+        encode(&mut self.filling, &target, batch)
+            .map_err(|error| arrow::error::ArrowError::SchemaError(format!("{}: {}", table.name, error.msg())))?;
+        if self.filling.len() < self.options.flush_bytes {
+            return Ok(());
+        }
+        // The request before this one is waited for, but not for long.
+        self.is_answered(self.pace.answer)?;
+        if self.under_way.is_none() && self.spool.is_empty() && self.is_there()? {
+            self.send_filling();
+            return Ok(());
+        }
+        self.spool_all()?;
+        while self.spool.is_full() {
+            std::thread::sleep(self.pace.back_off.0);
             self.flush()?;
         }
-        if self.away.is_some() {
-            return self.spool.push(table, &batch);
-        }
-        self.encode(table, &batch)?;
-        self.pending.push((table, batch));
-        if self.options.flush_bytes <= self.connection.buffer.len() { self.send() } else { Ok(()) }
+        Ok(())
     }
 
-    /// Sends what waits. True if every row taken so far is acknowledged; false while the server is away.
+    /// Sends what waits. True if every row taken so far is acknowledged; false while the server is away or slow: then
+    /// they wait on disk.
     pub fn flush(&mut self) -> Result<bool, QuestDbError> {
+        let until = now() + self.pace.answer;
+        loop {
+            let is_answered = self.is_answered(until.saturating_duration_since(now()))?;
+            if !is_answered || !self.is_there()? {
+                self.spool_all()?;
+                return Ok(false);
+            }
+            match self.spool.front(self.options.flush_bytes)? {
+                Some(front) => self.send(front.body, front.rows, front.n),
+                None if 0 < self.filling.len() => self.send_filling(),
+                None => return Ok(true),
+            }
+        }
+    }
+
+    fn send_filling(&mut self) {
+        let (body, rows) = (self.filling.as_bytes().to_vec(), self.filling.row_count() as u64);
+        self.filling.clear();
+        self.send(body, rows, 0);
+    }
+
+    fn send(&mut self, body: Vec<u8>, rows: u64, n_spooled: usize) {
+        let body = Arc::new(body);
+        self.connection.send(body.clone());
+        self.under_way = Some(Request { body, rows, n_spooled });
+    }
+
+    /// Whether it is time to send: the server is not away, and nothing of ours can still be committed.
+    fn is_there(&mut self) -> Result<bool, QuestDbError> {
         if self.away.as_ref().is_some_and(|away| now() < away.next) {
             return Ok(false);
         }
-        if self.away.is_some() && !self.drain()? {
-            return Ok(false);
+        let Some((since, seen)) = &self.unsettled else { return Ok(true) };
+        match self.wal_tables() {
+            Ok(tables) => {
+                let found: BTreeMap<String, i64> =
+                    tables.into_iter().map(|table| (table.name, table.sequencer)).collect();
+                if *seen != found {
+                    self.unsettled = Some((now(), found));
+                } else if self.pace.settled <= since.elapsed() {
+                    self.unsettled = None;
+                }
+                Ok(self.unsettled.is_none())
+            }
+            Err(QuestDbError::Away { detail, .. }) => {
+                // What stood still while nobody answered tells nothing.
+                self.unsettled = Some((now(), BTreeMap::new()));
+                self.leave(&detail);
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
-        self.send()?;
-        self.settle()?;
-        Ok(self.away.is_none())
     }
 
-    /// Sends what is on disk, oldest first. False if the server is still away.
-    fn drain(&mut self) -> Result<bool, QuestDbError> {
-        self.connection = match connect(self.client.address()) {
-            Ok(connection) => connection,
-            Err(QuestDbError::Away { .. }) => {
-                self.leave("it does not answer");
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        while let Some((table, batches)) = self.spool.front()? {
-            for batch in &batches {
-                self.encode(table, batch)?;
-            }
-            self.connection.send();
-            if !self.is_acknowledged()? {
-                return Ok(false);
-            }
-            self.spool.pop()?;
+    /// Rows in memory to the end of the spool, those under way first.
+    fn spool_all(&mut self) -> Result<(), QuestDbError> {
+        if let Some(request) = self.under_way.as_mut().filter(|request| request.n_spooled == 0) {
+            self.spool.push(&request.body, request.rows)?;
+            request.n_spooled = 1;
         }
-        if self.away.take().is_some() {
-            tracing::info!(rows = self.rows, "QuestDB is back, all spooled rows are sent");
+        if 0 < self.filling.len() {
+            self.spool.push(self.filling.as_bytes(), self.filling.row_count() as u64)?;
+            self.filling.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is under way, or no longer after waiting so long. What was not taken is in the spool then.
+    fn is_answered(&mut self, wait: Duration) -> Result<bool, QuestDbError> {
+        if self.under_way.is_none() {
+            return Ok(true);
+        }
+        let Some(answer) = self.connection.answer(wait) else { return Ok(false) };
+        if answer != Answer::Taken {
+            // Nothing is ahead of it: all that came after it waits behind it or in memory.
+            self.spool_all()?;
+        }
+        let Some(request) = self.under_way.take() else { return Ok(true) };
+        let address = || self.client.address().to_string();
+        match answer {
+            Answer::Taken => self.taken(&request)?,
+            Answer::NotNow(why) => self.leave(&why),
+            Answer::Unknown(why) => {
+                self.unsettled = Some((now(), BTreeMap::new()));
+                self.leave(&why);
+            }
+            Answer::Login => return Err(QuestDbError::Login { address: address() }),
+            Answer::Refused(detail) => return Err(QuestDbError::Refused { address: address(), detail }),
         }
         Ok(true)
     }
 
-    /// Sends the request being filled, once the one before it is acknowledged.
-    fn send(&mut self) -> Result<(), QuestDbError> {
-        self.settle()?;
-        if !self.pending.is_empty() {
-            self.connection.send();
-            self.under_way = Some(std::mem::take(&mut self.pending));
+    fn taken(&mut self, request: &Request) -> Result<(), QuestDbError> {
+        self.rows += request.rows;
+        if 0 < request.n_spooled {
+            self.spool.pop(request.n_spooled)?;
+            self.drained += request.rows;
+        }
+        if self.away.take().is_some() {
+            tracing::info!(waiting = self.spool.rows(), "QuestDB is back");
+        }
+        if self.spool.is_empty() && 0 < self.drained {
+            tracing::info!(rows = self.drained, "all rows that waited on disk are sent");
+            self.drained = 0;
         }
         Ok(())
-    }
-
-    /// Waits for the request under way. If the server is away, all rows that are not acknowledged go to disk.
-    fn settle(&mut self) -> Result<(), QuestDbError> {
-        let Some(sent) = self.under_way.take() else { return Ok(()) };
-        if !self.is_acknowledged()? {
-            self.connection.buffer.clear();
-            for (table, batch) in sent.into_iter().chain(std::mem::take(&mut self.pending)) {
-                self.spool.push(table, &batch)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for the request under way. False if the server is away.
-    fn is_acknowledged(&mut self) -> Result<bool, QuestDbError> {
-        let address = || self.client.address().to_string();
-        match self.connection.wait() {
-            Ok(n_rows) => {
-                self.rows += n_rows;
-                Ok(true)
-            }
-            Err(error) if error.code() == ErrorCode::AuthError => Err(QuestDbError::Login { address: address() }),
-            Err(error) if error.code() == ErrorCode::ServerFlushError && !is_passing(error.msg()) => {
-                Err(QuestDbError::Refused { address: address(), detail: error.msg().into() })
-            }
-            Err(error) => {
-                self.leave(error.msg());
-                Ok(false)
-            }
-        }
     }
 
     fn leave(&mut self, why: &str) {
+        let (shortest, longest) = self.pace.back_off;
         let back_off = match &self.away {
-            Some(away) => (away.back_off * 2).min(BACK_OFF_MAX),
+            Some(away) => (away.back_off * 2).min(longest),
             None => {
                 tracing::warn!(why, "QuestDB is away: rows wait on disk");
-                BACK_OFF_MIN
+                shortest
             }
         };
         self.away = Some(Away { why: why.into(), back_off, next: now() + back_off });
     }
-
-    /// Appends rows to the request being filled.
-    fn encode(&mut self, table: &'static Table, batch: &RecordBatch) -> Result<(), QuestDbError> {
-        let target = Target::new(table, &self.run_id);
-        let unfit =
-            |error: questdb::Error| arrow::error::ArrowError::SchemaError(format!("{}: {}", table.name, error.msg()));
-        encode(&mut self.connection.buffer, &target, batch).map_err(unfit)?;
-        Ok(())
-    }
-}
-
-fn connect(address: &QuestDbAddress) -> Result<Connection, QuestDbError> {
-    let away = |error: questdb::Error| QuestDbError::Away { address: address.to_string(), detail: error.msg().into() };
-    Connection::open(address).map_err(away)
-}
-
-/// Whether the server may accept the same request later: its own trouble, such as a full disk, not ours.
-fn is_passing(message: &str) -> bool {
-    message.contains("\"code\":\"internal error\"")
-}
-
-fn encode(buffer: &mut Buffer, target: &Target, batch: &RecordBatch) -> questdb::Result<()> {
-    let table = target.table;
-    let name = TableName::new(target.stored.name)?;
-    let run_id = ColumnName::new("run_id")?;
-    let columns = table.columns.iter().zip(batch.columns());
-    let columns: Vec<(ColumnName<'_>, Kind, &dyn Array)> = columns
-        .filter(|(column, _)| column.name != table.designated)
-        .map(|(column, array)| Ok((ColumnName::new(column.name)?, column.kind, array.as_ref())))
-        .collect::<questdb::Result<_>>()?;
-    let designated =
-        table.position(table.designated).map(|at| batch.column(at).as_primitive::<TimestampMicrosecondType>());
-    let Some(designated) = designated else { return Ok(()) };
-    // Symbols come before all other columns.
-    let (symbols, others): (Vec<_>, Vec<_>) = columns.into_iter().partition(|(_, kind, _)| *kind == Kind::Symbol);
-    let symbols: Vec<_> = symbols.iter().map(|(name, _, array)| (*name, array.as_string::<i32>())).collect();
-    for row in 0..batch.num_rows() {
-        buffer.table(name)?;
-        if let Some(run) = &target.run {
-            buffer.symbol(run_id, run)?;
-        }
-        for (name, array) in &symbols {
-            if array.is_valid(row) && !array.value(row).is_empty() {
-                buffer.symbol(*name, array.value(row))?;
-            }
-        }
-        for (name, kind, array) in others.iter().filter(|(_, _, array)| array.is_valid(row)) {
-            match kind {
-                Kind::F64 => buffer.column_f64(*name, array.as_primitive::<Float64Type>().value(row))?,
-                Kind::I64 => buffer.column_i64(*name, array.as_primitive::<Int64Type>().value(row))?,
-                Kind::Bool => buffer.column_bool(*name, array.as_boolean().value(row))?,
-                Kind::Text | Kind::Symbol => buffer.column_str(*name, array.as_string::<i32>().value(row))?,
-                Kind::Ts => {
-                    let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
-                    buffer.column_ts(*name, TimestampMicros::new(micros))?
-                }
-            };
-        }
-        buffer.at(TimestampMicros::new(designated.value(row)))?;
-    }
-    Ok(())
 }

@@ -5,29 +5,37 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use prism_dataflow::{assemble::Plan, types::Time};
 use prism_log::{Log, LogError};
-use prism_schemas::{Cell, Version, table::RUNS};
-use prism_store::keeper::Keeper;
+use prism_schemas::{Cell, Version, store::RowStore, table::RUNS};
 
-use crate::feed::{Mark, TOPICS};
+use crate::{
+    keep::told,
+    merge::{Mark, TOPICS},
+};
 
 /// A run and how far it is kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Run {
+pub struct Run {
     /// Knowledge time of its first record; part of its key.
-    pub(crate) first: Option<Time>,
-    pub(crate) run_id: String,
-    pub(crate) config_hash: String,
-    pub(crate) config: String,
+    pub first: Option<Time>,
+    /// Its name.
+    pub run_id: String,
+    /// The hash of its settings.
+    pub config_hash: String,
+    /// Its settings, as JSON.
+    pub config: String,
     /// Everything known before this is kept.
-    pub(crate) frontier: Time,
-    pub(crate) events: u64,
+    pub frontier: Time,
+    /// Events read.
+    pub events: u64,
     /// First offset of each partition when the run began, as JSON.
-    pub(crate) log_start: String,
+    pub log_start: String,
+    /// Whether the store holds rows of other settings.
+    pub is_changed: bool,
 }
 
 impl Run {
     /// A run that begins.
-    pub(crate) fn new(run_id: &str, log: &dyn Log, plan: &Plan) -> Result<Run> {
+    pub fn new(run_id: &str, log: &dyn Log, plan: &Plan) -> Result<Run> {
         Ok(Run {
             run_id: run_id.into(),
             config_hash: plan.settings.hash(),
@@ -38,14 +46,14 @@ impl Run {
     }
 
     /// Everything before the mark is kept.
-    pub(crate) fn advance(&mut self, mark: &Mark) {
+    pub fn advance(&mut self, mark: &Mark) {
         self.first = self.first.or(mark.first);
         self.frontier = mark.frontier;
         self.events = mark.events;
     }
 
     /// As a row of `runs`.
-    pub(crate) fn row(&self) -> Version {
+    pub fn row(&self) -> Version {
         let cells = vec![
             Cell::Ts(self.first.unwrap_or(0) as i64),
             Cell::from(&*self.run_id),
@@ -71,9 +79,10 @@ fn starts(log: &dyn Log) -> Result<BTreeMap<String, u64>, LogError> {
 }
 
 /// The run as the store knows it, or a new one. Refuses a log that has lost what the run was computed from.
-pub(crate) fn resume(keeper: &Keeper, run_id: &str, log: &dyn Log, plan: &Plan) -> Result<Run> {
+pub fn resume(store: &dyn RowStore, log: &dyn Log, plan: &Plan) -> Result<Run> {
+    let run_id = store.run_id();
     let new = Run::new(run_id, log, plan)?;
-    let Some(row) = keeper.run(run_id)? else { return Ok(new) };
+    let Some(row) = store.run(run_id).map_err(told)? else { return Ok(new) };
     let text = |column| match row.get(column) {
         Some(Cell::Text(text)) => text.to_string(),
         _ => String::new(),
@@ -88,7 +97,7 @@ pub(crate) fn resume(keeper: &Keeper, run_id: &str, log: &dyn Log, plan: &Plan) 
             have = new.config_hash,
             "the settings have changed: all rows are computed and written again"
         );
-        return Ok(Run { first: Some(ts("ts")), ..new });
+        return Ok(Run { first: Some(ts("ts")), is_changed: true, ..new });
     }
     let began: BTreeMap<String, u64> = serde_json::from_str(&text("log_start")).unwrap_or_default();
     for (place, start) in starts(log)? {

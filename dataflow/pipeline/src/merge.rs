@@ -1,4 +1,4 @@
-//! Reads the partitions of a log in the order of knowledge time and feeds them to a worker of the graph.
+//! Merges the partitions of a log in the order of knowledge time, for a worker of the graph.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,22 +18,24 @@ use prism_schemas::{
 use crate::passthrough::Passthrough;
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
-pub(crate) const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
+pub const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
 
 /// A partition that is silent this long, in nanoseconds of knowledge time, while others go on gets a heartbeat.
 const BEHIND: Time = 2 * SECOND as Time;
 
 /// Everything known before a time has been handed to the graph.
 #[derive(Clone, Debug)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// That time.
-    pub(crate) frontier: Time,
+    pub frontier: Time,
     /// By partition, the offset before which there is nothing else, where it moved.
-    pub(crate) offsets: BTreeMap<(Topic, u32), u64>,
+    pub offsets: BTreeMap<(Topic, u32), u64>,
     /// Knowledge time of the first record of all.
-    pub(crate) first: Option<Time>,
+    pub first: Option<Time>,
     /// Events read.
-    pub(crate) events: u64,
+    pub events: u64,
+    /// Whether everything that was in the log at the start has been handed over.
+    pub caught_up: bool,
 }
 
 impl Mark {
@@ -43,6 +45,7 @@ impl Mark {
         self.offsets.extend(other.offsets);
         self.first = self.first.into_iter().chain(other.first).min();
         self.events = self.events.max(other.events);
+        self.caught_up |= other.caught_up;
     }
 }
 
@@ -50,8 +53,12 @@ impl Mark {
 struct Partition {
     topic: Topic,
     number: u32,
-    /// Offsets after which something newer is known, with what is known before them.
+    /// While following, offsets after which something newer is known, with what is known before them.
     offsets: VecDeque<(Time, u64)>,
+    /// The offset of the next message.
+    next: u64,
+    /// Where the partition ended when it was opened.
+    end: u64,
     /// Knowledge time of the newest heartbeat written in its place.
     stood_in: Time,
     records: Box<dyn Records>,
@@ -68,12 +75,14 @@ struct Turn {
 }
 
 /// The partitions that one worker reads, merged.
-pub(crate) struct Feed {
+pub(crate) struct Merge {
     partitions: Vec<Partition>,
     turn: Option<Turn>,
     scratch: Vec<Record>,
     rows: Vec<prism_schemas::Version>,
     passthrough: Passthrough,
+    /// Whether the log may grow, and marks are made.
+    following: bool,
     /// Messages read so far.
     pub(crate) messages: u64,
     /// Events read so far, the graph's and others.
@@ -82,33 +91,42 @@ pub(crate) struct Feed {
     pub(crate) first: Option<Time>,
 }
 
-impl Feed {
-    /// The partitions of worker `index` of `peers`, from their starts.
-    pub(crate) fn open(log: &dyn Log, plan: &Plan, index: usize, peers: usize) -> Result<Feed, LogError> {
+impl Merge {
+    /// The partitions of worker `index` of `peers`, from their starts; `following` a log that may grow, or once.
+    pub(crate) fn open(
+        log: &dyn Log,
+        plan: &Plan,
+        (index, peers): (usize, usize),
+        following: bool,
+    ) -> Result<Merge, LogError> {
         let mut places = Vec::new();
         for topic in TOPICS {
             for partition in (0..log.partitions(topic)).filter(|partition| *partition as usize % peers == index) {
                 places.push((topic, partition, log.start(topic, partition)?));
             }
         }
-        let readers = log.read_all(&places)?;
-        let partitions = places.iter().zip(readers).map(|((topic, number, _), records)| Partition {
-            topic: *topic,
-            number: *number,
-            offsets: VecDeque::new(),
-            stood_in: 0,
-            records,
-            admission: Admission::new(plan.registry.clone(), plan.settings.time.clone()),
-            queue: VecDeque::new(),
-            at_end: false,
-        });
-        let partitions = partitions.collect();
-        Ok(Feed {
+        let mut partitions = Vec::new();
+        for ((topic, number, start), records) in places.iter().zip(log.read_all(&places)?) {
+            partitions.push(Partition {
+                topic: *topic,
+                number: *number,
+                offsets: VecDeque::new(),
+                next: *start,
+                end: if following { log.end(*topic, *number)? } else { 0 },
+                stood_in: 0,
+                records,
+                admission: Admission::new(plan.registry.clone(), plan.settings.time.clone()),
+                queue: VecDeque::new(),
+                at_end: false,
+            });
+        }
+        Ok(Merge {
             partitions,
             turn: None,
             scratch: Vec::new(),
             rows: Vec::new(),
             passthrough: Passthrough::default(),
+            following,
             messages: 0,
             events: 0,
             first: None,
@@ -127,7 +145,9 @@ impl Feed {
             self.events += record.batch.events.len() as u64;
             partition.admission.admit(record.batch, &mut self.scratch);
             let known = partition.admission.known().unwrap_or(0);
+            partition.next = record.offset + 1;
             match partition.offsets.back_mut() {
+                _ if !self.following => {}
                 Some((have, next)) if *have == known => *next = record.offset + 1,
                 _ => partition.offsets.push_back((known, record.offset + 1)),
             }
@@ -143,9 +163,9 @@ impl Feed {
         self.partitions.iter_mut().for_each(|partition| partition.at_end = false);
     }
 
-    /// The next record in the order of knowledge time. `None`: all partitions are at their end, or, when `following`,
-    /// one that may still grow is behind all waiting records.
-    pub(crate) fn next(&mut self, following: bool, sink: &Sink) -> Result<Option<Record>, LogError> {
+    /// The next record in the order of knowledge time. `None`: all partitions are at their end, or, while following, one
+    /// that may still grow is behind all waiting records.
+    pub(crate) fn next(&mut self, sink: &Sink) -> Result<Option<Record>, LogError> {
         // One partition goes on until another has something that is known earlier.
         if let Some(turn) = self.turn
             && let Some(head) = self.head(turn.at)
@@ -158,7 +178,7 @@ impl Feed {
                 self.fill(at, sink)?;
             }
         }
-        self.turn = self.take_turn(following);
+        self.turn = self.take_turn();
         let Some(Turn { at, .. }) = self.turn else { return Ok(None) };
         let record = self.partitions[at].queue.pop_front();
         self.first = self.first.or(record.as_ref().map(Record::known));
@@ -171,20 +191,25 @@ impl Feed {
     }
 
     /// The partition whose turn it is, once each has something waiting or is at its end.
-    fn take_turn(&self, following: bool) -> Option<Turn> {
+    fn take_turn(&self) -> Option<Turn> {
         let n = self.partitions.len();
         let (head, at) = (0..n).filter_map(|at| self.head(at)).min()?;
         // What is known when the slowest partition is may be handed over; later records may not.
-        let reached = if following { self.reached()? } else { Time::MAX };
+        let reached = if self.following { self.reached() } else { Time::MAX };
         let others = (0..n).filter(|other| *other != at).filter_map(|other| self.head(other)).min();
         let until = others.unwrap_or((Time::MAX, n)).min((reached, n));
         ((head, at) < until).then_some(Turn { at, until })
     }
 
     /// Nothing known before this will come from partitions that are at their end and may still grow.
-    pub(crate) fn reached(&self) -> Option<Time> {
+    fn reached(&self) -> Time {
         let open = self.partitions.iter().filter(|partition| partition.queue.is_empty());
-        open.map(|partition| partition.admission.known().unwrap_or(0)).min().or(Some(Time::MAX))
+        open.map(|partition| partition.admission.known().unwrap_or(0)).min().unwrap_or(Time::MAX)
+    }
+
+    /// Messages that were in the log when it was opened and are not read yet.
+    pub(crate) fn behind(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.end.saturating_sub(partition.next)).sum()
     }
 
     /// Everything known before this has been handed over.
@@ -208,9 +233,11 @@ impl Feed {
     }
 
     /// Writes a heartbeat to each partition that is at its end and has fallen behind the newest knowledge time of all
-    /// workers, so that a replay repeats the decision.
-    pub(crate) fn stand_in(&mut self, log: &dyn Log, newest: Time) -> Result<(), LogError> {
+    /// workers, so that a replay repeats the decision. Nothing is promised beyond `now`, the reader's own clock: one
+    /// writer's wrong clock must not date what others write.
+    pub(crate) fn stand_in(&mut self, log: &dyn Log, newest: Time, now: Time) -> Result<(), LogError> {
         let mut wrote = false;
+        let newest = newest.min(now);
         for partition in self.partitions.iter_mut().filter(|partition| partition.at_end) {
             let known = partition.admission.known().unwrap_or(0).max(partition.stood_in);
             if newest.saturating_sub(known) <= BEHIND {

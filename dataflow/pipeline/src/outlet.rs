@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use prism_schemas::Version;
-use prism_store::keeper::{Keeper, KeeperError};
 
-use crate::feed::Mark;
+use crate::merge::Mark;
 
 /// Rows handed over at once, unless a mark comes first.
 const ROWS_AT_ONCE: usize = 5_000;
@@ -16,26 +15,28 @@ const ROWS_AT_ONCE: usize = 5_000;
 const AHEAD: usize = 10;
 
 /// What comes out.
-pub(crate) enum Output {
+pub enum Output {
+    /// Rows, in the order they became known.
     Rows(Vec<Version>),
     /// All rows known before it are out.
     Mark(Mark),
 }
 
 /// Where all workers put their rows.
-pub(crate) struct Outlet {
+pub struct Outlet {
     waiting: Mutex<Vec<Version>>,
     taker: SyncSender<Output>,
 }
 
 impl Outlet {
-    pub(crate) fn new() -> (Arc<Outlet>, Receiver<Output>) {
+    /// The outlet, and where its rows come out.
+    pub fn new() -> (Arc<Outlet>, Receiver<Output>) {
         let (taker, outputs) = sync_channel(AHEAD);
         (Arc::new(Outlet { waiting: Mutex::default(), taker }), outputs)
     }
 
     /// Takes a row.
-    pub(crate) fn put(&self, row: Version) {
+    pub fn put(&self, row: Version) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push(row);
         if waiting.len() == ROWS_AT_ONCE {
@@ -44,7 +45,7 @@ impl Outlet {
     }
 
     /// Takes a mark, after all rows it speaks of.
-    pub(crate) fn mark(&self, mark: Mark) {
+    pub fn mark(&self, mark: Mark) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.hand_over(&mut waiting);
         let _ = self.taker.send(Output::Mark(mark));
@@ -64,14 +65,4 @@ impl Drop for Outlet {
         let mut waiting = std::mem::take(self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.hand_over(&mut waiting);
     }
-}
-
-/// Writes what comes to a store, until the outlet is gone.
-pub(crate) fn keep(mut keeper: Keeper, outputs: &Receiver<Output>) -> Result<Keeper, KeeperError> {
-    for output in outputs {
-        if let Output::Rows(rows) = output {
-            keeper.write(rows)?;
-        }
-    }
-    Ok(keeper)
 }

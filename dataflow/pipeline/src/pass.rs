@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use indicatif::ProgressBar;
 use prism_dataflow::{
     assemble::{Plan, assemble},
     drive::{Driver, Pace},
@@ -20,27 +19,30 @@ use prism_dataflow::{
 use prism_log::Log;
 use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
 
-use crate::feed::{Feed, Mark};
+use crate::merge::{Mark, Merge};
 
 /// The longest sleep of a pass at a pace.
 const NAP: Duration = Duration::from_millis(50);
 
 /// How a log is passed through the graph. Only `seal` and `to` change results.
 #[derive(Clone)]
-pub(crate) struct How {
-    pub(crate) workers: u64,
-    pub(crate) stride: u64,
-    pub(crate) batch: usize,
+pub struct How {
+    /// Worker threads.
+    pub workers: u64,
+    /// Epochs the frontier advances by at once.
+    pub stride: u64,
+    /// Records handed over together at most; 0 leaves it to the engine.
+    pub batch: usize,
     /// Close every bar that has begun, as if the log were complete.
-    pub(crate) seal: bool,
+    pub seal: bool,
     /// Read nothing known at or after this.
-    pub(crate) to: Option<Time>,
+    pub to: Option<Time>,
     /// Seconds of knowledge time per second.
-    pub(crate) speed: Option<f64>,
+    pub speed: Option<f64>,
     /// Set by whoever wants it to end early.
-    pub(crate) cancelled: Arc<AtomicBool>,
-    /// Counts messages.
-    pub(crate) progress: ProgressBar,
+    pub cancelled: Arc<AtomicBool>,
+    /// Told how many more messages were read.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 /// Where the log begins and ends, over all workers.
@@ -57,15 +59,15 @@ struct Ends {
 }
 
 /// What a pass found.
-pub(crate) struct Passed {
+pub struct Passed {
     /// How far it came.
-    pub(crate) mark: Mark,
+    pub mark: Mark,
     /// Unfinished tails it stopped before, in words.
-    pub(crate) torn: Vec<String>,
+    pub torn: Vec<String>,
 }
 
 /// Runs the graph over the log.
-pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<Passed> {
+pub fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<Passed> {
     let events = Arc::new(AtomicU64::new(0));
     let n_reading = Arc::new(AtomicU64::new(how.workers));
     let ends = Arc::new(Mutex::new(Ends { first: None, newest: 0, last_event: i64::MIN, stopped: None }));
@@ -82,17 +84,17 @@ pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> R
             inputs
         });
         let mut driver = Driver::new(inputs, probe, pace);
-        let opened = Feed::open(&*log, plan, worker.index(), worker.peers());
-        let read = opened.map_err(|error| error.to_string()).and_then(|mut feed| {
-            let stopped = read(how, worker, &mut driver, &mut feed, sink)?;
-            shared_events.fetch_add(feed.events, Ordering::Relaxed);
+        let opened = Merge::open(&*log, plan, (worker.index(), worker.peers()), false);
+        let read = opened.map_err(|error| error.to_string()).and_then(|mut merge| {
+            let stopped = read(how, worker, &mut driver, &mut merge, sink)?;
+            shared_events.fetch_add(merge.events, Ordering::Relaxed);
             let mut ends = shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
-            ends.first = ends.first.into_iter().chain(feed.first).min();
-            ends.newest = ends.newest.max(feed.newest().unwrap_or(0));
-            ends.last_event = ends.last_event.max(feed.last_event());
+            ends.first = ends.first.into_iter().chain(merge.first).min();
+            ends.newest = ends.newest.max(merge.newest().unwrap_or(0));
+            ends.last_event = ends.last_event.max(merge.last_event());
             ends.stopped = ends.stopped.into_iter().chain(stopped).min();
             drop(ends);
-            Ok(feed)
+            Ok(merge)
         });
         // The worker that ends last knows where the log ends; the others let go of the frontier by closing their inputs.
         if n_reading.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -107,7 +109,7 @@ pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> R
             driver.drain(worker);
         }
         driver.close();
-        read.map(|feed| feed.torn())
+        read.map(|merge| merge.torn())
     });
     let mut torn = Vec::new();
     for result in guards.map_err(|error| anyhow!(error))?.join() {
@@ -115,7 +117,10 @@ pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> R
     }
     let events = events.load(Ordering::Relaxed);
     let Ends { first, newest, stopped, .. } = *ends.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Passed { mark: Mark { frontier: stopped.unwrap_or(newest), offsets: BTreeMap::new(), first, events }, torn })
+    Ok(Passed {
+        mark: Mark { frontier: stopped.unwrap_or(newest), offsets: BTreeMap::new(), first, events, caught_up: true },
+        torn,
+    })
 }
 
 /// Hands a worker's partitions over; gives the time it stopped before, if that is not their end.
@@ -123,12 +128,12 @@ fn read(
     how: &How,
     worker: &mut Worker,
     driver: &mut Driver,
-    feed: &mut Feed,
+    merge: &mut Merge,
     sink: &Sink,
 ) -> Result<Option<Time>, String> {
     let mut n_shown = 0;
     let mut began: Option<(Instant, Time)> = None;
-    while let Some(record) = feed.next(false, sink).map_err(|error| error.to_string())? {
+    while let Some(record) = merge.next(sink).map_err(|error| error.to_string())? {
         let known = record.known();
         if how.to.is_some_and(|to| to <= known) {
             return Ok(how.to);
@@ -148,9 +153,9 @@ fn read(
             }
         }
         driver.send(worker, record);
-        if n_shown + 1_024 <= feed.messages {
-            how.progress.inc(feed.messages - n_shown);
-            n_shown = feed.messages;
+        if n_shown + 1_024 <= merge.messages {
+            (how.progress)(merge.messages - n_shown);
+            n_shown = merge.messages;
         }
     }
     Ok(None)

@@ -1,0 +1,243 @@
+//! Metrics as OpenMetrics text: counters, gauges by label, and how long an event takes to reach subscribers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{PoisonError, RwLock};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::Status;
+
+/// The media type of [`Status::metrics`].
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Most label sets of a family; further ones are not taken.
+const LABEL_SETS_MAX: usize = 4_096;
+/// Upper bounds of the histogram of the way from socket to subscriber, s.
+const STREAM_SECONDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// What gauges mean, by name.
+const GAUGES: [(&str, &str); 9] = [
+    ("prism_feeds", "Feeds of instruments by state"),
+    ("prism_live_rows", "Rows in memory"),
+    ("prism_log_lag_messages", "Messages of a partition that are not computed and kept yet"),
+    ("prism_requests_answered_ratio", "Share of a venue's requests that were answered"),
+    ("prism_requests_closed", "1 while a venue is left alone after refusals"),
+    ("prism_requests_left", "What is left of a venue's budget of requests"),
+    ("prism_spool_bytes", "Rows that wait in files for the store, bytes"),
+    ("prism_streams", "Open WebSocket streams"),
+    ("prism_wal_lag_transactions", "Transactions of a table that the store has not applied yet"),
+];
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What is counted by label, and the histogram.
+#[derive(Debug)]
+pub(crate) struct Families {
+    gauges: RwLock<BTreeMap<&'static str, BTreeMap<Labels, f64>>>,
+    reconnects: Family<Labels, Counter>,
+    to_stream: Histogram,
+}
+
+impl Default for Families {
+    fn default() -> Families {
+        Families { gauges: RwLock::default(), reconnects: Family::default(), to_stream: Histogram::new(STREAM_SECONDS) }
+    }
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Labels {
+    labels.iter().map(|(name, value)| (*name, (*value).to_string())).collect()
+}
+
+impl Status {
+    /// Sets a gauge, such as `gauge("prism_feeds", &[("state", "stale")], 2.0)`. Values of labels may be any text.
+    pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
+        let mut gauges = self.families.gauges.write().unwrap_or_else(PoisonError::into_inner);
+        let family = gauges.entry(name).or_default();
+        let labels = owned(labels);
+        if family.len() < LABEL_SETS_MAX || family.contains_key(&labels) {
+            family.insert(labels, value);
+        }
+    }
+
+    /// Counts a connection to a venue that was made anew after it was lost.
+    pub fn reconnected(&self, venue: &str) {
+        self.families.reconnects.get_or_create(&owned(&[("venue", venue)])).inc();
+    }
+
+    /// Notes how long a row took: from when the event that caused it was received at the socket until the row was handed
+    /// to subscribers, both UNIX ns.
+    pub fn streamed(&self, received: i64, now: i64) {
+        self.families.to_stream.observe(now.saturating_sub(received).max(0) as f64 / 1e9);
+    }
+
+    /// The media type of [`Status::metrics`].
+    pub const fn media_type() -> &'static str {
+        MEDIA_TYPE
+    }
+
+    /// Everything as OpenMetrics text; `now` is the clock's UNIX ns, against which the lag is measured.
+    pub fn metrics(&self, now: i64) -> String {
+        let mut registry = Registry::default();
+        for (name, help, counter) in [
+            ("prism_events", "Events read", &self.events),
+            ("prism_rows", "Versions of rows computed", &self.rows),
+            ("prism_quarantined", "Events and frames quarantined", &self.quarantined),
+            ("prism_late_events", "Trades too late to correct anything", &self.late),
+            ("prism_store_failures", "Failures to store rows", &self.store_failures),
+        ] {
+            registry.register(name, help, ConstCounter::new(counter.load(Relaxed)));
+        }
+        registry.register("prism_reconnects", "Reconnections to venues", self.families.reconnects.clone());
+        let frontier = self.frontier_ts.load(Relaxed);
+        let mut gauge = |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
+        gauge("prism_frontier_seconds", "Everything known before this is computed, UNIX time", frontier as f64 / 1e9);
+        let stored = self.stored_ts.load(Relaxed) as f64 / 1e9;
+        gauge("prism_stored_seconds", "Everything known before this is stored, UNIX time", stored);
+        if frontier != 0 {
+            let lag = now.saturating_sub(frontier).max(0) as f64 / 1e9;
+            gauge("prism_lag_seconds", "How far results are behind the clock", lag);
+        }
+        gauge("prism_ready", "1 if ready", f64::from(u8::from(self.reasons().is_empty())));
+        let to_stream = self.families.to_stream.clone();
+        let help = "From receiving an event at the socket to its rows handed to subscribers";
+        registry.register("prism_event_to_stream_seconds", help, to_stream);
+        for (name, values) in &*self.families.gauges.read().unwrap_or_else(PoisonError::into_inner) {
+            let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+            for (labels, value) in values {
+                family.get_or_create(labels).set(*value);
+            }
+            let help = GAUGES.iter().find(|(known, _)| known == name).map_or(*name, |(_, help)| help);
+            registry.register(*name, help, family);
+        }
+        let mut text = String::new();
+        // Writing to memory does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The value of a sample; none if it is absent.
+    fn value(text: &str, sample: &str) -> Option<f64> {
+        text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    type Move = fn(&Status);
+
+    #[test]
+    fn every_metric_moves() {
+        let moves: [(&str, Move); 14] = [
+            ("prism_events_total", |status| {
+                status.events.fetch_add(3, Relaxed);
+            }),
+            ("prism_rows_total", |status| {
+                status.rows.fetch_add(3, Relaxed);
+            }),
+            ("prism_quarantined_total", |status| {
+                status.quarantined.fetch_add(3, Relaxed);
+            }),
+            ("prism_late_events_total", |status| {
+                status.late.fetch_add(3, Relaxed);
+            }),
+            ("prism_store_failures_total", |status| {
+                status.store_failures.fetch_add(3, Relaxed);
+            }),
+            ("prism_reconnects_total{venue=\"bybit-linear\"}", |status| status.reconnected("bybit-linear")),
+            ("prism_frontier_seconds", |status| status.frontier_ts.store(5_000_000_000, Relaxed)),
+            ("prism_lag_seconds", |status| status.frontier_ts.store(4_000_000_000, Relaxed)),
+            ("prism_stored_seconds", |status| status.stored_ts.store(4_000_000_000, Relaxed)),
+            ("prism_ready", |status| status.release("starting")),
+            ("prism_event_to_stream_seconds_count", |status| status.streamed(0, 1)),
+            ("prism_event_to_stream_seconds_sum", |status| status.streamed(0, 1)),
+            ("prism_spool_bytes", |status| status.gauge("prism_spool_bytes", &[], 9.0)),
+            ("prism_feeds{state=\"stale\"}", |status| status.gauge("prism_feeds", &[("state", "stale")], 2.0)),
+        ];
+        for (sample, change) in moves {
+            let status = Status::new();
+            let before = value(&status.metrics(10_000_000_000), sample);
+            change(&status);
+            let after = value(&status.metrics(10_000_000_000), sample);
+            assert!(after.is_some() && after != before, "{sample}: {before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn lag_is_measured_against_the_clock() {
+        let status = Status::new();
+        assert_eq!(value(&status.metrics(9), "prism_lag_seconds"), None, "nothing is computed yet");
+        status.frontier_ts.store(60_000_000_000, Relaxed);
+        assert_eq!(value(&status.metrics(94_500_000_000), "prism_lag_seconds"), Some(34.5));
+        assert_eq!(value(&status.metrics(0), "prism_lag_seconds"), Some(0.0));
+    }
+
+    #[test]
+    fn durations_fall_into_their_buckets() {
+        let status = Status::new();
+        status.streamed(1_000_000_000, 1_004_000_000);
+        status.streamed(1_000_000_000, 1_300_000_000);
+        // A clock that went back is no negative duration.
+        status.streamed(1_000_000_000, 0);
+        let text = status.metrics(0);
+        for (le, n) in [("0.001", 1.0), ("0.005", 2.0), ("0.25", 2.0), ("0.5", 3.0), ("+Inf", 3.0)] {
+            let sample = format!("prism_event_to_stream_seconds_bucket{{le=\"{le}\"}}");
+            assert_eq!(value(&text, &sample), Some(n), "{le}: {text}");
+        }
+    }
+
+    #[test]
+    fn labels_cannot_break_out() {
+        let status = Status::new();
+        status.gauge("prism_wal_lag_transactions", &[("table", "a\"} 1\nprism_ready 1\\")], 2.0);
+        let text = status.metrics(0);
+        assert!(text.contains("{table=\"a\\\"} 1\\nprism_ready 1\\\\\"} 2.0\n"), "{text}");
+        assert_eq!(value(&text, "prism_ready"), Some(0.0));
+    }
+
+    #[test]
+    fn label_sets_are_bounded() {
+        let status = Status::new();
+        for n in 0..LABEL_SETS_MAX + 10 {
+            status.gauge("prism_feeds", &[("state", &n.to_string())], 1.0);
+        }
+        status.gauge("prism_feeds", &[("state", "0")], 7.0);
+        let text = status.metrics(0);
+        assert_eq!(text.lines().filter(|line| line.starts_with("prism_feeds{")).count(), LABEL_SETS_MAX);
+        assert_eq!(value(&text, "prism_feeds{state=\"0\"}"), Some(7.0), "what is there still moves");
+    }
+
+    #[test]
+    fn every_family_has_a_type_and_a_meaning_once() {
+        let status = Status::new();
+        status.frontier_ts.store(1, Relaxed);
+        status.reconnected("bybit-linear");
+        status.gauge("prism_feeds", &[("state", "stale")], 1.0);
+        status.gauge("prism_feeds", &[("state", "connected")], 1.0);
+        let text = status.metrics(2);
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        let names = |kind: &str| -> Vec<&str> {
+            text.lines().filter_map(|line| line.strip_prefix(kind)?.split(' ').next()).collect()
+        };
+        let (helped, typed) = (names("# HELP "), names("# TYPE "));
+        assert_eq!(helped, typed);
+        assert_eq!(typed.len(), typed.iter().collect::<BTreeSet<_>>().len());
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let sample = line.split(['{', ' ']).next().unwrap();
+            let is_of = |family: &&str| {
+                let suffix = sample.strip_prefix(*family);
+                suffix.is_some_and(|suffix| ["", "_total", "_bucket", "_sum", "_count"].contains(&suffix))
+            };
+            assert!(typed.iter().any(is_of), "{line}");
+        }
+    }
+}

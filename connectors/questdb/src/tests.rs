@@ -1,0 +1,129 @@
+//! The client against small servers on loopback.
+
+use std::time::Duration;
+
+use prism_schemas::QuestDbAddress;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::{Client, Error, WalTable};
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+fn reply(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A server that gives this answer to one request; the second value is the request.
+async fn server(answer: String) -> (Client, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("questdb://me:secret@{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (Client::new(QuestDbAddress::parse(&address).unwrap()), asked)
+}
+
+#[tokio::test]
+async fn a_statement_is_sent_with_its_login_and_its_rows_come_back() {
+    let (client, asked) = server(reply("200 OK", r#"{"dataset":[[1,"a"],[null,"b"]]}"#)).await;
+    let rows = client.exec("SELECT n FROM t WHERE s = 'a&b'", soon()).await.unwrap();
+    assert_eq!(rows, [[json!(1), json!("a")], [json!(null), json!("b")]]);
+    let asked = asked.await.unwrap();
+    assert!(asked.starts_with("GET /exec?query=SELECT%20n%20FROM%20t%20WHERE%20s%20%3D%20%27a%26b%27 "), "{asked}");
+    assert!(asked.contains("authorization: Basic bWU6c2VjcmV0\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn kinds_of_failure_are_told_apart_without_the_password() {
+    for (answer, is_kind) in [
+        (reply("401 Unauthorized", ""), (|error| matches!(error, Error::Login { .. })) as fn(&Error) -> bool),
+        (
+            reply("400 Bad request", r#"{"error":"unexpected token"}"#),
+            |error| matches!(error, Error::Refused { detail, .. } if detail == "unexpected token in: SELECT 1"),
+        ),
+        (reply("400 Bad request", r#"{"error":"table does not exist [table=t]"}"#), Error::is_missing_table),
+        (reply("200 OK", r#"{"error":"late"}"#), |error| matches!(error, Error::Refused { .. })),
+        (reply("503 Service Unavailable", "<html>proxy</html>"), Error::is_away),
+        (reply("404 Not Found", "no such page"), |error| matches!(error, Error::Refused { .. })),
+        (reply("200 OK", "<html>another server</html>"), |error| matches!(error, Error::Refused { .. })),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data".into(), Error::is_away),
+        ("SSH-2.0-OpenSSH\r\n".into(), Error::is_away),
+    ] {
+        for export in [false, true] {
+            let (client, _) = server(answer.clone()).await;
+            let error = match export {
+                false => client.exec("SELECT 1", soon()).await.unwrap_err(),
+                // What says 200 is taken for a file; whoever reads it finds out.
+                true if answer.contains(" 200 ") => continue,
+                true => client.export("SELECT 1", 1_000, soon()).await.unwrap_err(),
+            };
+            assert!(is_kind(&error), "{answer}: {error:?}");
+            assert!(!format!("{error} {error:?} {client:?}").contains("secret"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("questdb://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = Client::new(QuestDbAddress::parse(&address).unwrap());
+    let error = client.exec("SELECT 1", soon()).await.unwrap_err();
+    assert!(error.is_away() && error.to_string().starts_with(&format!("{address} does not answer: ")), "{error}");
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_request_and_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("questdb://{}", listener.local_addr().unwrap());
+    // It takes the request, sends half an answer, and then waits for the connection to end.
+    let hung = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut byte = [0; 4_096];
+            assert!(stream.read(&mut byte).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nPAR1").await.unwrap();
+            let _ = stream.read(&mut byte).await;
+        }
+    });
+    let client = Client::new(QuestDbAddress::parse(&address).unwrap());
+    let deadline = Instant::now() + Duration::from_millis(50);
+    assert!(client.exec("SELECT 1", deadline).await.unwrap_err().is_away());
+    let mut export = client.export("SELECT 1", 1_000, Instant::now() + Duration::from_millis(50)).await.unwrap();
+    assert_eq!(export.chunk().await.unwrap().unwrap(), "PAR1");
+    assert!(export.chunk().await.unwrap_err().is_away());
+    drop(export);
+    tokio::time::timeout(Duration::from_secs(10), hung).await.expect("both connections end").unwrap();
+}
+
+#[tokio::test]
+async fn an_export_is_bounded() {
+    let (client, _) = server(reply("200 OK", &"x".repeat(1_000))).await;
+    let whole = client.export("SELECT 1", 1_000, soon()).await.unwrap().bytes().await.unwrap();
+    assert_eq!(whole.len(), 1_000);
+    let (client, _) = server(reply("200 OK", &"x".repeat(1_001))).await;
+    let error = client.export("SELECT 1", 1_000, soon()).await.unwrap().bytes().await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 1_000, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn writers_say_how_far_they_are() {
+    let answer = r#"{"dataset":[["bars",false,7,5,""],["other",true,3,1,"disk full"],["short"]]}"#;
+    let (client, _) = server(reply("200 OK", answer)).await;
+    let tables = client.wal_tables(soon()).await.unwrap();
+    let bars = WalTable { name: "bars".into(), suspended: false, sequencer: 7, writer: 5, error: String::new() };
+    assert_eq!((tables.len(), &tables[0], tables[0].lag()), (2, &bars, 2));
+    assert!(tables[1].suspended && tables[1].error == "disk full");
+}

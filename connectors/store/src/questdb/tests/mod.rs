@@ -1,0 +1,236 @@
+//! The sink before a server that is away, slow, or takes rows without saying so.
+
+mod server;
+
+use std::time::{Duration, Instant};
+
+use prism_schemas::table::{BARS, FEED_STATUS};
+use prism_schemas::time::MINUTE;
+use prism_schemas::{Cell, RowStore, Table, Version};
+use server::{Fate, Server};
+
+use super::{QuestDbError, Sink, SinkOptions};
+
+fn row(table: &'static Table, values: &[(&str, Cell)]) -> Version {
+    let value = |name: &str| values.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell.clone());
+    Version { table, cells: table.columns.iter().map(|column| value(column.name).unwrap_or(Cell::Null)).collect() }
+}
+
+fn bar(minute: i64, trades: i64) -> Version {
+    let known = Cell::Ts((100 + trades) * MINUTE);
+    row(
+        &BARS,
+        &[
+            ("ts", Cell::Ts(minute * MINUTE)),
+            ("symbol", "A".into()),
+            ("n_trades", trades.into()),
+            ("known_at", known),
+            ("retracted", false.into()),
+            ("config_hash", "old".into()),
+        ],
+    )
+}
+
+/// What a bar looks like on its way.
+fn sent(trades: i64) -> String {
+    format!("n_trades={trades}i")
+}
+
+struct Fixture {
+    server: Server,
+    sink: Sink,
+    dir: tempfile::TempDir,
+}
+
+fn fixture() -> Fixture {
+    let (server, dir) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut sink = Sink::open(server.address(), "live", options(&dir)).unwrap();
+    sink.pace.back_off = (Duration::from_millis(1), Duration::from_millis(4));
+    sink.pace.answer = Duration::from_millis(100);
+    sink.pace.settled = Duration::from_millis(40);
+    server.state().asked.clear();
+    Fixture { server, sink, dir }
+}
+
+fn options(dir: &tempfile::TempDir) -> SinkOptions {
+    let spool = dir.path().join("spool");
+    SinkOptions { flush_bytes: 1_000, spool, spool_bytes: 1 << 30, ttl: Default::default() }
+}
+
+impl Fixture {
+    fn flush_until_kept(&mut self) {
+        let began = Instant::now();
+        while !self.sink.flush().unwrap() {
+            assert!(began.elapsed() < Duration::from_secs(20), "away: {:?}", self.sink.away());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_request_committed_after_its_answer_was_given_up_never_wins_over_newer_rows() {
+    let mut f = fixture();
+    f.server.state().fates.push_back(Fate::CutThenCommitted(3));
+    f.sink.write(&[bar(0, 1)]).unwrap();
+    assert!(!f.sink.flush().unwrap());
+    f.sink.write(&[bar(0, 2)]).unwrap();
+    f.flush_until_kept();
+    let state = f.server.state();
+    // The late one, the same once more, and only then what is newer.
+    assert_eq!(state.commits.len(), state.n_requests);
+    assert!(state.commits[0].contains(&sent(1)) && !state.commits[0].contains(&sent(2)), "{:?}", state.commits);
+    let last = state.commits.last().unwrap();
+    assert!(last.rfind(&sent(1)) < last.rfind(&sent(2)), "{:?}", state.commits);
+}
+
+#[test]
+fn rows_wait_on_disk_and_in_no_memory_while_the_server_is_away_and_go_down_as_they_are_sent() {
+    let mut f = fixture();
+    let trouble = ["{\"code\":\"internal error\",\"message\":\"disk\"}", "<html>Bad Gateway</html>", ""];
+    let statuses = [500, 502, 503, 429, 404];
+    f.server.state().fates.extend((0..15).map(|at| Fate::Status(statuses[at % 5], trouble[at % 3].into())));
+    let mut most = 0;
+    for i in 0..60 {
+        f.sink.write(&[bar(i, i)]).unwrap();
+        assert!(!f.sink.flush().unwrap() || f.server.state().fates.is_empty());
+        let health = f.sink.health();
+        most = most.max(health.spooled_rows);
+        assert_eq!(health.away.is_some(), 0 < health.spooled_rows, "{health:?}");
+    }
+    assert!(0 < most);
+    f.flush_until_kept();
+    let health = f.sink.health();
+    assert_eq!((health.spooled_rows, health.spooled_bytes, health.away), (0, 0, None));
+    let all = f.server.state().commits.concat();
+    let positions: Vec<usize> = (0..60).map(|i| all.find(&sent(i)).unwrap()).collect();
+    assert!(positions.is_sorted(), "in order");
+    assert_eq!((all.lines().count(), f.sink.rows), (60, 60), "once each");
+    assert_eq!(std::fs::read_dir(f.dir.path().join("spool")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_slow_server_blocks_nobody_and_is_not_asked_twice() {
+    let mut f = fixture();
+    f.server.state().fates.push_back(Fate::Slow);
+    f.sink.write(&[bar(0, 1)]).unwrap();
+    let began = Instant::now();
+    assert!(!f.sink.flush().unwrap());
+    for i in 2..40 {
+        f.sink.write(&[bar(0, i)]).unwrap();
+    }
+    assert!(!f.sink.flush().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!((f.server.state().n_requests, f.sink.spooled_rows()), (1, 39));
+    f.server.open_gate();
+    f.flush_until_kept();
+    let all = f.server.state().commits.concat();
+    assert_eq!((all.lines().count(), all.matches(&sent(1)).count(), f.sink.spooled_rows()), (39, 1, 0));
+}
+
+#[test]
+fn a_full_spool_makes_the_writer_wait_until_rows_are_sent() {
+    let mut f = fixture();
+    f.server.state().fates.extend((0..5).map(|_| Fate::Status(503, String::new())));
+    drop(f.sink);
+    f.sink = Sink::open(f.server.address(), "live", SinkOptions { spool_bytes: 1, ..options(&f.dir) }).unwrap();
+    f.sink.pace.back_off = (Duration::from_millis(1), Duration::from_millis(1));
+    f.sink.write(&(0..200).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap();
+    f.sink.write(&(200..400).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap();
+    f.flush_until_kept();
+    assert_eq!(f.server.state().commits.concat().lines().count(), 400);
+}
+
+#[test]
+fn what_questdb_itself_refuses_is_no_absence() {
+    let mut f = fixture();
+    let refusal = "{\"code\":\"invalid\",\"message\":\"cast error\",\"line\":1}";
+    f.server.state().fates.push_back(Fate::Status(400, refusal.into()));
+    f.sink.write(&[bar(0, 1)]).unwrap();
+    assert!(matches!(f.sink.flush(), Err(QuestDbError::Refused { detail, .. }) if detail == "cast error"));
+    f.server.state().fates.push_back(Fate::Status(401, String::new()));
+    assert!(matches!(f.sink.flush(), Err(QuestDbError::Login { .. })));
+}
+
+#[test]
+fn only_tables_of_prism_decide_what_can_be_read() {
+    let mut f = fixture();
+    f.server.state().wal.push(("somebody_else".into(), true, 90, 1));
+    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.flush_until_kept();
+    let store: &mut dyn RowStore = &mut f.sink;
+    assert_eq!(store.readable().unwrap(), None);
+    store.mark(7);
+    assert_eq!(store.readable().unwrap(), None, "bars are not applied yet");
+    assert!(!store.finish().unwrap());
+    assert_eq!(store.health().wal_lag, [("bars".to_string(), 1)]);
+    f.server.state().apply();
+    assert_eq!(store.readable().unwrap(), Some(7));
+    assert!(store.finish().unwrap());
+    assert_eq!(store.health().suspended, Vec::<String>::new());
+    // What is written later does not hold back an earlier mark.
+    store.mark(8);
+    assert_eq!(store.readable().unwrap(), Some(8));
+    f.server.state().wal[0].1 = true;
+    assert_eq!(store.health().suspended, ["bars"]);
+    let error = store.finish().unwrap_err().to_string();
+    assert!(error.contains("bars") && error.contains("RESUME WAL"), "{error}");
+}
+
+#[test]
+fn an_empty_text_is_not_sent() {
+    let mut f = fixture();
+    let told = [("ts", Cell::Ts(0)), ("channel", "".into()), ("cause", "".into()), ("status", "stale".into())];
+    f.sink.write(&[row(&FEED_STATUS, &told)]).unwrap();
+    f.flush_until_kept();
+    assert_eq!(f.server.state().commits.concat(), "feed_status,status=stale 0\n");
+}
+
+#[test]
+fn one_process_writes_a_run() {
+    let f = fixture();
+    let error = Sink::open(f.server.address(), "live", options(&f.dir)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("another process writes this run"), "{error}");
+    assert_eq!(f.server.state().asked, Vec::<String>::new(), "nothing was touched");
+    drop(f.sink);
+    Sink::open(f.server.address(), "live", options(&f.dir)).unwrap();
+}
+
+#[test]
+fn rows_of_other_settings_are_withdrawn() {
+    let mut f = fixture();
+    let old = bar(0, 1);
+    let batch = BARS.batch(&[old.cells.as_slice()].into_iter()).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    f.server.state().bars = Some(bytes);
+    let mut seen = Vec::new();
+    let n = RowStore::withdraw(&mut f.sink, "new", 500 * MINUTE, &mut |rows| seen.extend(rows)).unwrap();
+    assert_eq!((n, seen.len()), (Some(1), 1));
+    let state = f.server.state();
+    assert!(state.asked.iter().any(|sql| sql.contains("config_hash != 'new'") && sql.contains("retracted = false")));
+    let all = state.commits.concat();
+    assert!(all.contains("retracted=t") && all.contains("config_hash=new") && all.contains("revision=1i"), "{all}");
+    drop(state);
+    f.server.state().wal[0].2 += 1;
+    assert_eq!(RowStore::withdraw(&mut f.sink, "new", 500 * MINUTE, &mut |_| panic!()).unwrap(), None, "not readable");
+}
+
+#[test]
+fn a_password_is_sent_and_never_said() {
+    let mut f = fixture();
+    assert!(f.server.state().logins.iter().all(|login| login == "Basic YWRtaW46aHVudGVyMg=="));
+    assert!(!f.server.state().logins.is_empty());
+    f.server.state().fates.push_back(Fate::Status(401, String::new()));
+    f.sink.write(&[bar(0, 1)]).unwrap();
+    let error = f.sink.flush().unwrap_err();
+    let said = [
+        format!("{:?} {}", f.server.address(), f.server.address()),
+        format!("{:?}", f.sink.client()),
+        RowStore::address(&f.sink),
+        format!("{error:?} {error}"),
+        format!("{:?}", f.server.address().login),
+    ];
+    assert!(said.iter().all(|text| !text.contains("hunter2") && !text.contains("aHVudGVyMg")), "{said:?}");
+}

@@ -1,0 +1,218 @@
+//! Rows from the queue into a store, and word back of how far it holds them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::Receiver as Outputs},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow};
+use prism_log::Log;
+use prism_schemas::{
+    Topic, Version,
+    store::{RowStore, StoreError},
+};
+use prism_status::Status;
+
+use crate::{
+    merge::Mark,
+    outlet::Output,
+    publish::{Live, known_at},
+    queue::{Kept, Receiver, Taken},
+    runs::Run,
+};
+
+/// Between two looks at the queue.
+const STEP: Duration = Duration::from_millis(50);
+/// Between two looks at how the store is.
+const LOOK: Duration = Duration::from_secs(1);
+/// Rows that wait for the next flush at most.
+const WAITING_MAX: usize = 50_000;
+
+/// By partition, the offset before which everything is computed and kept.
+pub(crate) type Offsets = Arc<Mutex<BTreeMap<(Topic, u32), u64>>>;
+
+/// Keeps rows, and notes how far.
+pub(crate) struct Keeper {
+    pub(crate) store: Box<dyn RowStore>,
+    pub(crate) log: Arc<dyn Log>,
+    /// The run's row so far; rows known before its frontier are kept already.
+    pub(crate) run: Run,
+    pub(crate) live: Arc<dyn Live>,
+    pub(crate) status: Arc<Status>,
+    /// Told to others.
+    pub(crate) offsets: Offsets,
+    /// Rows that wait for the next flush.
+    pub(crate) waiting: Vec<Version>,
+    /// The newest mark handed over whose rows are not known to be kept.
+    pub(crate) newest: Option<Mark>,
+}
+
+impl Keeper {
+    /// Keeps until the queue is over, flushing at least `every` so long.
+    pub(crate) fn run(mut self, queue: &Receiver, every: Duration) -> Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
+        let now = Instant::now;
+        let already = self.run.frontier as i64;
+        let is_kept = |row: &Version| known_at(row).is_some_and(|known| known < already);
+        let (mut flushed, mut looked) = (now(), now());
+        loop {
+            let taken = queue.take(STEP.min(every));
+            let is_over = matches!(taken, Taken::Over);
+            match taken {
+                Taken::Some(Kept::Rows(rows)) => {
+                    self.waiting.extend(Arc::unwrap_or_clone(rows).into_iter().filter(|row| !is_kept(row)));
+                }
+                Taken::Some(Kept::Mark(mark)) => match &mut self.newest {
+                    Some(newest) => newest.merge(mark),
+                    newest => *newest = Some(mark),
+                },
+                Taken::Nothing | Taken::Over => {}
+            }
+            if WAITING_MAX <= self.waiting.len() {
+                self.write()?;
+            }
+            if is_over || every <= flushed.elapsed() {
+                self.flush()?;
+                flushed = now();
+            }
+            if LOOK <= looked.elapsed() {
+                self.look();
+                looked = now();
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands what waits to the store. The store is never ahead of the log: a machine that dies must find in its log what
+    /// its rows were computed from.
+    fn write(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.log.sync()?;
+        self.store.write(std::mem::take(&mut self.waiting)).map_err(told)
+    }
+
+    /// Writes what waits; once it is kept, notes how far in `runs` and in the log.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.write()?;
+        if !self.store.flush().map_err(told)? {
+            if let Some(newest) = &self.newest {
+                self.live.spooled_up_to(newest.frontier as i64);
+            }
+            return Ok(());
+        }
+        if let Some(mark) = self.newest.take() {
+            if !self.note(&mark)? {
+                self.newest = Some(mark);
+            }
+        }
+        self.tell_readable();
+        Ok(())
+    }
+
+    /// Notes that all before the mark is kept; false if the store went away meanwhile, or old rows are still to be
+    /// withdrawn.
+    fn note(&mut self, mark: &Mark) -> Result<bool> {
+        if self.run.frontier < mark.frontier {
+            if self.run.is_changed && !self.withdraw(mark)? {
+                return Ok(false);
+            }
+            self.log.sync()?;
+            self.run.advance(mark);
+            self.store.write(vec![self.run.row()]).map_err(told)?;
+            if !self.store.flush().map_err(told)? {
+                return Ok(false);
+            }
+        }
+        self.store.mark(mark.frontier as i64);
+        for ((topic, partition), offset) in &mark.offsets {
+            self.log.commit(*topic, *partition, *offset)?;
+        }
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner).extend(mark.offsets.clone());
+        Ok(true)
+    }
+
+    /// After a change of settings, and once all of the log is computed with them: withdraws what only the old ones made.
+    fn withdraw(&mut self, mark: &Mark) -> Result<bool> {
+        if !mark.caught_up {
+            return Ok(false);
+        }
+        let live = self.live.clone();
+        let mut see = |rows: Vec<Version>| {
+            live.apply(&rows);
+        };
+        let withdrawn = self.store.withdraw(&self.run.config_hash, mark.frontier as i64, &mut see).map_err(told)?;
+        let Some(n_rows) = withdrawn else { return Ok(false) };
+        if 0 < n_rows {
+            tracing::info!(n_rows, "rows of the settings before were withdrawn");
+        }
+        self.run.is_changed = false;
+        Ok(true)
+    }
+
+    /// Lets rows leave memory that can be read from the store.
+    fn tell_readable(&mut self) {
+        match self.store.readable() {
+            Ok(Some(frontier)) if self.status.stored_ts.load(Relaxed) < frontier => {
+                self.live.stored_up_to(frontier);
+                self.status.stored_ts.store(frontier, Relaxed);
+            }
+            Ok(_) => {}
+            // Asked again after the next flush; how the store is is told apart.
+            Err(error) => tracing::debug!(%error, "what the store shows is unknown"),
+        }
+    }
+
+    /// Exposes how the store is.
+    fn look(&mut self) {
+        self.tell_readable();
+        let health = self.store.health();
+        let status = &self.status;
+        status.gauge("prism_spool_bytes", &[], health.spooled_bytes as f64);
+        match health.away {
+            Some(why) => {
+                status.store_failures.fetch_add(1, Relaxed);
+                let address = self.store.address();
+                status.hold("store", &format!("{address} does not answer or take rows: {why}"));
+            }
+            None => status.release("store"),
+        }
+        match health.suspended.is_empty() {
+            true => status.release("suspended"),
+            false => {
+                status.hold("suspended", &format!("QuestDB does not apply rows to {}", health.suspended.join(", ")))
+            }
+        }
+        for (table, lag) in &health.wal_lag {
+            status.gauge("prism_wal_lag_transactions", &[("table", table)], *lag as f64);
+        }
+    }
+}
+
+/// Writes what comes out of a pass to a store, until the outlet is gone.
+pub fn keep(mut store: Box<dyn RowStore>, outputs: &Outputs<Output>) -> Result<Box<dyn RowStore>> {
+    for output in outputs {
+        if let Output::Rows(rows) = output {
+            store.write(rows).map_err(told)?;
+        }
+    }
+    Ok(store)
+}
+
+/// Waits until all rows of a store can be read.
+pub fn finish(store: &mut dyn RowStore) -> Result<()> {
+    while !store.finish().map_err(told)? {
+        thread::sleep(STEP);
+    }
+    Ok(())
+}
+
+/// A store's failure as an error that is told.
+pub fn told(error: StoreError) -> anyhow::Error {
+    anyhow!(error)
+}

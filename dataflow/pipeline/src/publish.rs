@@ -1,0 +1,124 @@
+//! Rows from the graph into memory, to subscribers and on to the store.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use prism_dataflow::types::Time;
+use prism_schemas::{Cell, Table, Ts, Version, table};
+use prism_status::Status;
+
+use crate::{
+    Clock,
+    feeds::Feeds,
+    merge::Mark,
+    outlet::Output,
+    queue::{Kept, Sender},
+};
+
+/// Between two looks at how far results are behind the clock.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Rows in memory, which readers see.
+pub trait Live: Send + Sync {
+    /// Takes rows; gives how many were refused because they do not fit their tables.
+    fn apply(&self, rows: &[Version]) -> usize;
+
+    /// Every row known before `frontier` can be read from the store, so that old ones may leave memory.
+    fn stored_up_to(&self, frontier: Ts);
+
+    /// Every row known before `frontier` is safe on disk but cannot be read from the store yet: old ones may leave memory
+    /// too, so that a store that is away does not fill it.
+    fn spooled_up_to(&self, frontier: Ts);
+}
+
+/// Hands rows to whoever follows them live.
+pub type Subscribers = Box<dyn Fn(Arc<Vec<Version>>) + Send>;
+
+/// Takes what comes out of the graph.
+pub(crate) struct Publisher {
+    pub(crate) live: Arc<dyn Live>,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) status: Arc<Status>,
+    pub(crate) clock: Clock,
+    pub(crate) kept: Sender,
+    /// What was known before this is no news. `None`: nothing is until all that was in the log at the start is computed.
+    pub(crate) news_from: Option<Time>,
+}
+
+impl Publisher {
+    /// Publishes until the graph has ended.
+    pub(crate) fn run(mut self, outputs: &Receiver<Output>) {
+        let mut feeds = Feeds::default();
+        let mut is_starting = true;
+        loop {
+            match outputs.recv_timeout(LOOK) {
+                Ok(Output::Rows(rows)) => self.rows(Arc::new(rows), &mut feeds),
+                Ok(Output::Mark(mark)) => {
+                    if std::mem::take(&mut is_starting) {
+                        self.status.release("starting");
+                    }
+                    self.mark(mark, &feeds);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.status.check((self.clock)());
+        }
+    }
+
+    fn rows(&self, rows: Arc<Vec<Version>>, feeds: &mut Feeds) {
+        let status = &self.status;
+        let count = |table: &Table| rows.iter().filter(|row| row.table == table).count() as u64;
+        status.rows.fetch_add(rows.len() as u64, Relaxed);
+        status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
+        status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
+        feeds.take(&rows, status);
+        let n_refused = self.live.apply(&rows);
+        if 0 < n_refused {
+            tracing::error!(n_refused, "rows do not fit their tables");
+        }
+        self.tell(&rows);
+        self.kept.put(Kept::Rows(rows));
+    }
+
+    /// Tells subscribers what is news.
+    fn tell(&self, rows: &Arc<Vec<Version>>) {
+        let Some(from) = self.news_from else { return };
+        let is_news = |row: &&Version| known_at(row).is_some_and(|known| from as Ts <= known);
+        let n_news = rows.iter().filter(is_news).count();
+        if n_news == rows.len() {
+            (self.subscribers)(rows.clone());
+        } else if 0 < n_news {
+            (self.subscribers)(Arc::new(rows.iter().filter(is_news).cloned().collect()));
+        }
+        let now = (self.clock)();
+        if let Some(newest) = rows.iter().filter(is_news).filter_map(known_at).max() {
+            self.status.streamed(newest, now);
+        }
+    }
+
+    fn mark(&mut self, mark: Mark, feeds: &Feeds) {
+        self.status.frontier_ts.fetch_max(mark.frontier as i64, Relaxed);
+        if mark.caught_up {
+            self.status.release("catching up");
+            feeds.tell(&self.status);
+            self.news_from = self.news_from.or(Some(mark.frontier));
+        }
+        self.status.gauge("prism_store_queue_rows", &[], self.kept.rows() as f64);
+        self.kept.put(Kept::Mark(mark));
+    }
+}
+
+/// When a row became known.
+pub(crate) fn known_at(row: &Version) -> Option<Ts> {
+    match row.get("known_at") {
+        Some(Cell::Ts(known)) => Some(*known),
+        _ => None,
+    }
+}

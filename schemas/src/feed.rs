@@ -1,0 +1,8 @@
+//! Words with which states of feeds are told, shared by those who tell and those who read them.
+
+/// The symbol of what is said of a whole venue, such as its budget of requests.
+pub const ALL: &str = "*";
+/// The cause of a disconnection when an instrument is no longer selected: nothing is owed any more.
+pub const NOT_FOLLOWED: &str = "not followed any more";
+/// The cause of a disconnection when the process ends in order.
+pub const ENDED: &str = "prism ends";
