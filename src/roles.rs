@@ -1,33 +1,42 @@
 //! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::Result;
-use prism_api::{Audience, Door, DoorError, Secret};
+use anyhow::{Context, Result};
+use prism_api::{Audience, Door, DoorError, Secret, Status};
 use prism_dataflow::assemble::Plan;
 use prism_log::Log;
 use prism_pipeline::{Clock, Pipeline, Tasks};
+use prism_queries::Place;
+use prism_schemas::without_login;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    args::{self, Deadline},
     config::Config,
     follow,
-    live::{Serving, parse_length, wait},
-    place::{Access, flush_every, open_log, open_store, parse_store},
+    live::{Serving, wait},
+    output::say,
+    place::{Access, Holds, flush_every, look, open_log, open_store, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
 };
 
+/// Between two looks whether a store has rows.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// What all roles take.
 #[derive(clap::Args)]
 struct Common {
-    /// Stop after this long, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
-    #[arg(long = "for")]
-    length: Option<String>,
+    /// Stop this long after the start, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
+    #[arg(long = "for", value_parser = args::deadline)]
+    length: Option<Deadline>,
     /// Configuration file over the defaults
     #[arg(long)]
     config: Option<PathBuf>,
@@ -82,7 +91,7 @@ struct Graph {
 #[derive(clap::Args)]
 pub(crate) struct Ingest {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -97,10 +106,10 @@ pub(crate) struct Ingest {
 #[derive(clap::Args)]
 pub(crate) struct Compute {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     graph: Graph,
@@ -114,7 +123,7 @@ pub(crate) struct Compute {
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     http: Http,
@@ -126,10 +135,10 @@ pub(crate) struct Serve {
 #[derive(clap::Args)]
 pub(crate) struct Run {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG", default_value = "data/log")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true, default_value = "data/log")]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE", default_value = "data/store")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true, default_value = "data/store")]
     store: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -144,10 +153,10 @@ pub(crate) struct Run {
     common: Common,
 }
 
-fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
+fn load(common: &Common) -> Result<(Config, Plan)> {
     let config = Config::load(common.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| crate::misuse(format!("configuration: {error}")))?;
-    Ok((config, plan, parse_length(common.length.as_deref())?))
+    Ok((config, plan))
 }
 
 /// Where events come from.
@@ -190,20 +199,22 @@ impl Origin {
 }
 
 pub(crate) fn ingest(args: &Ingest) -> Result<()> {
-    let (config, plan, length) = load(&args.common)?;
+    let (config, plan) = load(&args.common)?;
     let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
     let mut tasks = Tasks::new();
-    println!("prism ingest: {} into {}", origin.name(), args.log);
+    // It goes on when nobody reads this.
+    let _ = say!("prism ingest: {} into {}", origin.name(), without_login(&args.log));
     origin.start(&log, &plan, &mut tasks)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(wait(tasks.stop(), length));
+    runtime.block_on(wait(tasks.stop(), args.common.length.map(Deadline::left)));
     tasks.end()
 }
 
 /// Says where the API is.
 fn hello(role: &str, address: std::net::SocketAddr) {
-    println!("prism {role}: http://{address}/, readiness at http://{address}/ready");
+    // It goes on when nobody reads this.
+    let _ = say!("prism {role}: http://{address}/, readiness at http://{address}/ready");
 }
 
 pub(crate) fn compute(args: &Compute) -> Result<()> {
@@ -225,7 +236,7 @@ fn pipeline(
     common: &Common,
     source: Option<(bool, Source)>,
 ) -> Result<()> {
-    let (config, plan, length) = load(common)?;
+    let (config, plan) = load(common)?;
     let door = http.door()?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
@@ -258,20 +269,46 @@ fn pipeline(
         clock,
     };
     pipeline.start(&mut tasks)?;
+    let length = common.length.map(Deadline::left);
     let served = serving.serve(&http.host, http.port, length, &tasks.stop(), |address| hello(role, address));
     tasks.end()?;
     served
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
-    let (config, _, length) = load(&args.common)?;
+    let (config, _) = load(&args.common)?;
     let (place, door) = (parse_store(&args.store)?, args.http.door()?);
     let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place.clone())?;
     serving.door = door;
+    if let Place::Directory(dir) = &place {
+        wait_for_rows(dir, &serving.status, &tasks.stop())?;
+    }
     follow::start(&place, &serving, &mut tasks)?;
     let Http { host, port, .. } = &args.http;
+    let length = args.common.length.map(Deadline::left);
     let served = serving.serve(host, *port, length, &tasks.stop(), |address| hello("serve", address));
     tasks.end()?;
     served
+}
+
+/// Not ready while a store holds no live rows.
+fn wait_for_rows(dir: &Path, status: &Arc<Status>, stop: &CancellationToken) -> Result<()> {
+    let is_filled = |dir: &Path| matches!(look(dir), Ok(Holds::Runs(true, _)));
+    if let Holds::Runs(true, _) = look(dir)? {
+        return Ok(());
+    }
+    let (shown, dir) = (dir.display(), dir.to_path_buf());
+    let why = format!("{shown} holds no live rows: start the process that fills it, or name its store with --store");
+    tracing::warn!("{why}");
+    status.hold("rows", &why);
+    let (status, stop) = (status.clone(), stop.clone());
+    let waiting = move || {
+        while !stop.is_cancelled() && !is_filled(&dir) {
+            std::thread::sleep(LOOK);
+        }
+        status.release("rows");
+    };
+    std::thread::Builder::new().name("rows".into()).spawn(waiting).context("start the thread rows")?;
+    Ok(())
 }

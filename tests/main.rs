@@ -7,6 +7,7 @@ mod commands;
 mod corrections;
 mod demo;
 mod determinism;
+mod manners;
 mod openapi;
 mod oracle;
 mod page;

@@ -35,6 +35,8 @@ const ENDPOINT_ROWS_MAX: usize = 1_000_000;
 pub struct Options {
     /// Stored tables, if there are any.
     pub store: Option<Place>,
+    /// The run whose rows plain names are, if a server keeps it among others; the live one if not said.
+    pub run: Option<String>,
     /// A statement is cancelled after this long, its wait for a turn included.
     pub timeout: Duration,
     /// An answer has at most this many rows.
@@ -51,6 +53,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             store: None,
+            run: None,
             timeout: Duration::from_secs(10),
             rows_max: 10_000,
             memory_bytes: 256 << 20,
@@ -87,7 +90,7 @@ impl Engine {
 
     /// As [`Engine::new`], with a name for the threads of users' statements.
     pub(crate) fn with_threads(name: &str, options: Options, live: Arc<LiveRows>) -> Result<Engine, Error> {
-        let catalogue = Catalogue::new(options.store.as_ref(), live);
+        let catalogue = Catalogue::new(options.store.as_ref(), live).of_run(options.run.clone());
         let users = Lane::new(&catalogue, &options, name, options.concurrency)?;
         let endpoints = Lane::new(&catalogue, &options, "prism-named", 2 * options.threads.max(1))?;
         Ok(Engine { catalogue, options, users, endpoints })

@@ -7,6 +7,7 @@ mod named;
 mod parts;
 mod pushdown;
 mod rows;
+mod runs;
 mod server;
 mod statements;
 
