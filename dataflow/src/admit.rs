@@ -3,7 +3,7 @@
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Ts,
     decimal::DECIMALS_MAX,
-    event::{Batch, Feed, Quarantined, Side, event::Body, trade::Id},
+    event::{Batch, Feed, Instrument, Quarantined, Side, event::Body, trade::Id},
     instrument::fnv1a,
     time::MILLISECOND,
 };
@@ -125,67 +125,55 @@ impl Admission {
             }
         };
         for event in &batch.events {
-            if self.is_misdated(event) {
-                let detail =
-                    "received longer than time.horizon after its bar and after all before it: it moves no time";
-                let fact = refused(number, event, "receive_time", detail);
-                let known = self.clock.known.unwrap_or_default();
-                records.push(Record::Control(Box::new(Control { instrument: number, known, fact })));
-                continue;
+            self.read(event, market, number, records);
+        }
+    }
+
+    /// Admits one event of an instrument.
+    #[inline]
+    fn read(&mut self, event: &Event, market: Market, number: u32, records: &mut Vec<Record>) {
+        if self.is_misdated(event) {
+            let detail = "received longer than time.horizon after its bar and after all before it: it moves no time";
+            let fact = refused(number, event, "receive_time", detail);
+            let known = self.clock.known.unwrap_or_default();
+            records.push(Record::Control(Box::new(Control { instrument: number, known, fact })));
+            return;
+        }
+        let known = self.clock.receive(event.ts_recv);
+        let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
+        match &event.body {
+            Some(Body::Trade(trade)) => {
+                self.note(event.ts_event, event.ts_recv);
+                if self.stream.0 != trade.stream {
+                    self.stream = (trade.stream.clone(), Trade::stream_number(&trade.stream, &self.streams));
+                }
+                records.push(match trade_record(event, trade, market, number, known, self.stream.1) {
+                    Ok(trade) => Record::Trade(trade),
+                    Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
+                });
             }
-            let known = self.clock.receive(event.ts_recv);
-            let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
-            match &event.body {
-                Some(Body::Trade(trade)) => {
-                    self.note(event.ts_event, event.ts_recv);
-                    if self.stream.0 != trade.stream {
-                        self.stream = (trade.stream.clone(), Trade::stream_number(&trade.stream, &self.streams));
-                    }
-                    records.push(match trade_record(event, trade, market, number, known, self.stream.1) {
-                        Ok(trade) => Record::Trade(trade),
-                        Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
-                    });
-                }
-                Some(Body::Kline(kline)) if kline.closed => {
-                    self.note(kline.start, event.ts_recv);
-                    records.push(control(match kline_fact(kline) {
-                        Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
-                        Err(detail) => refused(number, event, "incomplete_kline", detail),
-                    }));
-                }
-                Some(Body::Instrument(instrument)) => {
-                    if let Some(size) = &instrument.contract_size {
-                        records.push(control(match size {
-                            size if 0 < size.mantissa && size.decimals <= DECIMALS_MAX => {
-                                Fact::ContractSize(size.mantissa, size.decimals)
-                            }
-                            _ => refused(
-                                number,
-                                event,
-                                "out_of_range",
-                                "its contract size is not above 0 or has too many decimals",
-                            ),
-                        }));
-                    }
-                }
-                Some(Body::FeedStatus(status)) => {
-                    // Bars are made of trades: a book that is made anew leaves them whole.
-                    let is_of_trades = status.channel.is_empty();
-                    let session = self.hear(
-                        &status.session,
-                        event.ts_recv,
-                        known,
-                        if is_of_trades { 1 } else { HEARTBEAT },
-                        records,
-                    );
-                    let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
-                    let change = FeedChange::of(feed).filter(|_| is_of_trades);
-                    records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
-                }
-                Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
-                None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
-                Some(_) => {}
+            Some(Body::Kline(kline)) if kline.closed => {
+                self.note(kline.start, event.ts_recv);
+                records.push(control(match kline_fact(kline) {
+                    Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
+                    Err(detail) => refused(number, event, "incomplete_kline", detail),
+                }));
             }
+            Some(Body::Instrument(instrument)) => {
+                records.extend(contract_size(number, event, instrument).map(control));
+            }
+            Some(Body::FeedStatus(status)) => {
+                // Bars are made of trades: a book that is made anew leaves them whole.
+                let is_of_trades = status.channel.is_empty();
+                let session =
+                    self.hear(&status.session, event.ts_recv, known, if is_of_trades { 1 } else { HEARTBEAT }, records);
+                let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
+                let change = FeedChange::of(feed).filter(|_| is_of_trades);
+                records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
+            }
+            Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
+            None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
+            Some(_) => {}
         }
     }
 
@@ -265,6 +253,15 @@ fn refused(instrument: u32, event: &Event, rule: &str, detail: &str) -> Fact {
         trade: None,
         raw: String::new(),
     })
+}
+
+/// The contract size that an instrument declares, if it does.
+fn contract_size(number: u32, event: &Event, instrument: &Instrument) -> Option<Fact> {
+    let Decimal { mantissa, decimals } = instrument.contract_size?;
+    if 0 < mantissa && decimals <= DECIMALS_MAX {
+        return Some(Fact::ContractSize(mantissa, decimals));
+    }
+    Some(refused(number, event, "out_of_range", "its contract size is not above 0 or has too many decimals"))
 }
 
 /// A frame that could not be decoded.

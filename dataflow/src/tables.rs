@@ -22,6 +22,7 @@ use crate::{
     event::RowError,
     operator::{Emit, in_order},
     relation::Relation,
+    revisions::{Key, Revisions},
     score::confluence::{Confluence, DimensionScore, RoleScore, Score, Vote},
     signals::{Direction, Signal, Status},
     types::{Diff, Rows, Time},
@@ -32,9 +33,6 @@ pub type Sink = Arc<dyn Fn(Version) + Send + Sync>;
 
 /// Cells of a row without the tail.
 type Draft = (&'static Table, Vec<Cell>);
-
-/// A row's table and key.
-type Key = (&'static str, String);
 
 /// Sends every table's versions to `sink` and probes each leaf.
 pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
@@ -52,54 +50,6 @@ pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sin
             batch.drain(..).for_each(|(error, _)| sink(names.error(&error, time)));
         });
     errors.probe_with(probe);
-}
-
-/// What is known of a key beyond its current row.
-struct Past {
-    revision: i64,
-    /// Time of the last version.
-    known: Time,
-    /// Its row can change however old it is.
-    is_open: bool,
-}
-
-/// How many versions the keys of a table had before, of those that had more than one.
-///
-/// Keeps what can still change: open rows, and those whose last version is known for less than `keep`. When it sweeps
-/// makes no difference.
-struct Revisions {
-    past: BTreeMap<Key, Past>,
-    keep: Time,
-    next_sweep: Time,
-}
-
-impl Revisions {
-    fn new(keep: Time) -> Revisions {
-        Revisions { past: BTreeMap::new(), keep, next_sweep: 0 }
-    }
-
-    fn stands(past: &Past, keep: Time, time: Time) -> bool {
-        past.is_open || time < past.known.saturating_add(keep)
-    }
-
-    /// The revision of a version known at `time`: the first of its key, or one that follows others.
-    fn next(&mut self, key: Key, time: Time, is_new: bool, is_open: bool) -> i64 {
-        let earlier = self.past.get(&key).filter(|past| Revisions::stands(past, self.keep, time));
-        let revision = match earlier {
-            Some(past) => past.revision + 1,
-            None if is_new => return 0,
-            None => 1,
-        };
-        self.past.insert(key, Past { revision, known: time, is_open });
-        revision
-    }
-
-    fn sweep(&mut self, time: Time) {
-        if self.next_sweep <= time {
-            self.past.retain(|_, past| Revisions::stands(past, self.keep, time));
-            self.next_sweep = time.saturating_add(self.keep);
-        }
-    }
 }
 
 /// Turns a collection into versions: equal rows cancel, the rest count revisions.
@@ -389,7 +339,7 @@ fn quality(quality: Quality) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use prism_schemas::time::HOUR;
+    use prism_schemas::{InstrumentId, Market};
 
     use super::*;
     use crate::{refusals::settings, signals::Signal};
@@ -406,7 +356,7 @@ mod tests {
         let mut settings = settings();
         settings.indicators.columns = columns;
         let names = Names::new(&Plan::new(settings).unwrap());
-        names.plan.registry.number(&prism_schemas::InstrumentId::new("test", prism_schemas::Market::Spot, "A"));
+        names.plan.registry.number(&InstrumentId::new("test", Market::Spot, "A"));
         let kept = names.plan.catalogue.columns.clone();
         assert_eq!(kept.len(), INDICATOR_COLUMNS.len());
         let row = Analysed {
@@ -426,33 +376,9 @@ mod tests {
     }
 
     #[test]
-    fn revisions_do_not_depend_on_when_others_are_swept() {
-        let hour = HOUR as Time;
-        let key = |symbol: &str| ("signals", symbol.to_string());
-        for sweeps in [vec![], vec![4 * hour], vec![hour, 5 * hour, 6 * hour, 7 * hour]] {
-            let mut revisions = Revisions::new(4 * hour);
-            let mut sweeps = sweeps.into_iter().peekable();
-            let mut next = |symbol: &str, time: Time, is_new: bool, is_open: bool| {
-                while let Some(sweep) = sweeps.next_if(|sweep| *sweep <= time) {
-                    revisions.next_sweep = 0;
-                    revisions.sweep(sweep);
-                }
-                revisions.next(key(symbol), time, is_new, is_open)
-            };
-            assert_eq!(next("A", 0, true, true), 0);
-            assert_eq!(next("A", hour, false, true), 1);
-            assert_eq!(next("B", hour, false, false), 1);
-            // Open rows count on however long nothing happened to them; others begin again.
-            assert_eq!(next("B", 5 * hour, false, false), 1);
-            assert_eq!(next("A", 9 * hour, false, false), 2);
-            assert_eq!(next("A", 10 * hour, false, false), 3);
-        }
-    }
-
-    #[test]
     fn a_signal_is_open_while_it_is_active() {
         let names = Names::new(&Plan::new(settings()).unwrap());
-        names.plan.registry.number(&prism_schemas::InstrumentId::new("test", prism_schemas::Market::Spot, "A"));
+        names.plan.registry.number(&InstrumentId::new("test", Market::Spot, "A"));
         for (status, expected) in [(Status::Active, true), (Status::Closed(9), false), (Status::Superseded(9), false)] {
             let direction = Direction::Bullish;
             let signal = Signal {

@@ -94,7 +94,7 @@ impl Market {
 
 /// Pairs of returns. The benchmarks' returns go to every worker; all others stay where they are.
 ///
-/// Keeps each instrument's returns of the horizon before its newest update.
+/// Keeps each instrument's returns of the horizon before its newest update; older ones cannot be taken back.
 pub(super) fn pairs<'s>(
     returns: Rows<'s, Return>,
     settings: &Settings,
@@ -128,8 +128,14 @@ pub(super) fn pairs<'s>(
     let mut touched: Vec<(u32, Ts)> = Vec::new();
     in_order_of(addressed, "pairs", pact, Some, move |time, batch: &mut Vec<((u64, Side, Return), Diff)>, emit| {
         touched.clear();
+        let cutoff = time as Ts - keep;
         for ((_, side, row), _) in batch.iter() {
             let group = market.group(row, *side, &registry);
+            // By its own updates alone: those of others would tell which of them share the worker.
+            let rows = market.rows(row, *side);
+            while rows.front().is_some_and(|row| row.end < cutoff) {
+                rows.pop_front();
+            }
             match side {
                 Side::Benchmark => {
                     let followers = market.followers.get(&group).into_iter().flatten();
@@ -157,14 +163,6 @@ pub(super) fn pairs<'s>(
         }
         for ((instrument, start), old) in touched.iter().zip(old) {
             emit.replace(old, market.pair(*instrument, *start));
-        }
-        let cutoff = time as Ts - keep;
-        // By its own time alone: what others' updates made of it would depend on which of them share the worker.
-        for ((_, side, row), _) in batch.iter() {
-            let rows = market.rows(row, *side);
-            while rows.front().is_some_and(|row| row.end < cutoff) {
-                rows.pop_front();
-            }
         }
     })
 }
