@@ -1,12 +1,16 @@
-//! The catalogue: schemas `prism` (every table), `runs` (rows of other runs in QuestDB) and `live` (newest rows in memory).
+//! The catalogue: schemas `prism` (every table), `runs` (stored rows of other runs) and `live` (newest rows in memory).
 
 use std::sync::Arc;
 
+use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
+    SchemaProvider, TableProvider,
 };
 use datafusion::common::Result;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+use prism_schemas::Table;
 use prism_schemas::table::{TABLES, run_tables, table};
 
 use crate::live::{LIVE_VIEWS, LiveRows};
@@ -22,12 +26,18 @@ pub(crate) const PRISM: &str = "prism";
 pub struct Catalogue {
     pub(crate) store: Option<Store>,
     pub(crate) live: Arc<LiveRows>,
+    run: Option<String>,
 }
 
 impl Catalogue {
     /// Over a store and rows in memory.
     pub fn new(store: Option<&Place>, live: Arc<LiveRows>) -> Catalogue {
-        Catalogue { store: store.map(Store::new), live }
+        Catalogue { store: store.map(Store::new), live, run: None }
+    }
+
+    /// As it is, but plain names are the rows of another run, where a server keeps it among others.
+    pub fn of_run(self, run: Option<String>) -> Catalogue {
+        Catalogue { run, ..self }
     }
 
     pub(crate) fn providers(&self) -> Result<Arc<dyn CatalogProviderList>> {
@@ -37,10 +47,15 @@ impl Catalogue {
             prism.register_table(table.name.into(), Arc::new(united))?;
         }
         let runs = MemorySchemaProvider::new();
-        if let Some(Store::QuestDb(_)) = &self.store {
+        if self.store.is_some() {
             for (table, stored) in run_tables() {
-                let united = United::new(stored, self.store.clone(), self.live.clone());
-                runs.register_table(table.name.into(), Arc::new(united))?;
+                let united: Arc<dyn TableProvider> =
+                    Arc::new(United::new(stored, self.store.clone(), self.live.clone()));
+                if let Some(run) = &self.run {
+                    prism.deregister_table(table.name)?;
+                    prism.register_table(table.name.into(), Arc::new(of_run(table, &united, run)?))?;
+                }
+                runs.register_table(table.name.into(), united)?;
             }
         }
         let live = MemorySchemaProvider::new();
@@ -55,4 +70,11 @@ impl Catalogue {
         list.register_catalog(PRISM.into(), Arc::new(catalog));
         Ok(Arc::new(list))
     }
+}
+
+/// The rows of one run among those of all, without its name.
+fn of_run(table: &Table, all: &Arc<dyn TableProvider>, run: &str) -> Result<ViewTable> {
+    let rows = LogicalPlanBuilder::scan(table.name, provider_as_source(all.clone()), None)?;
+    let columns = table.columns.iter().map(|column| col(column.name));
+    Ok(ViewTable::new(rows.filter(col("run_id").eq(lit(run)))?.project(columns)?.build()?, None))
 }

@@ -1,8 +1,7 @@
-//! Stored rows: QuestDB, or one Parquet file per table and day, `STORE/<table>/<YYYY-MM-DD>.parquet`.
-//!
-//! A file may be replaced by rename while it is read, so it is opened once and read through that handle to its end.
+//! Stored rows: QuestDB, or Parquet files by table and day (`prism_schemas::layout`).
 
-use std::fs::File;
+mod files;
+
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +15,7 @@ use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
 use datafusion::physical_plan::PhysicalExpr;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
-};
-use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::statistics::Statistics;
-use prism_schemas::time::{DAY, parse_ts};
+use prism_schemas::time::DAY;
 use prism_schemas::{QuestDbAddress, Table, Ts};
 use tokio::time::Instant;
 
@@ -47,14 +40,15 @@ pub(crate) enum Store {
 /// The parts of a table's stored rows, oldest first, as they were when somebody looked.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
-    Files(Vec<PathBuf>),
+    Days(Vec<Vec<PathBuf>>),
     Stretches(QuestDb, Vec<RangeInclusive<Ts>>),
 }
 
 /// A part of a table's stored rows, read at once.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
-    File(PathBuf),
+    /// A day's file, or those of several runs.
+    Day(&'static Table, Vec<PathBuf>),
     Statement(QuestDb, String),
 }
 
@@ -62,7 +56,10 @@ pub(crate) enum Piece {
 impl std::fmt::Display for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Piece::File(path) => write!(f, "{}", path.file_stem().unwrap_or_default().display()),
+            Piece::Day(_, files) => {
+                let name = files.first().and_then(|file| file.file_stem()).unwrap_or_default();
+                write!(f, "{}", name.display())
+            }
             Piece::Statement(_, sql) => write!(f, "{sql}"),
         }
     }
@@ -94,9 +91,12 @@ pub(crate) struct Means {
     pub(crate) deadline: Instant,
 }
 
+/// Rows, some at once.
+pub(crate) type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + Send>;
+
 /// A piece being read.
 pub(crate) struct Reader {
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     path: Option<PathBuf>,
     /// Given back when the piece was read.
     _memory: Option<MemoryReservation>,
@@ -113,7 +113,7 @@ impl Store {
     /// Looks for the parts of a table that may have rows in the range.
     pub(crate) async fn find(&self, table: &Table, range: &RangeInclusive<Ts>, deadline: Instant) -> Result<Found> {
         Ok(match self {
-            Store::Files(directory) => Found::Files(files(directory, table, range)?),
+            Store::Files(directory) => Found::Days(files::days(directory, table, range)?),
             Store::QuestDb(server) => Found::Stretches(server.clone(), server.stretches(table, range, deadline).await?),
         })
     }
@@ -121,7 +121,7 @@ impl Store {
     /// The start of the newest day that has rows of the table.
     pub(crate) async fn newest_day(&self, table: &Table, deadline: Instant) -> Result<Option<Ts>> {
         Ok(match self {
-            Store::Files(directory) => files(directory, table, &(Ts::MIN..=Ts::MAX))?.last().and_then(|path| day(path)),
+            Store::Files(directory) => files::newest_day(directory, table)?,
             Store::QuestDb(server) => server.newest(table, deadline).await?.map(|ts| ts.div_euclid(DAY) * DAY),
         })
     }
@@ -129,9 +129,9 @@ impl Store {
 
 impl Found {
     /// What to read of it, in the order that is wanted.
-    pub(crate) fn pieces(&self, table: &Table, want: &Want) -> Vec<Piece> {
+    pub(crate) fn pieces(&self, table: &'static Table, want: &Want) -> Vec<Piece> {
         match self {
-            Found::Files(files) => files.iter().cloned().map(Piece::File).collect(),
+            Found::Days(days) => days.iter().cloned().map(|files| Piece::Day(table, files)).collect(),
             Found::Stretches(server, stretches) => {
                 let is_few = want.pushed.limit.is_some_and(|limit| limit as u64 <= questdb::ROWS_AT_ONCE);
                 let mut ranges = match is_few && !stretches.is_empty() {
@@ -148,43 +148,18 @@ impl Found {
     }
 }
 
-/// The files of a table that may hold rows with `ts` in the range, oldest first.
-fn files(directory: &Path, table: &Table, range: &RangeInclusive<Ts>) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(directory.join(table.name)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if let Some(start) = day(&path)
-            && *range.start() < start.saturating_add(DAY)
-            && start <= *range.end()
-        {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn day(path: &Path) -> Option<Ts> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".parquet")?;
-    parse_ts(&format!("{name}T00:00:00Z"))
-}
-
 impl Reader {
     /// Opens a piece; `None` if it is gone.
     pub(crate) async fn open(piece: &Piece, want: &Want, means: &Means) -> Result<Option<Reader>> {
         match piece {
-            Piece::File(path) => {
-                let opened = open_file(path, want, means.batch_rows).map_err(|error| unreadable(path, error))?;
-                Ok(opened.map(|batches| Reader { batches, path: Some(path.clone()), _memory: None }))
-            }
+            Piece::Day(table, files) => files::open(table, files, want, means),
             Piece::Statement(server, sql) => {
                 let read = server.read(sql, means.batch_rows, &means.pool, means.deadline).await?;
-                Ok(read.map(|(batches, memory)| Reader { batches, path: None, _memory: Some(memory) }))
+                Ok(read.map(|(batches, memory)| Reader {
+                    batches: Box::new(batches),
+                    path: None,
+                    _memory: Some(memory),
+                }))
             }
         }
     }
@@ -196,51 +171,6 @@ impl Reader {
             (Err(error), Some(path)) => Err(unreadable(path, error)),
             (batch, _) => Ok(Some(batch?)),
         }
-    }
-}
-
-fn open_file(path: &Path, want: &Want, batch_rows: usize) -> Result<Option<ParquetRecordBatchReader>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(batch_rows);
-    let groups = builder.metadata().row_groups();
-    let needed = (0..groups.len()).filter(|at| may_hold(&groups[*at], want.designated, &want.range)).collect();
-    let columns = |schema: &SchemaRef| {
-        let positions = schema.fields().iter().filter_map(|field| builder.schema().index_of(field.name()).ok());
-        ProjectionMask::roots(builder.parquet_schema(), positions.collect::<Vec<_>>())
-    };
-    let mask = columns(&want.schema);
-    let filter = want.key_filter.clone().map(|expr| {
-        let schema = want.key_schema.clone();
-        let holds = move |batch: RecordBatch| {
-            let batch = adapt(&batch, &schema)?;
-            let value = expr.evaluate(&batch).and_then(|value| value.into_array(batch.num_rows()));
-            value.map(|array| truth(&array)).map_err(|error| ArrowError::ExternalError(Box::new(error)))
-        };
-        RowFilter::new(vec![Box::new(ArrowPredicateFn::new(columns(&want.key_schema), holds))])
-    });
-    let mut builder = builder.with_row_groups(needed).with_projection(mask);
-    if let Some(filter) = filter {
-        builder = builder.with_row_filter(filter);
-    }
-    Ok(Some(builder.build()?))
-}
-
-/// False only if statistics prove that no row of the group is in the range.
-fn may_hold(group: &RowGroupMetaData, designated: &str, range: &RangeInclusive<Ts>) -> bool {
-    let column = group.columns().iter().find(|column| column.column_path().string() == designated);
-    match column.and_then(|column| column.statistics()) {
-        Some(Statistics::Int64(values)) => match (values.min_opt(), values.max_opt()) {
-            (Some(min), Some(max)) => {
-                min.saturating_mul(1_000) <= *range.end()
-                    && *range.start() <= max.saturating_mul(1_000).saturating_add(999)
-            }
-            _ => true,
-        },
-        _ => true,
     }
 }
 

@@ -164,7 +164,7 @@ impl Place {
 
     /// Says that more is kept than is.
     pub(super) fn claim_more(&self, nanos: i64) {
-        let mut store = prism_store::Store::open(&self.see("store")).unwrap();
+        let mut store = prism_store::Store::open(&self.see("store"), "live").unwrap();
         let mut rows = Vec::new();
         store.scan(&RUNS, |row| rows.push(row)).unwrap();
         let at = RUNS.position("frontier").unwrap();

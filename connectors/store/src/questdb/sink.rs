@@ -222,7 +222,7 @@ impl Sink {
             }
             match self.spool.front(self.options.flush_bytes)? {
                 Some(front) => self.send(front.body, front.rows, front.n),
-                None if 0 < self.filling.len() => self.send_filling(),
+                None if !self.filling.is_empty() => self.send_filling(),
                 None => return Ok(true),
             }
         }
@@ -273,7 +273,7 @@ impl Sink {
             self.spool.push(&request.body, request.rows)?;
             request.n_spooled = 1;
         }
-        if 0 < self.filling.len() {
+        if !self.filling.is_empty() {
             self.spool.push(self.filling.as_bytes(), self.filling.row_count() as u64)?;
             self.filling.clear();
         }
