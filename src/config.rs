@@ -11,7 +11,7 @@ use prism_schemas::time::duration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::misuse;
+use crate::{bounds, misuse};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 
@@ -118,7 +118,25 @@ pub(crate) struct Kafka {
     /// Fetched ahead for each partition that is read.
     pub(crate) fetch: String,
     /// Settings of the client library.
-    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) properties: Properties,
+}
+
+/// Settings of a client library, among them passwords: those are not shown.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Properties(pub(crate) BTreeMap<String, String>);
+
+impl std::fmt::Debug for Properties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_secret = |name: &str| {
+            let name = name.to_lowercase();
+            ["password", "secret", "token", "key", "jaas", "credential"].iter().any(|word| name.contains(word))
+        };
+        let shown = |(name, value): (&String, &String)| {
+            (name.clone(), if is_secret(name) { "(not shown)".to_string() } else { value.clone() })
+        };
+        f.debug_map().entries(self.0.iter().map(shown)).finish()
+    }
 }
 
 /// `[questdb]`.
@@ -181,6 +199,7 @@ impl Config {
             questdb: questdb.try_into().map_err(read_error)?,
         };
         config.settings.check()?;
+        bounds::check(&config)?;
         Ok(config)
     }
 }
@@ -248,7 +267,7 @@ mod tests {
     fn paths_and_limits_do_not_change_the_hash() {
         let file = "[api]\nsql_rows = 5\n[store]\nflush = \"1s\"\n[kafka.properties]\n\"security.protocol\" = \"ssl\"";
         let other = load(file, &[]).unwrap();
-        assert_eq!(other.kafka.properties["security.protocol"], "ssl");
+        assert_eq!(other.kafka.properties.0["security.protocol"], "ssl");
         assert_eq!(other.settings.hash(), load("", &[]).unwrap().settings.hash());
     }
 
@@ -267,5 +286,52 @@ mod tests {
             let error = load(file, &[]).unwrap_err();
             assert!(error.contains(expected), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn bounds_are_named() {
+        for (file, expected) in [
+            ("[store]\nflush = \"0s\"", "store.flush = \"0s\" must be between \"10ms\" and \"1h\""),
+            ("[store]\nlive = \"31d\"", "store.live = \"31d\" must be between \"0s\" and \"30d\""),
+            ("[feeds]\npoll = \"0s\"", "feeds.poll = \"0s\" must be between \"1s\" and \"30d\""),
+            ("[feeds]\nrefresh = \"5ms\"", "feeds.refresh = \"5ms\""),
+            ("[feeds]\nping = \"0ms\"", "feeds.ping"),
+            ("[feeds]\nstale = \"0s\"", "feeds.stale"),
+            ("[feeds]\npatience = \"-1s\"", "is not a duration"),
+            ("[feeds]\nrotate = \"0s\"", "feeds.rotate"),
+            ("[feeds]\ndepth = 5000", "feeds.depth = 5000 must be between 0 and 1000"),
+            ("[feeds]\nturnover_min = -1.0", "feeds.turnover_min = -1 must be 0 or above"),
+            ("[feeds]\nturnover_min = nan", "feeds.turnover_min = NaN must be 0 or above"),
+            ("[feeds]\nfear_greed = \"localhost\"", "feeds.fear_greed = \"localhost\" must begin with http://"),
+            ("[feeds.addresses]\n\"bybit-linaer\" = \"http://a\"", "did you mean \"feeds.addresses.bybit-linear\"?"),
+            ("[feeds.addresses]\n\"bybit-linear\" = \"ws://a\"", "must begin with http:// or https://"),
+            ("[api]\nsql_concurrency = 0", "api.sql_concurrency = 0 must be between 1 and 1000"),
+            ("[api]\nsql_rows = 0", "api.sql_rows = 0 must be between 1"),
+            ("[api]\nsql_timeout = \"0s\"", "api.sql_timeout"),
+            ("[api]\nsql_memory = \"much\"", "api.sql_memory = \"much\" is no size such as 64MiB"),
+            ("[api]\nsql_memory = \"1KiB\"", "api.sql_memory = \"1KiB\" must be between \"1MiB\""),
+            ("[kafka]\npartitions = 0", "kafka.partitions = 0 must be between 1 and 1000"),
+            ("[kafka]\nreplication = 0", "kafka.replication = 0"),
+            ("[kafka]\nfetch = \"0\"", "kafka.fetch = \"0\" must be between \"1KiB\" and \"1GiB\""),
+            ("[kafka]\nqueue = \"12 parsecs\"", "kafka.queue"),
+            ("[questdb]\nflush = \"1\"", "questdb.flush"),
+            ("[questdb]\nspool = \"\"", "questdb.spool"),
+            ("[questdb]\nspool_max = \"0MiB\"", "questdb.spool_max"),
+            ("[questdb.ttl]\nbarz = \"30 DAYS\"", "did you mean \"questdb.ttl.bars\"?"),
+            ("[questdb.ttl]\nbars = \"for ever\"", "questdb.ttl.bars = \"for ever\" must be a number and a unit"),
+        ] {
+            let error = load(file, &[]).unwrap_err();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+        let error = load("", &[("PRISM__STORE__FLUSH", "0s")]).unwrap_err();
+        assert!(error.contains("store.flush"), "{error}");
+        load("[questdb.ttl]\nbars = \"30 DAYS\"\n[store]\nlive = \"0s\"\n[feeds]\ntop = 0", &[]).unwrap();
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let file = "[kafka.properties]\n\"sasl.password\" = \"hunter2\"\n\"sasl.username\" = \"ann\"\n\"ssl.key.pem\" = \"hunter2\"";
+        let text = format!("{:?}", load(file, &[]).unwrap());
+        assert!(!text.contains("hunter2") && text.contains("ann"), "{text}");
     }
 }

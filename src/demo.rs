@@ -1,12 +1,14 @@
 //! `prism demo`: everything in one process on an emulated venue, in a directory of its own.
 
 use std::{
+    fs::{File, OpenOptions, TryLockError},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use prism_dataflow::assemble::Plan;
 use prism_log::{Log, SegmentLog};
 use prism_pipeline::{Pipeline, Tasks};
@@ -15,9 +17,11 @@ use prism_sources::synthetic::SYMBOLS;
 use prism_store::Store;
 
 use crate::{
+    args::{self, Deadline, quoted},
     config::Config,
-    live::{Serving, parse_length},
+    live::Serving,
     misuse,
+    output::{print, say},
     synthetic::Source,
     venues::ingest_emulated,
 };
@@ -31,9 +35,9 @@ pub(crate) struct Args {
     /// Port on 127.0.0.1
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Stop after this long, such as 30s or 5m; Ctrl-C stops it any time
-    #[arg(long = "for")]
-    length: Option<String>,
+    /// Stop this long after the start, such as 30s or 5m; Ctrl-C stops it any time
+    #[arg(long = "for", value_parser = args::deadline)]
+    length: Option<Deadline>,
     #[command(flatten)]
     source: Source,
     /// Directory for log and store; made anew at each start
@@ -47,16 +51,20 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
-    let length = parse_length(args.length.as_deref())?;
-    prepare(&args.dir)?;
+    // Whatever is refused is refused before anything is removed.
+    let port = reserve(args.port)?;
+    let _lock = claim(&args.dir)?;
+    clear(&args.dir)?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(&args.dir.join("log"))?);
     let store = args.dir.join("store");
     let keeper = Box::new(Store::open(&store, "live")?);
 
     let mut tasks = Tasks::new();
-    let serving = Serving::new(&config, Place::Directory(store.clone()))?;
+    let mut serving = Serving::new(&config, Place::Directory(store.clone()))?;
+    serving.maintained = plan.settings.timeframes.maintained.clone();
     serving.status.simulated.store(true, Relaxed);
     let clock = args.source.clock()?;
+    serving.clock = prism_api::Clock(clock.clone());
     tasks.spawn("ingest", {
         let (log, maintained, stop) = (log.clone(), plan.settings.timeframes.maintained.clone(), tasks.stop());
         let (source, clock) = (args.source, clock.clone());
@@ -75,33 +83,69 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     pipeline.start(&mut tasks)?;
 
-    let Source { seed, speed } = args.source;
+    drop(port);
+    let length = args.length.map(Deadline::left);
     let served = serving.serve("127.0.0.1", args.port, length, &tasks.stop(), |address| {
-        println!("prism demo: {} synthetic symbols, seed {seed}, {speed} x real time", SYMBOLS.len());
-        println!("  page     http://{address}/");
-        println!("  signals  http://{address}/api/signals/latest");
-        println!("  why      http://{address}/api/analysis/BTCUSDT");
-        println!("  openapi  http://{address}/api/openapi.json");
-        println!("  sql      curl -s {address}/api/sql -H 'content-type: application/json' \\");
-        println!(
-            "             -d '{{\"sql\": \"SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5\"}}'"
-        );
+        // It goes on when nobody reads this.
+        let _ = print(&hello(address, args.source));
     });
     tasks.end()?;
     served?;
-    println!("stopped; ask on with: prism sql --store {} \"SELECT * FROM signals\"", store.display());
-    Ok(())
+    say!("stopped; ask on with: prism sql --store {} \"SELECT * FROM signals\"", quoted(&store))
 }
 
-/// Makes the directory anew; refuses to delete one that no demo made.
-fn prepare(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        let is_empty = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.next().is_none();
-        if !is_empty && !dir.join(MARKER).exists() {
-            return Err(misuse(format!("{} was not made by a demo; name another directory with --dir", dir.display())));
-        }
-        std::fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
+/// What can be done with it.
+fn hello(address: SocketAddr, Source { seed, speed }: Source) -> String {
+    let n = SYMBOLS.len();
+    format!(
+        "prism demo: {n} synthetic symbols, seed {seed}, {speed} x real time
+  page     http://{address}/
+  signals  http://{address}/api/signals/latest
+  why      http://{address}/api/analysis/BTCUSDT
+  openapi  http://{address}/api/openapi.json
+  sql      curl -s {address}/api/sql -H 'content-type: application/json' \\
+             -d '{{\"sql\": \"SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5\"}}'
+"
+    )
+}
+
+/// Holds the port until it is served; any free one is found later.
+fn reserve(port: u16) -> Result<Option<TcpListener>> {
+    if port == 0 {
+        return Ok(None);
     }
+    let listener = TcpListener::bind(("127.0.0.1", port));
+    Ok(Some(listener.with_context(|| format!("listen on 127.0.0.1:{port} (another --port?)"))?))
+}
+
+/// Takes the directory for as long as the lock is held; refuses one that no demo made, and one that a running demo has.
+fn claim(dir: &Path) -> Result<File> {
     std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    std::fs::write(dir.join(MARKER), "").with_context(|| format!("write to {}", dir.display()))
+    let marker = dir.join(MARKER);
+    let is_empty = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.next().is_none();
+    if !is_empty && !marker.exists() {
+        return Err(misuse(format!("{} was not made by a demo; name another directory with --dir", dir.display())));
+    }
+    let lock = OpenOptions::new().create(true).append(true).open(&marker);
+    let lock = lock.with_context(|| format!("write to {}", dir.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("a running demo has {}: stop it, or name another directory with --dir", dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", marker.display())),
+    }
+}
+
+/// Removes what an earlier demo left.
+fn clear(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))? {
+        let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+        if path.ends_with(MARKER) {
+            continue;
+        }
+        let removed = if entry?.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -12,8 +12,10 @@ use prism_sources::synthetic::SYMBOLS;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    live::{parse_length, wait},
+    args::{self, Deadline},
+    live::wait,
     misuse,
+    output::say,
     venues::clock,
 };
 
@@ -78,8 +80,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     fail: f64,
     /// Stop after this long, such as 30s or 5m; Ctrl-C stops it any time
-    #[arg(long = "for")]
-    length: Option<String>,
+    #[arg(long = "for", value_parser = args::deadline)]
+    length: Option<Deadline>,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -97,7 +99,6 @@ fn length(text: &str) -> Result<i64, String> {
 const STALL: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let for_length: Option<Duration> = parse_length(args.length.as_deref())?;
     let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, .. } = *args;
     let Args { refuse, ban, fail, port, .. } = *args;
     let faults =
@@ -117,12 +118,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let listener = listener.with_context(|| format!("listen on port {port} (another --port?)"))?;
         let emulator = Emulator::start(listener, origin, faults, clock())?;
         emulator.skew(args.skew);
-        println!("prism emulate: http://{}/ with {what}, as {}", emulator.address, emulator.faces().join(", "));
-        println!(
+        say!("prism emulate: http://{}/ with {what}, as {}", emulator.address, emulator.faces().join(", "))?;
+        say!(
             "  follow it: PRISM__FEEDS__VENUES='[\"{0}\"]' PRISM__FEEDS__ADDRESSES='{{ \"{0}\" = \"{1}\" }}' prism run",
             FACES[0],
             emulator.url(FACES[0])
-        );
+        )?;
         let going_wrong = async {
             match &script {
                 Some(script) => script.run(&emulator).await,
@@ -134,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             std::future::pending().await
         };
         tokio::select! {
-            () = wait(CancellationToken::new(), for_length) => Ok(()),
+            () = wait(CancellationToken::new(), args.length.map(Deadline::left)) => Ok(()),
             () = going_wrong => Ok(()),
         }
     })

@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use anyhow::Result;
 use clap::ValueEnum;
 use prism_log::LogWriter;
 use prism_schemas::Market;
-use prism_sources::import::{ImportError, Options, Report, import};
+use prism_sources::import::{FileReport, ImportError, Limits, Options, Report, Written, examine};
 
 use crate::{
+    args,
     config::Config,
-    misuse,
-    output::{Format, progress, table},
+    interrupt, misuse,
+    output::{Format, print, progress, table},
     place::{Access, open_log},
 };
 
@@ -22,7 +25,7 @@ pub(crate) struct Args {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Log: kafka://HOST:PORT or a directory, created if absent
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Configuration file over the defaults
     #[arg(long)]
@@ -30,6 +33,18 @@ pub(crate) struct Args {
     /// Market of files that name only a symbol
     #[arg(long, value_enum)]
     market: Option<MarketArg>,
+    /// Take links as what they point to
+    #[arg(long)]
+    follow_links: bool,
+    /// Bytes of a line at most
+    #[arg(long, default_value = "16MiB", value_parser = args::size)]
+    max_line: u64,
+    /// Bytes a compressed file expands to at most
+    #[arg(long, default_value = "16GiB", value_parser = args::size)]
+    max_expanded: u64,
+    /// Times its size a compressed file expands to at most; up to 64 MiB are free
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    max_ratio: u64,
     /// How to print the counts
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -43,7 +58,7 @@ enum MarketArg {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(missing) = args.paths.iter().find(|path| !path.exists()) {
+    if let Some(missing) = args.paths.iter().find(|path| path.symlink_metadata().is_err()) {
         return Err(misuse(format!("{} does not exist", missing.display())));
     }
     let market = args.market.map(|market| match market {
@@ -51,22 +66,52 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         MarketArg::Linear => Market::Linear,
         MarketArg::Inverse => Market::Inverse,
     });
+    let limits = Limits { line: args.max_line as usize, expanded: args.max_expanded, ratio: args.max_ratio };
+    let options = Options { market, follow_links: args.follow_links, limits };
     let config = Config::load(args.config.as_deref())?;
-    let mut writer = LogWriter::new(open_log(&args.log, &config, Access::Write)?);
+    let open = || open_log(&args.log, &config, Access::Write);
+    // One that is there is opened first: a mistake shows before the files are read. A new one is made once they are.
+    let is_there = args.log.contains("://") || std::path::Path::new(&args.log).exists();
+    let log = if is_there { Some(open()?) } else { None };
     let bar = progress(None, "files");
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let report = match import(&args.paths, Options { market }, &mut writer) {
-        Err(error @ ImportError::Unrecognised { .. }) => return Err(misuse(error.to_string())),
-        other => other?,
-    };
-    bar.finish_and_clear();
-    if report.files.is_empty() && report.skipped.is_empty() {
+    let examined = examine(&args.paths, options).map_err(|error| match error {
+        error @ ImportError::Unrecognised { .. } => misuse(error.to_string()),
+        other => other.into(),
+    })?;
+    if examined.is_empty() {
         return Err(misuse("nothing to import: the directories named are empty"));
     }
-    print(&report, args.format)
+    if examined.files() == 0 {
+        print_report(examined.report(), args.format)?;
+        return Err(misuse("nothing to import: all files are skipped"));
+    }
+    let log = log.map_or_else(open, Ok)?;
+    let cancelled = interrupt::answer("stopping: what was read is in the log, the report says what")?;
+    let written = examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed));
+    bar.finish_and_clear();
+    match &written {
+        Ok(report) => print_report(report, args.format)?,
+        Err(ImportError::Stopped { report, .. }) => print_report(report, args.format)?,
+        Err(_) => {}
+    }
+    Ok(written.map(drop)?)
 }
 
-fn print(report: &Report, format: Format) -> Result<()> {
+/// How much of a file is in the log.
+fn word(file: &FileReport) -> &'static str {
+    match file.written {
+        Written::Whole => "whole",
+        Written::Part => "in part",
+        Written::Nothing => "not in the log",
+    }
+}
+
+fn print_report(report: &Report, format: Format) -> Result<()> {
+    print(&text(report, format))
+}
+
+fn text(report: &Report, format: Format) -> String {
     let mut rows: Vec<[String; 6]> = Vec::new();
     for file in &report.files {
         let name = file.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -86,58 +131,47 @@ fn print(report: &Report, format: Format) -> Result<()> {
         Format::Table => {
             let mut out = table(&["file", "exchange", "market", "symbol", "event", "count"]);
             out.add_rows(&rows);
-            println!("{out}");
+            let mut text = format!("{out}\n");
             for file in &report.files {
-                println!(
-                    "{}: {}, {} events, {} lines without events",
-                    file.path.display(),
-                    file.format,
-                    file.events(),
-                    file.control
-                );
+                let (path, format, control) = (file.path.display(), file.format, file.control);
+                let n = file.events();
+                text += &format!("{path}: {}, {format}, {n} events, {control} lines without events\n", word(file));
                 for (rule, (n, example)) in &file.quarantined {
-                    println!("  quarantined {n} by {rule}: {example}");
+                    text += &format!("  quarantined {n} by {rule}: {example}\n");
                 }
             }
             for (path, reason) in &report.skipped {
-                println!("skipped {}: {reason}", path.display());
+                text += &format!("skipped {}: {reason}\n", path.display());
             }
+            text
         }
         Format::Csv => {
-            println!("file,exchange,market,symbol,event,count");
-            rows.iter().for_each(|row| println!("{}", row.join(",")));
+            let rows: String = rows.iter().map(|row| row.join(",") + "\n").collect();
+            format!("file,exchange,market,symbol,event,count\n{rows}")
         }
-        Format::Json => {
-            let files: Vec<_> = report
-                .files
-                .iter()
-                .map(|file| {
-                    let counts: Vec<_> = file.counts.iter().map(|((instrument, kind), n)| serde_json::json!({
-                    "exchange": instrument.exchange, "market": instrument.market.name(), "symbol": instrument.symbol,
-                    "event": kind, "count": n,
-                })).collect();
-                    let quarantined: Vec<_> = file
-                        .quarantined
-                        .iter()
-                        .map(|(rule, (n, example))| {
-                            serde_json::json!({
-                                "rule": rule, "count": n, "example": example,
-                            })
-                        })
-                        .collect();
-                    serde_json::json!({
-                        "file": file.path, "format": file.format, "counts": counts, "quarantined": quarantined,
-                        "control": file.control,
-                    })
-                })
-                .collect();
-            let skipped: Vec<_> = report
-                .skipped
-                .iter()
-                .map(|(path, reason)| serde_json::json!({ "file": path, "reason": reason }))
-                .collect();
-            println!("{}", serde_json::json!({ "files": files, "skipped": skipped }));
-        }
+        Format::Json => format!("{}\n", json(report)),
     }
-    Ok(())
+}
+
+fn json(report: &Report) -> serde_json::Value {
+    let count = |((instrument, kind), n): (&(prism_schemas::InstrumentId, &'static str), &u64)| {
+        serde_json::json!({
+            "exchange": instrument.exchange, "market": instrument.market.name(), "symbol": instrument.symbol,
+            "event": kind, "count": n,
+        })
+    };
+    let quarantined = |(rule, (n, example)): (&String, &(u64, String))| serde_json::json!({ "rule": rule, "count": n, "example": example });
+    let file = |file: &FileReport| {
+        serde_json::json!({
+            "file": file.path, "format": file.format, "written": word(file),
+            "counts": file.counts.iter().map(count).collect::<Vec<_>>(),
+            "quarantined": file.quarantined.iter().map(quarantined).collect::<Vec<_>>(),
+            "control": file.control,
+        })
+    };
+    let skipped = |(path, reason): &(PathBuf, String)| serde_json::json!({ "file": path, "reason": reason });
+    serde_json::json!({
+        "files": report.files.iter().map(file).collect::<Vec<_>>(),
+        "skipped": report.skipped.iter().map(skipped).collect::<Vec<_>>(),
+    })
 }

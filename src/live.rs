@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use prism_api::{App, Snapshots, Status};
+use prism_api::{App, Clock, Door, Snapshots, Status, Updates};
 use prism_pipeline::{Live, Subscribers};
 use prism_queries::{Engine, LiveRows, Options, Place};
-use prism_schemas::{Ts, Version};
-use tokio::sync::broadcast;
+use prism_schemas::{Timeframe, Ts, Version};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -50,10 +49,16 @@ pub(crate) fn parse_length(text: Option<&str>) -> Result<Option<Duration>> {
 pub(crate) struct Serving {
     pub(crate) live: Arc<LiveRows>,
     pub(crate) status: Arc<Status>,
-    pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
+    pub(crate) updates: Arc<Updates>,
     pub(crate) engine: Arc<Engine>,
     /// Venues that can be asked.
     pub(crate) snapshots: Option<Snapshots>,
+    /// Who may ask.
+    pub(crate) door: Door,
+    /// The time, simulated if the rows' is.
+    pub(crate) clock: Clock,
+    /// Timeframes of bars, if this process makes them.
+    pub(crate) maintained: Vec<Timeframe>,
 }
 
 impl Serving {
@@ -73,7 +78,9 @@ impl Serving {
         let engine = Arc::new(Engine::new(options, live.clone())?);
         let status = Arc::new(Status::new());
         status.watch(config.api.stale);
-        Ok(Serving { live, status, updates: broadcast::channel(1_024).0, engine, snapshots: None })
+        let updates = Arc::new(Updates::new(live.clone()));
+        let (door, clock) = (Door::default(), Clock::default());
+        Ok(Serving { live, status, updates, engine, snapshots: None, door, clock, maintained: Vec::new() })
     }
 
     /// Rows in memory, as the pipeline sees them.
@@ -84,8 +91,7 @@ impl Serving {
     /// Hands rows to whoever is connected.
     pub(crate) fn subscribers(&self) -> Subscribers {
         let updates = self.updates.clone();
-        // Without a subscriber there is nobody to tell.
-        Box::new(move |rows| drop(updates.send(rows)))
+        Box::new(move |rows| updates.tell(&rows))
     }
 
     /// Serves until the end; `hello` is printed once the port is open.
@@ -97,7 +103,11 @@ impl Serving {
         stop: &CancellationToken,
         hello: impl FnOnce(std::net::SocketAddr),
     ) -> Result<()> {
-        let app = App::new(self.engine, self.live, self.updates, self.status).with_snapshots(self.snapshots);
+        let app = App::new(self.engine, self.updates, self.status)
+            .with_snapshots(self.snapshots)
+            .with_door(self.door)
+            .with_clock(self.clock)
+            .with_timeframes(&self.maintained);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let over = wait(stop.clone(), length);
         runtime.block_on(async move {

@@ -1,7 +1,9 @@
 //! prism: public crypto market feeds into explained, reproducible trading signals.
 
 mod analyze;
+mod args;
 mod bench;
+mod bounds;
 mod chaos;
 mod config;
 mod demo;
@@ -9,6 +11,7 @@ mod doctor;
 mod emulate;
 mod follow;
 mod import;
+mod interrupt;
 mod live;
 mod output;
 mod place;
@@ -20,7 +23,7 @@ mod sql;
 mod synthetic;
 mod venues;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -88,6 +91,20 @@ pub(crate) fn misuse(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Misuse(message.into()))
 }
 
+impl Command {
+    /// What the first Ctrl-C or SIGTERM does; others it simply ends.
+    fn when_interrupted(&self) -> Option<&'static str> {
+        match self {
+            Command::Demo(_) | Command::Run(_) | Command::Compute(_) => Some("stopping: rows on their way are stored"),
+            Command::Ingest(_) => Some("stopping: events on their way are written"),
+            Command::Record(_) => Some("stopping: what was received is written"),
+            Command::Replay(_) => Some("stopping: rows computed so far are stored"),
+            Command::Serve(_) | Command::Emulate(_) => Some("stopping"),
+            _ => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     // In chaos everything goes wrong all the time.
@@ -96,7 +113,20 @@ fn main() -> ExitCode {
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
     end_on_panic();
-    let outcome = match command {
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever read it may be gone.
+            let _ = writeln!(std::io::stderr(), "error: {}", once(&error));
+            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let interrupted = command.when_interrupted().map(interrupt::answer).transpose()?;
+    match command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => roles::run(&args),
         Command::Ingest(args) => roles::ingest(&args),
@@ -108,18 +138,10 @@ fn main() -> ExitCode {
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Import(args) => import::run(&args),
-        Command::Replay(args) => replay::run(&args),
+        Command::Replay(args) => replay::run(&args, interrupted.unwrap_or_default()),
         Command::Sql(args) => sql::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Analyze(args) => analyze::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
-        }
     }
 }
 
@@ -138,7 +160,29 @@ fn end_on_panic() {
     }));
 }
 
-/// Whether the reader of our output went away, as `head` does.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+/// An error with its causes, each said once: some say their cause themselves.
+fn once(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(|cause| cause.to_string()) {
+        if !text.contains(cause.trim()) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let of = prism_log::LogError::Io { path: "log".into(), source: cause };
+        assert_eq!(once(&anyhow::Error::new(of).context("write the log")), "write the log: log: the disk is full");
+        let error = Err::<(), _>(anyhow::anyhow!("a")).context("b").unwrap_err();
+        assert_eq!(once(&error), "b: a");
+    }
 }

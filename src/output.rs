@@ -1,9 +1,39 @@
 //! Tables, progress and formats of the terminal.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
+use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Whoever read standard output has seen enough, as `head` has: a good end.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Writes to standard output; `Closed` if nobody reads it any more.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
+        other => Ok(other?),
+    }
+}
+
+/// As `println!`, with an error instead of a panic.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::output::print(&(format!($($text)*) + "\n"))
+    };
+}
+pub(crate) use say;
 
 /// How a command prints data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

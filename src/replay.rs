@@ -24,14 +24,15 @@ use prism_schemas::{
     Cell, Version,
     store::{RowStore, replay_name},
     table,
-    time::{format_ts, parse_ts},
+    time::format_ts,
 };
 use prism_store::digest::{self, Mode};
 
 use crate::{
+    args,
     config::Config,
     misuse,
-    output::{Format, progress, table as print_table},
+    output::{Format, print, progress, say, table as print_table},
     place::{Access, open_log, open_store, parse_store},
     synthetic,
 };
@@ -43,11 +44,11 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT, or a directory, created if absent; rows of an earlier replay of the
     /// same run are replaced by key
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     /// Worker threads; results do not depend on it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
@@ -61,15 +62,15 @@ pub(crate) struct Args {
     /// Close every bar that has begun, as if the log were complete
     #[arg(long)]
     seal: bool,
-    /// Name of the run
-    #[arg(long, default_value = "replay")]
+    /// Name of the run: 1 to 32 of a-z, 0-9 and -
+    #[arg(long, default_value = "replay", value_parser = args::run_name)]
     run: String,
     /// Store only rows that became known at or after this time; the log is read from its start, so they are the same
-    #[arg(long)]
-    from: Option<String>,
+    #[arg(long, value_parser = args::moment)]
+    from: Option<u64>,
     /// Read only what became known before this time
-    #[arg(long)]
-    to: Option<String>,
+    #[arg(long, value_parser = args::moment)]
+    to: Option<u64>,
     /// Seconds of the log per second; as fast as possible unless given
     #[arg(long, value_parser = synthetic::speed)]
     speed: Option<f64>,
@@ -93,7 +94,14 @@ enum DigestMode {
     Values,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+/// Replays; ends early, in order, when `cancelled` is set.
+pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && to <= from
+    {
+        let [from, to] = [from, to].map(|ts| format_ts(ts as i64));
+        return Err(misuse(format!("--from {from} is not before --to {to}: nothing would be stored")));
+    }
     let config = Config::load(args.config.as_deref())?;
     let place = parse_store(&args.store)?;
     // A directory that is written is locked; live rows on a server may be written by somebody who is not seen.
@@ -105,15 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         true => runs::resume(&*store, &*log, &plan)?,
         false => Run::new(&args.run, &*log, &plan)?,
     };
-    let ts = |name: &str, text: &Option<String>| match text {
-        None => Ok(None),
-        Some(text) => match parse_ts(text).map(u64::try_from) {
-            Some(Ok(ts)) => Ok(Some(ts)),
-            _ => Err(misuse(format!("--{name}: \"{text}\" is no time such as 2026-01-31T12:00:00Z"))),
-        },
-    };
-    let from = ts("from", &args.from)?.unwrap_or(0).max(run.frontier) as i64;
-    let to = ts("to", &args.to)?;
+    let (from, to) = (args.from.unwrap_or(0).max(run.frontier) as i64, args.to);
     let bar = progress(Some(messages(&*log)?), "messages");
     let how = How {
         workers: args.workers,
@@ -122,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         seal: args.seal,
         to,
         speed: args.speed,
-        cancelled: cancelled()?,
+        cancelled,
         progress: {
             let bar = bar.clone();
             Arc::new(move |n| bar.inc(n))
@@ -155,7 +155,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.digest {
         Some(mode) => {
             let mode = if matches!(mode, DigestMode::Full) { Mode::Full } else { Mode::Values };
-            print!("{}", digest::digest(&*store, mode).map_err(told)?);
+            print(&digest::digest(&*store, mode).map_err(told)?)?;
         }
         None => report(&*store, args.format)?,
     }
@@ -163,23 +163,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
     }
     Ok(())
-}
-
-/// Set by Ctrl-C, once; a second one ends the process.
-fn cancelled() -> Result<Arc<AtomicBool>> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = cancelled.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    std::thread::Builder::new().name("ctrl-c".into()).spawn(move || {
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if flag.swap(true, Relaxed) {
-                    std::process::exit(130);
-                }
-            }
-        });
-    })?;
-    Ok(cancelled)
 }
 
 /// Messages of the partitions the graph reads.
@@ -205,14 +188,14 @@ fn report(store: &dyn RowStore, format: Format) -> Result<()> {
         Format::Table => {
             let mut out = print_table(&["table", "rows"]);
             out.add_rows(counts.iter().map(|(name, rows)| [(*name).to_string(), rows.to_string()]));
-            println!("{out}");
+            say!("{out}")?;
         }
         Format::Csv => {
-            println!("table,rows");
-            counts.iter().for_each(|(name, rows)| println!("{name},{rows}"));
+            let rows: String = counts.iter().map(|(name, rows)| format!("{name},{rows}\n")).collect();
+            print(&format!("table,rows\n{rows}"))?;
         }
         Format::Json => {
-            println!("{}", serde_json::to_string(&counts.into_iter().collect::<std::collections::BTreeMap<_, _>>())?)
+            say!("{}", serde_json::to_string(&counts.into_iter().collect::<std::collections::BTreeMap<_, _>>())?)?
         }
     }
     Ok(())

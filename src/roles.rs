@@ -1,46 +1,82 @@
 //! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use prism_api::{Audience, Door, DoorError, Secret, Status};
 use prism_dataflow::assemble::Plan;
 use prism_log::Log;
 use prism_pipeline::{Clock, Pipeline, Tasks};
+use prism_queries::Place;
+use prism_schemas::without_login;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    args::{self, Deadline},
     config::Config,
     follow,
-    live::{Serving, parse_length, wait},
-    place::{Access, flush_every, open_log, open_store, parse_store},
+    live::{Serving, wait},
+    output::say,
+    place::{Access, Holds, flush_every, look, open_log, open_store, parse_store},
     snapshot,
     synthetic::{self, Source},
     venues,
 };
 
+/// Between two looks whether a store has rows.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// What all roles take.
 #[derive(clap::Args)]
 struct Common {
-    /// Stop after this long, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
-    #[arg(long = "for")]
-    length: Option<String>,
+    /// Stop this long after the start, such as 30s or 5m; Ctrl-C and SIGTERM stop it any time
+    #[arg(long = "for", value_parser = args::deadline)]
+    length: Option<Deadline>,
     /// Configuration file over the defaults
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
-/// Where the API is served.
+/// Where the API is served, and for whom.
 #[derive(clap::Args)]
 struct Http {
-    /// Address to listen on; 0.0.0.0 for all
+    /// Address to listen on; 0.0.0.0 for all, which needs --token-file
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// File with the token that clients send as "Authorization: Bearer TOKEN", of 16 characters at least
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+    /// Let everybody ask who reaches the address: something in front of it keeps strangers out
+    #[arg(long, conflicts_with = "token_file")]
+    no_token: bool,
+    /// Host name under which requests may come beside the address and localhost; may be given several times
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+}
+
+impl Http {
+    /// Who may ask; refuses an address that others reach unless they need a token.
+    fn door(&self) -> Result<Door> {
+        let audience = match (&self.token_file, self.no_token) {
+            (Some(path), _) => Audience::Token(Secret::read(path).map_err(|error| crate::misuse(error.to_string()))?),
+            (None, true) => Audience::Anybody,
+            (None, false) => Audience::Local,
+        };
+        Door::new(&self.host, audience, &self.allow_host).map_err(|error| match error {
+            DoorError::Unguarded { host } => crate::misuse(format!(
+                "--host {host} is reached from other machines: give --token-file (or --no-token)"
+            )),
+            other => crate::misuse(format!("--allow-host: {other}")),
+        })
+    }
 }
 
 /// How the graph runs.
@@ -55,7 +91,7 @@ struct Graph {
 #[derive(clap::Args)]
 pub(crate) struct Ingest {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -70,10 +106,10 @@ pub(crate) struct Ingest {
 #[derive(clap::Args)]
 pub(crate) struct Compute {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     graph: Graph,
@@ -87,7 +123,7 @@ pub(crate) struct Compute {
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     http: Http,
@@ -99,10 +135,10 @@ pub(crate) struct Serve {
 #[derive(clap::Args)]
 pub(crate) struct Run {
     /// Log: kafka://HOST:PORT or a directory
-    #[arg(long, env = "PRISM_LOG", default_value = "data/log")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true, default_value = "data/log")]
     log: String,
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE", default_value = "data/store")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true, default_value = "data/store")]
     store: String,
     /// Take the synthetic market as the source
     #[arg(long)]
@@ -117,10 +153,10 @@ pub(crate) struct Run {
     common: Common,
 }
 
-fn load(common: &Common) -> Result<(Config, Plan, Option<Duration>)> {
+fn load(common: &Common) -> Result<(Config, Plan)> {
     let config = Config::load(common.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| crate::misuse(format!("configuration: {error}")))?;
-    Ok((config, plan, parse_length(common.length.as_deref())?))
+    Ok((config, plan))
 }
 
 /// Where events come from.
@@ -163,20 +199,22 @@ impl Origin {
 }
 
 pub(crate) fn ingest(args: &Ingest) -> Result<()> {
-    let (config, plan, length) = load(&args.common)?;
+    let (config, plan) = load(&args.common)?;
     let origin = Origin::new(args.synthetic, args.source, &config, &plan)?;
     let log = open_log(&args.log, &config, Access::Write)?;
     let mut tasks = Tasks::new();
-    println!("prism ingest: {} into {}", origin.name(), args.log);
+    // It goes on when nobody reads this.
+    let _ = say!("prism ingest: {} into {}", origin.name(), without_login(&args.log));
     origin.start(&log, &plan, &mut tasks)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(wait(tasks.stop(), length));
+    runtime.block_on(wait(tasks.stop(), args.common.length.map(Deadline::left)));
     tasks.end()
 }
 
 /// Says where the API is.
 fn hello(role: &str, address: std::net::SocketAddr) {
-    println!("prism {role}: http://{address}/, readiness at http://{address}/ready");
+    // It goes on when nobody reads this.
+    let _ = say!("prism {role}: http://{address}/, readiness at http://{address}/ready");
 }
 
 pub(crate) fn compute(args: &Compute) -> Result<()> {
@@ -198,7 +236,8 @@ fn pipeline(
     common: &Common,
     source: Option<(bool, Source)>,
 ) -> Result<()> {
-    let (config, plan, length) = load(common)?;
+    let (config, plan) = load(common)?;
+    let door = http.door()?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
@@ -207,6 +246,9 @@ fn pipeline(
     let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place)?;
     let clock = origin.as_ref().map_or_else(|| Ok(venues::clock()), Origin::clock)?;
+    serving.door = door;
+    serving.clock = prism_api::Clock(clock.clone());
+    serving.maintained = plan.settings.timeframes.maintained.clone();
     if let Some(mut origin) = origin {
         if let Origin::Venues(sources) = &mut origin {
             serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
@@ -227,19 +269,46 @@ fn pipeline(
         clock,
     };
     pipeline.start(&mut tasks)?;
+    let length = common.length.map(Deadline::left);
     let served = serving.serve(&http.host, http.port, length, &tasks.stop(), |address| hello(role, address));
     tasks.end()?;
     served
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<()> {
-    let (config, _, length) = load(&args.common)?;
-    let place = parse_store(&args.store)?;
+    let (config, _) = load(&args.common)?;
+    let (place, door) = (parse_store(&args.store)?, args.http.door()?);
     let mut tasks = Tasks::new();
-    let serving = Serving::new(&config, place.clone())?;
+    let mut serving = Serving::new(&config, place.clone())?;
+    serving.door = door;
+    if let Place::Directory(dir) = &place {
+        wait_for_rows(dir, &serving.status, &tasks.stop())?;
+    }
     follow::start(&place, &serving, &mut tasks)?;
-    let Http { host, port } = &args.http;
+    let Http { host, port, .. } = &args.http;
+    let length = args.common.length.map(Deadline::left);
     let served = serving.serve(host, *port, length, &tasks.stop(), |address| hello("serve", address));
     tasks.end()?;
     served
+}
+
+/// Not ready while a store holds no live rows.
+fn wait_for_rows(dir: &Path, status: &Arc<Status>, stop: &CancellationToken) -> Result<()> {
+    let is_filled = |dir: &Path| matches!(look(dir), Ok(Holds::Runs(true, _)));
+    if let Holds::Runs(true, _) = look(dir)? {
+        return Ok(());
+    }
+    let (shown, dir) = (dir.display(), dir.to_path_buf());
+    let why = format!("{shown} holds no live rows: start the process that fills it, or name its store with --store");
+    tracing::warn!("{why}");
+    status.hold("rows", &why);
+    let (status, stop) = (status.clone(), stop.clone());
+    let waiting = move || {
+        while !stop.is_cancelled() && !is_filled(&dir) {
+            std::thread::sleep(LOOK);
+        }
+        status.release("rows");
+    };
+    std::thread::Builder::new().name("rows".into()).spawn(waiting).context("start the thread rows")?;
+    Ok(())
 }

@@ -1,18 +1,25 @@
 //! `prism sql`: a statement over a store.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
-use prism_queries::{Engine, Error, LiveRows, Options, Parameters, Place, QueryResult};
+use anyhow::{Context, Result, anyhow};
+use prism_queries::{Engine, Error, LiveRows, Options, Parameters, QueryResult};
 
-use crate::{misuse, output::Format, place::parse_store};
+use crate::{
+    args, misuse,
+    output::{Format, print},
+    place::{parse_store, place_of_run},
+};
 
 /// Query a store with SQL, read-only. Tables are those of `SHOW TABLES`; times are UTC.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Store: questdb://[USER:PASSWORD@]HOST:PORT or a directory
-    #[arg(long, env = "PRISM_STORE")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true)]
     store: String,
+    /// Run whose rows the tables hold; the live one if not given, or the only one
+    #[arg(long, value_parser = args::run_name)]
+    run: Option<String>,
     /// The statement
     sql: String,
     /// How to print the answer
@@ -23,16 +30,11 @@ pub(crate) struct Args {
     timeout: u64,
 }
 
-/// An engine over a store that exists.
-pub(crate) fn engine(store: &str, timeout: Duration) -> Result<Engine> {
-    let place = parse_store(store)?;
-    if let Place::Directory(dir) = &place
-        && !dir.is_dir()
-    {
-        return Err(misuse(format!("{store} is no store: run `prism replay --store` first")));
-    }
+/// An engine over the rows of a run in a store that exists.
+pub(crate) fn engine(store: &str, run: Option<&str>, timeout: Duration) -> Result<Engine> {
+    let (place, run) = place_of_run(parse_store(store)?, run)?;
     let store = Some(place);
-    let options = Options { store, timeout, rows_max: 100_000_000, memory_bytes: 2 << 30, ..Options::default() };
+    let options = Options { store, run, timeout, rows_max: 100_000_000, memory_bytes: 2 << 30, ..Options::default() };
     Ok(Engine::new(options, Arc::new(LiveRows::new(0)))?)
 }
 
@@ -46,17 +48,19 @@ pub(crate) fn query(engine: &Engine, sql: &str, parameters: &Parameters) -> Resu
         error @ (Error::BadSql { .. } | Error::NotAllowed { .. } | Error::BadParameter { .. }) => {
             misuse(error.to_string())
         }
+        // What the store said, without the names of those who passed it on.
+        Error::Internal(message) => anyhow!("{}", message.trim_start_matches("External error: ")),
         error => error.into(),
     })
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let engine = engine(&args.store, Duration::from_secs(args.timeout))?;
+    let engine = engine(&args.store, args.run.as_deref(), Duration::from_secs(args.timeout))?;
     let answer = query(&engine, &args.sql, &Parameters::new())?;
     let text = match args.format {
         Format::Table => answer.pretty()? + "\n",
         Format::Csv => answer.csv()?,
         Format::Json => serde_json::to_string(&answer.objects()?)? + "\n",
     };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    print(&text)
 }

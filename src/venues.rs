@@ -111,11 +111,12 @@ pub(crate) fn maker(name: &str) -> Maker {
 /// Tells what is left of each venue's budget of requests in the metrics.
 pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
     for Source { name, options, .. } in &mut sources.venues {
-        let (status, label) = (status.clone(), format!("venue=\"{name}\""));
+        let (status, name) = (status.clone(), name.clone());
         options.quota = Some(Arc::new(move |quota| {
-            status.gauge("prism_requests_left", &label, quota.left.into());
-            status.gauge("prism_requests_answered_ratio", &label, quota.success_rate);
-            status.gauge("prism_requests_closed", &label, f64::from(quota.open));
+            let venue = [("venue", name.as_str())];
+            status.gauge("prism_requests_left", &venue, quota.left.into());
+            status.gauge("prism_requests_answered_ratio", &venue, quota.success_rate);
+            status.gauge("prism_requests_closed", &venue, f64::from(quota.open));
         }));
     }
 }

@@ -307,7 +307,7 @@ fn impossible_trades_are_quarantined_and_make_no_bar() {
         ("ahead_of_clock", make(price, size, time + HOUR)),
         ("ahead_of_clock", make(price, size, time + 12 * SECOND)),
         ("out_of_range", make(Decimal::new(i64::MAX, 0), Decimal::new(i64::MAX, 0), time)),
-        ("out_of_range", make(Decimal::new(1, 18), size, time)),
+        ("out_of_range", make(Decimal::new(1, 19), size, time)),
         ("out_of_range", make(Decimal::new(1, 200), size, time)),
         ("out_of_range", make(price, Decimal::new(i64::MAX, 0), time)),
         ("incomplete_trade", make(Decimal::new(1, 300), size, time)),

@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// A log, and the store of its replay, made once.
-struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
     /// What the replay printed.
     printed: String,
 }
 
 impl Place {
-    fn get() -> &'static Place {
+    pub(crate) fn get() -> &'static Place {
         static PLACE: OnceLock<Place> = OnceLock::new();
         PLACE.get_or_init(|| {
             let dir = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ impl Place {
         })
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -94,6 +94,14 @@ fn misuse_exits_with_2_and_failure_with_1() {
         ("sql --store {} SELECT/**/nothing/**/FROM/**/bars", &[&*store], 2),
         ("sql --store {} SELECT/**/1 --format xml", &[&*store], 2),
         ("demo --for soon", &[], 2),
+        ("demo --port 70000", &[], 2),
+        // Names of runs are paths, tables and parts of URLs.
+        ("replay --log {} --store {} --run ", &[&*store, &store], 2),
+        ("replay --log {} --store {} --run a/b", &[&*store, &store], 2),
+        ("replay --log {} --store {} --run ../x", &[&*store, &store], 2),
+        ("replay --log {} --store questdb://127.0.0.1:1 --run live", &[&*store], 2),
+        ("sql --store {} SELECT/**/1 --run A", &[&*store], 2),
+        ("replay --log {} --store {} --from yesterday", &[&*store, &store], 2),
         // The store's directory is no log.
         ("replay --log {} --store {}", &[&*store, &store], 1),
     ] {
@@ -209,4 +217,90 @@ fn analyze_prints_the_breakdown() {
     let unknown = run("analyze ETHUSTD --store {}", &[&store]);
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(unknown.err.contains("ETHUSTD") && unknown.err.contains("ETHUSDT"), "{unknown:?}");
+}
+
+#[test]
+fn nothing_is_said_of_what_is_not_there() {
+    let place = Place::get();
+    let (store, log) = (place.at("store"), place.at("log"));
+    let empty = place.at("empty-store");
+    std::fs::create_dir_all(&empty).unwrap();
+    for (line, paths, words) in [
+        ("analyze ETHUSDT --store {} --timeframe 7m", &[&*store][..], &["7m", "1m, 5m"][..]),
+        ("analyze ETHUSDT --store {} --timeframe 1d", &[&*store], &["1d", "1m, 5m"]),
+        ("analyze ETHUSTD --store {}", &[&*store], &["did you mean ETHUSDT?", "It has"]),
+        ("analyze ETHUSDT --store {} --market spot", &[&*store], &["on that exchange and market"]),
+        ("analyze ETHUSDT --store {} --run what-if", &[&*store], &["no run what-if"]),
+        ("sql --store {} SELECT/**/count(*)/**/FROM/**/bars --run what-if", &[&*store], &["no run what-if"]),
+        ("sql --store {} SELECT/**/count(*)/**/FROM/**/bars", &[&*empty], &["is empty", "prism replay"]),
+        ("sql --store {} SELECT/**/count(*)/**/FROM/**/bars", &[&*log], &["is a log"]),
+        ("sql --store {} SELECT/**/count(*)/**/FROM/**/bars", &[Path::new("/usr/bin")], &["no tables"]),
+        ("sql --store {} SELECT/**/count(*)/**/FROM/**/bars", &[Path::new("/nosuch")], &["does not exist"]),
+        ("analyze ETHUSDT --store {}", &[&*empty], &["is empty"]),
+        (
+            "replay --log {} --store {} --from 2026-01-02T00:00:00Z --to 2026-01-01T00:00:00Z",
+            &[&*log, &empty],
+            &["--from 2026-01-02", "not before --to 2026-01-01"],
+        ),
+    ] {
+        let said = run(line, paths);
+        assert!(said.code == 2 && said.out.is_empty(), "{line}: {said:?}");
+        words.iter().for_each(|word| assert!(said.err.contains(word), "{word} is not in {said:?}"));
+    }
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "an error left something behind");
+}
+
+#[test]
+fn a_symbol_list_that_is_cut_says_so() {
+    let place = Place::get();
+    let dir = place.at("many");
+    std::fs::create_dir_all(dir.join("confluence")).unwrap();
+    let mut store = prism_store::Store::open(&dir, "live").unwrap();
+    let table = prism_schemas::table::table("confluence").unwrap();
+    let day = 1_700_000_000_000_000_000;
+    let rows = (0..25).map(|at| {
+        let cell = |column: &prism_schemas::table::Column| match column.name {
+            "ts" | "ts_close" | "known_at" => prism_schemas::Cell::Ts(day),
+            "exchange" | "market" => prism_schemas::Cell::text("spot"),
+            "symbol" => prism_schemas::Cell::text(format!("S{at:02}USDT")),
+            "retracted" => prism_schemas::Cell::Bool(false),
+            _ => prism_schemas::Cell::Null,
+        };
+        prism_schemas::Version { table, cells: table.columns.iter().map(cell).collect() }
+    });
+    store.write(rows.collect()).unwrap();
+    store.flush().unwrap();
+    let said = run("analyze S99USDT --store {}", &[&dir]);
+    assert!(said.err.contains("S19USDT and 5 more") && !said.err.contains("S20USDT"), "{said:?}");
+}
+
+#[test]
+fn the_roles_lead_from_components_to_the_confluence() {
+    let store = Place::get().at("store");
+    let answer = json(&run("analyze ETHUSDT --store {} --format json", &[&store]).fine());
+    let number = |row: &Value, name: &str| row[name].as_f64().unwrap();
+    let mut confluence = 0.0;
+    for dimension in answer["dimensions"].as_array().unwrap() {
+        let all = answer["roles"].as_array().unwrap().iter();
+        let roles: Vec<&Value> = all.filter(|row| row["dimension"] == dimension["dimension"]).collect();
+        assert!(!roles.is_empty(), "{dimension}");
+        let weight: f64 = roles.iter().map(|row| number(row, "role_weight")).sum();
+        let score: f64 = roles.iter().map(|row| number(row, "role_weight") * number(row, "score")).sum();
+        assert!((score / weight - number(dimension, "score")).abs() < 1e-6, "{roles:?} {dimension}");
+        confluence += number(dimension, "impact");
+    }
+    assert!((confluence - number(&answer["confluence"], "score")).abs() < 1e-6, "{answer}");
+    let base = &answer["roles"][0];
+    let sum: f64 = answer["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["dimension"] == base["dimension"])
+        .map(|row| number(row, "impact"))
+        .sum();
+    assert!((sum - number(base, "score")).abs() < 1e-6, "{base}");
+    let out = run("analyze ETHUSDT --store {}", &[&store]).fine();
+    let position = |word: &str| out.find(word).unwrap_or_else(|| panic!("{word} is not in {out}"));
+    assert!(position("TECHNICAL at 1m") < position("TECHNICAL over the roles"));
+    assert!(position("TECHNICAL over the roles") < position("CONFLUENCE") && out.contains("ROLE"));
 }

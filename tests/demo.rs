@@ -122,6 +122,48 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
 }
 
 #[test]
+fn a_second_demo_leaves_the_first_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, port) = (dir.path().join("demo"), free_port());
+    let demo = |place: &std::path::Path, port: u16| {
+        let mut demo = command();
+        demo.args(["demo", "--port", &port.to_string(), "--for", "5m", "--dir"]).arg(place);
+        demo.stdout(Stdio::piped()).stderr(Stdio::piped());
+        demo
+    };
+    let running = Running(Some(demo(&place, port).spawn().unwrap()));
+    let segments = || {
+        let topics = std::fs::read_dir(place.join("log")).into_iter().flatten();
+        let partitions = topics.flatten().flat_map(|topic| std::fs::read_dir(topic.path())).flatten().flatten();
+        partitions.flat_map(|partition| std::fs::read_dir(partition.path())).flatten().count()
+    };
+    let began = began();
+    while segments() == 0 || http(port, "GET", "/health", "").is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the first demo does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let before = segments();
+    // The directory is taken.
+    let said = Said::of(&demo(&place, free_port()).output().unwrap());
+    assert!(said.code == 1 && said.err.contains("a running demo has"), "{said:?}");
+    assert!(before <= segments() && place.join("store").exists(), "the first demo's rows are gone");
+    // The port is taken: what an earlier demo left elsewhere stays.
+    let other = dir.path().join("earlier");
+    std::fs::create_dir_all(other.join("store")).unwrap();
+    std::fs::write(other.join("made-by-prism-demo"), "").unwrap();
+    std::fs::write(other.join("store/kept"), "").unwrap();
+    let said = Said::of(&demo(&other, port).output().unwrap());
+    assert!(said.code == 1 && said.err.contains(&format!("127.0.0.1:{port}")), "{said:?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    assert!(other.join("store/kept").exists());
+    assert_eq!(http(port, "GET", "/health", "").unwrap().0, 200);
+    drop(running);
+    // Once the first is gone its directory is made anew.
+    let said = prism(["demo", "--port", "0", "--for", "1s", "--dir", other.to_str().unwrap()]);
+    assert!(said.code == 0 && !other.join("store/kept").exists(), "{said:?}");
+}
+
+#[test]
 fn a_directory_of_others_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("letters.txt"), "dear").unwrap();

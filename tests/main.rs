@@ -7,6 +7,8 @@ mod commands;
 mod corrections;
 mod demo;
 mod determinism;
+mod manners;
+mod openapi;
 mod oracle;
 mod page;
 mod recordings;

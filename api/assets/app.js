@@ -10,8 +10,12 @@ const list = document.querySelector("#signals");
 const banner = document.querySelector("#banner");
 const state = document.querySelector("#state");
 const filter = document.querySelector("#filter");
-let simulated = false, newest = { at: 0, heard: 0 };
-let socket, retry = 500, drawing = false, connected = false, lost = 0;
+const door = document.querySelector("#door");
+const answer = document.querySelector("#answer");
+const STATUS_MS = 5_000;
+let simulated = null, newest = { at: 0, heard: 0 }; // null until the server told
+let reasons = []; // why the server is not ready
+let socket, retry = 500, waiting, drawing = false, connected = false, admitted = false, refused = false, lost = 0;
 
 const key = (row) => `${row.exchange}|${row.market}|${row.symbol}`;
 const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
@@ -86,6 +90,7 @@ function signalItem(row) {
 
 function draw() {
   drawing = false;
+  if (simulated === null) return; // ages would be by the wrong clock
   const focused = document.activeElement?.closest?.("tr")?.dataset.key;
   const active = new Map();
   for (const row of signals.values()) if (row.status === "active") active.set(key(row), row);
@@ -132,14 +137,49 @@ function note(row) {
 
 function tick() {
   const now = clock();
+  let fresh = 0;
   for (const line of body.querySelectorAll("tr[data-at]")) {
     const ms = now - Number(line.dataset.at);
+    const stale = !connected || STALE_MS < ms;
     line.querySelector(".age").textContent = age(ms);
-    line.classList.toggle("stale", !connected || STALE_MS < ms);
+    line.classList.toggle("stale", stale);
+    if (!stale) fresh += 1;
   }
-  state.textContent = connected
-    ? `${simulated ? "simulated market" : "live"}, ${scores.size} instruments${lost ? `, ${lost} intermediate changes skipped` : ""}`
-    : "disconnected";
+  state.textContent = words(fresh);
+  const why = connected ? reasons.join("; ") : "";
+  banner.hidden = refused || (connected && !why);
+  banner.textContent = why ? `Not ready: ${why}.` : "Disconnected. What is shown may be old; trying again.";
+}
+
+// What the numbers are worth, in a few words.
+function words(fresh) {
+  if (refused) return "a token is needed";
+  if (!connected) return "disconnected";
+  if (!admitted) return "connecting";
+  if (!scores.size) return reasons.length ? "no scores, not ready" : "no scores yet";
+  const market = simulated ? "simulated market" : fresh || !body.querySelector("tr[data-at]") ? "live" : "stale";
+  const more = [`${scores.size} instruments`];
+  if (reasons.length) more.push("not ready");
+  if (lost) more.push(`${lost} intermediate changes skipped`);
+  return [market, ...more].join(", ");
+}
+
+// Whether the server is ready, and by which clock it lives.
+async function ask() {
+  try {
+    const told = await fetch("/api/system/status", { headers: credentials() });
+    if (told.ok) {
+      const status = await told.json();
+      reasons = Object.values(status.reasons);
+      simulated = status.simulated;
+    }
+  } catch { /* the banner says that it is disconnected */ }
+  redraw();
+}
+
+function credentials() {
+  const token = sessionStorage.getItem("token");
+  return token ? { authorization: `Bearer ${token}` } : {};
 }
 
 function send(message) {
@@ -150,6 +190,11 @@ function hear(message) {
   if (message.known_at) note(message);
   switch (message.type) {
     case "snapshot": {
+      if (!admitted) {
+        admitted = true;
+        door.hidden = true;
+        ask();
+      }
       const rows = message.channel === "signal" ? signals : scores;
       rows.clear();
       message.rows.forEach(note);
@@ -179,26 +224,53 @@ function connect() {
   socket.onopen = () => {
     retry = 500;
     connected = true;
-    banner.hidden = true;
+    admitted = false;
+    const token = sessionStorage.getItem("token");
+    if (token) send({ op: "auth", token });
     send({ op: "subscribe", channel: "signal" });
     send({ op: "subscribe", channel: "confluence" });
     tick();
   };
   socket.onmessage = (event) => hear(JSON.parse(event.data));
-  socket.onclose = () => {
+  socket.onclose = (event) => {
     connected = false;
-    banner.hidden = false;
+    if (event.code === 1008 && !admitted) { // it wants a token, or another one
+      sessionStorage.removeItem("token");
+      refused = true;
+      door.hidden = false;
+      tick();
+      return;
+    }
     tick();
-    setTimeout(connect, retry);
+    waiting = setTimeout(connect, retry);
     retry = Math.min(retry * 2, 10_000);
   };
 }
+
+door.addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", door.elements.token.value.trim());
+  door.elements.token.value = "";
+  refused = false;
+  clearTimeout(waiting);
+  connect();
+});
+
+// A link cannot carry the token: what it leads to is fetched and shown here.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[href^='/']");
+  if (!link || !sessionStorage.getItem("token") || event.button || event.metaKey || event.ctrlKey) return;
+  event.preventDefault();
+  const told = await fetch(link.getAttribute("href"), { headers: credentials() });
+  answer.querySelector("pre").textContent = await told.text();
+  answer.showModal();
+});
 
 document.querySelector("#example").textContent =
   `curl -s ${location.origin}/api/sql -H 'content-type: application/json' \\\n` +
   `  -d '{"sql": "SELECT symbol, score, price FROM live.confluence ORDER BY score DESC LIMIT 5"}'`;
 filter.addEventListener("input", redraw);
 setInterval(tick, 1000);
+setInterval(() => { if (admitted) ask(); }, STATUS_MS);
+if (!sessionStorage.getItem("token")) ask();
 connect();
-
-fetch("/ready").then((answer) => answer.json()).then((ready) => { simulated = ready.simulated; });

@@ -7,6 +7,9 @@ use prism_queries::Error;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// A client asks again for what is stored after so many seconds.
+const STORE_AWAY: u32 = 5;
+
 /// What a client can act on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -37,9 +40,33 @@ pub(crate) enum ApiError {
     /// The request took too long.
     #[error("the request took too long")]
     Timeout,
+    /// The request names a host that this is not.
+    #[error("the host of the request is not one of this server's: start it with --allow-host NAME to allow it")]
+    ForeignHost,
+    /// The token is missing or wrong.
+    #[error("send the token: Authorization: Bearer ...")]
+    Unauthorized,
+    /// A page of another site may have asked.
+    #[error("send the header X-Prism: 1")]
+    HeaderMissing,
+    /// There are no bars of this timeframe.
+    #[error("bars of {timeframe} are not maintained, but {}", maintained.join(" "))]
+    NotMaintained { timeframe: String, maintained: Vec<String> },
     /// Too many streams are open.
     #[error("too many streams are open")]
     TooManyStreams,
+    /// Too many connections are open.
+    #[error("too many connections are open")]
+    TooManyConnections,
+    /// Too many connections or streams of one address are open.
+    #[error("too many connections of this address are open")]
+    TooManyOfAddress,
+    /// Too many different snapshots are under way.
+    #[error("other snapshots are under way")]
+    SnapshotsBusy,
+    /// What is stored was asked for just now, and there was no answer.
+    #[error("the store gave no answer a moment ago")]
+    StoreSilent,
     /// A query failed.
     #[error(transparent)]
     Query(#[from] Error),
@@ -77,33 +104,51 @@ pub(crate) struct Problem {
     /// Symbols spelt alike.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     near: Vec<String>,
+    /// What would do instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<String>,
+}
+
+impl ApiError {
+    /// The status, the stable code, and after how many seconds to ask again.
+    fn status(&self) -> (StatusCode, &'static str, Option<u32>) {
+        use StatusCode as S;
+        match self {
+            ApiError::BadField { .. } => (S::BAD_REQUEST, "bad_field", None),
+            ApiError::BadRequest(_) => (S::BAD_REQUEST, "bad_request", None),
+            ApiError::UnknownSymbol { .. } => (S::NOT_FOUND, "unknown_symbol", None),
+            ApiError::NotFound(_) => (S::NOT_FOUND, "not_found", None),
+            ApiError::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
+            ApiError::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large", None),
+            ApiError::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "media_type", None),
+            ApiError::ForeignOrigin => (S::FORBIDDEN, "foreign_origin", None),
+            ApiError::ForeignHost => (S::MISDIRECTED_REQUEST, "foreign_host", None),
+            ApiError::Unauthorized => (S::UNAUTHORIZED, "unauthorized", None),
+            ApiError::HeaderMissing => (S::FORBIDDEN, "header_missing", None),
+            ApiError::NotMaintained { .. } => (S::UNPROCESSABLE_ENTITY, "timeframe_not_maintained", None),
+            ApiError::Timeout => (S::GATEWAY_TIMEOUT, "timeout", None),
+            ApiError::TooManyStreams => (S::SERVICE_UNAVAILABLE, "too_many_streams", Some(1)),
+            ApiError::TooManyConnections => (S::SERVICE_UNAVAILABLE, "too_many_connections", Some(1)),
+            ApiError::TooManyOfAddress => (S::TOO_MANY_REQUESTS, "too_many_of_address", Some(1)),
+            ApiError::SnapshotsBusy => (S::TOO_MANY_REQUESTS, "snapshots_busy", Some(1)),
+            ApiError::StoreSilent => (S::SERVICE_UNAVAILABLE, "store_away", Some(STORE_AWAY)),
+            ApiError::Query(error) => match error {
+                Error::BadSql { .. } => (S::BAD_REQUEST, "bad_sql", None),
+                Error::BadParameter { .. } => (S::BAD_REQUEST, "bad_parameter", None),
+                Error::NotAllowed { .. } => (S::UNPROCESSABLE_ENTITY, "sql_not_allowed", None),
+                Error::OutOfMemory { .. } => (S::UNPROCESSABLE_ENTITY, "sql_out_of_memory", None),
+                Error::Timeout { .. } => (S::GATEWAY_TIMEOUT, "sql_timeout", None),
+                Error::Busy { .. } => (S::TOO_MANY_REQUESTS, "sql_busy", Some(1)),
+                Error::StoreAway(_) => (S::SERVICE_UNAVAILABLE, "store_away", Some(STORE_AWAY)),
+                Error::Store(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            },
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        use StatusCode as S;
-        let (status, code) = match &self {
-            ApiError::BadField { .. } => (S::BAD_REQUEST, "bad_field"),
-            ApiError::BadRequest(_) => (S::BAD_REQUEST, "bad_request"),
-            ApiError::UnknownSymbol { .. } => (S::NOT_FOUND, "unknown_symbol"),
-            ApiError::NotFound(_) => (S::NOT_FOUND, "not_found"),
-            ApiError::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            ApiError::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large"),
-            ApiError::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "media_type"),
-            ApiError::ForeignOrigin => (S::FORBIDDEN, "foreign_origin"),
-            ApiError::Timeout => (S::GATEWAY_TIMEOUT, "timeout"),
-            ApiError::TooManyStreams => (S::SERVICE_UNAVAILABLE, "too_many_streams"),
-            ApiError::Query(error) => match error {
-                Error::BadSql { .. } => (S::BAD_REQUEST, "bad_sql"),
-                Error::BadParameter { .. } => (S::BAD_REQUEST, "bad_parameter"),
-                Error::NotAllowed { .. } => (S::UNPROCESSABLE_ENTITY, "sql_not_allowed"),
-                Error::OutOfMemory { .. } => (S::UNPROCESSABLE_ENTITY, "sql_out_of_memory"),
-                Error::Timeout { .. } => (S::GATEWAY_TIMEOUT, "sql_timeout"),
-                Error::Busy { .. } => (S::TOO_MANY_REQUESTS, "sql_busy"),
-                Error::StoreAway(_) => (S::SERVICE_UNAVAILABLE, "store_away"),
-                Error::Store(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal"),
-            },
-        };
+        let (status, code, retry) = self.status();
         let mut problem = Problem {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("error"),
@@ -114,10 +159,14 @@ impl IntoResponse for ApiError {
             line: None,
             column: None,
             near: Vec::new(),
+            allowed: Vec::new(),
         };
         match self {
             ApiError::BadField { field, .. } => problem.field = Some(field),
             ApiError::UnknownSymbol { near, .. } => problem.near = near,
+            ApiError::NotMaintained { maintained, .. } => {
+                (problem.field, problem.allowed) = (Some("timeframe".into()), maintained);
+            }
             ApiError::Query(Error::BadSql { line, column, .. }) => (problem.line, problem.column) = (line, column),
             ApiError::Query(Error::BadParameter { name, .. }) => problem.field = Some(format!("parameters.{name}")),
             ApiError::Query(Error::StoreAway(detail)) => {
@@ -133,12 +182,16 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == S::TOO_MANY_REQUESTS || status == S::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
 }
+
 /// Whether a request is answered as ready.
 pub(crate) const fn readiness(is_ready: bool) -> StatusCode {
     if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }

@@ -86,9 +86,15 @@ pub(crate) fn time(field: &str, value: Option<&str>) -> Result<Option<Ts>, ApiEr
     value.map(|text| parse_ts(&text.replace(' ', "+")).ok_or_else(wrong)).transpose()
 }
 
-/// A timeframe by name.
-pub(crate) fn timeframe(value: Option<&str>) -> Result<Timeframe, ApiError> {
-    value.unwrap_or("1m").parse().map_err(|error: String| ApiError::field("timeframe", error))
+/// A timeframe by name: one of those maintained, if these are known.
+pub(crate) fn timeframe(value: Option<&str>, maintained: &[Timeframe]) -> Result<Timeframe, ApiError> {
+    let wanted: Timeframe =
+        value.unwrap_or("1m").parse().map_err(|error: String| ApiError::field("timeframe", error))?;
+    if maintained.is_empty() || maintained.contains(&wanted) {
+        return Ok(wanted);
+    }
+    let names = maintained.iter().map(|one| one.name().to_string()).collect();
+    Err(ApiError::NotMaintained { timeframe: wanted.name().into(), maintained: names })
 }
 
 /// One of a few words.

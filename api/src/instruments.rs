@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prism_queries::{Error, Parameters, named};
+use prism_queries::{Parameters, named};
 use prism_schemas::{InstrumentId, Market, canonical_symbol};
 use tokio::time::Instant;
 
@@ -12,12 +12,29 @@ use crate::App;
 use crate::error::ApiError;
 use crate::extract::one_of;
 
-/// Instruments that are only stored are looked up at most this often.
-const REFRESH: Duration = Duration::from_secs(60);
+/// Instruments that are only stored are looked up at most this often: it takes a look at every score that is stored, and new
+/// ones are in memory.
+const REFRESH: Duration = Duration::from_secs(600);
+/// After a failure they are looked up again after this time.
+const RETRY: Duration = Duration::from_secs(10);
 /// The exchange that is meant if none is named.
 const PRIMARY: &str = "bybit";
 
-pub(crate) type Known = Option<(Instant, Arc<BTreeSet<InstrumentId>>)>;
+/// What is known of the store's instruments.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// When the store was asked last, and whether it answered.
+    pub(crate) asked: Option<(Instant, bool)>,
+    /// What it told the last time it did.
+    pub(crate) told: Option<Arc<BTreeSet<InstrumentId>>>,
+}
+
+impl Known {
+    /// Whether it is too early to ask again.
+    fn is_recent(&self) -> bool {
+        self.asked.is_some_and(|(at, is_answered)| at.elapsed() < if is_answered { REFRESH } else { RETRY })
+    }
+}
 
 /// The instrument meant by a symbol in any spelling and, perhaps, an exchange and a market.
 pub(crate) async fn resolve(
@@ -53,19 +70,26 @@ pub(crate) async fn resolve(
     Err(ApiError::UnknownSymbol { symbol: symbol.chars().take(40).collect(), near })
 }
 
-async fn stored(app: &App) -> Result<Arc<BTreeSet<InstrumentId>>, Error> {
+/// Every instrument that is stored; whoever asks meanwhile waits for the same answer.
+async fn stored(app: &App) -> Result<Arc<BTreeSet<InstrumentId>>, ApiError> {
     let mut known = app.shared.stored_instruments.lock().await;
-    if let Some((at, instruments)) = &*known
-        && at.elapsed() < REFRESH
-    {
-        return Ok(instruments.clone());
+    if known.is_recent() {
+        return known.told.clone().ok_or(ApiError::StoreSilent);
     }
-    let rows = app.engine.named(&named::INSTRUMENTS, &Parameters::new()).await?.rows()?;
+    // Whoever asks goes away when the store takes too long: that is no answer either.
+    known.asked = Some((Instant::now(), false));
+    let answer = app.engine.named(&named::INSTRUMENTS, &Parameters::new()).await;
+    let rows = match (answer.and_then(|answer| answer.rows()), &known.told) {
+        (Ok(rows), _) => rows,
+        (Err(_), Some(told)) => return Ok(told.clone()),
+        (Err(error), None) => return Err(error.into()),
+    };
     let instrument = |row: Vec<serde_json::Value>| {
         Some(InstrumentId::new(row.first()?.as_str()?, Market::parse(row.get(1)?.as_str()?)?, row.get(2)?.as_str()?))
     };
     let instruments: Arc<BTreeSet<_>> = Arc::new(rows.into_iter().filter_map(instrument).collect());
-    *known = Some((Instant::now(), instruments.clone()));
+    known.asked = Some((Instant::now(), true));
+    known.told = Some(instruments.clone());
     Ok(instruments)
 }
 

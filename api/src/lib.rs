@@ -2,25 +2,31 @@
 //!
 //! [`app`] is the router as a function of its [`App`]; tests call it without a socket, [`serve`] binds it to one.
 //! `routes` has one file for each group of paths: handler, query and response together. Status codes are in `error`
-//! only. Live changes arrive through the broadcast channel in [`App`]; everything else is a named query.
+//! only. Live changes are told through [`Updates`]; everything else is a named query. A [`Door`] says who may ask, [`Limits`]
+//! what clients may take at most.
 //!
 //! Invariant: nothing here writes, computes a market quantity, or knows where rows come from.
 
 #![allow(unused_qualifications, reason = "utoipa writes query types with their full path")]
 
+mod change;
+mod door;
 mod error;
 mod explain;
 mod extract;
 mod history;
 mod instruments;
+mod limits;
 mod outbox;
 mod routes;
+mod server;
 mod shape;
-mod status;
+mod snapshots;
+mod subscriber;
 #[cfg(test)]
 mod tests;
+mod updates;
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -28,79 +34,120 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use futures::future::BoxFuture;
 use prism_queries::{Engine, LiveRows};
-use prism_schemas::Version;
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, broadcast};
+use prism_schemas::{Timeframe, Ts};
+pub use prism_status::Status;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::door::{Audience, Door, DoorError, Secret};
 use crate::error::{ApiError, as_problem};
-pub use crate::status::Status;
+pub use crate::limits::Limits;
+pub use crate::routes::openapi::document;
+pub use crate::server::serve;
+pub use crate::snapshots::{SnapshotOf, Snapshots};
+pub use crate::updates::Updates;
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 1 << 20;
 /// A request is answered within this time beyond the SQL limit.
 const REQUEST_MARGIN: Duration = Duration::from_secs(5);
-/// How long open requests may take after the shutdown began.
-const DRAIN: Duration = Duration::from_secs(5);
+
+/// Tells the time, UNIX ns.
+#[derive(Clone)]
+pub struct Clock(pub Arc<dyn Fn() -> Ts + Send + Sync>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Default for Clock {
+    /// The machine's.
+    fn default() -> Clock {
+        #[expect(clippy::disallowed_methods, reason = "how far results are behind the clock is no result")]
+        let now = || {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            Ts::try_from(since.as_nanos()).unwrap_or(Ts::MAX)
+        };
+        Clock(Arc::new(now))
+    }
+}
 
 /// What handlers share.
 #[derive(Clone, Debug)]
 pub struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) live: Arc<LiveRows>,
-    pub(crate) updates: broadcast::Sender<Arc<Vec<Version>>>,
+    pub(crate) updates: Arc<Updates>,
     pub(crate) status: Arc<Status>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) snapshots: Option<Snapshots>,
-}
-
-/// Asks a venue for everything of a symbol: given the symbol and perhaps the exchange and market; nothing if no venue that
-/// is followed fits.
-#[derive(Clone)]
-pub struct Snapshots(pub Arc<dyn Fn(SnapshotOf) -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>);
-
-/// Of what a snapshot is taken.
-#[derive(Clone, Debug)]
-pub struct SnapshotOf {
-    /// In any spelling.
-    pub symbol: String,
-    /// Only of this venue.
-    pub exchange: Option<String>,
-    /// Only of this market.
-    pub market: Option<String>,
-}
-
-impl std::fmt::Debug for Snapshots {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Snapshots")
-    }
+    pub(crate) door: Arc<Door>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) clock: Clock,
+    /// Timeframes of bars; unknown if empty.
+    pub(crate) maintained: Arc<[Timeframe]>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) n_streams: AtomicUsize,
+    pub(crate) streams: Arc<limits::ByAddress>,
+    pub(crate) connections: Arc<limits::ByAddress>,
     pub(crate) stored_instruments: Mutex<instruments::Known>,
+    pub(crate) recent_snapshots: snapshots::Recent,
     pub(crate) closing: CancellationToken,
 }
 
 impl App {
-    /// Apply versions to `live` before sending them to `updates`: a subscriber's snapshot is taken from `live`.
-    pub fn new(
-        engine: Arc<Engine>,
-        live: Arc<LiveRows>,
-        updates: broadcast::Sender<Arc<Vec<Version>>>,
-        status: Arc<Status>,
-    ) -> App {
-        App { engine, live, updates, status, shared: Arc::default(), snapshots: None }
+    /// For this machine only, with usual limits, by the machine's clock. Rows are in memory before
+    /// `updates` tells of them.
+    pub fn new(engine: Arc<Engine>, updates: Arc<Updates>, status: Arc<Status>) -> App {
+        App {
+            engine,
+            live: updates.live().clone(),
+            updates,
+            status,
+            shared: Arc::default(),
+            snapshots: None,
+            door: Arc::default(),
+            limits: Arc::default(),
+            clock: Clock::default(),
+            maintained: Arc::default(),
+        }
     }
 
     /// With venues that can be asked.
     pub fn with_snapshots(mut self, snapshots: Option<Snapshots>) -> App {
         self.snapshots = snapshots;
+        self
+    }
+
+    /// For those whom the door lets in.
+    pub fn with_door(mut self, door: Door) -> App {
+        self.door = Arc::new(door);
+        self
+    }
+
+    /// With limits of its own.
+    pub fn with_limits(mut self, limits: Limits) -> App {
+        self.limits = Arc::new(limits);
+        self
+    }
+
+    /// By a clock of its own, such as a simulated one.
+    pub fn with_clock(mut self, clock: Clock) -> App {
+        self.clock = clock;
+        self
+    }
+
+    /// Knowing for which timeframes there are bars, so that a question for another one is refused with their names.
+    pub fn with_timeframes(mut self, maintained: &[Timeframe]) -> App {
+        self.maintained = maintained.into();
         self
     }
 }
@@ -120,6 +167,7 @@ pub fn app(state: App) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(timed))
+        .layer(from_fn_with_state(state.clone(), door::pass))
         .layer(map_response(|response: Response| async { as_problem(response) }))
         .layer(map_response(secured))
         .with_state(state)
@@ -142,22 +190,4 @@ async fn secured(mut response: Response) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// Serves until `shutdown` is done, then closes streams, refuses new requests and lets open ones end.
-pub async fn serve(
-    listener: TcpListener,
-    state: App,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let closing = state.shared.closing.clone();
-    let began = closing.clone();
-    let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
-        shutdown.await;
-        closing.cancel();
-    });
-    tokio::select! {
-        ended = server.into_future() => ended,
-        () = async { began.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    }
 }

@@ -18,6 +18,7 @@ use prism_dataflow::{
     bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
     event::Trade,
+    operator::Misplaced,
     relation::{Relation, relations},
     score::confluence::{Confluence, Score, confluence},
     settings::Settings,
@@ -40,7 +41,7 @@ fn settings() -> Result<Settings, serde_json::Error> {
         "timeframes": {
             "maintained": ["1m", "5m", "15m", "1h"], "roles": ["1m", "5m", "15m", "1h"], "weights": [0.1, 0.2, 0.3, 0.4],
         },
-        "bars": { "empty": "omit", "jump": 2.0, "gap_max": "1h" },
+        "bars": { "empty": "omit", "streams": [], "jump": 2.0, "gap_max": "1h" },
         "indicators": { "columns": [
             "ema_12", "ema_26", "macd_line", "rsi_14", "bollinger_middle", "atr_14", "obv", "cvd", "talib_macd",
         ] },
@@ -152,7 +153,7 @@ fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) 
             driver.reach(worker, known);
         }
     }
-    plan.sealed.set(last_event);
+    plan.sealed.set(last_event, clock.known.unwrap_or(0));
     let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
     let end = (time.close(longest.unwrap_or(last_event)) as Time).max(clock.known.unwrap_or(0));
     driver.advance(end + time.epoch as Time);
@@ -177,16 +178,16 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
             let (settings, catalogue) = (&fresh.settings, &fresh.catalogue);
             let inputs = worker.dataflow(|scope| {
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
-                let spare = Spare::default();
+                let (spare, misplaced) = (Spare::default(), Misplaced::default());
                 let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone());
                 if 3 <= depth {
-                    collect(relations(bars.clone(), settings, fresh.registry.clone()), &probe);
+                    collect(relations(bars.clone(), settings, fresh.registry.clone(), &misplaced), &probe);
                 }
                 if 1 <= depth {
-                    let analysed = analyse(bars.clone(), settings, catalogue.clone());
+                    let analysed = analyse(bars.clone(), settings, catalogue.clone(), &misplaced);
                     if 2 <= depth {
-                        let scores = confluence(analysed.clone(), settings, catalogue.clone());
-                        collect(signals(scores.clone(), settings), &probe);
+                        let scores = confluence(analysed.clone(), settings, catalogue.clone(), &misplaced);
+                        collect(signals(scores.clone(), settings, &misplaced), &probe);
                         collect(scores, &probe);
                     }
                     collect(analysed, &probe);

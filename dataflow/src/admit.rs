@@ -2,7 +2,8 @@
 
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Ts,
-    event::{Batch, Feed, Side, event::Body, trade::Id},
+    decimal::DECIMALS_MAX,
+    event::{Batch, Feed, Instrument, Quarantined, Side, event::Body, trade::Id},
     instrument::fnv1a,
     time::MILLISECOND,
 };
@@ -10,7 +11,7 @@ use prism_schemas::{
 use crate::{
     event::{Control, Fact, FeedChange, Kline, RowError, Trade, timeframe_number},
     registry::Registry,
-    settings::TimeSettings,
+    settings::{Settings, TimeSettings},
     types::Time,
 };
 
@@ -71,6 +72,12 @@ pub struct Admission {
     registry: Registry,
     clock: Clock,
     last: Option<(InstrumentId, u32)>,
+    /// The timeframe whose bars' ends tell how late a trade is.
+    base: Timeframe,
+    /// Streams of trades in order of preference.
+    streams: Vec<String>,
+    /// The last stream that was numbered, with its number.
+    stream: (String, u32),
     /// Sessions and the last of their signs of life that counted, the one that was heard last at the end.
     alive: Vec<(u64, Ts)>,
     /// Largest event time of a trade or venue bar so far.
@@ -79,8 +86,18 @@ pub struct Admission {
 
 impl Admission {
     /// For a partition that was read from its start.
-    pub fn new(registry: Registry, time: TimeSettings) -> Admission {
-        Admission { registry, clock: Clock::new(time), last: None, alive: Vec::new(), last_event: Ts::MIN }
+    pub fn new(registry: Registry, settings: &Settings) -> Admission {
+        let streams = settings.bars.streams.clone();
+        Admission {
+            registry,
+            clock: Clock::new(settings.time.clone()),
+            last: None,
+            alive: Vec::new(),
+            base: settings.timeframes.base(),
+            stream: (String::new(), Trade::stream_number("", &streams)),
+            streams,
+            last_event: Ts::MIN,
+        }
     }
 
     /// Admits one message. Events the graph does not read only move time.
@@ -100,8 +117,7 @@ impl Admission {
         let (market, number) = match same {
             Some((id, number)) => (id.market, *number),
             None => {
-                // A market this version does not know is read as spot, so that its refusals still have a name.
-                let market = Market::parse(&batch.market).unwrap_or(Market::Spot);
+                let Some(market) = Market::parse(&batch.market) else { return self.refuse(batch, records) };
                 let id = InstrumentId::new(&batch.exchange, market, &batch.symbol);
                 let number = self.registry.number(&id);
                 self.last = Some((id, number));
@@ -109,54 +125,87 @@ impl Admission {
             }
         };
         for event in &batch.events {
-            let known = self.clock.receive(event.ts_recv);
-            let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
-            match &event.body {
-                Some(Body::Trade(trade)) => {
-                    self.note(event.ts_event, event.ts_recv);
-                    records.push(match trade_record(event, trade, market, number, known) {
-                        Ok(trade) => Record::Trade(trade),
-                        Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
-                    });
+            self.read(event, market, number, records);
+        }
+    }
+
+    /// Admits one event of an instrument.
+    #[inline]
+    fn read(&mut self, event: &Event, market: Market, number: u32, records: &mut Vec<Record>) {
+        if self.is_misdated(event) {
+            let detail = "received longer than time.horizon after its bar and after all before it: it moves no time";
+            let fact = refused(number, event, "receive_time", detail);
+            let known = self.clock.known.unwrap_or_default();
+            records.push(Record::Control(Box::new(Control { instrument: number, known, fact })));
+            return;
+        }
+        let known = self.clock.receive(event.ts_recv);
+        let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
+        match &event.body {
+            Some(Body::Trade(trade)) => {
+                self.note(event.ts_event, event.ts_recv);
+                if self.stream.0 != trade.stream {
+                    self.stream = (trade.stream.clone(), Trade::stream_number(&trade.stream, &self.streams));
                 }
-                Some(Body::Kline(kline)) if kline.closed => {
-                    self.note(kline.start, event.ts_recv);
-                    records.push(control(match kline_fact(kline) {
-                        Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
-                        Err(detail) => refused(number, event, "incomplete_kline", detail),
-                    }));
-                }
-                Some(Body::Instrument(instrument)) => {
-                    if let Some(size) = &instrument.contract_size {
-                        records.push(control(Fact::ContractSize(size.mantissa, size.decimals)));
-                    }
-                }
-                Some(Body::FeedStatus(status)) => {
-                    // Bars are made of trades: a book that is made anew leaves them whole.
-                    let is_of_trades = status.channel.is_empty();
-                    let session = self.hear(
-                        &status.session,
-                        event.ts_recv,
-                        known,
-                        if is_of_trades { 1 } else { HEARTBEAT },
-                        records,
-                    );
-                    let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
-                    let change = FeedChange::of(feed).filter(|_| is_of_trades);
-                    records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
-                }
-                Some(Body::Quarantined(frame)) => {
-                    let raw = String::from_utf8_lossy(&frame.raw).chars().take(1_000).collect();
-                    let id = format!("{:016x}", fnv1a(&frame.raw));
-                    let fact = refused(number, event, &frame.rule, &frame.detail);
-                    records.push(control(match fact {
-                        Fact::Refused(error) => Fact::Refused(RowError { id, raw, ..error }),
-                        other => other,
-                    }));
-                }
-                None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
-                Some(_) => {}
+                records.push(match trade_record(event, trade, market, number, known, self.stream.1) {
+                    Ok(trade) => Record::Trade(trade),
+                    Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
+                });
             }
+            Some(Body::Kline(kline)) if kline.closed => {
+                self.note(kline.start, event.ts_recv);
+                records.push(control(match kline_fact(kline) {
+                    Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
+                    Err(detail) => refused(number, event, "incomplete_kline", detail),
+                }));
+            }
+            Some(Body::Instrument(instrument)) => {
+                records.extend(contract_size(number, event, instrument).map(control));
+            }
+            Some(Body::FeedStatus(status)) => {
+                // Bars are made of trades: a book that is made anew leaves them whole.
+                let is_of_trades = status.channel.is_empty();
+                let session =
+                    self.hear(&status.session, event.ts_recv, known, if is_of_trades { 1 } else { HEARTBEAT }, records);
+                let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
+                let change = FeedChange::of(feed).filter(|_| is_of_trades);
+                records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
+            }
+            Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
+            None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a trade's receive time must be wrong, or makes no difference: were it right, the trade would be too late
+    /// for its bar, and nothing came for as long. Such a time moves no clock: all that follows would be dated by it.
+    #[inline]
+    fn is_misdated(&self, event: &Event) -> bool {
+        let horizon = self.clock.time.horizon;
+        let (ts_event, ts_recv) = (event.ts_event, event.ts_recv);
+        horizon < ts_recv.saturating_sub(ts_event)
+            && (0..TS_MAX).contains(&ts_event)
+            && matches!(event.body, Some(Body::Trade(_)))
+            && self.clock.known.is_some_and(|known| horizon < ts_recv.saturating_sub(known as Ts))
+            && horizon < ts_recv.saturating_sub(self.base.end(self.base.start(ts_event)))
+    }
+
+    /// Refuses what the graph would read of a message whose market this version does not know.
+    #[cold]
+    fn refuse(&mut self, batch: &Batch, records: &mut Vec<Record>) {
+        let detail = format!("this version does not know the market \"{}\"", batch.market);
+        for event in &batch.events {
+            let known = self.clock.receive(event.ts_recv);
+            let instrument = || self.registry.foreign(&batch.exchange, &batch.market, &batch.symbol);
+            let (instrument, fact) = match &event.body {
+                Some(Body::Kline(kline)) if !kline.closed => continue,
+                Some(Body::Quarantined(frame)) => (instrument(), quarantined(instrument(), event, frame)),
+                Some(Body::Trade(_) | Body::Kline(_)) | None => {
+                    (instrument(), refused(instrument(), event, "unknown_market", &detail))
+                }
+                Some(_) => continue,
+            };
+            records.push(Record::Control(Box::new(Control { instrument, known, fact })));
         }
     }
 
@@ -206,12 +255,32 @@ fn refused(instrument: u32, event: &Event, rule: &str, detail: &str) -> Fact {
     })
 }
 
+/// The contract size that an instrument declares, if it does.
+fn contract_size(number: u32, event: &Event, instrument: &Instrument) -> Option<Fact> {
+    let Decimal { mantissa, decimals } = instrument.contract_size?;
+    if 0 < mantissa && decimals <= DECIMALS_MAX {
+        return Some(Fact::ContractSize(mantissa, decimals));
+    }
+    Some(refused(number, event, "out_of_range", "its contract size is not above 0 or has too many decimals"))
+}
+
+/// A frame that could not be decoded.
+fn quarantined(instrument: u32, event: &Event, frame: &Quarantined) -> Fact {
+    let raw = String::from_utf8_lossy(&frame.raw).chars().take(1_000).collect();
+    let id = format!("{:016x}", fnv1a(&frame.raw));
+    match refused(instrument, event, &frame.rule, &frame.detail) {
+        Fact::Refused(error) => Fact::Refused(RowError { id, raw, ..error }),
+        other => other,
+    }
+}
+
 fn trade_record(
     event: &Event,
     trade: &prism_schemas::event::Trade,
     market: Market,
     instrument: u32,
     known: Time,
+    stream: u32,
 ) -> Result<Trade, &'static str> {
     let price = trade.price.as_ref().ok_or("it has no price")?;
     let size = trade.size.as_ref().ok_or("it has no size")?;
@@ -241,7 +310,7 @@ fn trade_record(
         id_kind,
         buy,
         inverse: market == Market::Inverse,
-        stream: fnv1a(trade.stream.as_bytes()) as u8,
+        stream,
     })
 }
 

@@ -7,7 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use crate::{
     bar::{Bar, Quality},
     indicator::{Running, indicators, variants},
-    operator::{Item, Machine, scan_by_key},
+    operator::{Item, Machine, Misplaced, scan_by_key},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         profile::Profile,
@@ -17,6 +17,10 @@ use crate::{
 };
 
 impl Item for Bar {
+    fn instrument(&self) -> u32 {
+        self.instrument
+    }
+
     fn series(&self) -> usize {
         self.instrument as usize * Timeframe::ALL.len() + self.timeframe as usize
     }
@@ -139,7 +143,13 @@ impl Machine for Analyst {
 }
 
 /// Indicators and component readings of every bar. A correction runs its series again from that bar on.
-pub fn analyse<'s>(bars: Rows<'s, Bar>, settings: &Settings, catalogue: Arc<Catalogue>) -> Rows<'s, Analysed> {
+pub fn analyse<'s>(
+    bars: Rows<'s, Bar>,
+    settings: &Settings,
+    catalogue: Arc<Catalogue>,
+    misplaced: &Misplaced,
+) -> Rows<'s, Analysed> {
     let roles = settings.timeframes.roles.clone();
-    scan_by_key(bars, "analyse", settings.keep(), move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe)))
+    let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe));
+    scan_by_key(bars, "analyse", settings.keep(), misplaced, analyst)
 }

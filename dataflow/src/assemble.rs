@@ -9,6 +9,7 @@ use crate::{
     bar::Bar,
     bars::{Seal, Spare, bars},
     event::{Control, RowError, Trade},
+    operator::Misplaced,
     registry::Registry,
     relation::{Relation, relations},
     score::confluence::{Score, confluence},
@@ -62,6 +63,8 @@ pub struct Outputs<'s> {
     pub relations: Rows<'s, Relation>,
     /// Events that changed nothing, and why.
     pub errors: Rows<'s, RowError>,
+    /// Updates inside the graph that had no place: none, if all is well.
+    pub misplaced: Misplaced,
 }
 
 /// Builds the graph: events to bars, indicators, scores, relations and signals.
@@ -72,10 +75,11 @@ pub fn assemble<'s>(scope: Scope<'s, Time>, plan: &Plan) -> (Inputs, Outputs<'s>
 
     let spare = Spare::default();
     let (bars, errors) = bars(trade_events, control_events, settings, plan.sealed.clone(), spare.clone());
-    let analysed = analyse(bars.clone(), settings, plan.catalogue.clone());
-    let scores = confluence(analysed.clone(), settings, plan.catalogue.clone());
-    let signals = signals(scores.clone(), settings);
-    let relations = relations(bars.clone(), settings, plan.registry.clone());
+    let misplaced = Misplaced::default();
+    let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &misplaced);
+    let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &misplaced);
+    let signals = signals(scores.clone(), settings, &misplaced);
+    let relations = relations(bars.clone(), settings, plan.registry.clone(), &misplaced);
 
-    (Inputs { trades, controls, spare }, Outputs { bars, analysed, scores, signals, relations, errors })
+    (Inputs { trades, controls, spare }, Outputs { bars, analysed, scores, signals, relations, errors, misplaced })
 }

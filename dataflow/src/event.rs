@@ -1,6 +1,6 @@
 //! Events inside the graph: small records that carry their own knowledge time.
 
-use prism_schemas::{Timeframe, Ts, event::Feed};
+use prism_schemas::{Timeframe, Ts, event::Feed, instrument::fnv1a};
 use serde::{Deserialize, Serialize};
 
 use crate::{bar::EventId, types::Time};
@@ -36,11 +36,20 @@ pub struct Trade {
     pub buy: bool,
     /// The contract is inverse: size in contracts.
     pub inverse: bool,
-    /// The venue's stream it came from, by hash.
-    pub stream: u8,
+    /// The stream it came from: its place in `bars.streams`, or a number from [`Trade::UNLISTED`] on.
+    pub stream: u32,
 }
 
 impl Trade {
+    /// The first number of streams that `bars.streams` does not name.
+    pub const UNLISTED: u32 = 1 << 31;
+
+    /// The number of a stream, given the names in `bars.streams`.
+    pub fn stream_number(name: &str, listed: &[String]) -> u32 {
+        let place = listed.iter().position(|have| have == name);
+        place.map_or_else(|| Trade::UNLISTED | fnv1a(name.as_bytes()) as u32, |place| place as u32)
+    }
+
     /// Its identity.
     #[inline]
     pub fn event_id(&self) -> EventId {

@@ -14,8 +14,12 @@ pub mod indicator;
 pub mod operator;
 pub mod registry;
 pub mod relation;
+mod revisions;
 pub mod score;
 pub mod settings;
 pub mod signals;
 pub mod tables;
 pub mod types;
+
+#[cfg(test)]
+mod refusals;

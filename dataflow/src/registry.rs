@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use prism_schemas::InstrumentId;
+use prism_schemas::{InstrumentId, Market};
 
 /// Numbers instruments in the order they are first seen. Shared by the workers of a process; results never depend on the numbers.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,10 @@ pub struct Registry(Arc<RwLock<Names>>);
 struct Names {
     numbers: BTreeMap<InstrumentId, u32>,
     ids: Vec<Arc<InstrumentId>>,
+    /// Numbers of exchange, market and symbol where the market is unknown.
+    foreign: BTreeMap<[String; 3], u32>,
+    /// Names of unknown markets, by number.
+    markets: BTreeMap<u32, String>,
 }
 
 impl Registry {
@@ -30,6 +34,29 @@ impl Registry {
             names.ids.push(Arc::new(id.clone()));
         }
         number
+    }
+
+    /// The number of something whose market this version does not know: refusals have it, and nothing else.
+    pub fn foreign(&self, exchange: &str, market: &str, symbol: &str) -> u32 {
+        let names = [exchange, market, symbol].map(String::from);
+        if let Some(number) = self.0.read().unwrap_or_else(PoisonError::into_inner).foreign.get(&names) {
+            return *number;
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let next = all.ids.len() as u32;
+        let number = *all.foreign.entry(names).or_insert(next);
+        if number == next {
+            all.ids.push(Arc::new(InstrumentId::new(exchange, Market::Spot, symbol)));
+            all.markets.insert(number, market.into());
+        }
+        number
+    }
+
+    /// The name of the market of a number this registry gave out, known to this version or not.
+    pub fn market(&self, number: u32) -> String {
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = || names.ids[number as usize].market.name().into();
+        names.markets.get(&number).cloned().unwrap_or_else(known)
     }
 
     /// The number of an instrument that was seen.

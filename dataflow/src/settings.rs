@@ -96,6 +96,8 @@ pub enum Empty {
 pub struct BarSettings {
     /// What an interval without trades becomes.
     pub empty: Empty,
+    /// Streams of trades, the most wanted first: where an instrument has several, these feed its bars before any other.
+    pub streams: Vec<String>,
     /// A bar further than this factor from the last close is suspect.
     pub jump: f64,
     /// Gap bars are made for at most this long after a feed's end; then the series waits for the next trade.
@@ -167,6 +169,11 @@ impl Settings {
         if let Some(bad) = frames.maintained.iter().find(|tf| tf.length() % finest.length() != 0) {
             return fail(format!("timeframes.maintained: {bad} is not a multiple of {finest}"));
         }
+        if frames.maintained.contains(&Timeframe::Month) && Timeframe::D1 < finest {
+            return fail(format!(
+                "timeframes.maintained: 1M is a calendar month, not made of {finest}: name 1d or shorter"
+            ));
+        }
         if frames.roles.is_empty() || 4 < frames.roles.len() || !sorted(&frames.roles) {
             return fail("timeframes.roles must name one to four timeframes, shortest first".into());
         }
@@ -175,6 +182,10 @@ impl Settings {
         }
         if frames.weights.len() != frames.roles.len() || frames.weights.iter().any(|w| !(0.0 < *w && w.is_finite())) {
             return fail("timeframes.weights must give each role a weight above 0".into());
+        }
+        let streams = &self.bars.streams;
+        if (1..streams.len()).any(|at| streams[..at].contains(&streams[at])) {
+            return fail("bars.streams must name each stream once".into());
         }
         if self.bars.jump.is_nan() || self.bars.jump <= 1.0 {
             return fail("bars.jump must be above 1".into());

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::{find, first_from, in_order_of},
+    operator::{Misplaced, find, first_from, in_order_of},
     score::confluence::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
@@ -87,12 +87,15 @@ struct Instrument {
     entries: VecDeque<Entry>,
     /// State before the first entry.
     forgotten: State,
+    /// Rows before the first entry were forgotten.
+    is_trimmed: bool,
     /// In order; each ends before the next begins.
     signals: VecDeque<Signal>,
 }
 
 /// Signals of every instrument. Keeps the scores of the horizon and the signals that still can change.
-pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Signal> {
+pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Signal> {
+    let misplaced = misplaced.clone();
     let rules = settings.signals.clone();
     let keep = settings.keep();
     let mut instruments: Vec<Instrument> = Vec::new();
@@ -109,15 +112,19 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings) -> Rows<'s, Sig
             if instruments.len() <= at {
                 instruments.resize_with(at + 1, Instrument::default);
             }
-            let (entries, start) = (&mut instruments[at].entries, row.bar.start);
+            let Instrument { entries, is_trimmed, .. } = &mut instruments[at];
+            let start = row.bar.start;
             match (find(entries, &start, |entry| entry.start), diff) {
                 (Ok(place), ..=-1) => drop(entries.remove(place)),
-                (Err(place), 1..) => {
+                (Err(place), 1..) if 0 < place || !*is_trimmed => {
                     let (score, reliability, price) = (row.score, row.reliability(), row.bar.close);
                     let entry = Entry { start, end: row.bar.end, score, reliability, price, before: State::default() };
                     entries.insert(place, entry);
                 }
-                _ => debug_assert!(false, "a row twice, or none to take back"),
+                _ => {
+                    misplaced.tell("signals", row.bar.instrument, start, diff, time);
+                    continue;
+                }
             }
             match touched.last_mut() {
                 Some((last, first)) if *last == at => *first = (*first).min(start),
@@ -216,7 +223,7 @@ impl Instrument {
         {
             let mut state = front.before;
             step(&mut state, front, rules);
-            self.forgotten = state;
+            (self.forgotten, self.is_trimmed) = (state, true);
             self.entries.pop_front();
         }
         while let Some(Status::Closed(end) | Status::Superseded(end)) = self.signals.front().map(|signal| signal.status)

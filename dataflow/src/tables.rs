@@ -22,6 +22,7 @@ use crate::{
     event::RowError,
     operator::{Emit, in_order},
     relation::Relation,
+    revisions::{Key, Revisions},
     score::confluence::{Confluence, DimensionScore, RoleScore, Score, Vote},
     signals::{Direction, Signal, Status},
     types::{Diff, Rows, Time},
@@ -33,9 +34,6 @@ pub type Sink = Arc<dyn Fn(Version) + Send + Sync>;
 /// Cells of a row without the tail.
 type Draft = (&'static Table, Vec<Cell>);
 
-/// A row's table and key.
-type Key = (&'static str, String);
-
 /// Sends every table's versions to `sink` and probes each leaf.
 pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
     let names = Rc::new(Names::new(plan));
@@ -44,6 +42,8 @@ pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sin
     leaf(outputs.scores, "scores rows", Names::score, &names, sink, probe);
     leaf(outputs.signals, "signals rows", Names::signal, &names, sink, probe);
     leaf(outputs.relations, "relations rows", Names::relation, &names, sink, probe);
+    let misplaced = (names.clone(), sink.clone());
+    outputs.misplaced.listen(move |error, time| misplaced.1(misplaced.0.error(&error, time)));
     let sink = sink.clone();
     let errors =
         in_order(outputs.errors, "errors rows", move |time, batch: &mut Vec<(RowError, Diff)>, _: &mut Emit<()>| {
@@ -52,16 +52,9 @@ pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sin
     errors.probe_with(probe);
 }
 
-/// What is known of a key beyond its current row.
-struct Past {
-    revision: i64,
-    /// Time of the last version, by which it is forgotten.
-    known: Time,
-}
-
 /// Turns a collection into versions: equal rows cancel, the rest count revisions.
 ///
-/// Keeps the revisions of keys that were corrected within the horizon.
+/// Keeps the revisions of keys that were corrected within the horizon, and of open rows that were.
 fn leaf<'s, D: Clone + 'static>(
     rows: Rows<'s, D>,
     name: &str,
@@ -72,10 +65,9 @@ fn leaf<'s, D: Clone + 'static>(
 ) {
     let (names, sink) = (names.clone(), sink.clone());
     let keep = 2 * names.plan.settings.keep() as Time;
-    let mut past: BTreeMap<Key, Past> = BTreeMap::new();
+    let mut revisions = Revisions::new(keep);
     let mut keys = Keys::default();
     let mut drafts = Vec::new();
-    let mut next_prune = 0;
     let versions = in_order(rows, name, move |time, batch: &mut Vec<(D, Diff)>, _: &mut Emit<()>| {
         // The row before and the row after, for each key of this instant.
         let mut changes: BTreeMap<Key, [Option<Draft>; 2]> = BTreeMap::new();
@@ -83,9 +75,7 @@ fn leaf<'s, D: Clone + 'static>(
             draw(&names, &row, &mut drafts);
             for draft in drafts.drain(..) {
                 let change = changes.entry(keys.key(&draft)).or_default();
-                let side = &mut change[usize::from(0 < diff)];
-                debug_assert!(side.is_none(), "two rows of one key");
-                *side = Some(draft);
+                change[usize::from(0 < diff)] = Some(draft);
             }
         }
         for (key, change) in changes {
@@ -96,26 +86,17 @@ fn leaf<'s, D: Clone + 'static>(
                 [None, Some(new)] => (new, true, false),
                 [None, None] => continue,
             };
-            let revision = match past.get_mut(&key) {
-                Some(past) => {
-                    past.revision += 1;
-                    past.known = time;
-                    past.revision
-                }
-                None if is_new => 0,
-                None => {
-                    past.insert(key, Past { revision: 1, known: time });
-                    1
-                }
-            };
+            let revision = revisions.next(key, time, is_new, !retracted && is_open(&draft));
             sink(names.version(draft, time, revision, retracted));
         }
-        if next_prune <= time {
-            past.retain(|_, past| time < past.known.saturating_add(keep));
-            next_prune = time + keep;
-        }
+        revisions.sweep(time);
     });
     versions.probe_with(probe);
+}
+
+/// Whether a row can change however old it is: an active signal ends some day.
+fn is_open((table, cells): &Draft) -> bool {
+    *table == &table::SIGNALS && table.position("status").is_some_and(|at| cells[at] == Cell::from("active"))
 }
 
 /// Where the key columns of tables are.
@@ -142,12 +123,16 @@ struct Names {
     words: RefCell<HashMap<String, Arc<str>, foldhash::fast::RandomState>>,
     /// exchange, market and symbol of instruments, by number.
     places: RefCell<Vec<Option<[Cell; 3]>>>,
+    /// For each indicator column of the table, its place among the kept ones.
+    columns: Vec<Option<usize>>,
 }
 
 impl Names {
     fn new(plan: &Plan) -> Names {
         let config_hash = plan.settings.hash().into();
-        Names { plan: plan.clone(), config_hash, words: RefCell::default(), places: RefCell::default() }
+        let kept = &plan.catalogue.columns;
+        let columns = INDICATOR_COLUMNS.iter().map(|name| kept.iter().position(|have| have == name)).collect();
+        Names { plan: plan.clone(), config_hash, words: RefCell::default(), places: RefCell::default(), columns }
     }
 
     /// A word from a small set.
@@ -219,13 +204,7 @@ impl Names {
         }
         let mut cells = self.place(&table::INDICATORS, row.bar.instrument, row.bar.start, row.bar.end);
         cells.push(self.word(row.bar.timeframe.name()));
-        let kept = &self.plan.catalogue.columns;
-        if kept.len() == INDICATOR_COLUMNS.len() {
-            cells.extend(row.indicators.iter().map(|value| Cell::from(*value)));
-        } else {
-            let of = |name: &&str| kept.iter().position(|have| have == name).and_then(|at| row.indicators[at]);
-            cells.extend(INDICATOR_COLUMNS.iter().map(|name| Cell::from(of(name))));
-        }
+        cells.extend(self.columns.iter().map(|at| Cell::from(at.and_then(|at| row.indicators[at]))));
         drafts.push((&table::INDICATORS, cells));
     }
 
@@ -326,7 +305,7 @@ impl Names {
     fn error(&self, error: &RowError, time: Time) -> Version {
         let instrument = self.plan.registry.id(error.instrument);
         let names =
-            [Cell::from(&*instrument.exchange), instrument.market.name().into(), Cell::from(&*instrument.symbol)];
+            [&*instrument.exchange, &*self.plan.registry.market(error.instrument), &*instrument.symbol].map(Cell::from);
         let known = Cell::Ts(time as i64);
         let text = |text: &str| Cell::from(text);
         match (&*error.rule, error.trade) {
@@ -355,5 +334,66 @@ fn quality(quality: Quality) -> &'static str {
         Quality::Partial => "partial",
         Quality::Suspect => "suspect",
         Quality::Gap => "gap",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_schemas::{InstrumentId, Market};
+
+    use super::*;
+    use crate::{refusals::settings, signals::Signal};
+
+    #[test]
+    fn values_stand_under_their_names_whatever_columns_are_kept() {
+        // As many columns as the table has, and others: one variant in the place of as many columns.
+        let mut columns: Vec<String> = INDICATOR_COLUMNS
+            .iter()
+            .filter(|name| !name.starts_with("donchian"))
+            .map(|name| name.to_string())
+            .collect();
+        columns.insert(0, "talib_macd".into());
+        let mut settings = settings();
+        settings.indicators.columns = columns;
+        let names = Names::new(&Plan::new(settings).unwrap());
+        names.plan.registry.number(&InstrumentId::new("test", Market::Spot, "A"));
+        let kept = names.plan.catalogue.columns.clone();
+        assert_eq!(kept.len(), INDICATOR_COLUMNS.len());
+        let row = Analysed {
+            bar: Bar::ohlcv(0, [1.0; 5]),
+            indicators: (0..kept.len()).map(|at| Some(at as f64)).collect(),
+            readings: Arc::new([]),
+            adx: None,
+        };
+        let mut drafts = Vec::new();
+        names.indicators(&row, &mut drafts);
+        for name in INDICATOR_COLUMNS {
+            let place = kept.iter().position(|have| have == name);
+            let expected = place.map_or(Cell::Null, |at| Cell::Float(at as f64));
+            let (table, cells) = &drafts[0];
+            assert_eq!(cells[table.position(name).unwrap()], expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_signal_is_open_while_it_is_active() {
+        let names = Names::new(&Plan::new(settings()).unwrap());
+        names.plan.registry.number(&InstrumentId::new("test", Market::Spot, "A"));
+        for (status, expected) in [(Status::Active, true), (Status::Closed(9), false), (Status::Superseded(9), false)] {
+            let direction = Direction::Bullish;
+            let signal = Signal {
+                instrument: 0,
+                start: 0,
+                end: 1,
+                direction,
+                status,
+                score: 80.0,
+                reliability: 1.0,
+                price: 1.0,
+            };
+            let mut drafts = Vec::new();
+            names.signal(&signal, &mut drafts);
+            assert_eq!(is_open(&drafts[0]), expected, "{status:?}");
+        }
     }
 }

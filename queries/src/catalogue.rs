@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
+    SchemaProvider, TableProvider,
 };
 use datafusion::common::Result;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+use prism_schemas::Table;
 use prism_schemas::table::{TABLES, run_tables, table};
 
 use crate::live::{LIVE_VIEWS, LiveRows};
@@ -22,12 +26,18 @@ pub(crate) const PRISM: &str = "prism";
 pub struct Catalogue {
     pub(crate) store: Option<Store>,
     pub(crate) live: Arc<LiveRows>,
+    run: Option<String>,
 }
 
 impl Catalogue {
     /// Over a store and rows in memory.
     pub fn new(store: Option<&Place>, live: Arc<LiveRows>) -> Catalogue {
-        Catalogue { store: store.map(Store::new), live }
+        Catalogue { store: store.map(Store::new), live, run: None }
+    }
+
+    /// As it is, but plain names are the rows of another run, where a server keeps it among others.
+    pub fn of_run(self, run: Option<String>) -> Catalogue {
+        Catalogue { run, ..self }
     }
 
     pub(crate) fn providers(&self) -> Result<Arc<dyn CatalogProviderList>> {
@@ -39,8 +49,13 @@ impl Catalogue {
         let runs = MemorySchemaProvider::new();
         if self.store.is_some() {
             for (table, stored) in run_tables() {
-                let united = United::new(stored, self.store.clone(), self.live.clone());
-                runs.register_table(table.name.into(), Arc::new(united))?;
+                let united: Arc<dyn TableProvider> =
+                    Arc::new(United::new(stored, self.store.clone(), self.live.clone()));
+                if let Some(run) = &self.run {
+                    prism.deregister_table(table.name)?;
+                    prism.register_table(table.name.into(), Arc::new(of_run(table, &united, run)?))?;
+                }
+                runs.register_table(table.name.into(), united)?;
             }
         }
         let live = MemorySchemaProvider::new();
@@ -55,4 +70,11 @@ impl Catalogue {
         list.register_catalog(PRISM.into(), Arc::new(catalog));
         Ok(Arc::new(list))
     }
+}
+
+/// The rows of one run among those of all, without its name.
+fn of_run(table: &Table, all: &Arc<dyn TableProvider>, run: &str) -> Result<ViewTable> {
+    let rows = LogicalPlanBuilder::scan(table.name, provider_as_source(all.clone()), None)?;
+    let columns = table.columns.iter().map(|column| col(column.name));
+    Ok(ViewTable::new(rows.filter(col("run_id").eq(lit(run)))?.project(columns)?.build()?, None))
 }

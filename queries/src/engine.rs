@@ -35,6 +35,8 @@ const ENDPOINT_ROWS_MAX: usize = 1_000_000;
 pub struct Options {
     /// Stored tables, if there are any.
     pub store: Option<Place>,
+    /// The run whose rows plain names are, if a server keeps it among others; the live one if not said.
+    pub run: Option<String>,
     /// A statement is cancelled after this long, its wait for a turn included.
     pub timeout: Duration,
     /// An answer has at most this many rows.
@@ -51,6 +53,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             store: None,
+            run: None,
             timeout: Duration::from_secs(10),
             rows_max: 10_000,
             memory_bytes: 256 << 20,
@@ -82,8 +85,13 @@ struct Lane {
 impl Engine {
     /// Over a store and rows in memory.
     pub fn new(options: Options, live: Arc<LiveRows>) -> Result<Engine, Error> {
-        let catalogue = Catalogue::new(options.store.as_ref(), live);
-        let users = Lane::new(&catalogue, &options, "prism-sql", options.concurrency)?;
+        Engine::with_threads("prism-sql", options, live)
+    }
+
+    /// As [`Engine::new`], with a name for the threads of users' statements.
+    pub(crate) fn with_threads(name: &str, options: Options, live: Arc<LiveRows>) -> Result<Engine, Error> {
+        let catalogue = Catalogue::new(options.store.as_ref(), live).of_run(options.run.clone());
+        let users = Lane::new(&catalogue, &options, name, options.concurrency)?;
         let endpoints = Lane::new(&catalogue, &options, "prism-named", 2 * options.threads.max(1))?;
         Ok(Engine { catalogue, options, users, endpoints })
     }
@@ -98,12 +106,17 @@ impl Engine {
         &self.catalogue
     }
 
+    /// An answer may have a quarter of the memory: it is written out afterwards, which takes several times its size.
+    fn answer_bytes_max(&self) -> usize {
+        self.options.memory_bytes / 4
+    }
+
     /// Answers a user's statement. Dropping the future cancels it. Refuses at once while too many are running.
     pub async fn query(&self, sql: &str, parameters: &Parameters) -> Result<QueryResult, Error> {
         let lane = &self.users;
         let deadline = Instant::now() + lane.timeout;
         let turn = lane.turns.clone().try_acquire_owned().map_err(|_| lane.busy())?;
-        lane.run(Job::of_user(sql, parameters, self.options.rows_max), turn, deadline).await
+        lane.run(Job::of_user(sql, parameters, self.options.rows_max, self.answer_bytes_max()), turn, deadline).await
     }
 
     /// Answers a named query; waits for its turn.
@@ -112,7 +125,7 @@ impl Engine {
         let deadline = Instant::now() + lane.timeout;
         let turn = timeout_at(deadline, lane.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(lane.busy()) };
-        lane.run(Job::of_endpoint(named, parameters, ENDPOINT_ROWS_MAX), turn, deadline).await
+        lane.run(Job::of_endpoint(named, parameters, ENDPOINT_ROWS_MAX, self.answer_bytes_max()), turn, deadline).await
     }
 }
 

@@ -38,27 +38,36 @@ const BATCH_ROWS: usize = 8_192;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Catalogue {
-    /// Reads the newest stored days into memory and returns the number of rows read. To be called before the first
-    /// row is applied; it blocks, and may be called from anywhere.
+    /// Reads the newest stored days into memory, and of the timeframes longer than a day the newest weeks; returns the
+    /// number of rows read. To be called before the first row is applied; it blocks, and may be called from anywhere.
     pub fn restore(&self) -> Result<usize, Error> {
+        self.read_newest(DAYS_LONG)
+    }
+
+    /// As [`Catalogue::restore`], of the newest days alone: for who reads again what another process stores.
+    pub fn refresh(&self) -> Result<usize, Error> {
+        self.read_newest(DAYS)
+    }
+
+    fn read_newest(&self, days_long: i64) -> Result<usize, Error> {
         let Some(store) = &self.store else { return Ok(0) };
         let restore = || {
             let internal = |error: std::io::Error| Error::Internal(error.to_string());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-            runtime.block_on(self.restore_from(store))
+            runtime.block_on(self.read_days(store, days_long))
         };
         // A thread of its own, since one that runs tasks must not wait for another.
         let restored = std::thread::scope(|scope| scope.spawn(restore).join());
         restored.unwrap_or_else(|_| Err(Error::Internal("restoring rows panicked".into())))
     }
 
-    async fn restore_from(&self, store: &Store) -> Result<usize, Error> {
+    async fn read_days(&self, store: &Store, days_long: i64) -> Result<usize, Error> {
         let mut n_rows = 0;
         for table in TABLES.iter().filter(|table| LIVE_VIEWS.contains(&table.name)) {
             let Some(newest) = store.newest_day(table, Instant::now() + PATIENCE).await? else { continue };
             let recent = newest.saturating_sub((DAYS - 1) * DAY);
-            if table.key.contains(&"timeframe") {
-                let long = newest.saturating_sub(DAYS_LONG * DAY)..=recent.saturating_sub(1);
+            if DAYS < days_long && table.key.contains(&"timeframe") {
+                let long = newest.saturating_sub(days_long * DAY)..=recent.saturating_sub(1);
                 let names = LONG.iter().map(|timeframe| lit(timeframe.name())).collect();
                 n_rows += self.read(store, table, long, Some(col("timeframe").in_list(names, false))).await?;
             }

@@ -8,11 +8,10 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 
 use crate::catalogue::{Catalogue, PRISM};
-use crate::guard::UNBOUNDED_FUNCTIONS;
+use crate::functions;
 
 /// A state to be cloned for each statement; clones share catalogue and memory pool.
 pub(crate) fn state(catalogue: &Catalogue, memory_bytes: usize, partitions: usize) -> Result<SessionState> {
@@ -37,8 +36,6 @@ pub(crate) fn state(catalogue: &Catalogue, memory_bytes: usize, partitions: usiz
         .with_runtime_env(runtime)
         .with_catalog_list(catalogue.providers()?)
         .build();
-    for name in UNBOUNDED_FUNCTIONS {
-        state.deregister_udf(name)?;
-    }
+    functions::restrict(&mut state)?;
     Ok(state)
 }

@@ -50,10 +50,10 @@ const END: &str = "2002-01-01";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Kafka: kafka://HOST:PORT
-    #[arg(long, env = "PRISM_LOG", default_value = "kafka://127.0.0.1:9092")]
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true, default_value = "kafka://127.0.0.1:9092")]
     log: String,
     /// QuestDB: questdb://[USER:PASSWORD@]HOST:PORT
-    #[arg(long, env = "PRISM_STORE", default_value = "questdb://127.0.0.1:9000")]
+    #[arg(long, env = "PRISM_STORE", hide_env_values = true, default_value = "questdb://127.0.0.1:9000")]
     store: String,
     /// Trades and book frames to send through
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -23,8 +23,10 @@ pub(crate) fn routes() -> Routes {
 #[into_params(parameter_in = Query)]
 pub(crate) struct BarsQuery {
     /// Duration of a bar; 1m if absent.
+    #[param(default = "1m")]
     timeframe: Option<String>,
     /// How many, the newest; 1 to 1000, 100 if absent.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// From this time on, RFC 3339 or UNIX ms.
     from: Option<String>,
@@ -50,13 +52,14 @@ pub(crate) struct Bars {
 /// The newest bars of an instrument in a range of time, oldest first.
 #[utoipa::path(get, path = "/api/bars/{symbol}", tag = "analysis",
     params(("symbol" = String, Path, description = "any spelling: BTCUSDT, btc/usdt, BTC-USDT"), BarsQuery),
-    responses((status = 200, body = Bars), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Bars), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 422, description = "bars of this timeframe are not maintained", body = Problem)))]
 pub(crate) async fn bars(
     State(app): State<App>,
     Segment(symbol): Segment,
     Params(query): Params<BarsQuery>,
 ) -> Result<Json<Bars>, ApiError> {
-    let timeframe = timeframe(query.timeframe.as_deref())?;
+    let timeframe = timeframe(query.timeframe.as_deref(), &app.maintained)?;
     let limit = within("limit", query.limit, 100, 1, 1000)?;
     let from = time("from", query.from.as_deref())?;
     let to = time("to", query.to.as_deref())?;

@@ -46,11 +46,12 @@ pub(crate) struct Signals {
 #[into_params(parameter_in = Query)]
 pub(crate) struct LatestQuery {
     /// 1 to 20, 5 if absent.
+    #[param(minimum = 1, maximum = 20, default = 5)]
     limit: Option<u32>,
 }
 
 /// The newest signals.
-#[utoipa::path(get, path = "/api/signals/latest", tag = "signals", params(LatestQuery),
+#[utoipa::path(get, path = "/api/signals/latest", operation_id = "latest_signals", tag = "signals", params(LatestQuery),
     responses((status = 200, body = Signals), (status = 400, body = Problem)))]
 pub(crate) async fn latest(
     State(app): State<App>,
@@ -61,7 +62,7 @@ pub(crate) async fn latest(
 }
 
 /// Signals that are in force.
-#[utoipa::path(get, path = "/api/signals/active", tag = "signals", params(SymbolQuery),
+#[utoipa::path(get, path = "/api/signals/active", operation_id = "active_signals", tag = "signals", params(SymbolQuery),
     responses((status = 200, body = Signals), (status = 400, body = Problem)))]
 pub(crate) async fn active(
     State(app): State<App>,
@@ -80,6 +81,7 @@ pub(crate) async fn active(
 #[into_params(parameter_in = Query)]
 pub(crate) struct SymbolQuery {
     /// 1 to 100.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// Only this venue.
     exchange: Option<String>,
@@ -88,7 +90,7 @@ pub(crate) struct SymbolQuery {
 }
 
 /// The newest signals of a symbol, on all venues unless one is named; 10 if `limit` is absent.
-#[utoipa::path(get, path = "/api/signals/symbol/{symbol}", tag = "signals",
+#[utoipa::path(get, path = "/api/signals/symbol/{symbol}", operation_id = "signals_of_symbol", tag = "signals",
     params(("symbol" = String, Path, description = "any spelling: BTCUSDT, btc/usdt, BTC-USDT"), SymbolQuery),
     responses((status = 200, body = Signals), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn of_symbol(
@@ -109,14 +111,17 @@ pub(crate) async fn of_symbol(
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// From 1.
+    #[param(minimum = 1, maximum = 1_000_000, default = 1)]
     page: Option<u32>,
     /// 1 to 100, 20 if absent.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     size: Option<u32>,
     /// Only this symbol, in any spelling.
     symbol: Option<String>,
     /// BULLISH or BEARISH.
     signal_type: Option<String>,
     /// Only with at least this score, 0 to 100.
+    #[param(minimum = 0, maximum = 100)]
     min_score: Option<f64>,
     /// From this time on, RFC 3339 or UNIX ms.
     from_date: Option<String>,
@@ -142,7 +147,7 @@ pub(crate) struct SignalPage {
 }
 
 /// Signals by filter, in pages.
-#[utoipa::path(get, path = "/api/signals", tag = "signals", params(PageQuery),
+#[utoipa::path(get, path = "/api/signals", operation_id = "signals", tag = "signals", params(PageQuery),
     responses((status = 200, body = SignalPage), (status = 400, body = Problem)))]
 pub(crate) async fn page(
     State(app): State<App>,
@@ -181,7 +186,7 @@ pub(crate) struct OneSignal {
 }
 
 /// One signal with the components of its score.
-#[utoipa::path(get, path = "/api/signals/{signal_id}", tag = "signals",
+#[utoipa::path(get, path = "/api/signals/{signal_id}", operation_id = "signal", tag = "signals",
     params(("signal_id" = String, Path, description = "id of the signal")),
     responses((status = 200, body = OneSignal), (status = 404, body = Problem)))]
 pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> Result<Json<OneSignal>, ApiError> {

@@ -51,7 +51,7 @@ pub(crate) async fn tables() -> Json<Tables> {
 }
 
 /// One table with its columns.
-#[utoipa::path(get, path = "/api/tables/{name}", tag = "sql",
+#[utoipa::path(get, path = "/api/tables/{name}", operation_id = "table", tag = "sql",
     params(("name" = String, Path, description = "name of the table")),
     responses((status = 200, body = Table), (status = 404, body = Problem)))]
 pub(crate) async fn one(Segment(name): Segment) -> Result<Json<Table>, ApiError> {

@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Routes {
 #[into_params(parameter_in = Query)]
 pub(crate) struct TopQuery {
     /// 1 to 1000, 20 if absent.
+    #[param(minimum = 1, maximum = 1000, default = 20)]
     limit: Option<u32>,
 }
 

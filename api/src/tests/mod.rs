@@ -1,25 +1,27 @@
 //! Tests over the router with hand-made rows.
 
 mod documents;
+mod door;
+mod limits;
 mod routes;
 mod sql;
 mod stream;
+mod updates;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use prism_queries::{Engine, LiveRows, Options};
 use prism_schemas::table::{BARS, COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, INDICATORS, SIGNALS};
 use prism_schemas::time::{HOUR, MINUTE, SECOND, parse_ts};
 use prism_schemas::{Cell, Table, Version};
 use serde_json::Value;
-use tokio::sync::broadcast;
 use tower::ServiceExt;
 
-use crate::{App, Status, app};
+use crate::{App, Status, Updates, app};
 
 /// The end of the newest bar of the fixture.
 const NOW: &str = "2024-08-09T12:00:00Z";
@@ -169,17 +171,22 @@ impl Fixture {
         let live = Arc::new(LiveRows::new(6 * HOUR));
         assert_eq!(live.apply(&versions(ts(NOW))), 0);
         let engine = Arc::new(Engine::new(options, live.clone()).unwrap());
-        let state = App::new(engine, live, broadcast::channel(256).0, Arc::new(Status::new()));
+        let state = App::new(engine, Arc::new(Updates::new(live)), Arc::new(Status::new()));
+        Fixture::of(state)
+    }
+
+    fn of(state: App) -> Fixture {
         Fixture { router: app(state.clone()), app: state }
     }
 
     /// Applies and tells, as the wiring does.
-    fn tell(&self, versions: Vec<Version>) {
-        self.app.live.apply(&versions);
-        let _ = self.app.updates.send(Arc::new(versions));
+    fn tell(&self, versions: &[Version]) {
+        assert_eq!(self.app.live.apply(versions), 0);
+        self.app.updates.tell(versions);
     }
 
-    async fn call(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
+    async fn call(&self, mut request: Request<Body>) -> (StatusCode, HeaderMap, String) {
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost:8000"));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();

@@ -1,8 +1,10 @@
 //! Routes that read.
 
+use prism_schemas::Timeframe;
 use serde_json::json;
 
 use super::*;
+use crate::{Clock, Snapshots};
 
 #[tokio::test]
 async fn probes_answer() {
@@ -14,10 +16,105 @@ async fn probes_answer() {
     assert_eq!(f.ok("/ready").await, json!({"ready": true, "simulated": false, "reasons": {}}));
     f.app.status.hold("feed", "bybit is disconnected");
     assert_eq!(f.get("/ready").await.1["reasons"]["feed"], "bybit is disconnected");
+    assert_eq!(f.ok("/api/system/status").await, f.get("/ready").await.1);
     f.app.status.events.store(7, std::sync::atomic::Ordering::Relaxed);
     let metrics = f.ok("/metrics").await;
-    assert!(metrics.as_str().unwrap().contains("\nprism_events_total 7\n"), "{metrics}");
+    for sample in ["prism_events_total 7", "prism_live_rows 1", "prism_streams 0.0", "prism_ready 0.0"] {
+        assert!(metrics.as_str().unwrap().contains(&format!("\n{sample}")), "{sample}: {metrics}");
+    }
+    for (accept, kind) in [("*/*", "text/plain; version=0.0.4"), ("application/openmetrics-text", "application/openm")]
+    {
+        let asked = Request::get("/metrics").header("accept", accept).body(Body::empty()).unwrap();
+        let (_, headers, _) = f.call(asked).await;
+        assert!(headers["content-type"].to_str().unwrap().starts_with(kind), "{accept}");
+    }
     assert_eq!(f.ok("/version").await["name"], "prism");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_died_is_not_ready() {
+    let f = Fixture::of(Fixture::new().app.with_clock(Clock(Arc::new(|| ts(NOW)))));
+    f.app.status.release("starting");
+    f.app.status.watch(10 * SECOND);
+    f.app.status.frontier_ts.store(ts(NOW) - 4 * SECOND, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(f.ok("/ready").await["ready"], true);
+    assert!(f.ok("/metrics").await.as_str().unwrap().contains("\nprism_lag_seconds 4.0\n"));
+    // Nobody sets the frontier any more, and nobody says so.
+    f.app.status.frontier_ts.store(ts(NOW) - 34 * SECOND, std::sync::atomic::Ordering::Relaxed);
+    let (status, body) = f.get("/ready").await;
+    assert_eq!(
+        (status, &body["reasons"]["frontier"]),
+        (503, &json!("results are 34 s behind the clock, more than 10 s"))
+    );
+    assert!(f.ok("/metrics").await.as_str().unwrap().contains("\nprism_ready 0.0\n"));
+}
+
+#[tokio::test]
+async fn bars_that_are_not_maintained_are_refused_with_those_that_are() {
+    let f = Fixture::of(Fixture::new().app.with_timeframes(&[Timeframe::M1, Timeframe::H1]));
+    for kind in ["bars", "indicators"] {
+        let (status, problem) = f.get(&format!("/api/{kind}/BTCUSDT?timeframe=1s")).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("timeframe_not_maintained")), "{problem}");
+        assert_eq!((&problem["field"], &problem["allowed"]), (&json!("timeframe"), &json!(["1m", "1h"])));
+        assert_eq!(problem["detail"], "bars of 1s are not maintained, but 1m 1h");
+        assert_eq!(f.get(&format!("/api/{kind}/BTCUSDT?timeframe=1h")).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_asked_for_unknown_symbols_once_in_a_while() {
+    let f = Fixture::new();
+    f.app.shared.stored_instruments.lock().await.asked = Some((tokio::time::Instant::now(), false));
+    let request = Request::get("/api/bars/NOPE").body(Body::empty()).unwrap();
+    let (status, headers, text) = f.call(request).await;
+    assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (503, "5"), "{text}");
+    assert!(text.contains("\"store_away\""), "{text}");
+    assert_eq!(f.get("/api/bars/BTCUSDT").await.0, 200, "what is in memory needs no store");
+    let long_ago = tokio::time::Instant::now().checked_sub(Duration::from_secs(11)).unwrap();
+    f.app.shared.stored_instruments.lock().await.asked = Some((long_ago, false));
+    assert_eq!(f.get("/api/bars/NOPE").await.0, 404);
+    assert!(f.app.shared.stored_instruments.lock().await.told.is_some());
+    f.app.shared.stored_instruments.lock().await.asked = Some((tokio::time::Instant::now(), false));
+    assert_eq!(f.get("/api/bars/NOPE").await.0, 404, "what it told before is kept");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_said_and_when_to_come_back() {
+    // Nobody listens there.
+    let address = prism_schemas::QuestDbAddress::parse("questdb://127.0.0.1:1").unwrap();
+    let f = Fixture::with(Options { store: Some(prism_queries::Place::QuestDb(address)), ..Options::default() });
+    for path in ["/api/signals/latest", "/api/bars/BTCUSDT", "/api/signals/aa01", "/api/bars/NOPE"] {
+        let (status, headers, text) = f.call(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            (status.as_u16(), headers.get("retry-after").map(|s| s.as_bytes())),
+            (503, Some(&b"5"[..])),
+            "{path}: {text}"
+        );
+        assert!(text.contains("\"store_away\"") && !text.contains("127.0.0.1"), "{path}: {text}");
+    }
+    assert_eq!(f.get("/api/top-symbols").await.0, 200, "what is in memory needs no store");
+}
+
+#[tokio::test]
+async fn a_snapshot_needs_a_header_that_no_image_sends() {
+    let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let snapshots = Snapshots(Arc::new({
+        let taken = taken.clone();
+        move |of| {
+            taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(async move { (of.market.as_deref() != Some("spot")).then(|| json!({"symbol": of.symbol})) })
+        }
+    }));
+    let f = Fixture::of(Fixture::new().app.with_snapshots(Some(snapshots)));
+    let (status, problem) = f.get("/api/snapshot/BTCUSDT").await;
+    assert_eq!((status, &problem["code"]), (403, &json!("header_missing")));
+    assert_eq!(taken.load(std::sync::atomic::Ordering::Relaxed), 0);
+    for (path, status) in [("/api/snapshot/btc-usdt", 200), ("/api/snapshot/BTCUSDT?market=spot", 404)] {
+        let request = Request::get(path).header("x-prism", "1").body(Body::empty()).unwrap();
+        let (got, headers, text) = f.call(request).await;
+        assert_eq!(got, status, "{text}");
+        assert!(status != 200 || (text == r#"{"symbol":"BTCUSDT"}"# && headers["content-type"] == "application/json"));
+    }
 }
 
 #[tokio::test]

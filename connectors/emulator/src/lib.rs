@@ -217,6 +217,22 @@ impl Emulator {
         bars.map(of).collect()
     }
 
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.n_connections.load(Relaxed)
+    }
+
+    /// Waits until what was recorded cannot be read further, and says why; for ever if it can.
+    pub async fn broken(&self) -> String {
+        loop {
+            let trouble = self.shared.venue().trouble();
+            if let Some(trouble) = trouble {
+                return trouble;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
     /// Sends nothing of a symbol any more, and does not say so.
     pub fn stall(&self, symbol: &str) {
         self.shared.stalled().insert(symbol.into());

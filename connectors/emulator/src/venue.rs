@@ -226,6 +226,14 @@ impl Venue {
         self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
+    /// Why what was recorded could not be read to its end.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &self.tape {
+            Tape::Recording(recording) => recording.trouble.clone(),
+            Tape::Market(..) => None,
+        }
+    }
+
     /// What happens until `now`; of the books' updates this share is reset.
     pub(super) fn step(&mut self, now: Ts, reset: f64) -> Vec<Sent> {
         let mut sent = Vec::new();

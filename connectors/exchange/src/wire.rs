@@ -180,6 +180,11 @@ pub trait Wire: Exchange {
         false
     }
 
+    /// Whether a body says that the venue has no such symbol.
+    fn is_no_symbol(&self, _body: &str) -> bool {
+        false
+    }
+
     /// The venue's clock, as the answer to `Ask::Time` says.
     fn time(&self, body: &str) -> Result<Ts, DecodeError>;
 

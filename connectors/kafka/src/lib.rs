@@ -1,157 +1,106 @@
 //! The log on Kafka: idempotent acknowledged writes, and a consumer with assigned partitions, each with a queue of its own.
 
+mod options;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::Thread,
+    time::{Duration, Instant},
 };
 
-use prism_schemas::event::{Batch, Event, Message, Quarantined, event::Body};
+use prism_log::{Log, LogError, Records, Wakers};
+use prism_schemas::event::{Batch, Message};
 use prism_schemas::{Topic, Ts};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfig};
-use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, DefaultConsumerContext};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders, Timestamp};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use prism_log::{Log, LogError, Record, Records, Torn};
+pub use options::KafkaOptions;
 
-/// How long the broker may take to answer a question about topics.
-const ANSWER: Timeout = Timeout::After(Duration::from_secs(10));
+use options::create;
+use reader::{Reader, passes};
+use told::Told;
+
 /// How long a writer waits for room in the queue before it looks whether a delivery failed.
 const ROOM: Duration = Duration::from_millis(2);
-/// How long a reader waits for a message or the end of the partition at once.
-const WAIT: Duration = Duration::from_millis(100);
+/// Between two looks for topics just created.
+const LEARN: Duration = Duration::from_millis(100);
 /// Looks for topics just created: ten seconds.
 const LEARN_MAX: u32 = 100;
 /// Attempts to have all queues before the first message.
 const ATTEMPTS: u32 = 10;
-/// Waits without any answer after which a reader gives up: five minutes.
-const WAITS_MAX: u32 = 3_000;
-/// Waits without any answer between two warnings.
-const WAITS_WARN: u32 = 100;
-
-/// Where Kafka is and how it is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KafkaOptions {
-    /// `host:port`, several separated by commas.
-    pub brokers: String,
-    /// First part of the topics' names, `prism` in production.
-    pub namespace: String,
-    /// Partitions of topics that are created.
-    pub partitions: u32,
-    /// Replicas of topics that are created.
-    pub replication: u32,
-    /// How long topics that are created keep messages, in milliseconds; -1 without end.
-    pub retention_ms: i64,
-    /// Bytes of unsent messages after which a writer waits.
-    pub queue_bytes: usize,
-    /// Bytes fetched ahead for each partition that is read.
-    pub fetch_bytes: usize,
-    /// Settings of the client library, such as `security.protocol`; they win over all others.
-    pub properties: Vec<(String, String)>,
-}
-
-impl KafkaOptions {
-    /// Defaults for these brokers.
-    pub fn new(brokers: &str) -> KafkaOptions {
-        KafkaOptions {
-            brokers: brokers.into(),
-            namespace: "prism".into(),
-            partitions: 4,
-            replication: 1,
-            retention_ms: -1,
-            queue_bytes: 64 << 20,
-            fetch_bytes: 8 << 20,
-            properties: Vec::new(),
-        }
-    }
-
-    fn topic(&self, topic: Topic) -> String {
-        topic.name().replacen("prism", &self.namespace, 1)
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "prism");
-        config.set("reconnect.backoff.max.ms", "1000").set("log.connection.close", "false");
-        config
-    }
-
-    fn finish<C: FromClientConfig>(&self, mut config: ClientConfig) -> Result<C, LogError> {
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
-        config.create().map_err(|error| self.refused("kafka.properties", &error))
-    }
-
-    fn address(&self) -> PathBuf {
-        PathBuf::from(format!("kafka://{}/{}", self.brokers, self.namespace))
-    }
-
-    fn refused(&self, what: &str, error: &dyn std::fmt::Display) -> LogError {
-        LogError::Broker { address: self.address().display().to_string(), detail: format!("{what}: {error}") }
-    }
-}
-
-/// Remembers the first message that could not be delivered.
-#[derive(Clone, Default)]
-struct Deliveries {
-    failed: Arc<Mutex<Option<KafkaError>>>,
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext<NoCustomPartitioner> for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        if let Err((error, _)) = result {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
-        }
-    }
-}
+/// How long a broker may take to answer where a partition ends: whoever asks has better things to do.
+const GLANCE: Duration = Duration::from_millis(500);
+/// After a broker did not answer such a question, none is asked for so long.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// Topics of Kafka as a log.
 pub struct KafkaLog {
     options: KafkaOptions,
     partitions: Vec<(Topic, u32)>,
-    deliveries: Deliveries,
+    /// What is said of writing.
+    told: Told,
     /// Made at the first append.
-    producer: Mutex<Option<Arc<ThreadedProducer<Deliveries>>>>,
+    producer: Mutex<Option<Arc<ThreadedProducer<Told>>>>,
     /// Asks about offsets and commits them.
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Told>,
+    /// A writer waits for room in the queue.
+    is_full: AtomicBool,
+    /// When a broker last did not answer where a partition ends.
+    silent: Mutex<Option<Instant>>,
+    wakers: Arc<Wakers>,
+}
+
+/// A client that asks, once a broker has answered, and how many partitions each topic has.
+type Opened = (BaseConsumer<Told>, Vec<(Topic, u32)>);
+
+fn ask(options: &KafkaOptions) -> Result<Opened, LogError> {
+    let told = Told::default();
+    let mut config = options.client();
+    config.set("group.id", format!("{}-compute", options.namespace)).set("enable.auto.commit", "false");
+    for (name, value) in &options.properties {
+        config.set(name, value);
+    }
+    let made = config.create_with_context(told.clone());
+    let consumer: BaseConsumer<Told> = made.map_err(|error| options.refused("kafka.properties", &error))?;
+    let mut partitions = Vec::new();
+    for topic in Topic::ALL {
+        let metadata = consumer.fetch_metadata(Some(&options.topic(topic)), options.answer).map_err(|error| {
+            // The library says why on a queue of its own.
+            while told.trouble().is_empty() && consumer.poll(GLANCE).is_some() {}
+            let trouble = told.trouble();
+            let cause = if trouble.is_empty() { error.to_string() } else { trouble };
+            options.refused("no broker answers (log, --log)", &cause)
+        })?;
+        partitions.push((topic, metadata.topics().first().map_or(0, |found| found.partitions().len() as u32)));
+    }
+    Ok((consumer, partitions))
 }
 
 impl KafkaLog {
-    /// Opens the log and creates the topics that are absent.
+    /// Opens the log and creates the topics that are absent. Needs no right to create any if there are all.
     pub fn open(options: KafkaOptions) -> Result<KafkaLog, LogError> {
-        let admin: AdminClient<_> = options.finish(options.client())?;
-        let retention = options.retention_ms.to_string();
-        let (n, replicas) = (options.partitions as i32, options.replication as i32);
-        let names = Topic::ALL.map(|topic| options.topic(topic));
-        let topics = names.each_ref().map(|name| {
-            NewTopic::new(name, n, TopicReplication::Fixed(replicas))
-                .set("retention.ms", &retention)
-                .set("compression.type", "producer")
-        });
-        let asked = admin.create_topics(&topics, &AdminOptions::new().operation_timeout(Some(ANSWER)));
-        let answers = futures::executor::block_on(asked).map_err(|error| options.refused("create topics", &error))?;
-        for answer in answers {
-            match answer {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => return Err(options.refused(&format!("create the topic {name}"), &code)),
-            }
+        let (consumer, partitions) = ask(&options)?;
+        let absent: Vec<Topic> = partitions.iter().filter(|(_, n)| *n == 0).map(|(topic, _)| *topic).collect();
+        if absent.is_empty() {
+            return Ok(KafkaLog::over(options, consumer, partitions));
         }
+        create(&options, &absent)?;
         // The brokers learn of new topics a moment after they are created.
         for _ in 0..LEARN_MAX {
             match KafkaLog::open_read(options.clone()) {
-                Err(LogError::NotALog { .. }) => std::thread::sleep(WAIT),
+                Err(LogError::NotALog { .. }) => std::thread::sleep(LEARN),
                 opened => return opened,
             }
         }
@@ -160,22 +109,26 @@ impl KafkaLog {
 
     /// Opens a log whose topics exist.
     pub fn open_read(options: KafkaOptions) -> Result<KafkaLog, LogError> {
-        let mut config = options.client();
-        config.set("group.id", format!("{}-compute", options.namespace)).set("enable.auto.commit", "false");
-        let consumer: BaseConsumer = options.finish(config)?;
-        let mut partitions = Vec::new();
-        for topic in Topic::ALL {
-            let name = options.topic(topic);
-            let metadata = consumer.fetch_metadata(Some(&name), ANSWER);
-            let metadata = metadata.map_err(|error| options.refused("no broker answers (log, --log)", &error))?;
-            let n = metadata.topics().first().map_or(0, |found| found.partitions().len() as u32);
-            if n == 0 {
-                let detail = format!("the topic {name} does not exist; `prism ingest` and `prism import` create it");
-                return Err(LogError::NotALog { path: options.address(), detail });
-            }
-            partitions.push((topic, n));
+        let (consumer, partitions) = ask(&options)?;
+        if let Some((topic, _)) = partitions.iter().find(|(_, n)| *n == 0) {
+            let name = options.topic(*topic);
+            let detail = format!("the topic {name} does not exist; `prism ingest` and `prism import` create it");
+            return Err(LogError::NotALog { path: options.address(), detail });
         }
-        Ok(KafkaLog { options, partitions, deliveries: Deliveries::default(), producer: Mutex::new(None), consumer })
+        Ok(KafkaLog::over(options, consumer, partitions))
+    }
+
+    fn over(options: KafkaOptions, consumer: BaseConsumer<Told>, partitions: Vec<(Topic, u32)>) -> KafkaLog {
+        KafkaLog {
+            options,
+            partitions,
+            told: Told::default(),
+            producer: Mutex::new(None),
+            consumer,
+            is_full: AtomicBool::new(false),
+            silent: Mutex::new(None),
+            wakers: Arc::default(),
+        }
     }
 
     /// Deletes all topics of the log.
@@ -188,20 +141,20 @@ impl KafkaLog {
         answers.map(|_| ()).map_err(|error| self.options.refused("delete topics", &error))
     }
 
-    fn producer(&self) -> Result<Arc<ThreadedProducer<Deliveries>>, LogError> {
+    fn producer(&self) -> Result<Arc<ThreadedProducer<Told>>, LogError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(producer) = &*slot {
             return Ok(producer.clone());
         }
         let mut config = self.options.client();
         config.set("enable.idempotence", "true").set("acks", "all").set("compression.type", "zstd");
-        config.set("linger.ms", "5").set("batch.size", "1000000");
+        config.set("linger.ms", "1").set("batch.size", "1000000");
         config.set("queue.buffering.max.kbytes", (self.options.queue_bytes / 1024).max(1).to_string());
         config.set("queue.buffering.max.messages", "1000000");
         for (name, value) in &self.options.properties {
             config.set(name, value);
         }
-        let made = config.create_with_context(self.deliveries.clone());
+        let made = config.create_with_context(self.told.clone());
         let made: ThreadedProducer<_> =
             made.map_err(|error: KafkaError| self.options.refused("kafka.properties", &error))?;
         let producer = Arc::new(made);
@@ -211,15 +164,20 @@ impl KafkaLog {
 
     /// A delivery that failed is an error of everything that follows.
     fn delivered(&self) -> Result<(), LogError> {
-        match &*self.deliveries.failed.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(self.options.refused("a message was not accepted", error)),
+        match self.told.failed() {
+            Some(error) => Err(self.options.refused("a message was not accepted", &error)),
             None => Ok(()),
         }
     }
 
-    fn watermarks(&self, topic: Topic, partition: u32) -> Result<(u64, u64), LogError> {
+    fn written_by(&self) -> Option<Arc<ThreadedProducer<Told>>> {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// First and next offset of a partition.
+    fn watermarks(&self, topic: Topic, partition: u32, wait: Duration) -> Result<(u64, u64), LogError> {
         let name = self.options.topic(topic);
-        let asked = self.consumer.fetch_watermarks(&name, partition as i32, ANSWER);
+        let asked = self.consumer.fetch_watermarks(&name, partition as i32, wait);
         let (low, high) = asked.map_err(|error| self.options.refused(&format!("offsets of {name}"), &error))?;
         Ok((low.max(0) as u64, high.max(0) as u64))
     }
@@ -246,8 +204,15 @@ impl Log for KafkaLog {
             .headers(OwnedHeaders::new().insert(header));
         loop {
             match producer.send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.is_full.store(false, Relaxed);
+                    return Ok(());
+                }
+                // It ends: what waits is taken, or refused after message.timeout.ms.
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    if !self.is_full.swap(true, Relaxed) {
+                        tracing::warn!(why = self.told.trouble(), "the queue is full: waiting for the broker");
+                    }
                     std::thread::sleep(ROOM);
                     self.delivered()?;
                     record = back;
@@ -258,24 +223,72 @@ impl Log for KafkaLog {
     }
 
     fn flush(&self) -> Result<(), LogError> {
-        let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(producer) = producer {
-            producer.flush(Timeout::Never).map_err(|error| self.options.refused("flush", &error))?;
-        }
+        // The library sends at once what it has; nobody waits for it here.
         self.delivered()
     }
 
     fn sync(&self) -> Result<(), LogError> {
         // All in-sync replicas have acknowledged what is flushed.
-        self.flush()
+        let Some(producer) = self.written_by() else { return Ok(()) };
+        let mut waiting = i32::MAX;
+        loop {
+            let flushed = producer.flush(Timeout::After(self.options.answer.saturating_mul(5)));
+            self.delivered()?;
+            let left = producer.in_flight_count();
+            match flushed {
+                Ok(()) => return Ok(()),
+                // Slow is not away.
+                Err(_) if left < waiting => waiting = left,
+                Err(error) => {
+                    let why = format!("{left} messages are not acknowledged: {error} {}", self.told.trouble());
+                    return Err(self.options.refused("flush", &why));
+                }
+            }
+        }
     }
 
     fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
-        Ok(self.watermarks(topic, partition)?.0)
+        Ok(self.watermarks(topic, partition, self.options.answer)?.0)
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
-        Ok(self.watermarks(topic, partition)?.1)
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent.is_some_and(|since| since.elapsed() < AWAY) {
+            return Err(self.options.refused("offsets", &"no broker answered a moment ago"));
+        }
+        *silent = None;
+        let found = self.watermarks(topic, partition, GLANCE);
+        if found.is_err() {
+            #[expect(clippy::disallowed_methods, reason = "how long a broker is left alone; no result depends on it")]
+            let now = Instant::now();
+            *silent = Some(now);
+        }
+        Ok(found?.1)
+    }
+
+    fn offset_at(&self, topic: Topic, partition: u32, ts_recv: Ts) -> Result<u64, LogError> {
+        let (name, at) = (self.options.topic(topic), Offset::Offset(ts_recv.div_euclid(1_000_000).max(0)));
+        let mut times = TopicPartitionList::new();
+        let added = times.add_partition_offset(&name, partition as i32, at);
+        let asked = added.and_then(|()| self.consumer.offsets_for_times(times, self.options.answer));
+        let found = asked.map_err(|error| self.options.refused(&format!("offsets by time of {name}"), &error))?;
+        match found.find_partition(&name, partition as i32).map(|found| found.offset()) {
+            Some(Offset::Offset(offset)) => Ok(offset.max(0) as u64),
+            _ => Ok(self.watermarks(topic, partition, self.options.answer)?.1),
+        }
+    }
+
+    fn wake(&self, reader: &Arc<Thread>) {
+        self.wakers.add(reader);
+    }
+
+    fn delayed(&self) -> Option<String> {
+        let (producer, trouble) = (self.written_by()?, self.told.trouble());
+        let waiting = producer.in_flight_count();
+        (self.is_full.load(Relaxed) || 0 < waiting && !trouble.is_empty()).then(|| {
+            let address = self.options.address();
+            format!("{}: {waiting} messages wait for the broker {trouble}", address.display())
+        })
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {
@@ -298,14 +311,21 @@ impl Log for KafkaLog {
             added.map_err(|error| options.refused(&name, &error))?;
             names.push(name);
         }
+        for (name, value) in &options.properties {
+            config.set(name, value);
+        }
         for _ in 0..ATTEMPTS {
-            let consumer: Arc<BaseConsumer> = Arc::new(options.finish(config.clone())?);
+            let made = config.create_with_context(Told::default());
+            let consumer: Arc<BaseConsumer<Told>> =
+                Arc::new(made.map_err(|error| options.refused("kafka.properties", &error))?);
             consumer.assign(&wanted).map_err(|error| options.refused("assign partitions", &error))?;
             let mut readers: Vec<Box<dyn Records>> = Vec::new();
             for ((_, partition, next), name) in places.iter().zip(&names) {
                 let place = format!("{name}/{partition}");
                 let queue = consumer.split_partition_queue(name, *partition as i32);
-                let queue = queue.ok_or_else(|| options.refused(&place, &"it has no queue"))?;
+                let mut queue = queue.ok_or_else(|| options.refused(&place, &"it has no queue"))?;
+                let wakers = self.wakers.clone();
+                queue.set_nonempty_callback(move || wakers.wake());
                 let (options, consumer, batch) = (options.clone(), consumer.clone(), Batch::default());
                 readers.push(Box::new(Reader { options, consumer, queue, place, batch, next: *next, at_end: false }));
             }
@@ -330,116 +350,11 @@ impl Log for KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        if let Err(error) = self.flush() {
-            tracing::error!(%error, "the log could not be written");
+        let Some(producer) = self.written_by() else { return };
+        let flushed = producer.flush(Timeout::After(self.options.answer));
+        let messages = producer.in_flight_count();
+        if let Err(error) = flushed.map_err(|error| self.options.refused("flush", &error)).and(self.delivered()) {
+            tracing::error!(%error, messages, "the log could not be written: so many messages are lost");
         }
     }
-}
-
-/// A partition being read, over a consumer that it may share with others.
-struct Reader {
-    options: KafkaOptions,
-    /// Tells of trouble that concerns no partition.
-    consumer: Arc<BaseConsumer>,
-    queue: PartitionQueue<DefaultConsumerContext>,
-    place: String,
-    batch: Batch,
-    next: u64,
-    at_end: bool,
-}
-
-impl Reader {
-    fn failed(&self, error: &KafkaError) -> LogError {
-        match error {
-            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                LogError::Truncated { place: self.place.clone(), offset: self.next }
-            }
-            error => self.options.refused(&self.place, error),
-        }
-    }
-}
-
-/// Whether the client library goes on by itself after this.
-fn passes(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let KafkaError::MessageConsumption(code) = error else { return false };
-    matches!(
-        code,
-        Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition
-            | Code::CoordinatorNotAvailable
-            | Code::NetworkException
-    )
-}
-
-impl Records for Reader {
-    fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
-        let mut n_waits = 0;
-        loop {
-            let wait = if self.at_end { Duration::ZERO } else { WAIT };
-            let polled = self.queue.poll(wait).or_else(|| self.consumer.poll(Duration::ZERO).filter(Result::is_err));
-            let message = match polled {
-                Some(Ok(message)) => message,
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.at_end = true;
-                    return Ok(None);
-                }
-                Some(Err(error)) if passes(&error) => {
-                    tracing::warn!(place = self.place, %error, "waiting for the broker");
-                    if self.at_end {
-                        return Ok(None);
-                    }
-                    continue;
-                }
-                Some(Err(error)) => return Err(self.failed(&error)),
-                None if self.at_end => return Ok(None),
-                None => {
-                    n_waits += 1;
-                    if n_waits % WAITS_WARN == 0 {
-                        tracing::warn!(place = self.place, "still waiting for the broker");
-                    }
-                    if n_waits == WAITS_MAX {
-                        return Err(self.options.refused(&self.place, &"no answer for five minutes"));
-                    }
-                    continue;
-                }
-            };
-            self.at_end = false;
-            let offset = message.offset().max(0) as u64;
-            self.next = offset + 1;
-            let payload = message.payload().unwrap_or_default();
-            self.batch.exchange.clear();
-            self.batch.market.clear();
-            self.batch.symbol.clear();
-            self.batch.events.clear();
-            if let Err(error) = self.batch.merge(payload) {
-                let ts_recv = match message.timestamp() {
-                    Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => ms.saturating_mul(1_000_000),
-                    Timestamp::NotAvailable => 0,
-                };
-                self.batch = undecodable(payload, &error.to_string(), ts_recv);
-            }
-            return Ok(Some(Record { offset, batch: &self.batch }));
-        }
-    }
-
-    fn torn(&self) -> Option<&Torn> {
-        None
-    }
-}
-
-/// A message that somebody else put on the topic, as the quarantined event it is.
-fn undecodable(payload: &[u8], detail: &str, ts_recv: Ts) -> Batch {
-    let body = Body::Quarantined(Quarantined {
-        rule: "undecodable_message".into(),
-        detail: detail.into(),
-        raw: payload.to_vec(),
-    });
-    let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body: Some(body) };
-    Batch { events: vec![event], ..Batch::default() }
 }

@@ -1,76 +1,29 @@
 //! The log as segment files in a directory: `DIR/<topic>/<partition>/<first offset>.seg`.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::Thread;
 
-use prism_schemas::Topic;
-use prism_schemas::event::{Batch, Message};
-use serde::{Deserialize, Serialize};
+use prism_schemas::event::Batch;
+use prism_schemas::{Topic, Ts};
 
+use super::disk::{Disk, System, write_all_at};
+use super::inner::{Inner, Options, Place, Recovered, lock};
+use super::marks::{self, Marks};
+use super::reader::Reader;
 use super::segment::{self, Found, Scan};
-use super::{Log, LogError, Record, Records, Torn};
-
-/// Bytes that wait in memory before they are written.
-const BUFFER: usize = 1 << 18;
-
-/// How a log is created and written.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Partitions of each topic, if the log does not exist yet.
-    pub partitions: u32,
-    /// A segment that reaches this size is closed and the next one begun.
-    pub segment_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { partitions: 4, segment_bytes: 64 << 20 }
-    }
-}
-
-/// What opening a log for writing cut off: the tail a crash left unfinished.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// The topic.
-    pub topic: Topic,
-    /// The partition.
-    pub partition: u32,
-    /// Bytes cut off.
-    pub bytes: u64,
-    /// Sound records left in the segment.
-    pub records: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    version: u32,
-    partitions: u32,
-}
+use super::sync::{SyncPolicy, Syncer};
+use super::tail::Tail;
+use super::{Log, LogError, Records, find, retention};
 
 /// The embedded log.
 pub struct SegmentLog {
-    dir: PathBuf,
-    partitions: u32,
-    segment_bytes: u64,
+    inner: Arc<Inner>,
     recovered: Vec<Recovered>,
-    /// Held while the log is open for writing.
-    lock: Option<File>,
-    /// By topic, then partition; opened at the first append.
-    tails: Vec<Mutex<Option<Tail>>>,
-}
-
-/// The end of a partition being written.
-struct Tail {
-    dir: PathBuf,
-    path: PathBuf,
-    file: File,
-    buffer: Vec<u8>,
-    /// Bytes of the segment, the buffer included.
-    bytes: u64,
-    next_offset: u64,
-    dirty: bool,
+    /// Syncs and removes in the background while the log is open for writing.
+    syncer: Option<Syncer>,
 }
 
 impl SegmentLog {
@@ -81,48 +34,53 @@ impl SegmentLog {
 
     /// As `open`, with options.
     pub fn open_with(dir: &Path, options: Options) -> Result<SegmentLog, LogError> {
+        SegmentLog::open_on(Arc::new(System), dir, options)
+    }
+
+    /// As `open_with`, on a disk.
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<SegmentLog, LogError> {
         std::fs::create_dir_all(dir).map_err(LogError::io(dir))?;
         let path = dir.join("log.lock");
-        let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(LogError::io(&path))?;
-        match lock.try_lock() {
+        let held = OpenOptions::new().create(true).append(true).open(&path).map_err(LogError::io(&path))?;
+        match held.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(LogError::Locked { path: dir.into() }),
             Err(std::fs::TryLockError::Error(source)) => return Err(LogError::Io { path, source }),
         }
         if !dir.join("log.json").exists() {
             let meta = format!("{{\"version\":1,\"partitions\":{}}}\n", options.partitions.max(1));
-            write_atomically(&dir.join("log.json"), meta.as_bytes()).map_err(LogError::io(dir))?;
+            write_atomically(&*disk, &dir.join("log.json"), meta.as_bytes()).map_err(LogError::io(dir))?;
         }
-        let mut log = SegmentLog::open_read(dir)?;
-        log.segment_bytes = options.segment_bytes;
-        log.lock = Some(lock);
-        for topic in Topic::ALL {
-            for partition in 0..log.partitions {
-                let recovered = log.recover(topic, partition)?;
-                log.recovered.extend(recovered);
-            }
+        let mut inner = Inner::open(disk, dir, options)?;
+        inner.lock = Some(held);
+        let noted = marks::read(dir, inner.places.len())?;
+        let mut log = SegmentLog { recovered: Vec::new(), syncer: None, inner: Arc::new(inner) };
+        for (at, (topic, partition)) in log.inner.names().enumerate() {
+            let synced = noted.as_ref().map(|(_, offsets)| offsets[at]);
+            log.recovered.extend(log.inner.recover(at, topic, partition, synced)?);
         }
+        let number = noted.map_or(0, |(number, _)| number);
+        let inner = &log.inner;
+        inner.sync()?;
+        *lock(&inner.marks) = Some(Marks::open(&*inner.disk, dir, number, inner.synced())?);
+        log.syncer = Syncer::start(inner)?;
         Ok(log)
     }
 
     /// Opens an existing log for reading only; changes nothing.
     pub fn open_read(dir: &Path) -> Result<SegmentLog, LogError> {
-        let no_log = |detail: String| LogError::NotALog { path: dir.into(), detail };
-        let text =
-            std::fs::read_to_string(dir.join("log.json")).map_err(|error| no_log(format!("log.json: {error}")))?;
-        let meta: Meta = sonic_rs::from_str(&text).map_err(|error| no_log(format!("log.json: {error}")))?;
-        if meta.version != 1 || meta.partitions == 0 {
-            return Err(no_log(format!("log.json has version {}, partitions {}", meta.version, meta.partitions)));
-        }
-        let tails = (0..Topic::ALL.len() * meta.partitions as usize).map(|_| Mutex::new(None)).collect();
-        Ok(SegmentLog {
-            dir: dir.into(),
-            partitions: meta.partitions,
-            segment_bytes: Options::default().segment_bytes,
-            recovered: Vec::new(),
-            lock: None,
-            tails,
-        })
+        SegmentLog::open_read_with(dir, Options::default())
+    }
+
+    /// As `open_read`, with options: of these only `sync` counts.
+    pub fn open_read_with(dir: &Path, options: Options) -> Result<SegmentLog, LogError> {
+        SegmentLog::open_read_on(Arc::new(System), dir, options)
+    }
+
+    /// As `open_read_with`, on a disk.
+    pub(crate) fn open_read_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<SegmentLog, LogError> {
+        let inner = Arc::new(Inner::open(disk, dir, options)?);
+        Ok(SegmentLog { inner, recovered: Vec::new(), syncer: None })
     }
 
     /// The tails that were cut off when the log was opened.
@@ -135,103 +93,129 @@ impl SegmentLog {
         self.sync()
     }
 
-    fn partition_dir(&self, topic: Topic, partition: u32) -> PathBuf {
-        self.dir.join(topic.name()).join(partition.to_string())
-    }
-
-    fn recover(&self, topic: Topic, partition: u32) -> Result<Option<Recovered>, LogError> {
-        let dir = self.partition_dir(topic, partition);
-        let Some(&first) = segment::list(&dir)?.last() else { return Ok(None) };
-        let path = segment::path(&dir, first);
-        let mut scan = Scan::open(&path, first)?;
-        while let Found::Record = scan.step()? {}
-        let bytes = scan.length()? - scan.position;
-        let next_offset = scan.offset;
-        let file = OpenOptions::new().append(true).open(&path).map_err(LogError::io(&path))?;
-        if 0 < bytes {
-            file.set_len(scan.position).map_err(LogError::io(&path))?;
-            file.sync_all().map_err(LogError::io(&path))?;
-            tracing::warn!(topic = topic.name(), partition, bytes, "cut off the unfinished end of a segment");
-        }
-        let mut tail = Tail { dir, path, file, buffer: Vec::new(), bytes: scan.position, next_offset, dirty: false };
-        if scan.position == 0 {
-            tail.begin(next_offset);
-        }
-        *self.lock_tail(topic, partition)? = Some(tail);
-        Ok((0 < bytes).then_some(Recovered { topic, partition, bytes, records: next_offset - first }))
-    }
-
-    fn lock_tail(&self, topic: Topic, partition: u32) -> Result<MutexGuard<'_, Option<Tail>>, LogError> {
-        let topic_at = Topic::ALL.iter().position(|t| *t == topic).unwrap_or_default();
-        let tail = (partition < self.partitions)
-            .then(|| self.tails.get(topic_at * self.partitions as usize + partition as usize))
-            .flatten();
-        let tail = tail.ok_or_else(|| {
-            LogError::Usage(format!("{} has {} partitions, not partition {partition}", topic.name(), self.partitions))
-        })?;
-        Ok(tail.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn each_tail(&self, mut act: impl FnMut(&mut Tail) -> Result<(), LogError>) -> Result<(), LogError> {
-        for tail in &self.tails {
-            if let Some(tail) = tail.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                act(tail)?;
-            }
-        }
-        Ok(())
+    /// Removes the oldest closed segments as far as `retention` and `retention_bytes` say, and gives their number. What
+    /// a reader of this process has not read yet stays.
+    pub fn trim(&self, now: std::time::SystemTime) -> Result<usize, LogError> {
+        retention::trim(&self.inner, now)
     }
 }
 
 impl Log for SegmentLog {
     fn partitions(&self, _topic: Topic) -> u32 {
-        self.partitions
+        self.inner.partitions
     }
 
     fn append(&self, topic: Topic, partition: u32, batch: &Batch) -> Result<(), LogError> {
-        if self.lock.is_none() {
-            return Err(LogError::Usage(format!("{} is open for reading", self.dir.display())));
+        let inner = &*self.inner;
+        if inner.lock.is_none() {
+            return Err(LogError::Usage(format!("{} is open for reading", inner.dir.display())));
         }
-        let mut guard = self.lock_tail(topic, partition)?;
+        inner.check()?;
+        let place = inner.place(topic, partition)?;
+        let mut guard = lock(&place.tail);
+        if guard.as_ref().is_some_and(Tail::is_ahead) {
+            drop(guard);
+            inner.sync()?;
+            guard = lock(&place.tail);
+        }
         let tail = match guard.as_mut() {
             Some(tail) => tail,
-            None => guard.insert(Tail::create(self.partition_dir(topic, partition), 0)?),
+            None => guard.insert(Tail::create(inner.disk.clone(), &inner.partition_dir(topic, partition))?),
         };
-        if self.segment_bytes <= tail.bytes {
-            tail.sync()?;
-            *tail = Tail::create(tail.dir.clone(), tail.next_offset)?;
-        }
-        let before = tail.buffer.len();
-        segment::put(&mut tail.buffer, batch)?;
-        tail.bytes += (tail.buffer.len() - before) as u64;
-        tail.next_offset += 1;
-        tail.dirty = true;
-        if BUFFER <= tail.buffer.len() {
-            tail.flush()?;
-        }
-        Ok(())
+        let outcome = tail.append(batch, inner.options.segment_bytes);
+        inner.show(place, tail);
+        outcome
     }
 
     fn flush(&self) -> Result<(), LogError> {
-        self.each_tail(Tail::flush)
+        if self.inner.options.sync == SyncPolicy::Always && self.inner.lock.is_some() {
+            return self.sync();
+        }
+        self.inner.check()?;
+        self.inner.flush()
     }
 
     fn sync(&self) -> Result<(), LogError> {
-        self.each_tail(Tail::sync)
+        if self.inner.lock.is_none() {
+            return self.inner.sync_files();
+        }
+        self.inner.check()?;
+        self.inner.flush()?;
+        self.inner.sync()
+    }
+
+    fn synced(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        let inner = &*self.inner;
+        let place = inner.place(topic, partition)?;
+        if inner.lock.is_some() {
+            return Ok(lock(&place.tail).as_ref().map_or(0, |tail| tail.synced));
+        }
+        let at = inner.names().position(|name| name == (topic, partition)).unwrap_or(0);
+        Ok(marks::read(&inner.dir, inner.places.len())?.map_or(0, |(_, offsets)| offsets[at]))
+    }
+
+    fn sync_to(&self, offsets: &BTreeMap<(Topic, u32), u64>) -> Result<(), LogError> {
+        let inner = &*self.inner;
+        if inner.options.sync == SyncPolicy::Never {
+            return Ok(());
+        }
+        let synced = match inner.lock {
+            Some(_) => inner.synced(),
+            None => marks::read(&inner.dir, inner.places.len())?.map_or_else(Vec::new, |(_, offsets)| offsets),
+        };
+        let is_synced = |name: &(Topic, u32), offset: u64| {
+            let at = inner.names().position(|have| have == *name);
+            at.and_then(|at| synced.get(at)).is_some_and(|synced| offset <= *synced)
+        };
+        if offsets.iter().all(|(name, offset)| is_synced(name, *offset)) { Ok(()) } else { self.sync() }
     }
 
     fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
-        Ok(segment::list(&self.partition_dir(topic, partition))?.first().copied().unwrap_or(0))
+        Ok(segment::list(&self.inner.partition_dir(topic, partition))?.first().copied().unwrap_or(0))
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
-        if let Some(tail) = &*self.lock_tail(topic, partition)? {
+        let place = self.inner.place(topic, partition)?;
+        if let Some(tail) = &*lock(&place.tail) {
             return Ok(tail.next_offset);
         }
-        let dir = self.partition_dir(topic, partition);
-        let Some(&first) = segment::list(&dir)?.last() else { return Ok(0) };
-        let mut scan = Scan::open(&segment::path(&dir, first), first)?;
-        while let Found::Record = scan.step()? {}
-        Ok(scan.offset)
+        let dir = self.inner.partition_dir(topic, partition);
+        let mut end = lock(&place.end);
+        let mut known = end.take();
+        loop {
+            let newest = || Ok(segment::list(&dir)?.last().map(|first| (*first, 0, *first)));
+            let Some((first, position, offset)) = known.map_or_else(newest, |known| Ok(Some(known)))? else {
+                return Ok(0);
+            };
+            let mut scan = match Scan::open_at(&segment::path(&dir, first), first, (position, offset), 1 << 18) {
+                // Retention removed it since.
+                Err(error) if error.is_absent() => {
+                    known = None;
+                    continue;
+                }
+                opened => opened?,
+            };
+            while let Found::Record = scan.step()? {}
+            // The next segment is named by the offset it begins with.
+            if first == scan.offset || !segment::path(&dir, scan.offset).exists() {
+                *end = Some((first, scan.position, scan.offset));
+                return Ok(scan.offset);
+            }
+            known = Some((scan.offset, 0, scan.offset));
+        }
+    }
+
+    fn offset_at(&self, topic: Topic, partition: u32, ts_recv: Ts) -> Result<u64, LogError> {
+        find::offset_at(&self.inner.partition_dir(topic, partition), ts_recv)
+    }
+
+    fn newest(&self) -> Result<Option<Ts>, LogError> {
+        let tails =
+            self.inner.places.iter().filter_map(|place| lock(&place.tail).as_ref().and_then(|tail| tail.newest));
+        match (self.inner.lock.is_some(), tails.max()) {
+            (true, Some(newest)) => Ok(Some(newest)),
+            _ => super::newest(self),
+        }
     }
 
     fn commit(&self, _topic: Topic, _partition: u32, _offset: u64) -> Result<(), LogError> {
@@ -239,142 +223,45 @@ impl Log for SegmentLog {
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {
-        drop(self.lock_tail(topic, partition)?);
-        let reader = Reader {
-            dir: self.partition_dir(topic, partition),
-            scan: None,
-            batch: Batch::default(),
-            from_offset,
-            torn: None,
-        };
+        let inner = &*self.inner;
+        let place = inner.place(topic, partition)?;
+        let name = format!("{}/{partition}", topic.name());
+        let visible = inner.lock.as_ref().map(|_| place.visible.clone());
+        let reader = Reader::new(inner.partition_dir(topic, partition), name, from_offset, visible);
+        let mut readers = lock(&place.readers);
+        readers.retain(|reader| 0 < reader.strong_count());
+        readers.push(Arc::downgrade(&reader.position));
         Ok(Box::new(reader))
+    }
+
+    fn wake(&self, reader: &Arc<Thread>) {
+        self.inner.wakers.add(reader);
     }
 }
 
 impl Drop for SegmentLog {
     fn drop(&mut self) {
+        if let Some(syncer) = self.syncer.take() {
+            syncer.stop();
+        }
+        if self.inner.lock.is_none() {
+            return;
+        }
         if let Err(error) = self.sync() {
-            tracing::error!(%error, "the log could not be written");
+            let waiting = |place: &Place| lock(&place.tail).as_ref().map_or(0, Tail::waiting);
+            let records: u64 = self.inner.places.iter().map(waiting).sum();
+            tracing::error!(%error, records, "the log could not be written: so many records are lost");
         }
-    }
-}
-
-impl Tail {
-    fn create(dir: PathBuf, first_offset: u64) -> Result<Tail, LogError> {
-        std::fs::create_dir_all(&dir).map_err(LogError::io(&dir))?;
-        let path = segment::path(&dir, first_offset);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(LogError::io(&path))?;
-        sync_dir(&dir).map_err(LogError::io(&dir))?;
-        let mut tail = Tail { dir, path, file, buffer: Vec::new(), bytes: 0, next_offset: first_offset, dirty: true };
-        tail.begin(first_offset);
-        Ok(tail)
-    }
-
-    fn begin(&mut self, first_offset: u64) {
-        self.buffer.extend_from_slice(&segment::header(first_offset));
-        self.bytes += segment::HEADER as u64;
-        self.dirty = true;
-    }
-
-    fn flush(&mut self) -> Result<(), LogError> {
-        self.file.write_all(&self.buffer).map_err(LogError::io(&self.path))?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), LogError> {
-        self.flush()?;
-        if self.dirty {
-            self.file.sync_data().map_err(LogError::io(&self.path))?;
-            self.dirty = false;
-        }
-        Ok(())
     }
 }
 
 /// Writes a file so that it is there whole or not at all.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let file = disk.open(&temporary)?;
+    file.set_len(0)?;
+    write_all_at(&*file, bytes, 0).map_err(|(_, error)| error)?;
+    file.sync()?;
     std::fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Makes a directory's entries durable.
-fn sync_dir(dir: &Path) -> std::io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-struct Reader {
-    dir: PathBuf,
-    scan: Option<Scan>,
-    batch: Batch,
-    from_offset: u64,
-    torn: Option<Torn>,
-}
-
-impl Reader {
-    /// Opens the segment that holds `from_offset`, or the first after it; false if there is none yet.
-    fn begin(&mut self) -> Result<bool, LogError> {
-        let offsets = segment::list(&self.dir)?;
-        let first = offsets.iter().rev().find(|first| **first <= self.from_offset).or(offsets.first());
-        let Some(&first) = first else { return Ok(false) };
-        self.scan = Some(Scan::open(&segment::path(&self.dir, first), first)?);
-        Ok(true)
-    }
-
-    fn step(&mut self) -> Result<bool, LogError> {
-        self.torn = None;
-        if self.scan.is_none() && !self.begin()? {
-            return Ok(false);
-        }
-        // A writer may have finished this segment between our look at its end and our look for the next one.
-        let mut looked_again = false;
-        loop {
-            let Some(scan) = &mut self.scan else { return Ok(false) };
-            let found = scan.step()?;
-            if matches!(found, Found::Record) {
-                if self.from_offset < scan.offset {
-                    return Ok(true);
-                }
-                continue;
-            }
-            let next = segment::list(&self.dir)?.into_iter().find(|first| scan.first_offset < *first);
-            match (found, next) {
-                (Found::Torn, None) => {
-                    let bytes = scan.length()?.saturating_sub(scan.position);
-                    self.torn = Some(Torn { file: scan.path.clone(), position: scan.position, bytes });
-                    return Ok(false);
-                }
-                (_, None) => return Ok(false),
-                (Found::End, Some(first)) if first == scan.offset => {
-                    self.scan = Some(Scan::open(&segment::path(&self.dir, first), first)?);
-                }
-                (_, Some(_)) if !looked_again => looked_again = true,
-                (_, Some(_)) => {
-                    return Err(scan.corrupt("it ends here, and the next segment begins with a later record"));
-                }
-            }
-        }
-    }
-}
-
-impl Records for Reader {
-    fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
-        if !self.step()? {
-            return Ok(None);
-        }
-        let Some(scan) = &self.scan else { return Ok(None) };
-        self.batch.clear();
-        if self.batch.merge(scan.payload()).is_err() {
-            return Err(scan.corrupt("the record before this byte is sound but no batch"));
-        }
-        Ok(Some(Record { offset: scan.offset - 1, batch: &self.batch }))
-    }
-
-    fn torn(&self) -> Option<&Torn> {
-        self.torn.as_ref()
-    }
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }

@@ -101,10 +101,20 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn open(path: &Path, first_offset: u64) -> Result<Scan, LogError> {
-        let file = File::open(path).map_err(LogError::io(path))?;
-        let (path, buffer) = (path.into(), vec![0; 1 << 18]);
-        let (position, offset) = (0, first_offset);
-        Ok(Scan { path, first_offset, file, position, offset, buffer, ahead: 0..0, payload: 0..0, started: false })
+        Scan::open_at(path, first_offset, (0, first_offset), 1 << 18)
+    }
+
+    /// Opens a segment at the position where the record of an offset begins, and reads so many bytes at once.
+    pub(super) fn open_at(
+        path: &Path,
+        first_offset: u64,
+        (position, offset): (u64, u64),
+        buffer: usize,
+    ) -> Result<Scan, LogError> {
+        let mut file = File::open(path).map_err(LogError::io(path))?;
+        file.seek(SeekFrom::Start(position)).map_err(LogError::io(path))?;
+        let (path, buffer, started) = (path.into(), vec![0; buffer], 0 < position);
+        Ok(Scan { path, first_offset, file, position, offset, buffer, ahead: 0..0, payload: 0..0, started })
     }
 
     /// The payload of the record just stepped over.

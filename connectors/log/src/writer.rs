@@ -23,11 +23,17 @@ pub struct LogWriter {
     open: Vec<Vec<Open>>,
     partitions: u32,
     written: u64,
+    /// Put on heartbeats and states of feeds; empty: nobody vouches for what is between them.
+    session: String,
 }
 
 #[derive(Default)]
 struct Open {
     window: i64,
+    /// Receive time of the newest event or heartbeat.
+    reached: Ts,
+    /// Receive time of the newest heartbeat: no earlier one may follow.
+    promised: Ts,
     batches: Vec<Batch>,
     /// Emptied batches, kept for their memory.
     spare: Vec<Batch>,
@@ -39,7 +45,23 @@ impl LogWriter {
         let open =
             Topic::ALL.iter().map(|topic| (0..log.partitions(*topic)).map(|_| Open::default()).collect()).collect();
         let partitions = log.partitions(Topic::Trades);
-        LogWriter { log, instruments: HashMap::new(), open, partitions, written: 0 }
+        LogWriter { log, instruments: HashMap::new(), open, partitions, written: 0, session: String::new() }
+    }
+
+    /// As one life of a live process: heartbeats, and states of feeds without a session, carry this text.
+    pub fn in_session(self, session: String) -> LogWriter {
+        LogWriter { session, ..self }
+    }
+
+    /// The log written to.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// Receive times of the newest event or heartbeat of a partition, and of its newest heartbeat.
+    pub(crate) fn reached(&self, topic: Topic, partition: u32) -> [Ts; 2] {
+        let open = self.open.get(position(topic)).and_then(|open| open.get(partition as usize));
+        open.map_or([0; 2], |open| [open.reached, open.promised])
     }
 
     /// Events pushed so far.
@@ -47,8 +69,9 @@ impl LogWriter {
         self.written
     }
 
-    /// Adds an event of an instrument to its topic. Order is kept as given.
-    pub fn push(&mut self, instrument: &InstrumentId, event: Event) -> Result<(), LogError> {
+    /// Adds an event of an instrument to its topic. Order is kept as given. One that was received before a heartbeat of
+    /// its partition was written, and comes after it, is dated as the heartbeat: what was promised holds.
+    pub fn push(&mut self, instrument: &InstrumentId, mut event: Event) -> Result<(), LogError> {
         let Some(topic) = event.body.as_ref().and_then(Topic::of) else {
             return Err(LogError::Usage("an event without a topic (heartbeats name their partition)".into()));
         };
@@ -64,6 +87,13 @@ impl LogWriter {
         let Some(open) = self.open.get_mut(at).and_then(|open| open.get_mut(partition as usize)) else {
             return Err(LogError::Usage(format!("{} has no partition {partition}", topic.name())));
         };
+        if let Some(Body::FeedStatus(status)) = &mut event.body
+            && status.session.is_empty()
+        {
+            status.session.clone_from(&self.session);
+        }
+        event.ts_recv = event.ts_recv.max(open.promised);
+        open.reached = open.reached.max(event.ts_recv);
         let window = event.ts_recv.saturating_sub(1).div_euclid(WINDOW);
         if open.window != window {
             open.write(&*self.log, topic, partition)?;
@@ -91,8 +121,10 @@ impl LogWriter {
     pub fn heartbeat(&mut self, topic: Topic, partition: u32, ts_recv: Ts, cause: &str) -> Result<(), LogError> {
         if let Some(open) = self.open.get_mut(position(topic)).and_then(|open| open.get_mut(partition as usize)) {
             open.write(&*self.log, topic, partition)?;
+            open.promised = open.promised.max(ts_recv);
+            open.reached = open.reached.max(ts_recv);
         }
-        let body = Some(Body::Heartbeat(Heartbeat { cause: cause.into(), ..Heartbeat::default() }));
+        let body = Some(Body::Heartbeat(Heartbeat { cause: cause.into(), session: self.session.clone() }));
         let event = Event { ts_event: ts_recv, ts_recv, seq: None, index: 0, body };
         self.log.append(topic, partition, &Batch { events: vec![event], ..Batch::default() })?;
         Ok(())

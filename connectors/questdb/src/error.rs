@@ -48,8 +48,8 @@ impl Error {
         matches!(self, Error::Away { .. })
     }
 
-    pub(crate) fn away(address: &QuestDbAddress, detail: impl ToString) -> Error {
-        Error::Away { address: address.to_string(), detail: detail.to_string() }
+    pub(crate) fn away(address: &QuestDbAddress, detail: impl Into<String>) -> Error {
+        Error::Away { address: address.to_string(), detail: detail.into() }
     }
 
     pub(crate) fn late(address: &QuestDbAddress) -> Error {

@@ -110,9 +110,11 @@ async fn the_deadline_ends_a_request_and_its_connection() {
 
 #[tokio::test]
 async fn an_export_is_bounded() {
-    let (client, _) = server(reply("200 OK", &"x".repeat(1_000))).await;
+    let (client, asked) = server(reply("200 OK", &"x".repeat(1_000))).await;
     let whole = client.export("SELECT 1", 1_000, soon()).await.unwrap().bytes().await.unwrap();
     assert_eq!(whole.len(), 1_000);
+    let asked = asked.await.unwrap();
+    assert!(asked.contains("query=SELECT%20%2A%20FROM%20%28SELECT%201%29%20LIMIT%201000000000000&"), "{asked}");
     let (client, _) = server(reply("200 OK", &"x".repeat(1_001))).await;
     let error = client.export("SELECT 1", 1_000, soon()).await.unwrap().bytes().await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 1_000, .. }), "{error}");

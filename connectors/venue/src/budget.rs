@@ -43,9 +43,10 @@ pub(super) async fn tell(wire: Box<dyn Wire>, rest: Arc<Rest>, told: Option<Told
             };
             let mut events = vec![(id.clone(), event_of(now, now, Body::Quota(row)))];
             if is_change {
-                let (feed, cause) = match quota.open {
-                    true => (Feed::Throttled, rest.why()),
-                    false => (Feed::Connected, "requests are made".into()),
+                let (feed, cause) = if quota.open {
+                    (Feed::Throttled, rest.why())
+                } else {
+                    (Feed::Connected, "requests are made".into())
                 };
                 events.push(status(&id, now, now, feed, "requests", &cause));
             }

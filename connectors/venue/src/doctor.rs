@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde::Serialize;
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::rest::{PAGES_MAX, now};
-use super::{Clock, Events, Maker, Options, Rest, select};
+use super::connection::{explain, open};
+use super::rest::{EVENTS_MAX, PAGES_MAX, now};
+use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, select};
 use prism_exchange::Ask;
 
 /// How a step went.
@@ -42,59 +42,53 @@ impl Check {
         Check { what: what.into(), health: Health::Fine, found: found.into(), advice: String::new() }
     }
 
-    fn broken(what: impl Into<String>, found: impl Into<String>, advice: &str) -> Check {
+    /// A step that works, but look at it.
+    pub fn doubtful(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Check {
+        Check { what: what.into(), health: Health::Doubtful, found: found.into(), advice: advice.into() }
+    }
+
+    /// A step without which prism cannot go on, and what to do.
+    pub fn broken(what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Check {
         Check { what: what.into(), health: Health::Broken, found: found.into(), advice: advice.into() }
+    }
+}
+
+/// A venue that does not answer within this is not reached.
+const REACH: Duration = Duration::from_secs(4);
+
+/// Whether a venue answers at all, within four seconds.
+pub async fn reach(maker: &Maker, options: &Options, clock: &Clock) -> Result<(), VenueError> {
+    let rest = Rest::new(options, maker().limits(), Payer::Feeds)?;
+    skew(&rest, maker, options, clock).await.map(|_| ()).map_err(|detail| VenueError::Unreachable { detail })
+}
+
+/// By how much the venue's clock is ahead, and to within what; or why it does not say.
+async fn skew(rest: &Rest, maker: &Maker, options: &Options, clock: &Clock) -> Result<(i64, i64), String> {
+    let (wire, patience) = (maker(), options.patience.min(REACH));
+    let asking = rest.skew(&*wire, clock, Some(now() + patience));
+    match tokio::time::timeout(patience, asking).await {
+        Ok(outcome) => outcome.map_err(|failure| failure.detail),
+        Err(_) => Err(format!("no answer from {} within {patience:?}", super::http::host(rest.base()))),
     }
 }
 
 /// Tries requests, clocks, the selection and each of the venue's streams.
 pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Check> {
-    let mut wire = maker();
-    let rest = match Rest::new(options, wire.limits()) {
+    let rest = match Rest::new(options, maker().limits(), Payer::Feeds) {
         Ok(rest) => rest,
         Err(error) => return vec![Check::broken("requests", error.to_string(), "correct feeds.addresses")],
     };
     let mut checks = Vec::new();
-    let limit = options.skew.as_nanos() as i64;
-    match rest.skew(&*wire, clock).await {
-        Err(failure) => {
+    match skew(&rest, maker, options, clock).await {
+        Err(detail) => {
             let advice = "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses";
-            checks.push(Check::broken("requests", format!("{}: {}", options.rest, failure.detail), advice));
-            return checks;
+            return vec![Check::broken("requests", detail, advice)];
         }
-        Ok((ahead, within)) => {
-            let seconds = |nanos: i64| nanos as f64 / 1e9;
-            let found = format!("the venue is {:+.3} s ahead, to within {:.3} s", seconds(ahead), seconds(within));
-            checks.push(if limit.saturating_add(within) < ahead.abs() {
-                Check::broken("clock", found, "set this machine's clock (NTP), or raise feeds.skew")
-            } else if limit / 4 < ahead.abs() {
-                Check {
-                    health: Health::Doubtful,
-                    advice: "set this machine's clock (NTP)".into(),
-                    ..Check::fine("clock", found)
-                }
-            } else {
-                Check::fine("clock", found)
-            });
-        }
+        Ok((ahead, within)) => checks.push(judge(ahead, within, options)),
     }
     let mut answers = [Events::new(), Events::new()];
     for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
-        let (began, mut page, mut failed, mut n_pages) = (now(), wire.request(ask), None, 0);
-        while let Some(request) = page.take().filter(|_| n_pages < PAGES_MAX) {
-            n_pages += 1;
-            match rest.once(&*wire, &request, clock).await {
-                Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
-                    Ok(()) => page = wire.more(ask, &answered.body),
-                    Err(error) => failed = Some(error.to_string()),
-                },
-                Err(failure) => failed = Some(failure.detail),
-            }
-        }
-        checks.push(match failed {
-            None => Check::fine(ask.name(), format!("{} in {:.0?}", events.len(), began.elapsed())),
-            Some(detail) => Check::broken(ask.name(), detail, "the venue's answer is not as documented: report it"),
-        });
+        checks.push(ask_all(&rest, maker, ask, clock, events).await);
     }
     let [instruments, tickers] = answers;
     let (_, followed) = select(instruments, &tickers, options, &Default::default(), clock());
@@ -105,6 +99,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     };
     let names: Vec<&str> = followed.iter().take(3).map(|one| &*one.id.symbol).collect();
     checks.push(Check::fine("selection", format!("{} instruments: {}, ...", followed.len(), names.join(", "))));
+    let wire = maker();
     for (lane, path) in wire.lanes().iter().enumerate() {
         let url = format!("{}{path}", options.stream.trim_end_matches('/'));
         let what = format!("stream {path}");
@@ -113,7 +108,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
             continue;
         }
         let patience = options.patience + options.idle;
-        checks.push(match tokio::time::timeout(patience, listen(maker, &url, &topics, clock)).await {
+        checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
             Ok(Err(detail)) => Check::broken(what, detail, "the venue refused or ended the stream: report it"),
             Err(_) => {
@@ -127,11 +122,51 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     checks
 }
 
+/// What a difference of clocks means.
+fn judge(ahead: i64, within: i64, options: &Options) -> Check {
+    let limit = options.skew.as_nanos() as i64;
+    let seconds = |nanos: i64| nanos as f64 / 1e9;
+    let found = format!("the venue is {:+.3} s ahead, to within {:.3} s", seconds(ahead), seconds(within));
+    if limit.saturating_add(within) < ahead.abs() {
+        Check::broken("clock", found, "set this machine's clock (NTP), or raise feeds.skew")
+    } else if limit / 4 < ahead.abs() {
+        Check::doubtful("clock", found, "set this machine's clock (NTP)")
+    } else {
+        Check::fine("clock", found)
+    }
+}
+
+/// All pages of an answer.
+async fn ask_all(rest: &Rest, maker: &Maker, ask: &Ask<'_>, clock: &Clock, events: &mut Events) -> Check {
+    let mut wire = maker();
+    let (began, mut page, mut failed, mut n_pages) = (now(), wire.request(ask), None, 0);
+    while let Some(request) = page.take().filter(|_| n_pages < PAGES_MAX && events.len() <= EVENTS_MAX) {
+        n_pages += 1;
+        match rest.once(&*wire, ask, &request, clock, None).await {
+            Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
+                Ok(()) => page = wire.more(ask, &answered.body),
+                Err(error) => failed = Some(error.to_string()),
+            },
+            Err(failure) => failed = Some(failure.detail),
+        }
+    }
+    match failed {
+        None => Check::fine(ask.name(), format!("{} in {:.0?}", events.len(), began.elapsed())),
+        Some(detail) => Check::broken(ask.name(), detail, "the venue's answer is not as documented: report it"),
+    }
+}
+
 /// Until the first event of these topics.
-async fn listen(maker: &Maker, url: &str, topics: &[String], clock: &Clock) -> Result<String, String> {
+async fn listen(
+    maker: &Maker,
+    url: &str,
+    options: &Options,
+    topics: &[String],
+    clock: &Clock,
+) -> Result<String, String> {
     let began = now();
     let mut wire = maker();
-    let (mut socket, _) = connect_async(url).await.map_err(|error| format!("{url}: {error}"))?;
+    let mut socket = open(url.into(), options.patience).await?;
     let stood = began.elapsed();
     socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| error.to_string())?;
     let mut events = Events::new();
@@ -149,7 +184,7 @@ async fn listen(maker: &Maker, url: &str, topics: &[String], clock: &Clock) -> R
             }
             Some(Ok(Message::Close(_))) | None => return Err(format!("{url}: ended by the venue")),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(format!("{url}: {error}")),
+            Some(Err(error)) => return Err(format!("{url}: {}", explain(&error))),
         }
     }
 }

@@ -6,34 +6,45 @@ mod budget;
 mod connection;
 mod delay;
 mod doctor;
+mod http;
+mod options;
 mod poll;
+mod purse;
 mod rest;
+mod seen;
+mod selection;
 mod snapshot;
 mod subscriptions;
+mod tasks;
 mod trades;
 
 pub use budget::ALL;
-pub use doctor::{Check, Health, examine};
+pub use doctor::{Check, Health, examine, reach};
+pub use options::{Options, Tapped, Told, Wired};
 pub use poll::fear_greed;
-pub use rest::{Class, Quota};
+pub use purse::Quota;
+pub use rest::Class;
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Feed, FeedStatus, Universe};
-use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
+use prism_schemas::event::{Feed, FeedStatus};
+use prism_schemas::{Event, InstrumentId, Ts};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use connection::{Change, Connection};
 use poll::poll;
-use prism_exchange::{Ask, Channels, DecodeError, Wire};
+use prism_exchange::{Ask, DecodeError, Wire};
+use purse::Payer;
 use rest::Rest;
-use trades::{Reconciler, Seen};
+use seen::Seen;
+use selection::{select, universe};
+use tasks::Tasks;
+use trades::Reconciler;
 
 /// Why a feed ends that is not wanted any more.
 pub const NOT_FOLLOWED: &str = "not followed any more";
@@ -53,115 +64,6 @@ pub type Events = Vec<(InstrumentId, Event)>;
 /// Makes a venue's texts, one maker for each connection.
 pub type Maker = Arc<dyn Fn() -> Box<dyn Wire> + Send + Sync>;
 
-/// What came over a venue's wire, byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wired {
-    /// A connection was opened to this address.
-    Opened(String),
-    /// A message of the stream.
-    Frame(String),
-    /// The answer to a request: its address and body.
-    Answer(String, String),
-}
-
-/// What came over the wire, on which connection, and when.
-pub type Tapped = (Ts, String, Wired);
-
-/// Is told the state of the requests' budget once a second.
-pub type Told = Arc<dyn Fn(Quota) + Send + Sync>;
-
-/// What is followed, and how patiently.
-#[derive(Clone)]
-pub struct Options {
-    /// Where everything that comes over the wire goes too.
-    pub tap: Option<Sender<Tapped>>,
-    /// Address of the streams: `wss://stream.bybit.com`.
-    pub stream: String,
-    /// Address of the requests: `https://api.bybit.com`.
-    pub rest: String,
-    /// What is followed of each instrument.
-    pub channels: Channels,
-    /// Symbols that are followed whatever their turnover.
-    pub include: Vec<String>,
-    /// Symbols that are never followed.
-    pub exclude: Vec<String>,
-    /// Only instruments quoted in this.
-    pub quote: String,
-    /// So many with the highest turnover of a day are followed beside those included.
-    pub top: usize,
-    /// And only if it is at least this.
-    pub turnover_min: f64,
-    /// Bars of these timeframes are asked for at the start.
-    pub timeframes: Vec<Timeframe>,
-    /// So many of each.
-    pub bars: u32,
-    /// Between two looks for trades that the stream lost.
-    pub reconcile: Duration,
-    /// Between two pings.
-    pub ping: Duration,
-    /// Without any message for so long a connection is given up.
-    pub stale: Duration,
-    /// Without any message of an instrument for so long, in the clock's time, its feed is said to be stale.
-    pub idle: Duration,
-    /// A connection must stand within this, and a request be answered.
-    pub patience: Duration,
-    /// A connection is replaced at this age, before the venue cuts it.
-    pub rotate: Duration,
-    /// Receive and event times may differ by so much, in the clock's time, before a feed is said to be skewed.
-    pub skew: Duration,
-    /// Between two looks at what there is to follow.
-    pub refresh: Duration,
-    /// Between two requests for open interest, funding and long/short ratios.
-    pub poll: Duration,
-    /// Seconds of the clock in a second: 1, but in simulations; the venue's limits are in the clock's time.
-    pub speed: u32,
-    /// Where the state of the requests' budget is told.
-    pub quota: Option<Told>,
-    /// Leave books as they are after a gap: only to see that checks notice.
-    pub ignore_gaps: bool,
-}
-
-impl Options {
-    /// Everything of a venue at an address, as patiently as a public venue needs: `http://127.0.0.1:9100/bybit-linear`.
-    pub fn at(address: &str) -> Options {
-        Options {
-            tap: None,
-            stream: address.replacen("http", "ws", 1),
-            rest: address.into(),
-            channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true, klines: true },
-            include: Vec::new(),
-            exclude: Vec::new(),
-            quote: "USDT".into(),
-            top: 100,
-            turnover_min: 0.0,
-            timeframes: Vec::new(),
-            bars: 220,
-            reconcile: Duration::from_secs(10),
-            ping: Duration::from_secs(20),
-            stale: Duration::from_secs(10),
-            idle: Duration::from_millis(2_500),
-            patience: Duration::from_secs(5),
-            rotate: Duration::from_secs(23 * 3_600),
-            skew: Duration::from_secs(2),
-            refresh: Duration::from_secs(3_600),
-            poll: Duration::from_secs(300),
-            speed: 1,
-            quota: None,
-            ignore_gaps: false,
-        }
-    }
-}
-
-impl Options {
-    /// Hands over what came, if anybody wants it.
-    async fn tap(&self, ts: Ts, connection: &str, wired: impl FnOnce() -> Wired) {
-        if let Some(tap) = &self.tap {
-            // Whoever listened has ended; following goes on.
-            let _ = tap.send((ts, connection.into(), wired())).await;
-        }
-    }
-}
-
 /// Why a venue cannot be followed. Everything else is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum VenueError {
@@ -177,6 +79,22 @@ pub enum VenueError {
         /// As configured.
         address: String,
         /// What is wrong.
+        detail: String,
+    },
+    /// The venue cannot be reached from here: see the network, a proxy, the address.
+    #[error("{detail}")]
+    Unreachable {
+        /// Host and cause.
+        detail: String,
+    },
+    /// A task met a fault of prism's own: report it.
+    #[error("{venue}: the task \"{task}\" panicked ({detail}): a fault in prism, please report it")]
+    Panicked {
+        /// The venue.
+        venue: String,
+        /// What the task did.
+        task: String,
+        /// What it said.
         detail: String,
     },
 }
@@ -211,10 +129,9 @@ pub async fn follow(
     out: Sender<Events>,
     over: CancellationToken,
 ) -> Result<(), VenueError> {
-    let rest = Arc::new(Rest::new(&options, maker().limits())?);
-    let (seen, selected) = (Arc::default(), Selected::default());
-    let mut venue =
-        Venue { maker, options, clock, out, over, rest, seen, selected, tasks: JoinSet::new(), links: Vec::new() };
+    let rest = Arc::new(Rest::new(&options, maker().limits(), Payer::Feeds)?);
+    let (seen, selected, tasks) = (Arc::default(), Selected::default(), Tasks::new(&over));
+    let mut venue = Venue { maker, options, clock, out, rest, seen, selected, tasks, links: Vec::new() };
     venue.run().await
 }
 
@@ -224,11 +141,10 @@ struct Venue {
     options: Options,
     clock: Clock,
     out: Sender<Events>,
-    over: CancellationToken,
     rest: Arc<Rest>,
     seen: Arc<Seen>,
     selected: Selected,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     links: Vec<Link>,
 }
 
@@ -241,44 +157,23 @@ struct Link {
 
 impl Venue {
     async fn run(&mut self) -> Result<(), VenueError> {
-        let (over, mut wire) = (self.over.clone(), (self.maker)());
+        let (over, mut wire) = (self.tasks.over.clone(), (self.maker)());
         let name = format!("{} {}", wire.id(), wire.market().name());
-        let Some(n) = over.run_until_cancelled(self.refresh(&mut *wire)).await else { return Ok(()) };
+        let Some(n) = over.run_until_cancelled(self.refresh(&mut *wire)).await else {
+            return self.end(name).await;
+        };
         if n == 0 {
             return Err(VenueError::Nothing { venue: name });
         }
         tracing::info!(venue = name, instruments = n, "following");
-        if self.options.channels.trades {
-            let reconciler = Reconciler {
-                maker: self.maker.clone(),
-                followed: self.selected.clone(),
-                rest: self.rest.clone(),
-                seen: self.seen.clone(),
-                clock: self.clock.clone(),
-                out: self.out.clone(),
-                compared: HashMap::new(),
-            };
-            self.spawn(reconciler.run(self.options.reconcile));
-        }
-        self.spawn(budget::tell(
-            (self.maker)(),
-            self.rest.clone(),
-            self.options.quota.clone(),
-            self.clock.clone(),
-            self.out.clone(),
-        ));
+        self.watch();
         let first = self.selected.all();
         let going_on = async {
             self.warm_up(&mut *wire, &first).await;
             tracing::info!(venue = name, "warm-up bars are in the log");
-            self.spawn(poll(
-                (self.maker)(),
-                self.selected.clone(),
-                self.rest.clone(),
-                self.options.clone(),
-                self.clock.clone(),
-                self.out.clone(),
-            ));
+            let (maker, selected, rest) = ((self.maker)(), self.selected.clone(), self.rest.clone());
+            let polling = poll(maker, selected, rest, self.options.clone(), self.clock.clone(), self.out.clone());
+            self.tasks.spawn_endless("what is told when asked", polling);
             loop {
                 tokio::time::sleep(self.options.refresh).await;
                 let before: BTreeSet<InstrumentId> = self.selected.all().into_iter().map(|one| one.id).collect();
@@ -289,14 +184,35 @@ impl Venue {
             }
         };
         over.run_until_cancelled(going_on).await;
-        self.links.clear();
-        while self.tasks.join_next().await.is_some() {}
-        Ok(())
+        self.end(name).await
     }
 
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        let over = self.over.clone();
-        self.tasks.spawn(async move { over.run_until_cancelled(task).await.unwrap_or(()) });
+    /// Looks for lost trades, and tells how the budget is.
+    fn watch(&mut self) {
+        let (rest, clock, out) = (self.rest.clone(), self.clock.clone(), self.out.clone());
+        if self.options.channels.trades {
+            let reconciler = Reconciler {
+                maker: self.maker.clone(),
+                followed: self.selected.clone(),
+                rest: rest.clone(),
+                seen: self.seen.clone(),
+                clock: clock.clone(),
+                out: out.clone(),
+                compared: HashMap::new(),
+            };
+            self.tasks.spawn_endless("lost trades", reconciler.run(self.options.reconcile));
+        }
+        let telling = budget::tell((self.maker)(), rest, self.options.quota.clone(), clock, out);
+        self.tasks.spawn_endless("budget of requests", telling);
+    }
+
+    /// Waits for all tasks; one that panicked is why it ends.
+    async fn end(&mut self, venue: String) -> Result<(), VenueError> {
+        self.links.clear();
+        match self.tasks.join().await {
+            Some((task, detail)) => Err(VenueError::Panicked { venue, task, detail }),
+            None => Ok(()),
+        }
     }
 
     /// Asks what there is, and follows what is selected of it; gives how many that are.
@@ -356,15 +272,10 @@ impl Venue {
                 let (books, wanted) = channel(each);
                 let number = self.links.len();
                 let connection = Connection::new(self, lane, number, some, changed, books);
-                self.tasks.spawn(connection.run(self.over.clone()));
-                self.spawn(fetch_books(
-                    (self.maker)(),
-                    self.rest.clone(),
-                    self.options.channels.depth,
-                    self.clock.clone(),
-                    wanted,
-                    changes.clone(),
-                ));
+                self.tasks.spawn(format!("connection {number}"), connection.run(self.tasks.over.clone()));
+                let (maker, rest, clock) = ((self.maker)(), self.rest.clone(), self.clock.clone());
+                let fetching = fetch_books(maker, rest, self.options.channels.depth, clock, wanted, changes.clone());
+                self.tasks.spawn_endless(format!("books of connection {number}"), fetching);
                 let members = some.iter().map(|one| one.id.clone()).collect();
                 self.links.push(Link { lane, members, changes });
             }
@@ -403,67 +314,6 @@ async fn fetch_books(
             return;
         }
     }
-}
-
-/// Declarations of the instruments that are followed, with what decided, and these. Who is followed stays so until it is
-/// clearly beyond the limit: at its edge instruments would come and go.
-fn select(
-    instruments: Events,
-    tickers: &Events,
-    options: &Options,
-    known: &BTreeSet<&InstrumentId>,
-    now: Ts,
-) -> (Events, Vec<Followed>) {
-    let turnovers: BTreeMap<&InstrumentId, f64> = tickers
-        .iter()
-        .filter_map(|(id, event)| match &event.body {
-            // Inverse contracts are worth a unit of the quote each.
-            Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some((id, ticker.volume_24h?.to_f64())),
-            Some(Body::Ticker(ticker)) => Some((id, ticker.turnover_24h?.to_f64())),
-            _ => None,
-        })
-        .collect();
-    let quote = |id: &InstrumentId| if id.market == Market::Inverse { "USD" } else { &options.quote };
-    let named = |list: &[String], id: &InstrumentId| list.iter().any(|name| canonical_symbol(name) == id.symbol);
-    let mut ranked: Vec<(f64, InstrumentId, Event)> = Vec::new();
-    for (id, event) in instruments {
-        let Some(Body::Instrument(instrument)) = &event.body else { continue };
-        let is_open = instrument.status.eq_ignore_ascii_case("trading") || instrument.status == "live";
-        if named(&options.include, &id) {
-            ranked.push((f64::INFINITY, id, event));
-        } else if is_open && instrument.quote == quote(&id) && !named(&options.exclude, &id) {
-            let turnover = turnovers.get(&id).copied().unwrap_or(0.0);
-            let least = if known.contains(&id) { 0.8 * options.turnover_min } else { options.turnover_min };
-            if least <= turnover {
-                ranked.push((turnover, id, event));
-            }
-        }
-    }
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let n_included = ranked.iter().filter(|(turnover, ..)| turnover.is_infinite()).count();
-    let (mut told, mut followed) = (Events::new(), Vec::new());
-    let top = format!("among the {} with the highest turnover of a day", options.top);
-    for (at, (turnover, id, event)) in ranked.into_iter().enumerate() {
-        let rank = at.saturating_sub(n_included);
-        let stays = known.contains(&id) && rank < options.top + options.top.div_ceil(5);
-        if turnover.is_finite() && options.top <= rank && !stays {
-            continue;
-        }
-        let Some(Body::Instrument(instrument)) = &event.body else { continue };
-        followed.push(Followed { id: id.clone(), native: instrument.native_symbol.clone() });
-        let is_new = !known.contains(&id);
-        told.push((id.clone(), event));
-        if is_new {
-            told.push(universe(&id, now, true, if turnover.is_infinite() { "included by name" } else { &top }));
-        }
-    }
-    (told, followed)
-}
-
-/// An instrument joins or leaves.
-fn universe(id: &InstrumentId, now: Ts, followed: bool, rule: &str) -> (InstrumentId, Event) {
-    let body = Body::Universe(Universe { followed, rule: rule.into() });
-    (id.clone(), Event { ts_event: now, ts_recv: now, seq: None, index: 0, body: Some(body) })
 }
 
 /// A bar that is not over yet is no bar.

@@ -10,7 +10,7 @@ use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
-use super::{Clock, Events, Options, Rest, Selected, VenueError};
+use super::{Clock, Events, Options, Rest, Selected, VenueError, http};
 use prism_exchange::{Ask, Fields, Holders, Wire, event_of, quarantined};
 
 /// Margin tiers change rarely: they are asked for every so many rounds.
@@ -18,6 +18,10 @@ const RARELY: u64 = 12;
 
 /// Values of the past that are asked for at first.
 const HISTORY: i64 = 200;
+
+/// The index of fear and greed is answered within this, in at most so many bytes.
+const PATIENCE: Duration = Duration::from_secs(10);
+const INDEX_MAX: usize = 64 << 10;
 
 /// A question for so many values.
 type Wanted<'a> = Box<dyn Fn(u32) -> Ask<'a> + Send + Sync + 'a>;
@@ -33,7 +37,7 @@ pub(super) async fn poll(
 ) {
     let mut newest: HashMap<(InstrumentId, &'static str), Ts> = HashMap::new();
     for round in 0_u64.. {
-        if let Ok((ahead, within)) = rest.skew(&*wire, &clock).await
+        if let Ok((ahead, within)) = rest.skew(&*wire, &clock, None).await
             && within.saturating_add(options.skew.as_nanos() as i64) < ahead.abs()
         {
             tracing::warn!(venue = wire.id(), seconds = ahead as f64 / 1e9, "the venue's clock is ahead of ours");
@@ -88,18 +92,12 @@ fn is_refused((_, event): &(InstrumentId, Event)) -> bool {
 /// Asks for the Crypto Fear & Greed index (<https://alternative.me/crypto/fear-and-greed-index/>) again and again; each
 /// day's value is an event of the instrument `alternative spot FEARGREED`. It ends with its task.
 pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<Events>) -> Result<(), VenueError> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).user_agent("prism").build();
-    let client = client.map_err(|error| VenueError::Address { address: url.clone(), detail: error.to_string() })?;
+    let client = http::made(&url, reqwest::Client::builder().timeout(PATIENCE))?;
     let id = InstrumentId::new("alternative", Market::Spot, "FEARGREED");
     let mut newest = 0;
     loop {
-        let answer = async { client.get(&url).send().await?.error_for_status()?.text().await }.await;
-        match answer {
-            Err(error) => {
-                let error = error.without_url();
-                tracing::warn!(url, %error, "no fear and greed index");
-            }
+        match index(&client, &url).await {
+            Err(error) => tracing::warn!(error, "no fear and greed index"),
             Ok(body) => {
                 let ts_recv = clock();
                 let event = decode(&body, ts_recv)
@@ -113,6 +111,13 @@ pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<
         }
         tokio::time::sleep(every).await;
     }
+}
+
+/// The answer, or why there is none.
+async fn index(client: &reqwest::Client, url: &str) -> Result<String, String> {
+    let answered = async { client.get(url).send().await?.error_for_status() }.await;
+    let response = answered.map_err(|error| http::unanswered(url, PATIENCE, &error.without_url()))?;
+    http::body(response, INDEX_MAX).await.map_err(|error| error.said(url, PATIENCE))
 }
 
 /// {"name":"Fear and Greed Index","data":[{"value":"40","value_classification":"Fear","timestamp":"1551157200"}]}

@@ -1,15 +1,16 @@
 //! Requests to a venue under one budget, repeated until they are answered.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prism_schemas::Ts;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
+use super::http::{self, BODY_MAX, BODY_MAX_ALL};
+use super::purse::{Allowance, Payer, Purse, Quota, purse};
 use super::{Clock, Events, Options, VenueError, Wired, refusal};
-use prism_exchange::{Ask, Cap, Limits, Request, Wire};
+use prism_exchange::{Ask, DecodeError, Limits, Request, Wire};
 
 /// The first wait after a failure.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
@@ -19,72 +20,18 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const USELESS_MAX: u32 = 3;
 /// Pages of one answer: whoever sends the same page again and again ends.
 pub(super) const PAGES_MAX: u32 = 100;
-/// The share of the venue's budget that is used, in percent: others may share the address.
-const SHARE: u32 = 80;
-/// Failures in a row after which nobody asks for a while, and then one request tries.
-const BREAK: u32 = 5;
-/// Between two looks whether that one was answered.
-const LOOK: Duration = Duration::from_millis(20);
+/// Events of one answer with all its pages: no venue lists half as many instruments.
+pub(super) const EVENTS_MAX: usize = 50_000;
 /// How long who is refused waits if the venue does not say, and who is banned: Bybit wants ten minutes.
 const WAIT: Duration = Duration::from_secs(10);
 const WAIT_BANNED: Duration = Duration::from_secs(600);
-/// All instruments of a venue are megabytes.
-const LONG: u32 = 6;
 
 pub(super) struct Rest {
     client: reqwest::Client,
     base: String,
     options: Options,
-    limits: Limits,
+    allowance: Allowance,
     purse: Arc<Purse>,
-}
-
-/// What all who ask one address share.
-#[derive(Default)]
-struct Purse {
-    /// Held while waiting: whoever asked first goes first.
-    turn: tokio::sync::Mutex<()>,
-    budget: Mutex<Budget>,
-}
-
-/// A request under way; it may be given up at any time.
-struct Trying<'a>(&'a Purse);
-
-impl Drop for Trying<'_> {
-    fn drop(&mut self) {
-        self.0.budget.lock().unwrap_or_else(PoisonError::into_inner).is_trying = false;
-    }
-}
-
-/// The one of an address: a venue counts what comes from here, not who asked.
-fn purse(base: &str) -> Arc<Purse> {
-    static PURSES: LazyLock<Mutex<HashMap<String, Weak<Purse>>>> = LazyLock::new(Mutex::default);
-    let mut purses = PURSES.lock().unwrap_or_else(PoisonError::into_inner);
-    purses.retain(|_, purse| 0 < purse.strong_count());
-    let purse = purses.get(base).and_then(Weak::upgrade).unwrap_or_default();
-    purses.insert(base.into(), Arc::downgrade(&purse));
-    purse
-}
-
-/// What requests cost so far, and how they went.
-#[derive(Default)]
-struct Budget {
-    /// Weights within the window, and when.
-    spent: VecDeque<(Instant, u32)>,
-    /// When requests with a limit of their own were made.
-    capped: HashMap<&'static str, VecDeque<Instant>>,
-    /// Nobody may ask before.
-    closed: Option<Instant>,
-    /// Failures in a row, of the venue or the network.
-    failures: u32,
-    /// What the last failure was.
-    why: String,
-    /// One request is under way to see whether they are over.
-    is_trying: bool,
-    asked: u64,
-    /// Those that ended, and those of them that were answered.
-    ended: u64,
-    answered: u64,
 }
 
 /// Why a request has no answer.
@@ -107,9 +54,9 @@ pub(super) struct Failure {
     pub(super) class: Class,
     pub(super) detail: String,
     /// How long the venue wants to be left alone.
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
     /// What came, if it cannot be used.
-    body: Option<String>,
+    pub(super) body: Option<String>,
 }
 
 /// An answer, and how long it took.
@@ -122,178 +69,49 @@ pub(super) struct Answered {
     pub(super) took: Duration,
 }
 
-/// The state of a venue's budget.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Quota {
-    /// Weight that may be spent within the window, and what of it is left.
-    pub weight: u32,
-    /// What is left now.
-    pub left: u32,
-    /// The window, in seconds.
-    pub window_s: u32,
-    /// Requests since the start, and the share that was answered.
-    pub requests: u64,
-    /// 1 before the first.
-    pub success_rate: f64,
-    /// Whether nobody asks for a while, after failures in a row or a refusal.
-    pub open: bool,
-}
-
 #[expect(clippy::disallowed_methods, reason = "the pace of requests; receive times come from the caller's clock")]
 pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-/// Requests of a kind that may be under way within its window.
-fn room(cap: Cap) -> usize {
-    (cap.requests * SHARE / 100) as usize
-}
-
-impl Budget {
-    fn used(&mut self, window: Duration) -> u32 {
-        while self.spent.front().is_some_and(|(at, _)| window <= at.elapsed()) {
-            self.spent.pop_front();
-        }
-        self.spent.iter().map(|(_, weight)| weight).sum()
-    }
-}
-
 impl Rest {
-    pub(super) fn new(options: &Options, limits: Limits) -> Result<Rest, VenueError> {
-        // Another venue may have done so already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder().connect_timeout(options.patience).read_timeout(options.patience);
-        let client = builder.timeout(options.patience * LONG).user_agent("prism").build();
-        let client =
-            client.map_err(|error| VenueError::Address { address: options.rest.clone(), detail: error.to_string() })?;
+    pub(super) fn new(options: &Options, limits: Limits, payer: Payer) -> Result<Rest, VenueError> {
+        let client = http::client(options)?;
         let base = options.rest.trim_end_matches('/').to_string();
         let purse = purse(&base);
-        Ok(Rest { client, base, options: options.clone(), limits, purse })
+        let allowance = Allowance::new(limits, options.speed, payer);
+        Ok(Rest { client, base, options: options.clone(), allowance, purse })
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.purse.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn window(&self) -> Duration {
-        Duration::from_secs(self.limits.window.into()) / self.options.speed
-    }
-
-    fn room(&self) -> u32 {
-        self.limits.weight * SHARE / 100
+    /// The venue's address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     pub(super) fn quota(&self) -> Quota {
-        let mut budget = self.budget();
-        let left = self.room().saturating_sub(budget.used(self.window()));
-        let Budget { asked, ended, answered, closed, .. } = *budget;
-        let success_rate = if ended == 0 { 1.0 } else { answered as f64 / ended as f64 };
-        let open = closed.is_some_and(|until| now() < until);
-        Quota { weight: self.room(), left, window_s: self.limits.window, requests: asked, success_rate, open }
+        self.purse.quota(&self.allowance)
     }
 
     /// What the last failure was, if nobody may ask.
     pub(super) fn why(&self) -> String {
-        let budget = self.budget();
-        format!("nobody asks for a while: {}", budget.why)
+        self.purse.why()
     }
 
-    /// Whether a request would not have to wait.
-    pub(super) fn has_room(&self, request: &Request) -> bool {
-        let mut budget = self.budget();
-        let fits = budget.used(self.window()) + request.weight <= self.room();
-        let is_closed = budget.closed.is_some_and(|until| now() < until);
-        let is_full = |cap: Cap| budget.capped.get(cap.of).is_some_and(|times| room(cap) <= times.len());
-        fits && !is_closed && !request.cap.is_some_and(is_full)
-    }
-
-    /// Waits until requests of a kind have room for one more, beside the budget: others need not.
-    async fn take_of(&self, cap: Cap) {
-        let window = Duration::from_secs(cap.window.into()) / self.options.speed;
-        loop {
-            let wait = {
-                let mut budget = self.budget();
-                let times = budget.capped.entry(cap.of).or_default();
-                while times.front().is_some_and(|at| window <= at.elapsed()) {
-                    times.pop_front();
-                }
-                match times.front() {
-                    Some(first) if room(cap) <= times.len() => window.saturating_sub(first.elapsed()),
-                    _ => {
-                        times.push_back(now());
-                        return;
-                    }
-                }
-            };
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-    }
-
-    /// Waits until the budget has room for a weight, and takes it.
-    async fn take(&self, weight: u32) {
-        let _turn = self.purse.turn.lock().await;
-        loop {
-            let wait = {
-                let mut budget = self.budget();
-                let used = budget.used(self.window());
-                let is_broken = BREAK <= budget.failures;
-                match budget.closed {
-                    Some(until) if now() < until => until - now(),
-                    _ if is_broken && budget.is_trying => LOOK,
-                    _ if used + weight <= self.room() || budget.spent.is_empty() => {
-                        budget.closed = None;
-                        budget.is_trying = is_broken;
-                        budget.spent.push_back((now(), weight));
-                        budget.asked += 1;
-                        return;
-                    }
-                    _ => {
-                        let first = budget.spent.front();
-                        first.map_or(LOOK, |(at, _)| self.window().saturating_sub(at.elapsed()))
-                    }
-                }
-            };
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-    }
-
-    /// What an answer or its absence means for those who ask next.
-    fn note(&self, outcome: &Result<String, Failure>) {
-        let mut budget = self.budget();
-        budget.ended += 1;
-        match outcome {
-            Ok(_) => {
-                budget.failures = 0;
-                budget.answered += 1;
-            }
-            Err(failure) => {
-                // Who answers that a question is wrong has not failed.
-                match failure.body {
-                    Some(_) => budget.failures = 0,
-                    None => budget.failures += u32::from(failure.wait.is_none()),
-                }
-                let broken = budget.failures.checked_sub(BREAK);
-                let broken = broken.map(|n| (BACK_OFF_MIN * 2_u32.saturating_pow(n.min(10))).min(BACK_OFF_MAX));
-                let until = failure.wait.or(broken.map(|wait| wait / self.options.speed)).map(|wait| now() + wait);
-                if budget.closed < until {
-                    (budget.closed, budget.why) = (until, failure.detail.clone());
-                }
-            }
-        }
-    }
-
-    /// Asks once, when it is this request's turn.
-    pub(super) async fn once(&self, wire: &dyn Wire, request: &Request, clock: &Clock) -> Result<Answered, Failure> {
+    /// Asks once, when it is this request's turn; one that would not be by `deadline` fails at once.
+    pub(super) async fn once(
+        &self,
+        wire: &dyn Wire,
+        ask: &Ask<'_>,
+        request: &Request,
+        clock: &Clock,
+        deadline: Option<Instant>,
+    ) -> Result<Answered, Failure> {
         let url = format!("{}{}", self.base, request.path);
         let began = now();
-        if let Some(cap) = request.cap {
-            self.take_of(cap).await;
-        }
-        self.take(request.weight).await;
-        let _trying = Trying(&self.purse);
+        let _trying = self.purse.take(&self.allowance, request, deadline).await?;
         let (queued, began) = (began.elapsed(), now());
-        let outcome = self.get(wire, &url).await;
-        self.note(&outcome);
+        let outcome = self.get(wire, ask, &url).await;
+        self.purse.note(&self.allowance, &outcome);
         let (body, ts_recv, took) = (outcome?, clock(), began.elapsed());
         let name = format!("{}.http", wire.id().to_uppercase());
         self.options.tap(ts_recv, &name, || Wired::Answer(url, body.clone())).await;
@@ -307,9 +125,14 @@ impl Rest {
         let Some(mut request) = wire.request(ask) else { return events };
         let (mut back_off, mut n_useless, mut n_pages) = (BACK_OFF_MIN / self.options.speed, 0, 1);
         loop {
-            let outcome = self.once(wire, &request, clock).await;
+            let outcome = self.once(wire, ask, &request, clock, None).await;
             let failure = match outcome {
                 Ok(Answered { body, ts_recv, .. }) => match wire.answer(ask, &body, ts_recv, &mut events) {
+                    Ok(()) if EVENTS_MAX < events.len() => {
+                        let detail = format!("{} rows in one answer, the limit is {EVENTS_MAX}", events.len());
+                        tracing::error!(request.path, detail, "the request is given up");
+                        return vec![refusal(wire, &DecodeError::Malformed(detail), body.as_bytes(), clock())];
+                    }
                     Ok(()) => match wire.more(ask, &body) {
                         Some(next) if n_pages < PAGES_MAX => {
                             (request, n_useless, n_pages) = (next, 0, n_pages + 1);
@@ -317,7 +140,7 @@ impl Rest {
                         }
                         _ => return events,
                     },
-                    Err(error) => Failure::useless(Class::Parse, error.to_string(), body),
+                    Err(error) => Failure::unread(&error, body),
                 },
                 Err(failure) => failure,
             };
@@ -325,7 +148,7 @@ impl Rest {
             if n_useless == USELESS_MAX {
                 let raw = failure.body.unwrap_or_default();
                 tracing::error!(request.path, failure.detail, "the request is given up");
-                let error = prism_exchange::DecodeError::Refused(failure.detail);
+                let error = DecodeError::Refused(failure.detail);
                 events.push(refusal(wire, &error, raw.as_bytes(), clock()));
                 return events;
             }
@@ -339,38 +162,50 @@ impl Rest {
     }
 
     /// By how many nanoseconds the venue's clock is ahead of ours, to within the second number.
-    pub(super) async fn skew(&self, wire: &dyn Wire, clock: &Clock) -> Result<(i64, i64), Failure> {
+    pub(super) async fn skew(
+        &self,
+        wire: &dyn Wire,
+        clock: &Clock,
+        deadline: Option<Instant>,
+    ) -> Result<(i64, i64), Failure> {
         let Some(request) = wire.request(&Ask::Time) else { return Ok((0, i64::MAX)) };
-        let answered = self.once(wire, &request, clock).await?;
+        let answered = self.once(wire, &Ask::Time, &request, clock, deadline).await?;
         let theirs = wire.time(&answered.body);
-        let theirs = theirs.map_err(|error| Failure::useless(Class::Parse, error.to_string(), answered.body))?;
+        let theirs = theirs.map_err(|error| Failure::unread(&error, answered.body))?;
         let half = (answered.took / 2).as_nanos() as i64;
         Ok((theirs - (answered.ts_recv - half), half))
     }
 
     /// The body of an answer.
-    async fn get(&self, wire: &dyn Wire, url: &str) -> Result<String, Failure> {
-        let failed = |error: reqwest::Error| Failure::new(Class::Network, error.without_url().to_string(), None);
-        let response = self.client.get(url).send().await.map_err(failed)?;
+    async fn get(&self, wire: &dyn Wire, ask: &Ask<'_>, url: &str) -> Result<String, Failure> {
+        let patience = self.options.patience;
+        let max = if matches!(ask, Ask::Instruments | Ask::Tickers) { BODY_MAX_ALL } else { BODY_MAX };
+        let sent = self.client.get(url).send().await;
+        let response = sent.map_err(|error| {
+            Failure::new(Class::Network, http::unanswered(&self.base, patience, &error.without_url()), None)
+        })?;
         let (status, headers) = (response.status(), response.headers().clone());
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(used) = wire.used(&header) {
-            // Others at this address spend of it too.
-            let mut budget = self.budget();
-            let unseen = used.saturating_sub(budget.used(self.window()));
-            if 0 < unseen {
-                budget.spent.push_back((now(), unseen));
-            }
+            self.purse.note_used(&self.allowance, used);
         }
         if status.is_success() {
-            let body = response.text().await.map_err(failed)?;
+            let body = http::body(response, max).await;
+            let body = body.map_err(|error| {
+                let detail = error.said(&self.base, patience);
+                match error {
+                    // It would be as long the next time.
+                    http::BodyError::TooLong(_) => Failure::useless(Class::Venue, detail, String::new()),
+                    http::BodyError::Failed(_) => Failure::new(Class::Network, detail, None),
+                }
+            })?;
             return match wire.is_throttled(&body) {
                 true => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
                 false => Ok(body),
             };
         }
         let wait = header(RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds.into()) / self.options.speed);
-        let detail = format!("status {status}");
+        let detail = format!("{} answers with status {status}", http::host(&self.base));
         Err(match status {
             // Banned for a while: Binance answers 418, Bybit 403.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT => {
@@ -381,12 +216,9 @@ impl Rest {
             }
             // A question that the venue does not take.
             _ if status.is_client_error() => {
-                let body = response.text().await.unwrap_or_default();
-                Failure::useless(
-                    Class::Venue,
-                    format!("{detail}: {}", body.chars().take(200).collect::<String>()),
-                    body,
-                )
+                let body = http::body(response, BODY_MAX).await.unwrap_or_default();
+                let said: String = body.chars().take(200).collect();
+                Failure::useless(Class::Venue, format!("{detail}: {said}"), body)
             }
             _ => Failure::new(Class::Venue, detail, wait),
         })
@@ -394,14 +226,14 @@ impl Rest {
 }
 
 impl Failure {
-    fn new(class: Class, detail: String, wait: Option<Duration>) -> Failure {
+    pub(super) fn new(class: Class, detail: String, wait: Option<Duration>) -> Failure {
         Failure { class, detail, wait, body: None }
     }
 
-    /// Nobody waits any longer, for the venue or for room in its budget.
-    pub(super) fn late(patience: Duration, has_room: bool) -> Failure {
-        let class = if has_room { Class::Network } else { Class::RateLimit };
-        Failure::new(class, format!("no answer within {patience:?}"), None)
+    /// An answer that the venue's decoder does not take.
+    pub(super) fn unread(error: &DecodeError, body: String) -> Failure {
+        let class = if matches!(error, DecodeError::Refused(_)) { Class::Venue } else { Class::Parse };
+        Failure::useless(class, error.to_string(), body)
     }
 
     pub(super) fn useless(class: Class, detail: String, body: String) -> Failure {

@@ -1,9 +1,11 @@
 //! Everything of one symbol at one moment: all components asked for at once, each with how it went.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, WeakShared, join_all};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, trade};
 use prism_schemas::time::{MILLISECOND, format_ts};
@@ -11,8 +13,8 @@ use prism_schemas::{Decimal, Event, InstrumentId, Timeframe, Ts, canonical_symbo
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::rest::{Answered, Class, Failure, Quota, now};
-use super::{Clock, Events, Maker, Options, Rest, VenueError};
+use super::rest::{Answered, Class, Failure, now};
+use super::{Clock, Events, Maker, Options, Payer, Quota, Rest, VenueError, http};
 use prism_exchange::{Ask, Holders};
 
 /// How often a component is asked for again.
@@ -23,6 +25,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_millis(500);
 /// Bars and trades of each component.
 const ROWS: u32 = 50;
+/// A user waits no longer than this for a component.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// And so much longer until who waits for room in the budget is told why there was none.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// How a component went.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +55,9 @@ pub struct Component {
     pub fallback: Option<&'static str>,
     /// The component itself; absent if it is missing.
     pub data: Value,
+    /// Whether the venue says that there is no such symbol.
+    #[serde(skip)]
+    is_absent: bool,
 }
 
 /// Why a component is missing.
@@ -93,20 +102,41 @@ pub struct Snapshots {
     rest: Rest,
     clock: Clock,
     patience: Duration,
+    /// Those under way, by symbol: who asks meanwhile gets the same.
+    running: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Snapshot>>>>,
+}
+
+impl Snapshot {
+    /// Why nothing of it is here, in a sentence; `None` if something is.
+    pub fn failure(&self) -> Option<String> {
+        let first = self.components.first()?.error.as_ref()?;
+        let of = |class: Class| {
+            let errors = self.components.iter().filter_map(|one| one.error.as_ref());
+            errors.filter(|error| error.class == class).map(|error| error.detail.clone()).next()
+        };
+        let is_nothing = self.components.iter().all(|one| !one.ok);
+        is_nothing.then(|| of(Class::Network).unwrap_or_else(|| first.detail.clone()))
+    }
 }
 
 impl Snapshots {
     /// Of the venue that the options describe; bars of their timeframes.
     pub fn new(maker: Maker, options: &Options, clock: Clock) -> Result<Snapshots, VenueError> {
-        let rest = Rest::new(options, maker().limits())?;
+        let rest = Rest::new(options, maker().limits(), Payer::User)?;
         Ok(Snapshots {
             maker,
             timeframes: options.timeframes.clone(),
             depth: options.channels.depth,
             rest,
             clock,
-            patience: options.patience,
+            patience: options.patience.min(PATIENCE),
+            running: Mutex::default(),
         })
+    }
+
+    fn late(&self) -> Failure {
+        let host = http::host(self.rest.base());
+        Failure::new(Class::Network, format!("no answer from {host} within {:?}", self.patience), None)
     }
 
     /// The venue's name and its market, as `InstrumentId` has them.
@@ -115,9 +145,25 @@ impl Snapshots {
         (wire.id(), wire.market().name())
     }
 
-    /// Asks for everything at once.
+    /// Asks for everything at once, on behalf of a user: a tenth of the venue's budget is for that. Who asks for a symbol
+    /// that is asked for already gets the same snapshot.
     pub async fn take(self: &Arc<Self>, symbol: &str) -> Snapshot {
-        let (symbol, wire) = (canonical_symbol(symbol), (self.maker)());
+        let symbol = canonical_symbol(symbol);
+        let taking = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.retain(|_, taking| taking.upgrade().is_some());
+            running.get(&symbol).and_then(WeakShared::upgrade).unwrap_or_else(|| {
+                let (this, of) = (self.clone(), symbol.clone());
+                let taking = async move { this.ask_all(of).await }.boxed().shared();
+                running.extend(taking.downgrade().map(|weak| (symbol, weak)));
+                taking
+            })
+        };
+        taking.await
+    }
+
+    async fn ask_all(&self, symbol: String) -> Snapshot {
+        let wire = (self.maker)();
         let depth = self.depth.max(1);
         let mut asks = vec![("ticker".to_string(), Ask::Ticker(&symbol)), ("book".into(), Ask::Book(&symbol, depth))];
         for timeframe in &self.timeframes {
@@ -132,29 +178,10 @@ impl Snapshots {
         let asked = asks.into_iter().filter(|(_, ask)| wire.request(ask).is_some());
         let mut components = join_all(asked.map(|(name, ask)| self.component(name, ask))).await;
         let duration = began.elapsed();
+        self.name_absent(&symbol, &mut components);
+        stand_in(&mut components);
         let arrivals = || components.iter().filter(|one| one.ok).map(|one| one.total_ms);
         let window_ms = (arrivals().fold(0.0, f64::max) - arrivals().fold(f64::INFINITY, f64::min)).max(0.0);
-        // What the ticker knows too.
-        let ticker = components.iter().find(|one| one.name == "ticker").map(|one| one.data.clone()).unwrap_or_default();
-        for one in components.iter_mut().filter(|one| !one.ok) {
-            let of = |names: &[&str]| {
-                let found: serde_json::Map<String, Value> = names
-                    .iter()
-                    .filter(|name| !ticker[**name].is_null())
-                    .map(|name| ((*name).to_string(), ticker[*name].clone()))
-                    .collect();
-                (!found.is_empty()).then(|| found.into())
-            };
-            let data = match &*one.name {
-                "open_interest" => of(&["open_interest", "open_interest_value"]),
-                "funding" => of(&["funding_rate", "next_funding_ts"]),
-                "book" => of(&["bid_price", "bid_size", "ask_price", "ask_size"]),
-                _ => None,
-            };
-            if let Some(data) = data {
-                (one.data, one.fallback) = (data, Some("ticker"));
-            }
-        }
         let missing = components.iter().filter(|one| !one.ok).map(|one| one.name.clone()).collect();
         Snapshot {
             exchange: wire.id().into(),
@@ -167,6 +194,17 @@ impl Snapshots {
             missing,
             quota: self.rest.quota(),
             components,
+        }
+    }
+
+    /// If the venue does not have the symbol, everything is missing for that one reason.
+    fn name_absent(&self, symbol: &str, components: &mut [Component]) {
+        let is_absent = components.iter().any(|one| one.is_absent) && !components.iter().any(|one| one.ok);
+        let (exchange, market) = self.venue();
+        for one in components.iter_mut().filter(|_| is_absent) {
+            let detail = format!("no such symbol {symbol} at {exchange} {market}");
+            one.error = Some(Trouble { class: Class::Venue, detail });
+            one.recovery = Some("given up: see the spelling, and that the venue lists it".into());
         }
     }
 
@@ -185,25 +223,26 @@ impl Snapshots {
             recovery: None,
             fallback: None,
             data: Value::Null,
+            is_absent: false,
         };
+        let deadline = began + self.patience;
         let mut events = Events::new();
         let Some(request) = wire.request(&ask) else { return one };
         loop {
-            let left = self.patience.saturating_sub(began.elapsed());
-            let asking = self.rest.once(&*wire, &request, &self.clock);
-            let late = |_| Err(Failure::late(self.patience, self.rest.has_room(&request)));
-            let outcome = tokio::time::timeout(left, asking).await.unwrap_or_else(late);
+            let left = (self.patience + SLACK).saturating_sub(began.elapsed());
+            let asking = self.rest.once(&*wire, &ask, &request, &self.clock, Some(deadline));
+            let outcome = tokio::time::timeout(left, asking).await.unwrap_or_else(|_| Err(self.late()));
             let outcome = outcome.and_then(|Answered { body, ts_recv, queued, took }| {
                 one.queue_ms += millis(queued);
                 one.request_ms = millis(took);
                 match wire.answer(&ask, &body, ts_recv, &mut events) {
                     Ok(()) if !events.is_empty() => Ok(()),
                     Ok(()) => Err(Failure::useless(Class::Venue, "the answer is empty".into(), body)),
-                    Err(error) => Err(Failure::useless(Class::Parse, error.to_string(), body)),
+                    Err(error) => Err(Failure::unread(&error, body)),
                 }
             });
             one.total_ms = millis(began.elapsed());
-            let Err(Failure { class, detail, .. }) = outcome else {
+            let Err(Failure { class, detail, body, .. }) = outcome else {
                 one.ok = true;
                 one.recovery = (0 < one.retries).then(|| "repeated".into());
                 let newest = events.iter().map(|(_, event)| event.ts_event).max().unwrap_or_default();
@@ -213,8 +252,9 @@ impl Snapshots {
                 one.error = None;
                 return one;
             };
+            one.is_absent = body.is_some_and(|body| wire.is_no_symbol(&body));
             let is_over = self.patience <= began.elapsed();
-            let is_final = is_over || class == Class::RateLimit || one.retries == RETRIES;
+            let is_final = is_over || one.is_absent || class == Class::RateLimit || one.retries == RETRIES;
             one.error = Some(Trouble { class, detail });
             if is_final {
                 one.recovery = Some(match class {
@@ -227,6 +267,30 @@ impl Snapshots {
             }
             one.retries += 1;
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What the ticker knows too stands in for what is missing.
+fn stand_in(components: &mut [Component]) {
+    let ticker = components.iter().find(|one| one.name == "ticker").map(|one| one.data.clone()).unwrap_or_default();
+    for one in components.iter_mut().filter(|one| !one.ok) {
+        let of = |names: &[&str]| {
+            let found: serde_json::Map<String, Value> = names
+                .iter()
+                .filter(|name| !ticker[**name].is_null())
+                .map(|name| ((*name).to_string(), ticker[*name].clone()))
+                .collect();
+            (!found.is_empty()).then(|| found.into())
+        };
+        let data = match &*one.name {
+            "open_interest" => of(&["open_interest", "open_interest_value"]),
+            "funding" => of(&["funding_rate", "next_funding_ts"]),
+            "book" => of(&["bid_price", "bid_size", "ask_price", "ask_size"]),
+            _ => None,
+        };
+        if let Some(data) = data {
+            (one.data, one.fallback) = (data, Some("ticker"));
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::rest::now;
 use prism_exchange::Answer;
 
 /// Requests whose answers are awaited; venues answer at once or never.
@@ -11,7 +10,7 @@ const OPEN_MAX: usize = 1_000;
 /// Between two refused topics that are asked for again.
 const APART: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     /// The topics of requests that were not answered, by number, and how many they were.
     open: BTreeMap<u64, (usize, Vec<String>)>,
@@ -24,7 +23,7 @@ pub(super) struct Subscriptions {
 }
 
 /// A request for topics, or to end them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
@@ -76,7 +75,7 @@ impl Subscriptions {
     }
 
     /// A request was answered. Where one of several topics is refused, halves are asked for, to find which.
-    pub(super) fn answer(&mut self, number: u64, answer: Answer) -> Answered {
+    pub(super) fn answer(&mut self, number: u64, answer: Answer, at: Instant) -> Answered {
         let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
         // A single topic that is sent already is what was wanted; with others, those are not sent.
         if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
@@ -86,7 +85,7 @@ impl Subscriptions {
         match topics.pop() {
             None => Answered::Known,
             Some(topic) if n == 1 => {
-                let is_known = self.refused.insert(topic.clone(), now()).is_some();
+                let is_known = self.refused.insert(topic.clone(), at).is_some();
                 if is_known { Answered::Known } else { Answered::Refused(topic) }
             }
             // Who has left since may have been to blame.
@@ -104,27 +103,32 @@ impl Subscriptions {
     }
 
     /// Asks again for one of them that was last asked for so long ago.
-    pub(super) fn repeat(&mut self, wait: Duration) {
-        if self.repeated.is_some_and(|repeated| repeated.elapsed() < wait.min(APART)) {
+    pub(super) fn repeat(&mut self, wait: Duration, at: Instant) {
+        if self.repeated.is_some_and(|repeated| at.saturating_duration_since(repeated) < wait.min(APART)) {
             return;
         }
-        if let Some((topic, asked)) = self.refused.iter_mut().find(|(_, asked)| wait <= asked.elapsed()) {
-            *asked = now();
-            self.repeated = Some(*asked);
+        let is_due = |asked: &Instant| wait <= at.saturating_duration_since(*asked);
+        if let Some((topic, asked)) = self.refused.iter_mut().find(|(_, asked)| is_due(asked)) {
+            *asked = at;
+            self.repeated = Some(at);
             self.waiting.push_back(Request::Subscribe(vec![topic.clone()]));
         }
     }
 
-    /// No answer comes any more; what is refused is known until it is accepted.
-    pub(super) fn lost(&mut self) {
-        self.open.clear();
-        self.waiting.clear();
+    /// Those of the connection that comes after: what is refused is known until it is accepted.
+    pub(super) fn heir(&self) -> Subscriptions {
+        Subscriptions { refused: self.refused.clone(), ..Subscriptions::default() }
+    }
+
+    /// Topics are not wanted any more, where nothing was asked for yet.
+    pub(super) fn forget(&mut self, topics: &[String]) {
+        self.refused.retain(|topic, _| !topics.contains(topic));
     }
 
     /// Topics are not wanted any more.
     pub(super) fn leave(&mut self, topics: &[String], each: usize) {
         self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
-        self.refused.retain(|topic, _| !topics.contains(topic));
+        self.forget(topics);
         self.open.values_mut().for_each(|(_, open)| open.retain(|topic| !topics.contains(topic)));
     }
 }
@@ -132,6 +136,7 @@ impl Subscriptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rest::now;
 
     /// Sends what waits, and answers it; gives what follows, and how many were sent.
     fn answer_all(subscriptions: &mut Subscriptions, is_refused: fn(&String) -> bool) -> (Vec<Answered>, u64) {
@@ -139,7 +144,7 @@ mod tests {
         while let Some(request) = subscriptions.next(n) {
             let Request::Subscribe(topics) = request else { continue };
             let answer = if topics.iter().any(is_refused) { Answer::Refused } else { Answer::Accepted };
-            followed.push(subscriptions.answer(n, answer));
+            followed.push(subscriptions.answer(n, answer, now()));
             n += 1;
         }
         followed.retain(|answered| *answered != Answered::Known);
@@ -154,10 +159,10 @@ mod tests {
         let (followed, n) = answer_all(&mut subscriptions, |topic| topic.ends_with("37"));
         assert_eq!(followed, [Answered::Refused("trades.37".into())]);
         assert!(n < 20, "{n} requests");
-        assert_eq!(subscriptions.answer(n - 1, Answer::Refused), Answered::Known, "an answer counts once");
-        subscriptions.repeat(Duration::from_secs(60));
+        assert_eq!(subscriptions.answer(n - 1, Answer::Refused, now()), Answered::Known, "an answer counts once");
+        subscriptions.repeat(Duration::from_secs(60), now());
         assert!(!subscriptions.is_waiting());
-        subscriptions.repeat(Duration::ZERO);
+        subscriptions.repeat(Duration::ZERO, now());
         let (followed, n) = answer_all(&mut subscriptions, |_| false);
         assert_eq!((followed, n), (vec![Answered::Accepted(vec!["trades.37".into()])], 1));
         assert_eq!(subscriptions.refused().count(), 0);
@@ -168,10 +173,10 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.subscribe(&["known".into(), "new".into()], 2);
         subscriptions.next(1);
-        assert_eq!(subscriptions.answer(1, Answer::Known), Answered::Known);
+        assert_eq!(subscriptions.answer(1, Answer::Known, now()), Answered::Known);
         for (number, topic, answer) in [(2, "known", Answer::Known), (3, "new", Answer::Accepted)] {
             assert_eq!(subscriptions.next(number), Some(Request::Subscribe(vec![topic.into()])));
-            assert_eq!(subscriptions.answer(number, answer), Answered::Known);
+            assert_eq!(subscriptions.answer(number, answer, now()), Answered::Known);
         }
         assert!(!subscriptions.is_waiting() && subscriptions.refused().count() == 0);
     }
@@ -183,7 +188,7 @@ mod tests {
         subscriptions.subscribe(&[bad.clone(), good.clone()], 2);
         subscriptions.next(1);
         subscriptions.leave(&[bad], 1);
-        assert_eq!(subscriptions.answer(1, Answer::Refused), Answered::Known);
+        assert_eq!(subscriptions.answer(1, Answer::Refused, now()), Answered::Known);
         let (followed, n) = answer_all(&mut subscriptions, |topic| topic == "trades.1");
         assert_eq!((followed, n), (Vec::new(), 1), "{good} is asked for alone");
     }

@@ -115,7 +115,7 @@ impl Merge {
                 end: if following { log.end(*topic, *number)? } else { 0 },
                 stood_in: 0,
                 records,
-                admission: Admission::new(plan.registry.clone(), plan.settings.time.clone()),
+                admission: Admission::new(plan.registry.clone(), &plan.settings),
                 queue: VecDeque::new(),
                 at_end: false,
             });

@@ -1,75 +1,155 @@
 //! The exact fold of trades into one bar: it commutes, so the order of arrival cannot show.
 
-use prism_schemas::decimal::POW10;
+use prism_schemas::{
+    Ts,
+    decimal::{DECIMALS_MAX, POW10},
+};
 
 use crate::{bar::EventId, event::Trade};
 
 /// Decimals of the base volume of inverse contracts.
 const INVERSE_DECIMALS: u32 = 12;
 
-/// The instrument's own decimals: the most seen so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Most decimals of a turnover. A product with more is rounded to these, for each trade alike.
+const TURNOVER_DECIMALS: u32 = 20;
+
+/// No trade is worth more quote than this; 10^4 such trades fit a bar even at the most decimals of a turnover.
+const TURNOVER_MOST: i128 = 100_000_000_000_000;
+
+/// Powers of ten as floats, all exact.
+const TEN_TO: [f64; 1 + TURNOVER_DECIMALS as usize] = {
+    let mut powers = [1.0; 1 + TURNOVER_DECIMALS as usize];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = 10.0 * powers[at - 1];
+        at += 1;
+    }
+    powers
+};
+
+/// The instrument's own decimals: the most seen so far. What a trade is worth does not depend on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
-    pub(super) price: u32,
-    pub(super) size: u32,
+    price: u32,
+    size: u32,
     /// Quote value of one contract, for inverse contracts.
-    pub(super) contract: Option<(i64, u32)>,
+    contract: Option<(i64, u32)>,
+    /// The turnover that no trade exceeds, at this scale.
+    most: i128,
+}
+
+impl Default for Scale {
+    fn default() -> Scale {
+        Scale { price: 0, size: 0, contract: None, most: TURNOVER_MOST }
+    }
 }
 
 impl Scale {
+    /// Whether it has all decimals of a trade, and its contract size.
+    #[inline(always)]
+    pub(super) fn fits(&self, trade: &Trade) -> bool {
+        u32::from(trade.price_decimals) <= self.price
+            && u32::from(trade.size_decimals) <= self.size
+            && (!trade.inverse || self.contract.is_some())
+    }
+
+    /// The scale that also has the decimals of a trade, and this contract size; `None` if they are more than a number may have.
+    pub(super) fn with(&self, trade: &Trade, contract: Option<(i64, u32)>) -> Option<Scale> {
+        let price = self.price.max(trade.price_decimals.into());
+        let size = self.size.max(trade.size_decimals.into());
+        if DECIMALS_MAX < price.max(size) {
+            return None;
+        }
+        let scale = Scale { price, size, contract: self.contract.or(contract), most: 0 };
+        Some(Scale { most: TURNOVER_MOST.checked_mul(ten_to_integer(scale.turnover_decimals())?)?, ..scale })
+    }
+
     fn volume_decimals(&self) -> u32 {
         if self.contract.is_some() { INVERSE_DECIMALS } else { self.size }
     }
 
     fn turnover_decimals(&self) -> u32 {
-        self.contract.map_or(self.price, |(_, decimals)| decimals) + self.size
-    }
-
-    /// A price as a float.
-    pub(super) fn price(&self, mantissa: i64) -> f64 {
-        mantissa as f64 / ten_to(self.price)
+        (self.contract.map_or(self.price, |(_, decimals)| decimals) + self.size).min(TURNOVER_DECIMALS)
     }
 
     /// A volume as a float.
     pub(super) fn volume(&self, mantissa: i128) -> f64 {
-        mantissa as f64 / ten_to(self.volume_decimals())
+        float(mantissa, self.volume_decimals())
     }
 
     /// A turnover as a float.
     pub(super) fn turnover(&self, mantissa: i128) -> f64 {
-        mantissa as f64 / ten_to(self.turnover_decimals())
+        float(mantissa, self.turnover_decimals())
     }
 
-    /// The trade's parts at this scale, which must have at least its decimals; `None` if they do not fit.
+    /// The trade's parts at this scale, which must fit it; `None` if they are out of range at whatever scale.
     #[inline(always)]
     pub(super) fn part(&self, trade: &Trade) -> Option<Part> {
         let up = |mantissa: i64, from: u8, to: u32| mantissa.checked_mul(*POW10.get((to - u32::from(from)) as usize)?);
-        let price = up(trade.price, trade.price_decimals, self.price)?;
-        let size = up(trade.size, trade.size_decimals, self.size)?;
-        let (volume, turnover) = match self.contract {
-            None => (i128::from(size), i128::from(price) * i128::from(size)),
-            Some(contract) => self.inverse(price, size, contract)?,
-        };
-        Some(Part { price, volume, turnover })
+        let part =
+            match (up(trade.price, trade.price_decimals, self.price), up(trade.size, trade.size_decimals, self.size)) {
+                (Some(price), Some(size)) if self.contract.is_none() && self.price + self.size <= TURNOVER_DECIMALS => {
+                    let turnover = i128::from(price) * i128::from(size);
+                    Part { price: price_of(trade), volume: i128::from(size), turnover }
+                }
+                _ => self.wide_part(trade)?,
+            };
+        (part.turnover <= self.most).then_some(part)
     }
 
-    /// Base volume and value of so many inverse contracts.
-    fn inverse(&self, price: i64, size: i64, (contract, decimals): (i64, u32)) -> Option<(i128, i128)> {
-        let value = i128::from(size) * i128::from(contract);
-        // base = value / price, to the nearest 10^-12
-        let up = ten_to_integer(self.price + INVERSE_DECIMALS)?;
-        let down = i128::from(price).checked_mul(ten_to_integer(self.size + decimals)?)?;
-        let base = (value.checked_mul(up)?.checked_mul(2)?.checked_add(down)?) / (2 * down);
-        Some((base, value))
+    /// The same from the trade's own mantissas, for all that needs more than 64 bits.
+    #[inline(never)]
+    fn wide_part(&self, trade: &Trade) -> Option<Part> {
+        let (price, size) = (i128::from(trade.price), i128::from(trade.size));
+        let [price_decimals, size_decimals] = [trade.price_decimals, trade.size_decimals].map(u32::from);
+        let (volume, value, decimals) = match self.contract {
+            None => (at(size, size_decimals, self.size)?, price * size, price_decimals + size_decimals),
+            Some((contract, decimals)) => {
+                let value = size * i128::from(contract);
+                let decimals = decimals + size_decimals;
+                (quotient((value, decimals), (price, price_decimals), INVERSE_DECIMALS)?, value, decimals)
+            }
+        };
+        Some(Part { price: price_of(trade), volume, turnover: at(value, decimals, self.turnover_decimals())? })
     }
 }
 
-fn ten_to(decimals: u32) -> f64 {
-    // Exact up to 10^22, the product of two powers beyond.
-    match POW10.get(decimals as usize) {
-        Some(power) => *power as f64,
-        None => POW10[18] as f64 * POW10[(decimals - 18).min(18) as usize] as f64,
+/// A trade's price as the nearest float.
+#[inline(always)]
+fn price_of(trade: &Trade) -> f64 {
+    trade.price as f64 / TEN_TO[usize::from(trade.price_decimals)]
+}
+
+/// A number of `from` decimals at `to` decimals, the nearest if those are fewer.
+fn at(mantissa: i128, from: u32, to: u32) -> Option<i128> {
+    if from <= to {
+        return mantissa.checked_mul(ten_to_integer(to - from)?);
     }
+    let unit = ten_to_integer(from - to)?;
+    Some((mantissa + unit / 2) / unit)
+}
+
+/// The nearest to `over / under` at `decimals` decimals, both given as mantissas with theirs.
+fn quotient(over: (i128, u32), under: (i128, u32), decimals: u32) -> Option<i128> {
+    let (up, down) = (under.1 + decimals, over.1);
+    let over = over.0.checked_mul(ten_to_integer(up.saturating_sub(down))?)?.checked_mul(2)?;
+    let under = under.0.checked_mul(ten_to_integer(down.saturating_sub(up))?)?;
+    Some(over.checked_add(under)? / under.checked_mul(2)?)
+}
+
+/// A number as a float: the same whatever zeros its fraction ends in.
+fn float(mut mantissa: i128, mut decimals: u32) -> f64 {
+    const EXACT: i128 = 1 << 53;
+    while EXACT < mantissa && 0 < decimals && mantissa % 10 == 0 {
+        mantissa /= 10;
+        decimals -= 1;
+    }
+    let unit = TEN_TO[decimals as usize];
+    if mantissa <= EXACT {
+        return mantissa as f64 / unit;
+    }
+    let whole = mantissa / unit as i128;
+    whole as f64 + (mantissa % unit as i128) as f64 / unit
 }
 
 fn ten_to_integer(decimals: u32) -> Option<i128> {
@@ -79,20 +159,20 @@ fn ten_to_integer(decimals: u32) -> Option<i128> {
 /// A trade's exact contribution to a bar.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    pub(super) price: i64,
-    pub(super) volume: i128,
-    pub(super) turnover: i128,
+    price: f64,
+    volume: i128,
+    turnover: i128,
 }
 
 /// Trades of one interval, folded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fold {
-    first: (i64, u64, u16),
-    last: (i64, u64, u16),
-    pub(super) open: i64,
-    pub(super) high: i64,
-    pub(super) low: i64,
-    pub(super) close: i64,
+    first: (Ts, u64, u16),
+    last: (Ts, u64, u16),
+    pub(super) open: f64,
+    pub(super) high: f64,
+    pub(super) low: f64,
+    pub(super) close: f64,
     pub(super) volume: i128,
     pub(super) turnover: i128,
     pub(super) buy_volume: i128,
@@ -135,16 +215,35 @@ impl Fold {
             self.first = order;
             self.open = part.price;
             self.first_id = trade.event_id();
+        } else if order == self.last || order == self.first {
+            self.tie(order, trade, part);
         }
         self.high = self.high.max(part.price);
         self.low = self.low.min(part.price);
-        self.volume += part.volume;
-        self.turnover += part.turnover;
+        self.volume = self.volume.saturating_add(part.volume);
+        self.turnover = self.turnover.saturating_add(part.turnover);
         self.n_trades += 1;
         if trade.buy {
-            self.buy_volume += part.volume;
+            self.buy_volume = self.buy_volume.saturating_add(part.volume);
             self.n_buys += 1;
         }
+    }
+
+    /// Trades that nothing orders follow each other by price, then identity, so that the order of arrival cannot show.
+    #[inline(never)]
+    fn tie(&mut self, order: (Ts, u64, u16), trade: &Trade, part: Part) {
+        let this = (part.price, trade.event_id());
+        if order == self.last && (self.close, self.last_id) < this {
+            (self.close, self.last_id) = this;
+        }
+        if order == self.first && this < (self.open, self.first_id) {
+            (self.open, self.first_id) = this;
+        }
+    }
+
+    /// The newest event time.
+    pub(super) fn last_event(&self) -> Ts {
+        self.last.0
     }
 
     /// All trades of another interval.
@@ -161,37 +260,19 @@ impl Fold {
         }
         self.high = self.high.max(other.high);
         self.low = self.low.min(other.low);
-        self.volume += other.volume;
-        self.turnover += other.turnover;
-        self.buy_volume += other.buy_volume;
+        self.volume = self.volume.saturating_add(other.volume);
+        self.turnover = self.turnover.saturating_add(other.turnover);
+        self.buy_volume = self.buy_volume.saturating_add(other.buy_volume);
         self.n_trades += other.n_trades;
         self.n_buys += other.n_buys;
     }
 
-    /// Moves the fold from one scale to a finer one; `false` if it does not fit.
-    pub(super) fn rescale(&mut self, from: &Scale, to: &Scale) -> bool {
-        let Some(price_up) = POW10.get((to.price - from.price) as usize) else { return false };
-        for price in [&mut self.open, &mut self.high, &mut self.low, &mut self.close] {
-            match price.checked_mul(*price_up) {
-                Some(scaled) => *price = scaled,
-                None => return false,
-            }
-        }
-        let volume_up = POW10.get((to.volume_decimals() - from.volume_decimals()) as usize);
-        let turnover_up = POW10.get((to.turnover_decimals() - from.turnover_decimals()) as usize);
-        let (Some(volume_up), Some(turnover_up)) = (volume_up, turnover_up) else { return false };
-        let volume_up = i128::from(*volume_up);
-        let products = (
-            self.volume.checked_mul(volume_up),
-            self.buy_volume.checked_mul(volume_up),
-            self.turnover.checked_mul(i128::from(*turnover_up)),
-        );
-        match products {
-            (Some(volume), Some(buy_volume), Some(turnover)) => {
-                (self.volume, self.buy_volume, self.turnover) = (volume, buy_volume, turnover);
-                true
-            }
-            _ => false,
-        }
+    /// Moves the fold from one scale to one with more decimals.
+    pub(super) fn rescale(&mut self, from: &Scale, to: &Scale) {
+        let up = |have: u32, want: u32| ten_to_integer(want - have).unwrap_or(i128::MAX);
+        let volume_up = up(from.volume_decimals(), to.volume_decimals());
+        self.volume = self.volume.saturating_mul(volume_up);
+        self.buy_volume = self.buy_volume.saturating_mul(volume_up);
+        self.turnover = self.turnover.saturating_mul(up(from.turnover_decimals(), to.turnover_decimals()));
     }
 }

@@ -49,8 +49,7 @@ impl Instrument<'_> {
     }
 
     fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
-        let [open, high, low, close] =
-            [fold.open, fold.high, fold.low, fold.close].map(|price| self.scale.price(price));
+        let Fold { open, high, low, close, .. } = *fold;
         let jump = self.settings.jump;
         let jumps = last_close.is_some_and(|last| jump * last < high || low * jump < last);
         let quality = match (jumps, covered) {

@@ -8,6 +8,7 @@ mod seal;
 mod series;
 mod sessions;
 mod spare;
+mod streams;
 mod switch;
 mod tape;
 mod timeline;
@@ -40,7 +41,7 @@ use crate::{
 pub use seal::Seal;
 use sessions::Sessions;
 pub use spare::Spare;
-use tape::{Place, Tape};
+use tape::{Place, Tape, is_past_horizon};
 
 type Updates<D> = Vec<(D, Time, Diff)>;
 
@@ -103,8 +104,10 @@ pub fn bars<'s>(
             }
             match (&mut closing, market.next_due()) {
                 (Some(closing), Some(due)) if *closing.time() <= due => closing.downgrade(&due),
-                // None yet, or one of the events makes something due earlier than what was.
-                (closing, Some(due)) => *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)),
+                // None yet, or one of the events that waited makes something due earlier than what was.
+                (closing, Some(due)) => {
+                    *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)).or(closing.take())
+                }
                 _ => {}
             }
             if market.is_waiting() {
@@ -242,7 +245,7 @@ impl Market {
                 let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
                 match tape.part(&trade) {
                     Ok(part) => tape.correct(&self.settings, &self.sessions, &trade, part),
-                    Err(rule) => self.errors.push((refuse(&trade, rule, ""), now, 1)),
+                    Err(rule) => self.errors.push((refuse(&trade, rule, reason(rule)), now, 1)),
                 }
             }
             self.expire(now);
@@ -270,7 +273,7 @@ impl Market {
         while let Some(end) = self.next_end
             && self.settings.time.close(end) as Time == now
         {
-            let sealed = self.sealed.get().is_some_and(|last| last < end - finest.length());
+            let sealed = self.sealed.last_event(now);
             for tape in self.tapes.iter_mut().flatten() {
                 tape.close(&self.settings, &self.sessions, end, sealed);
             }
@@ -343,22 +346,35 @@ fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, B
     if settings.time.max_ahead < trade.ts_event.saturating_sub(trade.ts_recv) {
         return fail("ahead_of_clock", "its event time is further ahead of its receive time than time.max_ahead");
     }
+    let part = match tape.part(trade) {
+        Ok(part) => part,
+        Err(rule) => return fail(rule, reason(rule)),
+    };
+    if let Err(rule) = tape.own(settings, trade) {
+        return fail(rule, reason(rule));
+    }
+    // The last to be judged: what is refused uses up no identity.
     if !tape.dedup.is_first(trade, settings.time.dedup) {
         return fail("duplicate", "a trade of this identity came before; the first holds");
     }
-    let part = match tape.part(trade) {
-        Ok(part) => part,
-        Err(rule) => return fail(rule, ""),
-    };
     let place = tape.fold(settings, trade, part);
     if let Place::Late = place {
-        let base = settings.timeframes.base();
-        let end = base.end(base.start(trade.ts_event));
-        if settings.time.horizon < trade.known as Ts - end {
-            return fail("late", "its base bar ended more than time.horizon before it became known");
+        if is_past_horizon(settings, trade) {
+            return fail("late", reason("late"));
         }
+        tape.note(trade);
     }
     Ok(place)
+}
+
+/// What a rule says, as a sentence.
+fn reason(rule: &str) -> &'static str {
+    match rule {
+        "late" => "its base bar ended more than time.horizon before it became known",
+        "second_stream" => "another stream feeds the bars at its event time, by bars.streams",
+        "unknown_contract_size" => "no contract size was declared before it",
+        _ => "it has more than 18 decimals, or is worth more than 10^14",
+    }
 }
 
 #[cold]

@@ -9,6 +9,7 @@ use super::{
     interval::{Instrument, compare},
     series::Series,
     sessions::Sessions,
+    streams::Streams,
 };
 use crate::{
     bar::Bar,
@@ -31,7 +32,9 @@ pub(super) struct Tape {
     scale: Scale,
     /// Contract size and when it became known.
     contract: Option<(u64, (i64, u32))>,
-    stream: Option<u8>,
+    streams: Streams,
+    /// The newest event time used, apart from what the finest intervals hold.
+    used_to: Ts,
     pub(super) dedup: Dedup,
     coverage: Coverage,
     series: Vec<Series>,
@@ -43,7 +46,8 @@ impl Tape {
             instrument,
             scale: Scale::default(),
             contract: None,
-            stream: None,
+            streams: Streams::default(),
+            used_to: Ts::MIN,
             dedup: Dedup::default(),
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
@@ -57,14 +61,10 @@ impl Tape {
         }
     }
 
-    /// The trade's exact contribution, widening the scale if it has more decimals; a sentence if it cannot be used.
+    /// The trade's exact contribution, widening the scale if it has more decimals; a rule if it cannot be used.
     #[inline(always)]
     pub(super) fn part(&mut self, trade: &Trade) -> Result<Part, &'static str> {
-        if *self.stream.get_or_insert(trade.stream) != trade.stream {
-            return Err("second_stream");
-        }
-        let (price, size) = (u32::from(trade.price_decimals), u32::from(trade.size_decimals));
-        if self.scale.price < price || self.scale.size < size || (trade.inverse && self.scale.contract.is_none()) {
+        if !self.scale.fits(trade) {
             self.widen(trade)?;
         }
         self.scale.part(trade).ok_or("out_of_range")
@@ -72,32 +72,51 @@ impl Tape {
 
     #[cold]
     fn widen(&mut self, trade: &Trade) -> Result<(), &'static str> {
-        let mut scale = self.scale;
-        scale.price = scale.price.max(u32::from(trade.price_decimals));
-        scale.size = scale.size.max(u32::from(trade.size_decimals));
-        if trade.inverse {
-            match self.contract {
-                Some((known, contract)) if known <= trade.known => scale.contract = Some(contract),
-                _ => return Err("unknown_contract_size"),
-            }
-        }
-        self.rescale(scale)
-    }
-
-    fn rescale(&mut self, scale: Scale) -> Result<(), &'static str> {
-        let folds = |tape: &mut Tape| -> Vec<Fold> {
-            tape.series.iter().flat_map(|series| series.slots.iter().filter_map(|slot| slot.fold)).collect()
+        let contract = match self.contract {
+            _ if !trade.inverse => None,
+            Some((known, contract)) if known <= trade.known => Some(contract),
+            _ => return Err("unknown_contract_size"),
         };
-        let mut scaled = folds(self);
-        if !scaled.iter_mut().all(|fold| fold.rescale(&self.scale, &scale)) {
-            return Err("out_of_range");
-        }
-        let slots = self.series.iter_mut().flat_map(|series| series.slots.iter_mut());
-        for (fold, scaled) in slots.filter_map(|slot| slot.fold.as_mut()).zip(scaled) {
-            *fold = scaled;
+        let scale = self.scale.with(trade, contract).ok_or("out_of_range")?;
+        // What cannot be used leaves nothing behind.
+        scale.part(trade).ok_or("out_of_range")?;
+        for slot in self.series.iter_mut().flat_map(|series| series.slots.iter_mut()) {
+            if let Some(fold) = &mut slot.fold {
+                fold.rescale(&self.scale, &scale);
+            }
         }
         self.scale = scale;
         Ok(())
+    }
+
+    /// Whether the trade's stream feeds the bars at its event time; one that `bars.streams` wants more takes over from its
+    /// first trade on that is newer than all that were used and not past the horizon. A rule if it does not.
+    #[inline(always)]
+    pub(super) fn own(&mut self, settings: &Settings, trade: &Trade) -> Result<(), &'static str> {
+        if self.streams.is_current(trade) { Ok(()) } else { self.own_or_take_over(settings, trade) }
+    }
+
+    #[inline(never)]
+    fn own_or_take_over(&mut self, settings: &Settings, trade: &Trade) -> Result<(), &'static str> {
+        if self.streams.owns(trade) {
+            return Ok(());
+        }
+        // Before the rest: what the finest series has forgotten is past the horizon, and so makes no difference.
+        if is_past_horizon(settings, trade) {
+            return Err("late");
+        }
+        let held = self.series[0].slots.iter().rev().find_map(|slot| slot.fold.as_ref());
+        let used_to = held.map_or(self.used_to, |fold| fold.last_event().max(self.used_to));
+        if trade.ts_event <= used_to || !self.streams.is_wanted_more(trade) {
+            return Err("second_stream");
+        }
+        self.streams.take_over(trade.stream, used_to);
+        Ok(())
+    }
+
+    /// Notes a trade that is used and not folded yet.
+    pub(super) fn note(&mut self, trade: &Trade) {
+        self.used_to = self.used_to.max(trade.ts_event);
     }
 
     /// Folds a trade that is known by the close of its finest bar.
@@ -220,8 +239,8 @@ impl Tape {
         open || (traded && settings.bars.empty == Empty::Flat && self.series.iter().rev().any(is_owed))
     }
 
-    /// Closes the intervals that end at `end`; empty ones are made unless the log is `sealed` before them.
-    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: bool) {
+    /// Closes the intervals that end at `end`. Empty ones are made, but those that start after the last event of a sealed log.
+    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: Option<Ts>) {
         let finest_start = end - self.series[0].timeframe.length();
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
             for series in &mut self.series[1..] {
@@ -248,13 +267,14 @@ impl Tape {
         sessions: &Sessions,
         at: usize,
         start: Ts,
-        sealed: bool,
+        sealed: Option<Ts>,
     ) -> Option<Fold> {
         let series = &mut self.series[at];
         if series.find(start).is_none() {
             let is_owed = series.first_start.is_some_and(|first| first < start) && settings.bars.empty == Empty::Flat;
             let end = series.timeframe.end(start);
-            if !is_owed || sealed || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
+            let is_over = sealed.is_some_and(|last| last < start);
+            if !is_owed || is_over || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
                 return None;
             }
         }
@@ -293,4 +313,10 @@ impl Tape {
         let oldest = self.series.iter().filter_map(|series| series.slots.front()).map(|slot| slot.start).min();
         self.coverage.forget(oldest.map_or(cutoff, |oldest| oldest.min(cutoff)), sessions);
     }
+}
+
+/// Whether a trade became known so long after its base bar that it changes nothing.
+pub(super) fn is_past_horizon(settings: &Settings, trade: &Trade) -> bool {
+    let base = settings.timeframes.base();
+    settings.time.horizon < trade.known as Ts - base.end(base.start(trade.ts_event))
 }

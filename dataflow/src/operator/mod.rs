@@ -1,9 +1,11 @@
 //! The generic operators: the only place where lateness, order and retraction are handled.
 
 mod in_order;
+mod misplaced;
 mod recent;
 mod scan;
 
 pub use in_order::{Emit, in_order, in_order_of};
+pub use misplaced::Misplaced;
 pub use recent::{find, first_from};
 pub use scan::{Item, Machine, scan_by_key, scan_by_key_of};

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::{find, in_order_of},
+    operator::{Misplaced, find, in_order_of},
     types::{Diff, Rows, Time},
 };
 
@@ -15,6 +15,8 @@ const SNAPSHOT_EVERY: usize = 32;
 
 /// A row of a series.
 pub trait Item: Clone + PartialEq + 'static {
+    /// Dense number of its instrument.
+    fn instrument(&self) -> u32;
     /// Dense number of its series.
     fn series(&self) -> usize;
     /// Its place in the series, unique within it.
@@ -45,12 +47,21 @@ struct Series<M: Machine> {
     machine: M,
     /// Entries the machine has taken; all later ones are new.
     taken: usize,
+    /// Rows before the entries were forgotten: nothing can be inserted there.
+    is_trimmed: bool,
     removed: Vec<(Ts, Option<M::Out>)>,
 }
 
 impl<M: Machine> Series<M> {
     fn new(machine: M) -> Series<M> {
-        Series { entries: VecDeque::new(), snapshots: VecDeque::new(), machine, taken: 0, removed: Vec::new() }
+        Series {
+            entries: VecDeque::new(),
+            snapshots: VecDeque::new(),
+            machine,
+            taken: 0,
+            is_trimmed: false,
+            removed: Vec::new(),
+        }
     }
 
     /// Runs the machine again over the entries from the first changed one on.
@@ -93,6 +104,7 @@ impl<M: Machine> Series<M> {
                 return;
             }
             self.entries.drain(..next);
+            self.is_trimmed = true;
             self.taken -= next;
             self.snapshots.pop_front();
             for (taken_at, _) in &mut self.snapshots {
@@ -102,16 +114,18 @@ impl<M: Machine> Series<M> {
     }
 }
 
-/// Scans each series with a fresh `machine(row)`. Corrections older than `keep` before their knowledge time must not come.
+/// Scans each series with a fresh `machine(row)`. Corrections older than `keep` before their knowledge time must not come:
+/// those that have no place are `misplaced`.
 ///
 /// Keeps, per series, the rows that end within `keep` before now and a state for every 32 of them.
 pub fn scan_by_key<'s, M: Machine>(
     rows: Rows<'s, M::In>,
     name: &str,
     keep: i64,
+    misplaced: &Misplaced,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> Rows<'s, M::Out> {
-    scan_by_key_of(rows, name, keep, |_| true, machine)
+    scan_by_key_of(rows, name, keep, misplaced, |_| true, machine)
 }
 
 /// Like [`scan_by_key`], over the rows that `wanted` names.
@@ -119,12 +133,14 @@ pub fn scan_by_key_of<'s, M: Machine>(
     rows: Rows<'s, M::In>,
     name: &str,
     keep: i64,
+    misplaced: &Misplaced,
     wanted: impl Fn(&M::In) -> bool + 'static,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> Rows<'s, M::Out> {
     let mut all: Vec<Option<Series<M>>> = Vec::new();
     let mut touched: Vec<(usize, usize)> = Vec::new();
     let pick = move |row| wanted(&row).then_some(row);
+    let (operator, misplaced) = (name.to_string(), misplaced.clone());
     in_order_of(rows, name, Pipeline, pick, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
         // Retractions first, so that a replaced row is never there twice.
         batch.sort_by_key(|(row, diff)| (row.series(), *diff, row.start()));
@@ -142,18 +158,14 @@ pub fn scan_by_key_of<'s, M: Machine>(
                     series.removed.extend(entry.map(|entry| (entry.row.start(), entry.out)));
                     at
                 }
-                (Err(at), 1..) => {
+                (Err(at), 1..) if 0 < at || !series.is_trimmed => {
                     let old = series.removed.iter().position(|(start, _)| *start == row.start());
                     let out = old.and_then(|old| series.removed.swap_remove(old).1);
                     series.entries.insert(at, Entry { row, out });
                     at
                 }
-                (place, _) => {
-                    debug_assert!(
-                        false,
-                        "{diff:+} of a row that {} there",
-                        if place.is_ok() { "is" } else { "is not" }
-                    );
+                _ => {
+                    misplaced.tell(&operator, row.instrument(), row.start(), diff, time);
                     continue;
                 }
             };
@@ -171,4 +183,84 @@ pub fn scan_by_key_of<'s, M: Machine>(
             series.trim(time as Ts - keep);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use differential_dataflow::AsCollection;
+    use prism_schemas::time::MINUTE;
+    use timely::dataflow::operators::{Input, Inspect};
+
+    use super::*;
+    use crate::bar::Bar;
+
+    /// Counts rows.
+    #[derive(Clone)]
+    struct Count(u64);
+
+    impl Machine for Count {
+        type In = Bar;
+        type Out = (Ts, u64);
+
+        fn next(&mut self, bar: &Bar) -> Option<(Ts, u64)> {
+            self.0 += 1;
+            Some((bar.start / MINUTE, self.0))
+        }
+    }
+
+    /// Minute and count of a row, and whether it was learnt.
+    type Counted = ((Ts, u64), Diff);
+
+    /// What comes out of these updates at minutes, and what had no place.
+    fn run(updates: Vec<(i64, i64, Diff)>) -> (Vec<Counted>, Vec<String>) {
+        timely::execute_directly(move |worker| {
+            let (out, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
+            let mut input = worker.dataflow::<Time, _, _>(|scope| {
+                let (input, stream) = scope.new_input();
+                let misplaced = Misplaced::default();
+                let heard = told.clone();
+                misplaced.listen(move |error, time| {
+                    assert_eq!(error.rule, "misplaced_row");
+                    heard.borrow_mut().push(format!("{} {}", time as i64 / MINUTE, error.id));
+                });
+                let rows: Rows<'_, Bar> = stream.as_collection();
+                let scanned = scan_by_key(rows, "count", 10 * MINUTE, &misplaced, |_| Count(0));
+                let out = out.clone();
+                scanned.inner.inspect(move |(row, _, diff)| out.borrow_mut().push((*row, *diff)));
+                input
+            });
+            for (minute, start, diff) in updates {
+                let time = (minute * MINUTE) as Time;
+                input.advance_to(time);
+                input.send((Bar::ohlcv(start * MINUTE, [1.0; 5]), time, diff));
+            }
+            drop(input);
+            while worker.step() {}
+            (out.take(), told.take())
+        })
+    }
+
+    #[test]
+    fn what_has_no_place_is_told_and_changes_nothing() {
+        let once = |updates: &[(i64, i64, Diff)]| run(updates.to_vec());
+        let (rows, told) = once(&[(1, 0, 1), (2, 0, 1), (3, 1, -1), (4, 1, 1)]);
+        assert_eq!(rows, [((0, 1), 1), ((1, 2), 1)]);
+        assert_eq!(told, ["2 count 0 +1", &format!("3 count {MINUTE} -1")]);
+        // A hundred minutes on, the first rows are forgotten: nothing is counted from them again.
+        let mut updates: Vec<(i64, i64, Diff)> = (0..100).map(|at| (at + 1, at, 1)).collect();
+        updates.extend([(101, 3, -1), (101, 3, 1), (102, 100, 1)]);
+        let (rows, told) = once(&updates);
+        assert_eq!(rows.len(), 101);
+        assert_eq!(rows.last(), Some(&((100, 101), 1)));
+        assert_eq!(
+            told,
+            [3 * MINUTE; 2]
+                .iter()
+                .zip(["-1", "+1"])
+                .map(|(at, diff)| format!("101 count {at} {diff}"))
+                .collect::<Vec<_>>()
+        );
+    }
 }

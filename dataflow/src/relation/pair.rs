@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Exchange;
 
 use super::returns::Return;
 use crate::{
-    operator::{Item, find, in_order_of},
+    operator::{Item, Misplaced, find, in_order_of},
     registry::Registry,
     settings::Settings,
     types::{Diff, Rows, Time},
@@ -25,6 +25,10 @@ pub(super) struct Pair {
 }
 
 impl Item for Pair {
+    fn instrument(&self) -> u32 {
+        self.instrument
+    }
+
     fn series(&self) -> usize {
         self.instrument as usize
     }
@@ -72,6 +76,14 @@ impl Market {
         })
     }
 
+    /// The kept returns of a row's instrument.
+    fn rows(&mut self, row: &Return, side: Side) -> &mut VecDeque<Return> {
+        match side {
+            Side::Benchmark => self.benchmarks.entry(self.groups[&row.instrument]).or_default(),
+            Side::Own => self.own.entry(row.instrument).or_default(),
+        }
+    }
+
     fn pair(&self, instrument: u32, start: Ts) -> Option<Pair> {
         let at = |rows: &VecDeque<Return>| Some(rows[find(rows, &start, |row| row.start).ok()?]);
         let benchmark = at(self.benchmarks.get(self.groups.get(&instrument)?)?)?.value;
@@ -82,8 +94,13 @@ impl Market {
 
 /// Pairs of returns. The benchmarks' returns go to every worker; all others stay where they are.
 ///
-/// Keeps the returns of the horizon.
-pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry: Registry) -> Rows<'s, Pair> {
+/// Keeps each instrument's returns of the horizon before its newest update; older ones cannot be taken back.
+pub(super) fn pairs<'s>(
+    returns: Rows<'s, Return>,
+    settings: &Settings,
+    registry: Registry,
+    misplaced: &Misplaced,
+) -> Rows<'s, Pair> {
     let (symbol, keep) = (settings.relations.benchmark.clone(), settings.keep());
     let scope = returns.inner.scope();
     let (index, peers) = (scope.index() as u64, scope.peers() as u64);
@@ -107,11 +124,18 @@ pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry
     });
     let pact = Exchange::new(|((worker, ..), _, _): &((u64, Side, Return), Time, Diff)| *worker);
     let mut market = Market::default();
+    let misplaced = misplaced.clone();
     let mut touched: Vec<(u32, Ts)> = Vec::new();
     in_order_of(addressed, "pairs", pact, Some, move |time, batch: &mut Vec<((u64, Side, Return), Diff)>, emit| {
         touched.clear();
+        let cutoff = time as Ts - keep;
         for ((_, side, row), _) in batch.iter() {
             let group = market.group(row, *side, &registry);
+            // By its own updates alone: those of others would tell which of them share the worker.
+            let rows = market.rows(row, *side);
+            while rows.front().is_some_and(|row| row.end < cutoff) {
+                rows.pop_front();
+            }
             match side {
                 Side::Benchmark => {
                     let followers = market.followers.get(&group).into_iter().flatten();
@@ -125,25 +149,20 @@ pub(super) fn pairs<'s>(returns: Rows<'s, Return>, settings: &Settings, registry
         let old: Vec<Option<Pair>> =
             touched.iter().map(|(instrument, start)| market.pair(*instrument, *start)).collect();
         batch.sort_by_key(|(_, diff)| *diff);
-        for ((_, side, row), diff) in batch.drain(..) {
-            let rows = match side {
-                Side::Benchmark => market.benchmarks.entry(market.groups[&row.instrument]).or_default(),
-                Side::Own => market.own.entry(row.instrument).or_default(),
-            };
+        for ((_, side, row), diff) in batch.iter() {
+            let rows = market.rows(row, *side);
             match (find(rows, &row.start, |row| row.start), diff) {
                 (Ok(at), ..=-1) => drop(rows.remove(at)),
-                (Err(at), 1..) => rows.insert(at, row),
-                _ => debug_assert!(false, "a return twice, or none to take back"),
+                (Err(at), 1..) => rows.insert(at, *row),
+                // Every worker has the benchmark's returns.
+                _ if index == 0 || matches!(side, Side::Own) => {
+                    misplaced.tell("pairs", row.instrument, row.start, *diff, time);
+                }
+                _ => {}
             }
         }
         for ((instrument, start), old) in touched.iter().zip(old) {
             emit.replace(old, market.pair(*instrument, *start));
-        }
-        let cutoff = time as Ts - keep;
-        for rows in market.benchmarks.values_mut().chain(market.own.values_mut()) {
-            while rows.front().is_some_and(|row| row.end < cutoff) {
-                rows.pop_front();
-            }
         }
     })
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Relation, pair::Pair};
 use crate::{
-    operator::{Machine, scan_by_key},
+    operator::{Machine, Misplaced, scan_by_key},
     settings::Settings,
     types::Rows,
 };
@@ -66,9 +66,10 @@ impl Machine for Window {
     }
 }
 
-pub(super) fn rolling<'s>(pairs: Rows<'s, Pair>, settings: &Settings) -> Rows<'s, Relation> {
+pub(super) fn rolling<'s>(pairs: Rows<'s, Pair>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Relation> {
     let length = settings.relations.window;
-    scan_by_key(pairs, "rolling", settings.keep(), move |_| Window { length, pairs: VecDeque::with_capacity(length) })
+    let window = move |_: &Pair| Window { length, pairs: VecDeque::with_capacity(length) };
+    scan_by_key(pairs, "rolling", settings.keep(), misplaced, window)
 }
 
 #[cfg(test)]

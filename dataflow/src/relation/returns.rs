@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bar::{Bar, Quality},
-    operator::{Machine, scan_by_key_of},
+    operator::{Machine, Misplaced, scan_by_key_of},
     settings::Settings,
     types::Rows,
 };
@@ -36,7 +36,8 @@ impl Machine for LastClose {
     }
 }
 
-pub(super) fn returns<'s>(bars: Rows<'s, Bar>, settings: &Settings) -> Rows<'s, Return> {
+pub(super) fn returns<'s>(bars: Rows<'s, Bar>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Return> {
     let base = settings.timeframes.base();
-    scan_by_key_of(bars, "returns", settings.keep(), move |bar: &Bar| bar.timeframe == base, |_| LastClose(None))
+    let of_base = move |bar: &Bar| bar.timeframe == base;
+    scan_by_key_of(bars, "returns", settings.keep(), misplaced, of_base, |_| LastClose(None))
 }

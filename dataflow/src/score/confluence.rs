@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use crate::{
     analyse::{Analysed, Catalogue},
     bar::{Bar, Quality},
-    operator::{find, first_from, in_order_of},
+    operator::{Misplaced, find, first_from, in_order_of},
     score::{component::sign, profile::Profile},
     settings::Settings,
     types::{Diff, Rows},
@@ -129,9 +129,15 @@ struct Entry {
 /// One instrument: recent closed bars of each role, base first.
 struct Instrument {
     roles: Vec<VecDeque<Entry>>,
+    /// By role, whether bars before the first were forgotten.
+    trimmed: Vec<bool>,
 }
 
 impl Instrument {
+    fn new(n_roles: usize) -> Instrument {
+        Instrument { roles: (0..n_roles).map(|_| VecDeque::new()).collect(), trimmed: vec![false; n_roles] }
+    }
+
     /// The newest entry of a role that ends at or before `end`.
     fn as_of(&self, role: usize, end: Ts) -> Option<&Entry> {
         let entries = &self.roles[role];
@@ -143,7 +149,13 @@ impl Instrument {
 /// Component, dimension and confluence scores.
 ///
 /// Keeps, per instrument and role, the closed bars of the horizon and the newest one before it.
-pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalogue: Arc<Catalogue>) -> Rows<'s, Score> {
+pub fn confluence<'s>(
+    analysed: Rows<'s, Analysed>,
+    settings: &Settings,
+    catalogue: Arc<Catalogue>,
+    misplaced: &Misplaced,
+) -> Rows<'s, Score> {
+    let misplaced = misplaced.clone();
     let scorer = Scorer { settings: settings.clone(), catalogue };
     let roles = settings.timeframes.roles.clone();
     let keep = settings.keep();
@@ -161,8 +173,7 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
             if instruments.len() <= at {
                 instruments.resize_with(at + 1, || None);
             }
-            let new = || Instrument { roles: roles.iter().map(|_| VecDeque::new()).collect() };
-            let instrument = instruments[at].get_or_insert_with(new);
+            let instrument = instruments[at].get_or_insert_with(|| Instrument::new(roles.len()));
             let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
             let end = row.bar.end;
             let entries = &mut instrument.roles[role];
@@ -174,8 +185,13 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
                         old.confluence.into_iter().for_each(|all| emit.retract(Score::Confluence(all)));
                     }
                 }
-                (Err(place), 1..) => entries.insert(place, Entry { analysed: row, role: None, confluence: None }),
-                _ => debug_assert!(false, "a row twice, or none to take back"),
+                (Err(place), 1..) if 0 < place || !instrument.trimmed[role] => {
+                    entries.insert(place, Entry { analysed: row, role: None, confluence: None });
+                }
+                _ => {
+                    misplaced.tell("confluence", row.bar.instrument, row.bar.start, diff, time);
+                    continue;
+                }
             }
             match touched.last_mut() {
                 Some((last, first)) if *last == at => *first = (*first).min(end),
@@ -201,6 +217,7 @@ pub fn confluence<'s>(analysed: Rows<'s, Analysed>, settings: &Settings, catalog
                 let entries = &mut instrument.roles[role];
                 while entries.get(1).is_some_and(|next| next.analysed.bar.end < cutoff) {
                     entries.pop_front();
+                    instrument.trimmed[role] = true;
                 }
             }
         }

@@ -2,10 +2,12 @@
 
 mod equality;
 mod guard;
+mod hostile;
 mod named;
 mod parts;
 mod pushdown;
 mod rows;
+mod runs;
 mod server;
 mod statements;
 

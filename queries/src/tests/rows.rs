@@ -128,6 +128,24 @@ async fn a_restart_restores_the_newest_rows() {
 }
 
 #[tokio::test]
+async fn a_restart_restores_bars_that_began_weeks_ago() {
+    let f = fixture();
+    let of = |timeframe: &str, close: f64| {
+        let mut row = bar("2024-07-29T00:00:00Z", close, "2024-08-05T00:00:00.3Z", 0);
+        row.cells[row.table.position("timeframe").unwrap()] = timeframe.into();
+        row
+    };
+    store(f.directory.path(), "2024-07-29", &[of("1w", 7.0), of("1m", 1.0), of("1d", 2.0)]);
+    store(f.directory.path(), "2024-08-09", &[bar("2024-08-09T10:00:00Z", 3.0, "2024-08-09T10:01:00.3Z", 0)]);
+    assert_eq!(f.engine.catalogue().refresh().unwrap(), 1, "the newest days alone");
+    assert_eq!(f.engine.catalogue().restore().unwrap(), 2);
+    assert_eq!(
+        f.csv("SELECT timeframe, close FROM live.bars ORDER BY timeframe").await,
+        "timeframe,close\n1m,3.0\n1w,7.0\n"
+    );
+}
+
+#[tokio::test]
 async fn files_replaced_while_queries_run_never_break_one() {
     let f = fixture();
     let rows: Vec<_> =

@@ -1,7 +1,7 @@
 //! A QuestDB of the tests: rows in memory, and the part of its SQL that is pushed down, with its own meaning of it.
 //!
 //! Doubles are equal within 1e-10, a comparison with what is absent is false, a boolean is never absent, an empty name
-//! is stored as none, times have microseconds. Each was seen on a real server.
+//! is stored as none, times have microseconds, an export without a limit loses texts. Each was seen on a real server.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -88,8 +88,10 @@ fn serve(mut stream: TcpStream, rows: &[Version], asked: &Mutex<Vec<String>>) {
         let body = format!("{{\"dataset\":[[{newest}]]}}").into_bytes();
         if table == "bars" { ("200 OK", body) } else { missing() }
     } else {
-        asked.lock().unwrap().push(sql.clone());
-        if sql.contains(" FROM bars ") { ("200 OK", export(&sql, rows)) } else { missing() }
+        let limited = sql.strip_prefix("SELECT * FROM (").and_then(|sql| sql.split_once(") LIMIT 1000000000000"));
+        let (sql, is_limited) = limited.map_or((sql.as_str(), false), |(sql, _)| (sql, true));
+        asked.lock().unwrap().push(sql.to_string());
+        if sql.contains(" FROM bars ") { ("200 OK", export(sql, is_limited, rows)) } else { missing() }
     };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     // Whoever asked may have gone.
@@ -123,7 +125,7 @@ fn partitions(rows: &[Version]) -> Vec<u8> {
 }
 
 /// `SELECT columns FROM bars [WHERE condition] ORDER BY ts [DESC] [LIMIT n]` as Parquet.
-fn export(sql: &str, rows: &[Version]) -> Vec<u8> {
+fn export(sql: &str, is_limited: bool, rows: &[Version]) -> Vec<u8> {
     let (columns, rest) = sql.strip_prefix("SELECT ").unwrap().split_once(" FROM bars ").unwrap();
     let (filter, order) = rest.rsplit_once("ORDER BY ts").unwrap();
     let filter = filter
@@ -139,6 +141,16 @@ fn export(sql: &str, rows: &[Version]) -> Vec<u8> {
         rows.reverse();
     }
     rows.truncate(limit);
+    let mut rows: Vec<Version> = rows.into_iter().cloned().collect();
+    if !is_limited {
+        for row in &mut rows {
+            for (column, cell) in BARS.columns.iter().zip(&mut row.cells) {
+                if column.kind == Kind::Text {
+                    *cell = Cell::Null;
+                }
+            }
+        }
+    }
     let batch = BARS.batch(&rows.iter().map(|row| row.cells.as_slice())).unwrap();
     let positions: Vec<usize> = columns.split(", ").map(|column| BARS.position(column).unwrap()).collect();
     parquet(&batch.project(&positions).unwrap())

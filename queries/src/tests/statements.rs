@@ -75,20 +75,6 @@ pub(crate) fn rows() -> (Vec<Version>, Vec<Version>) {
     (first, corrected)
 }
 
-/// The statement that puts a row into a QuestDB table of the same name.
-pub(crate) fn insert(version: &Version) -> String {
-    let literal = |cell: &Cell| match cell {
-        Cell::Null => "null".to_string(),
-        Cell::Bool(value) => value.to_string(),
-        Cell::Int(value) => value.to_string(),
-        Cell::Float(value) => format!("{value:?}"),
-        Cell::Text(text) => format!("'{}'", text.replace('\'', "''")),
-        Cell::Ts(ts) => format!("'{}'", format_ts(*ts)),
-    };
-    let values: Vec<String> = version.cells.iter().map(literal).collect();
-    format!("INSERT INTO {} VALUES ({})", version.table.name, values.join(", "))
-}
-
 fn condition(random: &mut Random, depth: usize) -> String {
     let near = |random: &mut Random| {
         let at = ts(random.below(N_ROWS as usize) as i64) + [-1_000, 0, 1_000, 500][random.below(4)];
@@ -153,7 +139,7 @@ pub(crate) fn statements(n: usize) -> Vec<String> {
                 conditions(random)
             ),
             7 => format!(
-                "SELECT symbol, market, COUNT(*) AS n, SUM(n_trades) AS s, MIN(close) AS low, MAX(ts) AS newest \
+                "SELECT symbol, market, COUNT(*) AS n, SUM(n_trades) AS s, MIN(close + 0.0) AS low, MAX(ts) AS newest \
                  FROM bars{filter} GROUP BY symbol, market ORDER BY symbol, market"
             ),
             8 => format!("SELECT COUNT(*) AS n FROM (SELECT * FROM bars{filter} LIMIT {n})"),

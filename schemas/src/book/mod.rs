@@ -38,6 +38,8 @@ pub enum Numbering {
     Linked,
     /// None: a checksum tells. Snapshots come on the stream (OKX, Kraken).
     Absent,
+    /// Not known here: no update is taken, as nothing could tell whether the book is the venue's.
+    Unknown,
 }
 
 /// A venue's rules for one instrument.
@@ -59,7 +61,8 @@ impl Rules {
             ("binance", _) => (Numbering::Linked, None),
             ("okx", _) => (Numbering::Absent, Some(Checksum::Okx)),
             ("kraken", _) => (Numbering::Absent, Some(Checksum::Kraken)),
-            _ => (Numbering::Rising, None),
+            ("bybit", _) => (Numbering::Rising, None),
+            _ => (Numbering::Unknown, None),
         };
         Rules { numbering, checksum, truncates: checksum == Some(Checksum::Kraken) }
     }
@@ -125,6 +128,9 @@ pub enum Trouble {
     /// A number does not fit 64 bits at the instrument's decimals, or a field the rules need is missing.
     #[error("the update has no update id, or a price or size that does not fit")]
     Unfit,
+    /// The venue's rules are not known to this version: its books cannot be checked.
+    #[error("how this venue numbers its updates is not known")]
+    Unknown,
 }
 
 /// A price and a size, in units of the book's decimals.
@@ -263,6 +269,9 @@ impl OrderBook {
     }
 
     fn take(&mut self, update: &Book) -> Result<Applied, Trouble> {
+        if self.rules.numbering == Numbering::Unknown {
+            return Err(Trouble::Unknown);
+        }
         let is_asked_for = matches!(self.rules.numbering, Numbering::Ranges | Numbering::Linked);
         if update.snapshot {
             if is_asked_for && self.state == State::Live && update.update_id <= self.last {
@@ -275,7 +284,7 @@ impl OrderBook {
             (Numbering::Rising | Numbering::Absent, State::Live) => {}
             // Their next snapshot comes by itself or by subscribing again, and nothing before it counts.
             (Numbering::Rising | Numbering::Absent, _) => return Ok(Applied::Waiting),
-            (_, State::Live) => {}
+            (Numbering::Ranges | Numbering::Linked | Numbering::Unknown, State::Live) => {}
             (_, State::Unsynced | State::Syncing | State::Suspect) => {
                 self.state = State::Syncing;
                 if self.waiting.len() == WAITING_MAX {
@@ -350,7 +359,7 @@ impl OrderBook {
                 let previous = update.previous_update_id.ok_or(Trouble::Unfit)?;
                 (previous, if self.joined { previous == last } else { previous <= last })
             }
-            Numbering::Rising | Numbering::Absent => (id, id == last + 1),
+            Numbering::Rising | Numbering::Absent | Numbering::Unknown => (id, id == last + 1),
         };
         // Old: already in the snapshot, or sent twice.
         if id <= last && !(self.rules.numbering == Numbering::Rising && id == 1) {
@@ -376,7 +385,7 @@ impl OrderBook {
         self.scale(prices, sizes).ok_or(Trouble::Unfit)?;
         for (side, levels) in [(&mut self.bids, &update.bids), (&mut self.asks, &update.asks)] {
             if let Some(levels) = levels {
-                set(side, levels, prices, sizes).ok_or(Trouble::Unfit)?;
+                set(side, levels, update.snapshot, prices, sizes).ok_or(Trouble::Unfit)?;
             }
         }
         if self.rules.truncates
@@ -410,14 +419,20 @@ impl OrderBook {
     }
 }
 
-fn set(side: &mut Side, levels: &Levels, price_decimals: u32, size_decimals: u32) -> Option<()> {
+fn set(side: &mut Side, levels: &Levels, is_snapshot: bool, price_decimals: u32, size_decimals: u32) -> Option<()> {
     let price_unit = *POW10.get((price_decimals - levels.price_decimals) as usize)?;
     let size_unit = *POW10.get((size_decimals - levels.size_decimals) as usize)?;
-    // A snapshot comes with the best first: set from the back, each goes to the end.
-    for (price, size) in levels.prices.iter().zip(&levels.sizes).rev() {
+    let mut set = |(price, size): (&i64, &i64)| {
         side.set(price.checked_mul(price_unit)?, size.checked_mul(size_unit)?);
+        Some(())
+    };
+    let mut pairs = levels.prices.iter().zip(&levels.sizes);
+    match is_snapshot {
+        // The best come first: set from the back, each goes to the end.
+        true => pairs.rev().try_for_each(&mut set),
+        // Of a price that is named twice the last holds.
+        false => pairs.try_for_each(&mut set),
     }
-    Some(())
 }
 
 #[cfg(test)]
@@ -554,5 +569,24 @@ mod tests {
         assert_eq!((book.decimals(), book.top()), ((3, 1), Some(((9905, 15), (10100, 10)))));
         let huge = update(false, (3, 3), &[(i64::MAX / 2, 1)], &[]);
         assert_eq!(book.apply(&huge), Err(Trouble::Unfit));
+    }
+
+    #[test]
+    fn of_a_price_named_twice_in_a_delta_the_last_holds() {
+        let mut book = book(Numbering::Rising);
+        book.apply(&update(true, (1, 1), &[(99, 1)], &[(101, 1)])).unwrap();
+        let twice = update(false, (2, 2), &[(100, 5), (100, 0)], &[(101, 0), (101, 7)]);
+        assert_eq!(book.apply(&twice), Ok(Applied::Changed));
+        assert_eq!(book.top(), Some(((99, 1), (101, 7))));
+    }
+
+    #[test]
+    fn a_venue_whose_numbering_is_not_known_has_no_live_book() {
+        let of = |exchange| Rules::of(&InstrumentId::new(exchange, Market::Spot, "BTCUSDT"));
+        assert_eq!(of("bybit").numbering, Numbering::Rising);
+        let mut book = OrderBook::new(of("elsewhere"));
+        assert_eq!(book.apply(&update(true, (1, 1), &[(99, 1)], &[(101, 1)])), Err(Trouble::Unknown));
+        assert_eq!(book.apply(&update(false, (2, 2), &[], &[])), Err(Trouble::Unknown));
+        assert_eq!((book.state(), book.top()), (State::Suspect, None));
     }
 }

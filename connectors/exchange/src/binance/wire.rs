@@ -238,6 +238,10 @@ impl Wire for Binance {
         header("x-mbx-used-weight-1m")
     }
 
+    fn is_no_symbol(&self, body: &str) -> bool {
+        body.starts_with("{\"code\":-1121,")
+    }
+
     fn time(&self, body: &str) -> Result<Ts, DecodeError> {
         let fields = Fields { kind: "time" };
         let answer: TimeAnswer = fields.json(body)?;

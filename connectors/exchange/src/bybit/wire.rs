@@ -273,6 +273,12 @@ impl Wire for Bybit {
         ["{\"retCode\":10006,", "{\"retCode\":10018,"].iter().any(|code| body.starts_with(code))
     }
 
+    fn is_no_symbol(&self, body: &str) -> bool {
+        // {"retCode":10001,"retMsg":"params error: symbol invalid NOSUCH","result":{}}
+        let is_of_symbol = |said: &Said<'_>| said.code == 10_001 && said.message.to_lowercase().contains("symbol");
+        sonic_rs::from_str(body).is_ok_and(|said| is_of_symbol(&said))
+    }
+
     fn time(&self, body: &str) -> Result<Ts, DecodeError> {
         let fields = Fields { kind: "time" };
         let answer: TimeAnswer<'_> = fields.json(body)?;
@@ -367,6 +373,15 @@ impl Wire for Bybit {
         out.append(&mut events);
         Ok(())
     }
+}
+
+/// What every answer says of itself.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(rename = "retCode")]
+    code: i64,
+    #[serde(rename = "retMsg")]
+    message: &'a str,
 }
 
 #[derive(Deserialize)]

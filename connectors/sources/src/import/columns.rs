@@ -12,17 +12,21 @@ use prism_schemas::event::{Side, Trade, trade};
 use prism_schemas::time::MILLISECOND;
 use prism_schemas::{Decimal, InstrumentId, Market, canonical_symbol};
 
-use super::{Events, Recognised, Source};
+use super::{Events, Limits, Recognised, Source};
 use prism_exchange::{quarantined, trade_event};
 
 const NEEDED: [&str; 5] = ["ts_ms", "symbol", "price", "qty", "side"];
 
-pub(super) fn recognise(path: &Path) -> Result<Recognised, String> {
+pub(super) fn recognise(path: &Path, limits: Limits) -> Result<Recognised, String> {
     let reader = File::open(path).map_err(|error| error.to_string())?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(reader).map_err(|error| error.to_string())?;
     let schema = builder.schema();
     if let Some(missing) = NEEDED.iter().find(|name| schema.field_with_name(name).is_err()) {
         return Err(format!("Parquet without a column \"{missing}\""));
+    }
+    let sizes = builder.metadata().row_groups().iter().map(|group| group.total_byte_size().unsigned_abs());
+    if limits.expanded < sizes.fold(0, u64::saturating_add) {
+        return Err(format!("it expands to more than {} bytes: allow more with --max-expanded", limits.expanded));
     }
     let path = path.to_path_buf();
     let open = move || {

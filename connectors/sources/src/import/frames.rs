@@ -9,12 +9,12 @@ use prism_schemas::{InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::bytes::Lines;
-use super::{Events, Recognised, Source};
+use super::{Events, Limits, Recognised, Source};
 use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx, Wire, quarantined};
 
 /// The market shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the previous update (`pu`).
-pub(super) fn recognise_hftbacktest(path: &Path) -> std::io::Result<Result<Recognised, String>> {
-    let mut lines = Lines::open(path)?;
+pub(super) fn recognise_hftbacktest(path: &Path, limits: Limits) -> std::io::Result<Result<Recognised, String>> {
+    let mut lines = Lines::open(path, limits)?;
     let mut symbol = None;
     let mut market = None;
     // Every recording shows a depth update or a futures bookTicker early.
@@ -38,7 +38,7 @@ pub(super) fn recognise_hftbacktest(path: &Path) -> std::io::Result<Result<Recog
     let open = move || {
         let decoder = Binance::new(market).with_symbol(&symbol);
         let nobody = InstrumentId::new("binance", market, "");
-        let lines = Lines::open(&path)?;
+        let lines = Lines::open(&path, limits)?;
         Ok(Box::new(Hftbacktest { lines, decoder, nobody, ts_recv: 0, control: 0 }) as Box<dyn Source>)
     };
     Ok(Ok(Recognised { format: "hftbacktest", open: Box::new(open) }))
@@ -113,6 +113,9 @@ fn settle(
     }
 }
 
+/// Connections of one recording.
+const CONNECTIONS_MAX: usize = 10_000;
+
 /// Venues of cryptofeed recordings that have a decoder: id and, unless the URL names it, market.
 const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BINANCE", "binance", Some(Market::Spot)),
@@ -123,7 +126,7 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("KRAKEN", "kraken", Some(Market::Spot)),
 ];
 
-pub(super) fn recognise_cryptofeed(path: &Path, head: &str) -> Result<Recognised, String> {
+pub(super) fn recognise_cryptofeed(path: &Path, head: &str, limits: Limits) -> Result<Recognised, String> {
     let first = head.lines().next().unwrap_or_default();
     // The first line may be longer than the head; its beginning is enough.
     let kind = |name: &str| {
@@ -142,7 +145,7 @@ pub(super) fn recognise_cryptofeed(path: &Path, head: &str) -> Result<Recognised
     };
     let (path, id, market) = (path.to_path_buf(), *id, *market);
     let open = move || {
-        let lines = Lines::open(&path)?;
+        let lines = Lines::open(&path, limits)?;
         let source = Cryptofeed { lines, id, market, connections: HashMap::new(), ts_recv: 0, control: 0 };
         Ok(Box::new(source) as Box<dyn Source>)
     };
@@ -203,6 +206,9 @@ impl Source for Cryptofeed {
                     let found = self.market.or_else(|| Bybit::market_of(&addr));
                     let decoder = found.and_then(|market| prism_exchange::exchange(self.id, market));
                     let decoder = decoder.ok_or_else(|| DecodeError::Unknown(addr.into()))?;
+                    if CONNECTIONS_MAX <= self.connections.len() && !self.connections.contains_key(name.as_ref()) {
+                        return Err(DecodeError::Malformed(format!("more than {CONNECTIONS_MAX} connections")));
+                    }
                     self.connections.insert(name.into(), decoder);
                     Ok(())
                 }

@@ -57,9 +57,9 @@ pub(super) fn recognise(path: &Path, first: &str, options: Options) -> Result<Re
         Layout::Klines(_) => "binance klines",
         Layout::PlainKlines(_) => "klines",
     };
-    let path = path.to_path_buf();
+    let (path, limits) = (path.to_path_buf(), options.limits);
     let open = move || {
-        let mut lines = Lines::open(&path)?;
+        let mut lines = Lines::open(&path, limits)?;
         if headed {
             lines.step()?;
         }

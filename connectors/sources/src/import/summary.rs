@@ -1,16 +1,20 @@
 //! The first pass over a file: what it covers, which instruments, how many decimals; and what that adds around its events.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::Path;
+use std::path::PathBuf;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Levels};
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
-use super::{Events, Recognised, Source, market};
+use super::merge::{Item, Key};
+use super::{Events, ImportError, Recognised, Source, market};
 
 /// How far an event's time may lead its receive time to count for the span of a recording.
 const AHEAD_MAX: i64 = 10 * prism_schemas::time::SECOND;
+
+/// Instruments of one file.
+const INSTRUMENTS_MAX: usize = 100_000;
 
 /// What one file holds.
 #[derive(Default)]
@@ -21,6 +25,8 @@ pub(super) struct Summary {
     ts_event: Option<(Ts, Ts)>,
     /// Receive time of the first and the last event in file order.
     ts_recv: Option<(Ts, Ts)>,
+    /// The largest receive time: a file may not be in order.
+    ts_recv_max: Ts,
     /// Whether it is a recording of a feed, not a history of bars.
     feed: bool,
     quarantined: bool,
@@ -34,6 +40,9 @@ impl Summary {
         while source.next(&mut events)? {
             for (instrument, event) in events.drain(..) {
                 summary.add(instrument, event);
+            }
+            if INSTRUMENTS_MAX < summary.seen.len().max(summary.declared.len()) {
+                return Err(std::io::Error::other(format!("it has more than {INSTRUMENTS_MAX} instruments")));
             }
         }
         Ok(summary)
@@ -60,6 +69,7 @@ impl Summary {
             None => return,
         };
         let ts_recv = event.ts_recv;
+        self.ts_recv_max = self.ts_recv_max.max(ts_recv);
         self.ts_recv = Some((self.ts_recv.map_or(ts_recv, |(first, _)| first), ts_recv));
         if matches!(event.body, Some(Body::Quarantined(_))) {
             return;
@@ -78,7 +88,7 @@ impl Summary {
     }
 
     /// The file's events with each instrument's declaration and its feed's status around them.
-    pub(super) fn around(mut self, recognised: &Recognised, path: &Path) -> std::io::Result<Around> {
+    pub(super) fn around(mut self, recognised: Recognised, path: PathBuf, number: usize) -> Around {
         let mut ready = VecDeque::new();
         let mut tail = Vec::new();
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
@@ -104,8 +114,11 @@ impl Summary {
                 tail.push((id.clone(), at(ts_last, recv_last, status(Feed::Disconnected))));
             }
         }
-        let source = (recognised.open)()?;
-        Ok(Around { format: recognised.format, ready, source: Some(source), tail, batch: Vec::new(), control: 0 })
+        // A file without an event gives nothing but its end, at once.
+        let first = self.ts_recv.map_or(Ts::MIN, |(first, _)| first);
+        let last = first.max(self.ts_recv_max);
+        let reading = Reading::NotYet(recognised);
+        Around { path, number, first, last, reading, ready, tail, batch: Vec::new(), at: first }
     }
 }
 
@@ -128,39 +141,80 @@ fn decimals(body: &Body) -> (u32, u32) {
     }
 }
 
-/// A file's events, one at a time.
+/// A file's events, one at a time; it is open from the first of them to the last.
 pub(super) struct Around {
-    pub(super) format: &'static str,
+    path: PathBuf,
+    number: usize,
+    first: Ts,
+    last: Ts,
+    reading: Reading,
     ready: VecDeque<(InstrumentId, Event)>,
-    /// Dropped at the end of the file.
-    source: Option<Box<dyn Source>>,
     tail: Events,
     batch: Events,
-    control: u64,
+    /// Receive time of what was given last.
+    at: Ts,
+}
+
+enum Reading {
+    NotYet(Recognised),
+    Open(Box<dyn Source>),
+    /// Read to its end, with so many lines without events.
+    Ended(u64),
+    Told,
 }
 
 impl Around {
-    /// The receive time of the next event, if there is one.
-    pub(super) fn head(&mut self) -> std::io::Result<Option<Ts>> {
+    /// The key of what it gives first.
+    pub(super) fn first(&self) -> Key {
+        (self.first, self.number)
+    }
+
+    /// The largest receive time of what it gives.
+    pub(super) fn last(&self) -> Ts {
+        self.last
+    }
+
+    /// The key of what is next, if there is something.
+    pub(super) fn head(&mut self) -> Result<Option<Key>, ImportError> {
+        let ended = self.fill().map_err(|source| ImportError::Io { path: self.path.clone(), source })?;
+        if let Some((_, event)) = self.ready.front() {
+            self.at = event.ts_recv;
+        }
+        Ok((!ended).then_some((self.at, self.number)))
+    }
+
+    /// Reads on until something is ready; true if there is nothing any more.
+    fn fill(&mut self) -> std::io::Result<bool> {
         while self.ready.is_empty() {
-            let Some(source) = &mut self.source else { return Ok(None) };
-            if source.next(&mut self.batch)? {
-                let declared = |event: &Event| matches!(event.body, Some(Body::Instrument(_)));
-                self.ready.extend(self.batch.drain(..).filter(|(_, event)| !declared(event)));
-            } else {
-                self.control = source.control();
-                self.source = None;
-                self.ready.extend(self.tail.drain(..));
+            match &mut self.reading {
+                Reading::NotYet(recognised) => self.reading = Reading::Open((recognised.open)()?),
+                Reading::Open(source) => {
+                    if source.next(&mut self.batch)? {
+                        let declared = |event: &Event| matches!(event.body, Some(Body::Instrument(_)));
+                        self.ready.extend(self.batch.drain(..).filter(|(_, event)| !declared(event)));
+                    } else {
+                        self.reading = Reading::Ended(source.control());
+                        self.ready.extend(self.tail.drain(..));
+                    }
+                }
+                Reading::Ended(_) => return Ok(false),
+                Reading::Told => return Ok(true),
             }
         }
-        Ok(self.ready.front().map(|(_, event)| event.ts_recv))
+        Ok(false)
     }
 
-    pub(super) fn take(&mut self) -> Option<(InstrumentId, Event)> {
-        self.ready.pop_front()
-    }
-
-    pub(super) fn control(&self) -> u64 {
-        self.control
+    /// Gives what is next, after `head`.
+    pub(super) fn take(&mut self) -> Option<Item> {
+        if let Some((instrument, event)) = self.ready.pop_front() {
+            return Some(Item::Event(instrument, event));
+        }
+        match self.reading {
+            Reading::Ended(control) => {
+                self.reading = Reading::Told;
+                Some(Item::Ended(control))
+            }
+            _ => None,
+        }
     }
 }

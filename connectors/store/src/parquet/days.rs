@@ -72,7 +72,7 @@ fn open(file: &Path) -> Result<Vec<Open>, StoreError> {
 }
 
 /// The parts in a day's folder, by number.
-fn parts(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+pub(super) fn parts(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let mut parts: Vec<_> =
         names(folder)?.into_iter().filter_map(|name| Some((part_of(&name)?, folder.join(name)))).collect();
     parts.sort();
@@ -80,7 +80,7 @@ fn parts(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
 }
 
 /// The names in a directory; none if it does not exist.
-fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     let io = |source| StoreError::Io { path: dir.into(), source };
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,

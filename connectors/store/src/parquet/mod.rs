@@ -5,6 +5,7 @@ mod days;
 mod file;
 mod lock;
 mod merge;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use buffer::Buffer;
 use days::Days;
 pub(crate) use file::each_row;
 use lock::Lock;
+pub use reader::Reader;
 
 /// Bytes of buffered rows that make `write` put them on disk.
 const BUFFER_MAX: usize = 48 << 20;

@@ -1,5 +1,6 @@
 //! Statements over QuestDB's HTTP port.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, new_null_array};
@@ -171,19 +172,20 @@ impl Client {
     pub fn scan_since(
         &self,
         target: &Target,
-        from: Ts,
+        range: Range<Ts>,
         known: Ts,
         see: impl FnMut(Version),
     ) -> Result<(), QuestDbError> {
         let table = target.table;
         let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
         let sql = format!(
-            "SELECT {} FROM {} WHERE {} >= '{}' AND known_at >= '{}'",
+            "SELECT {} FROM {} WHERE {ts} >= '{}' AND {ts} < '{}' AND known_at >= '{}'",
             columns.join(", "),
             target.stored.name,
-            table.designated,
-            format_ts(from.max(0)),
+            format_ts(range.start.max(0)),
+            format_ts(range.end),
             format_ts(known.max(0)),
+            ts = table.designated,
         );
         self.each(table, &sql, see)
     }

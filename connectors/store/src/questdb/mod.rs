@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod encode;
+mod reader;
 mod sink;
 mod spool;
 mod store;
@@ -11,6 +12,7 @@ mod tables;
 mod tests;
 
 pub use client::{Client, WalTable};
+pub use reader::Reader;
 pub use sink::{Sink, SinkOptions};
 pub use tables::Target;
 

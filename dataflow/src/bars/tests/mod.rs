@@ -39,7 +39,7 @@ pub(super) fn settings() -> Settings {
     serde_json::from_value(serde_json::json!({
         "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
         "timeframes": { "maintained": ["1s", "1m", "5m", "1h"], "roles": ["1m", "5m", "1h"], "weights": [0.2, 0.3, 0.5] },
-        "bars": { "empty": "flat", "jump": 2.0, "gap_max": "1h" },
+        "bars": { "empty": "flat", "streams": [], "jump": 2.0, "gap_max": "1h" },
         "indicators": { "columns": [] },
         "score": { "profile": "prism", "divergence_threshold": 10.0, "divergence_max": 10.0 },
         "relations": { "benchmark": "BTCUSDT", "window": 60 },
@@ -121,7 +121,7 @@ impl Log {
         let mut events: Vec<&(Ts, &str, Event)> = self.0.iter().collect();
         events.sort_by_key(|(arrival, ..)| *arrival);
         let registry = Registry::default();
-        let mut admission = Admission::new(registry.clone(), settings.time.clone());
+        let mut admission = Admission::new(registry.clone(), settings);
         let mut records = Vec::new();
         for (_, symbol, event) in events {
             let [exchange, market] = if symbol.is_empty() { ["", ""] } else { ["test", "linear"] };
@@ -142,11 +142,21 @@ impl Log {
 
     /// Through as many workers, with strides of so many epochs.
     fn run_with(&self, settings: &Settings, stride: Time, workers: u32) -> Bars {
+        self.run_sealed(settings, stride, workers, None)
+    }
+
+    /// Likewise; a log whose last event is `sealed` is complete, which is known from the start.
+    fn run_sealed(&self, settings: &Settings, stride: Time, workers: u32, sealed: Option<Ts>) -> Bars {
         let (records, registry) = self.admitted(settings);
-        let end = records.iter().map(Record::known).max().unwrap() + settings.time.epoch as Time;
+        let newest = records.iter().map(Record::known).max().unwrap();
+        let seal = Seal::default();
+        sealed.into_iter().for_each(|last| seal.set(last, newest));
+        let ends = settings.timeframes.maintained.iter().filter_map(|of| Some(of.end(of.start(sealed?))));
+        let end =
+            ends.map(|end| settings.time.close(end) as Time).fold(newest, Time::max) + settings.time.epoch as Time;
         let mut bars = Bars::default();
         for worker in 0..workers {
-            let mut market = Market::new(settings.clone(), Seal::default(), Spare::default());
+            let mut market = Market::new(settings.clone(), seal.clone(), Spare::default());
             let mut ahead = records.iter().filter(|record| goes_to(record, worker, workers)).peekable();
             let mut frontier = 0;
             while frontier < end {

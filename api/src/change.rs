@@ -1,0 +1,105 @@
+//! A change that subscribers hear of: a row of a channel's table, encoded once for all of them.
+
+use std::sync::{Arc, OnceLock};
+
+use prism_schemas::table::{CONFLUENCE, SIGNALS};
+use prism_schemas::{Cell, Table, Ts, Version};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::shape::version;
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Channel {
+    Signal,
+    Confluence,
+}
+
+impl Channel {
+    pub(crate) const ALL: [Channel; 2] = [Channel::Signal, Channel::Confluence];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Channel::Signal => "signal",
+            Channel::Confluence => "confluence",
+        }
+    }
+
+    pub(crate) fn table(self) -> &'static Table {
+        match self {
+            Channel::Signal => &SIGNALS,
+            Channel::Confluence => &CONFLUENCE,
+        }
+    }
+
+    pub(crate) fn of(table: &Table) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| channel.table() == table)
+    }
+}
+
+/// A row that became known.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) channel: Channel,
+    /// `signal`, `signal_withdrawn` or `confluence`.
+    pub(crate) kind: &'static str,
+    pub(crate) symbol: Arc<str>,
+    /// What it is about: a later change of the same key makes this one needless.
+    pub(crate) key: Arc<str>,
+    /// Start of its bar.
+    pub(crate) ts: Ts,
+    /// Changes of the same key that it passed over.
+    pub(crate) n_passed: u64,
+    /// Whether it is a signal in force.
+    pub(crate) is_active: bool,
+    row: Arc<Version>,
+    text: OnceLock<Box<str>>,
+}
+
+impl Change {
+    /// None if the row is of no channel.
+    pub(crate) fn new(row: Arc<Version>) -> Option<Change> {
+        let channel = Channel::of(row.table)?;
+        let text = |name: &str| match row.get(name) {
+            Some(Cell::Text(text)) => &**text,
+            _ => "",
+        };
+        let is_gone = row.get("retracted") == Some(&Cell::Bool(true));
+        let status = text("status");
+        let (kind, key) = match channel {
+            Channel::Signal if is_gone || status == "withdrawn" => ("signal_withdrawn", text("signal_id").into()),
+            Channel::Signal => ("signal", text("signal_id").into()),
+            Channel::Confluence => {
+                ("confluence", format!("{}|{}|{}", text("exchange"), text("market"), text("symbol")).into())
+            }
+        };
+        let ts = match row.get("ts") {
+            Some(Cell::Ts(ts)) => *ts,
+            _ => 0,
+        };
+        let is_active = channel == Channel::Signal && !is_gone && status == "active";
+        let symbol = text("symbol").into();
+        Some(Change { channel, kind, symbol, key, ts, n_passed: 0, is_active, row, text: OnceLock::new() })
+    }
+
+    /// The row as a JSON object; encoded for the first who asks.
+    pub(crate) fn text(&self) -> &str {
+        self.text.get_or_init(|| Value::Object(version(&self.row)).to_string().into())
+    }
+
+    /// As the message of this number.
+    pub(crate) fn message(&self, seq: u64) -> String {
+        let row = self.text();
+        let mut message = String::with_capacity(row.len() + 48);
+        message.push_str("{\"type\":\"");
+        message.push_str(self.kind);
+        message.push_str("\",\"seq\":");
+        message.push_str(&seq.to_string());
+        // A row has a `ts` at least, so that what follows is never empty.
+        message.push(',');
+        message.push_str(&row[1..]);
+        message
+    }
+}

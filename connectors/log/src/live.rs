@@ -1,0 +1,144 @@
+//! Writes live events as they come, and says through heartbeats how far time has come where nothing else says it.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use prism_schemas::event::Quarantined;
+use prism_schemas::event::event::Body;
+use prism_schemas::time::{MILLISECOND, SECOND};
+use prism_schemas::{Event, InstrumentId, Market, Topic, Ts};
+
+use super::{Log, LogError, LogWriter, Step};
+
+/// A log may be so far ahead of the clock when writing begins: its newest events and those that come next are as one.
+const AHEAD: i64 = 2 * SECOND;
+
+/// How often time is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A partition without an event for so long, in nanoseconds, gets a heartbeat.
+    pub silence: i64,
+    /// A partition of trades gets one at least this often, whatever else is written there: its session lives.
+    pub alive: i64,
+    /// Simulated seconds in a second: where time jumps from one look to the next, the process lived in between.
+    pub speed: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { silence: 50 * MILLISECOND, alive: 500 * MILLISECOND, speed: 1 }
+    }
+}
+
+impl Pace {
+    /// As fast as simulated time runs.
+    pub fn at(speed: f64) -> Pace {
+        let speed = speed.ceil().clamp(1.0, 1e6) as i64;
+        Pace { silence: Pace::default().silence * speed, speed, ..Pace::default() }
+    }
+}
+
+/// The text that names one life of a process: no other has it.
+pub fn session(now: Ts) -> String {
+    let chance = RandomState::new().build_hasher().finish() as u32;
+    format!("{:x}-{:x}-{chance:08x}", now / MILLISECOND, std::process::id())
+}
+
+/// Writes live events to a log. Its caller decides when: `take` what has come, `flush` when nothing more waits.
+pub struct LiveWriter {
+    writer: LogWriter,
+    /// Topics whose silence would hold the readers' time.
+    topics: Vec<Topic>,
+    pace: Pace,
+    now: Ts,
+    is_waiting: bool,
+}
+
+impl LiveWriter {
+    /// A writer to `log` whose readers read `topics`, in a session of its own.
+    pub fn new(log: Arc<dyn Log>, topics: &[Topic], pace: Pace, session: String) -> LiveWriter {
+        let writer = LogWriter::new(log).in_session(session);
+        LiveWriter { writer, topics: topics.to_vec(), pace, now: 0, is_waiting: false }
+    }
+
+    /// Refuses a log whose newest record is ahead of the time now: everything that comes would be dated too late, and
+    /// bars closed before their trades are known.
+    pub fn check(&self, now: Ts) -> Result<(), LogError> {
+        match self.writer.log().newest()? {
+            Some(newest) if AHEAD < newest - now => Err(LogError::Ahead { newest, now }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes events that have come.
+    pub fn take(&mut self, events: impl IntoIterator<Item = (InstrumentId, Event)>) -> Result<(), LogError> {
+        for (instrument, event) in events {
+            self.is_waiting = true;
+            self.writer.push(&instrument, event)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything taken is not visible yet.
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Takes in that the wall clock stepped: an event of the log, so that whoever looks at results can see it.
+    pub fn stepped(&mut self, step: &Step) -> Result<(), LogError> {
+        let seconds = |nanos: i64| nanos as f64 / SECOND as f64;
+        let (by, ahead) = (seconds(step.by), seconds(step.ahead));
+        let detail =
+            format!("the wall clock stepped by {by:+.3} s and is {ahead:+.3} s ahead of the log's time, which goes on");
+        tracing::warn!(by, ahead, "the wall clock stepped; the log's time follows it slowly");
+        let raw = detail.clone().into_bytes();
+        let body = Body::Quarantined(Quarantined { rule: "clock".into(), detail, raw });
+        let event = Event { ts_event: step.at, ts_recv: step.at, seq: None, index: 0, body: Some(body) };
+        self.take([(InstrumentId::new("prism", Market::Spot, ""), event)])
+    }
+
+    /// Says that the session lives, where it was not said for a while.
+    pub fn live(&mut self, now: Ts) -> Result<(), LogError> {
+        self.now = self.now.max(now);
+        if !self.topics.contains(&Topic::Trades) {
+            return Ok(());
+        }
+        for partition in 0..self.writer.log().partitions(Topic::Trades) {
+            let [_, last] = self.writer.reached(Topic::Trades, partition);
+            let passed = self.now - last;
+            if passed < self.pace.alive {
+                continue;
+            }
+            // Simulated time jumps at each look: it was lived through as well.
+            if 1 < self.pace.speed && passed < self.pace.speed * 2 * SECOND {
+                for n in 1..passed / self.pace.alive {
+                    self.writer.heartbeat(Topic::Trades, partition, last + n * self.pace.alive, "")?;
+                }
+            }
+            self.writer.heartbeat(Topic::Trades, partition, self.now, "")?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything taken visible, and promises in silent partitions that nothing received before `now` follows.
+    pub fn flush(&mut self, now: Ts) -> Result<(), LogError> {
+        self.live(now)?;
+        for topic in &self.topics {
+            for partition in 0..self.writer.log().partitions(*topic) {
+                let [reached, _] = self.writer.reached(*topic, partition);
+                if self.pace.silence <= self.now - reached {
+                    self.writer.heartbeat(*topic, partition, self.now, "")?;
+                }
+            }
+        }
+        self.is_waiting = false;
+        self.writer.flush()
+    }
+
+    /// Ends the session: everything is visible and survives a crash of the machine.
+    pub fn end(&mut self, now: Ts) -> Result<(), LogError> {
+        self.flush(now)?;
+        self.writer.sync()
+    }
+}

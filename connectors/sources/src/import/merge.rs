@@ -1,0 +1,190 @@
+//! Files into one order of receive time, with few of them open at once.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::PathBuf;
+
+use prism_schemas::event::{Batch, Message};
+use prism_schemas::{Event, InstrumentId, Market, Ts};
+
+use super::ImportError;
+use super::summary::Around;
+
+/// Files that are read at the same time at most; where more overlap in time, some are merged into a temporary file first.
+pub(super) const OPEN_MAX: usize = 64;
+
+/// Where something stands in the order: its receive time, and the number of its file.
+pub(super) type Key = (Ts, usize);
+
+/// What a file gives.
+#[expect(clippy::large_enum_variant, reason = "all but one of a file are events")]
+pub(super) enum Item {
+    Event(InstrumentId, Event),
+    /// It has been read to its end; so many of its lines carry no events.
+    Ended(u64),
+}
+
+/// Items in the order of their keys, as far as the files are in order.
+pub(super) enum Stream {
+    File(Box<Around>),
+    Run(Box<Run>),
+}
+
+impl Stream {
+    /// The key of the first item, without opening anything.
+    fn first(&self) -> Key {
+        match self {
+            Stream::File(file) => file.first(),
+            Stream::Run(run) => run.first,
+        }
+    }
+
+    /// The key of the next item, if there is one.
+    fn head(&mut self) -> Result<Option<Key>, ImportError> {
+        match self {
+            Stream::File(file) => file.head(),
+            Stream::Run(run) => Ok(run.next.as_ref().map(|(key, _)| *key)),
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<Item>, ImportError> {
+        match self {
+            Stream::File(file) => Ok(file.take()),
+            Stream::Run(run) => run.take(),
+        }
+    }
+}
+
+/// Takes items with the numbers of their files.
+pub(super) type Push<'a> = &'a mut dyn FnMut(Key, Item) -> Result<(), ImportError>;
+
+/// Hands all items over in order; at most `open_max` files are open at once.
+pub(super) fn merge(mut streams: Vec<Stream>, open_max: usize, push: Push) -> Result<(), ImportError> {
+    streams.sort_by_key(Stream::first);
+    while open_max < n_open(&streams) {
+        let mut runs = Vec::new();
+        while !streams.is_empty() {
+            let rest = streams.split_off(open_max.min(streams.len()));
+            runs.extend(Run::of(std::mem::replace(&mut streams, rest))?.map(|run| Stream::Run(Box::new(run))));
+        }
+        streams = runs;
+    }
+    merge_open(streams, push)
+}
+
+/// How many are open at once at most: a file from its first to its last receive time, a run always.
+fn n_open(streams: &[Stream]) -> usize {
+    let (mut now, mut most, mut n_runs) = (0i64, 0, 0);
+    let mut turns = Vec::new();
+    for stream in streams {
+        match stream {
+            Stream::File(file) => turns.extend([(file.first().0, 1), (file.last().saturating_add(1), -1)]),
+            Stream::Run(_) => n_runs += 1,
+        }
+    }
+    turns.sort_unstable();
+    for (_, turn) in turns {
+        now += turn;
+        most = most.max(now);
+    }
+    most as usize + n_runs
+}
+
+fn merge_open(mut streams: Vec<Stream>, push: Push) -> Result<(), ImportError> {
+    let mut heads: BinaryHeap<Reverse<(Key, usize)>> =
+        streams.iter().enumerate().map(|(at, stream)| Reverse((stream.first(), at))).collect();
+    while let Some(Reverse((_, at))) = heads.pop() {
+        let limit = heads.peek().map(|Reverse((head, _))| *head);
+        let Some(stream) = streams.get_mut(at) else { continue };
+        // This one is ahead until its next item comes after another's.
+        while let Some(key) = stream.head()? {
+            if limit.is_some_and(|limit| limit < key) {
+                heads.push(Reverse((key, at)));
+                break;
+            }
+            if let Some(item) = stream.take()? {
+                push(key, item)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Several files merged, in a temporary file that nobody else sees.
+pub(super) struct Run {
+    first: Key,
+    next: Option<(Key, Item)>,
+    reader: BufReader<zstd::Decoder<'static, BufReader<File>>>,
+}
+
+/// Marks an item that is an end.
+const END: u32 = u32::MAX;
+
+fn io(source: std::io::Error) -> ImportError {
+    ImportError::Io { path: PathBuf::from("a temporary file"), source }
+}
+
+impl Run {
+    /// Merges these; `None` if they hold nothing.
+    fn of(streams: Vec<Stream>) -> Result<Option<Run>, ImportError> {
+        let file = tempfile::tempfile().map_err(io)?;
+        let mut out = zstd::Encoder::new(file, 1).map_err(io)?;
+        let mut bytes = Vec::new();
+        merge_open(streams, &mut |(ts, number), item| {
+            bytes.clear();
+            bytes.extend(ts.to_le_bytes());
+            bytes.extend((number as u64).to_le_bytes());
+            match item {
+                Item::Ended(control) => {
+                    bytes.extend(END.to_le_bytes());
+                    bytes.extend(control.to_le_bytes());
+                }
+                Item::Event(InstrumentId { exchange, market, symbol }, event) => {
+                    let market = market.name().into();
+                    let batch = Batch { exchange, market, symbol, events: vec![event] };
+                    bytes.extend((batch.encoded_len() as u32).to_le_bytes());
+                    batch.encode(&mut bytes).map_err(|error| io(std::io::Error::other(error)))?;
+                }
+            }
+            out.write_all(&bytes).map_err(io)
+        })?;
+        let mut file = out.finish().map_err(io)?;
+        std::io::Seek::rewind(&mut file).map_err(io)?;
+        let reader = BufReader::new(zstd::Decoder::new(file).map_err(io)?);
+        let mut run = Run { first: (Ts::MIN, 0), next: None, reader };
+        run.next = run.read().map_err(io)?;
+        Ok(run.next.as_ref().map(|(key, _)| *key).map(|first| Run { first, ..run }))
+    }
+
+    fn take(&mut self) -> Result<Option<Item>, ImportError> {
+        let next = self.read().map_err(io)?;
+        Ok(std::mem::replace(&mut self.next, next).map(|(_, item)| item))
+    }
+
+    fn read(&mut self) -> std::io::Result<Option<(Key, Item)>> {
+        let mut head = [0; 20];
+        match self.reader.read_exact(&mut head[..1]) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        self.reader.read_exact(&mut head[1..])?;
+        let word = |at: usize| std::array::from_fn(|i| head[at + i]);
+        let key = (Ts::from_le_bytes(word(0)), u64::from_le_bytes(word(8)) as usize);
+        let length = u32::from_le_bytes([head[16], head[17], head[18], head[19]]);
+        if length == END {
+            let mut control = [0; 8];
+            self.reader.read_exact(&mut control)?;
+            return Ok(Some((key, Item::Ended(u64::from_le_bytes(control)))));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.reader.read_exact(&mut bytes)?;
+        let Batch { exchange, market, symbol, mut events } =
+            Batch::decode(&bytes[..]).map_err(std::io::Error::other)?;
+        let (Some(market), Some(event)) = (Market::parse(&market), events.pop()) else {
+            return Err(std::io::Error::other("an event is not as it was written"));
+        };
+        Ok(Some((key, Item::Event(InstrumentId { exchange, market, symbol }, event))))
+    }
+}

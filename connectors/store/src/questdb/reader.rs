@@ -1,0 +1,97 @@
+//! Follows the live run on a server that another process fills, table by table.
+
+use std::collections::BTreeMap;
+
+use prism_schemas::store::{RowReader, StoreResult};
+use prism_schemas::table::RUNS;
+use prism_schemas::time::DAY;
+use prism_schemas::{QuestDbAddress, Table, Ts, Version};
+
+use super::{Client, Target};
+use crate::news::{Given, known_at};
+
+/// Most rows that become known now are of these days.
+const NEAR: i64 = 3 * DAY;
+/// The longest bars began a month ago.
+const FAR: i64 = 40 * DAY;
+/// Looks after which older days are looked at too.
+const SELDOM: u32 = 60;
+
+/// What was read of a table.
+struct Seen {
+    /// The last transaction that could be read.
+    writer: i64,
+    near: Given,
+    far: Given,
+    /// Looks since the last one at older days.
+    looks: u32,
+}
+
+/// The live run on a server.
+pub struct Reader {
+    client: Client,
+    seen: BTreeMap<&'static str, Seen>,
+}
+
+impl Reader {
+    /// Does not connect yet.
+    pub fn new(address: QuestDbAddress) -> Reader {
+        Reader { client: Client::new(address), seen: BTreeMap::new() }
+    }
+}
+
+impl RowReader for Reader {
+    fn address(&self) -> String {
+        self.client.address().to_string()
+    }
+
+    fn news(&mut self, tables: &[&'static Table]) -> StoreResult<Vec<Version>> {
+        // A table's rows are committed in the order they became known, each table on its own.
+        let writers: BTreeMap<String, i64> =
+            self.client.wal_tables()?.into_iter().map(|table| (table.name, table.writer)).collect();
+        let mut news = Vec::new();
+        for table in tables {
+            let writer = writers.get(table.name).copied().unwrap_or(0);
+            let Some(seen) = self.seen.get_mut(table.name) else {
+                let known = self.newest(table)?;
+                let [near, far] = [known; 2].map(Given::up_to);
+                self.seen.insert(table.name, Seen { writer, near, far, looks: 0 });
+                continue;
+            };
+            if writer == seen.writer {
+                continue;
+            }
+            let target = Target::new(table, "live");
+            let (mut rows, mut older) = (Vec::new(), Vec::new());
+            let near = seen.near.known - NEAR;
+            self.client.scan_since(&target, near..Ts::MAX, seen.near.known, |row| rows.push(row))?;
+            seen.looks += 1;
+            if seen.looks == SELDOM {
+                seen.looks = 0;
+                self.client.scan_since(&target, near - FAR..near, seen.far.known, |row| older.push(row))?;
+            }
+            seen.near.news(&mut rows);
+            seen.far.news(&mut older);
+            seen.writer = writer;
+            news.extend(rows);
+            news.extend(older);
+        }
+        news.sort_by_key(known_at);
+        Ok(news)
+    }
+
+    fn frontier(&mut self) -> StoreResult<Option<Ts>> {
+        let sql = format!("SELECT cast(max(frontier) AS long) FROM {} WHERE run_id = 'live'", RUNS.name);
+        let rows = self.client.exec(&sql)?;
+        let micros = rows.first().and_then(|row| row.first()?.as_i64());
+        Ok(micros.map(|micros| micros.saturating_mul(1_000)))
+    }
+}
+
+impl Reader {
+    /// The newest knowledge time of a table.
+    fn newest(&self, table: &Table) -> StoreResult<Ts> {
+        let rows = self.client.exec(&format!("SELECT cast(max(known_at) AS long) FROM {}", table.name))?;
+        Ok(rows.first().and_then(|row| row.first()?.as_i64()).map_or(0, |micros| micros.saturating_mul(1_000)))
+    }
+}

@@ -1,0 +1,281 @@
+//! The books of a connection: followed, synchronised anew after a gap, and handed over when the connection is replaced.
+
+use std::time::{Duration, Instant};
+
+use prism_schemas::book::{Applied, Rules, State};
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Book, Feed, Levels};
+use prism_schemas::{Event, InstrumentId, OrderBook, Ts};
+
+use super::machine::Machine;
+use super::ports::{Now, Output};
+use crate::{Events, Followed, status};
+
+/// A book whose snapshot does not come within this is asked for again.
+const RESYNC: Duration = Duration::from_secs(5);
+/// The name of books' troubles in feed states.
+pub(super) const BOOK: &str = "book";
+
+/// An instrument, its book, and what is known of its messages.
+pub(super) struct Followable {
+    pub(super) native: String,
+    /// As those know it who get the events.
+    pub(super) book: OrderBook,
+    /// Since when its snapshot is awaited.
+    pub(super) asked: Option<Instant>,
+    /// A gap was told, and its end was not.
+    pub(super) has_gap: bool,
+    /// When its last message came, and whether that is said to be too long ago.
+    pub(super) heard: Ts,
+    pub(super) is_stale: bool,
+    /// Its trades are refused: other messages make it no better.
+    pub(super) is_refused: bool,
+    /// Its book on the connection that takes the place of this one.
+    pub(super) next: Option<Next>,
+}
+
+/// A book that is not told yet.
+pub(super) struct Next {
+    session: u64,
+    book: OrderBook,
+    asked: Option<Instant>,
+    /// The levels of a side that its snapshot was asked for with, and whether it may lack some beyond.
+    depth: Option<u32>,
+    is_cut: bool,
+    /// Of its last update.
+    ts_event: Ts,
+}
+
+impl Followable {
+    pub(super) fn new(one: &Followed) -> Followable {
+        Followable {
+            native: one.native.clone(),
+            book: OrderBook::new(Rules::of(&one.id)),
+            asked: None,
+            has_gap: false,
+            heard: 0,
+            is_stale: false,
+            is_refused: false,
+            next: None,
+        }
+    }
+
+    /// Another session follows its book too.
+    pub(super) fn begin(&mut self, id: &InstrumentId, session: u64, asked: Option<Instant>) {
+        let book = OrderBook::new(Rules::of(id));
+        self.next = Some(Next { session, book, asked, depth: None, is_cut: false, ts_event: 0 });
+    }
+
+    /// The other session's book, whole, in the place of the one that was told; `None` while it would be taken for an old
+    /// one, or is not there.
+    fn take_over(&mut self, is_numbered: bool, ts_recv: Ts) -> Option<Event> {
+        let is_old = |next: &Next| next.book.last_update() <= self.book.last_update();
+        let is_behind = |next: &Next| is_numbered && self.book.state() == State::Live && is_old(next);
+        let next = self.next.take_if(|next| next.book.state() == State::Live && !is_behind(next))?;
+        let event = Event {
+            ts_event: next.ts_event,
+            ts_recv,
+            seq: None,
+            index: 0,
+            body: Some(Body::Book(whole(&next.book, next.depth, next.is_cut && is_numbered))),
+        };
+        (self.book, self.asked) = (next.book, None);
+        Some(event)
+    }
+}
+
+impl Next {
+    fn take(&mut self, update: &Book, ts_event: Ts) {
+        if update.snapshot {
+            let n_levels = |levels: &Option<Levels>| levels.as_ref().map_or(0, |levels| levels.prices.len());
+            let most = n_levels(&update.bids).max(n_levels(&update.asks));
+            self.depth = update.depth;
+            self.is_cut = update.depth.is_some_and(|depth| depth as usize <= most);
+            self.asked = None;
+        }
+        // Trouble is looked at in the book's state.
+        let _ = self.book.apply(update);
+        self.ts_event = ts_event;
+    }
+}
+
+/// A book as one snapshot. Of one that was cut, what lies beyond the levels there are is unknown as before.
+fn whole(book: &OrderBook, depth: Option<u32>, is_cut: bool) -> Book {
+    let (price_decimals, size_decimals) = book.decimals();
+    let levels = |(prices, sizes): (Vec<i64>, Vec<i64>)| Levels { prices, sizes, price_decimals, size_decimals };
+    let shortest = book.bids().len().min(book.asks().len()) as u32;
+    Book {
+        snapshot: true,
+        bids: Some(levels(book.bids().unzip())),
+        asks: Some(levels(book.asks().unzip())),
+        update_id: book.last_update(),
+        depth: if is_cut { Some(shortest) } else { depth.filter(|depth| shortest < *depth) },
+        ..Book::default()
+    }
+}
+
+impl Machine {
+    /// Whether books of an instrument are asked for by request: their updates are numbered by the venue, not by session.
+    fn is_numbered(&self, native: &str) -> bool {
+        self.wire.book_topic(native, 1).is_none()
+    }
+
+    /// Applies books, and asks for the snapshots that are needed.
+    pub(super) fn take_books(&mut self, events: &mut Events, now: Now) {
+        let (mut told, mut topics) = (Events::new(), Vec::new());
+        let Some(session) = self.main.as_ref().map(|main| main.number) else { return };
+        for (id, event) in events.iter() {
+            let Some(Body::Book(update)) = &event.body else { continue };
+            let Some(one) = self.instruments.get_mut(id) else { continue };
+            let was = one.book.state();
+            let applied = one.book.apply(update);
+            let is_live = one.book.state() == State::Live;
+            if is_live && applied == Ok(Applied::Changed) {
+                one.asked = None;
+                if std::mem::take(&mut one.has_gap) {
+                    told.push(status(id, now.ts, now.ts, Feed::ResyncFinished, BOOK, "book: snapshot"));
+                }
+            }
+            if let Err(trouble) = applied {
+                if update.snapshot {
+                    // It did not help.
+                    one.asked = None;
+                }
+                if was == State::Live && !std::mem::replace(&mut one.has_gap, true) {
+                    self.seen.trouble(now.ts);
+                    let cause = format!("book: {trouble}, snapshot asked for");
+                    told.push(status(id, now.ts, now.ts, Feed::Gap, BOOK, &cause));
+                }
+                if self.options.ignore_gaps {
+                    one.asked = Some(now.at);
+                }
+            }
+            if !is_live && one.asked.is_none() {
+                one.asked = Some(now.at);
+                match self.wire.book_topic(&one.native, self.options.channels.depth) {
+                    Some(topic) => topics.push(topic),
+                    None => {
+                        let wanted = Followed { id: id.clone(), native: one.native.clone() };
+                        self.outputs.push(Output::AskBook(session, wanted));
+                    }
+                }
+            }
+        }
+        self.renew(&topics);
+        self.overdue(&mut told, now);
+        events.append(&mut told);
+    }
+
+    fn renew(&mut self, topics: &[String]) {
+        if let Some(main) = self.main.as_mut().filter(|_| !topics.is_empty()) {
+            main.renew(topics);
+        }
+    }
+
+    /// Asks again for snapshots that did not come, until they do.
+    pub(super) fn overdue(&mut self, told: &mut Events, now: Now) {
+        let mut topics = Vec::new();
+        if self.options.ignore_gaps || self.options.channels.depth == 0 {
+            return;
+        }
+        let wait = RESYNC / self.options.speed;
+        for (id, one) in &mut self.instruments {
+            if one.asked.is_some_and(|asked| wait <= now.at.saturating_duration_since(asked))
+                && let Some(topic) = self.wire.book_topic(&one.native, self.options.channels.depth)
+            {
+                one.asked = Some(now.at);
+                topics.push(topic);
+                told.push(status(id, now.ts, now.ts, Feed::ResyncStarted, BOOK, "book: snapshot asked for again"));
+            }
+        }
+        self.renew(&topics);
+    }
+
+    /// A book that a session asked for, or why there is none.
+    pub(super) fn snapshot(&mut self, session: u64, id: &InstrumentId, mut events: Events, now: Now) {
+        self.divert(session, &mut events, now);
+        let is_ours = self.main.as_ref().is_some_and(|main| main.number == session);
+        // A book of the session before does not join the messages of this one.
+        events.retain(|(_, event)| is_ours || !matches!(event.body, Some(Body::Book(_))));
+        if let Some(one) = self.instruments.get_mut(id) {
+            // If it is not live now, the next change asks again.
+            match &mut one.next {
+                Some(next) if next.session == session => next.asked = None,
+                _ if is_ours => one.asked = None,
+                _ => {}
+            }
+        }
+        self.take_books(&mut events, now);
+        self.events.append(&mut events);
+    }
+
+    /// A book could not be asked for: the next change asks again.
+    pub(super) fn not_asked(&mut self, id: &InstrumentId) {
+        if let Some(one) = self.instruments.get_mut(id) {
+            one.asked = None;
+            if let Some(next) = &mut one.next {
+                next.asked = None;
+            }
+        }
+    }
+
+    /// Takes the books out of a session's events that are not told yet; those whose turn it is are told whole.
+    pub(super) fn divert(&mut self, session: u64, events: &mut Events, now: Now) {
+        let is_main = self.main.as_ref().is_some_and(|main| main.number == session);
+        let mut taken: Vec<InstrumentId> = Vec::new();
+        events.retain(|(id, event)| {
+            let Some(Body::Book(update)) = &event.body else { return true };
+            let Some(one) = self.instruments.get_mut(id) else { return is_main };
+            let Some(next) = one.next.as_mut().filter(|next| next.session == session) else { return is_main };
+            next.take(update, event.ts_event);
+            if next.book.state() != State::Live
+                && next.asked.is_none()
+                && self.wire.book_topic(&one.native, 1).is_none()
+            {
+                next.asked = Some(now.at);
+                let wanted = Followed { id: id.clone(), native: one.native.clone() };
+                self.outputs.push(Output::AskBook(session, wanted));
+            }
+            taken.push(id.clone());
+            false
+        });
+        for id in taken.iter().filter(|_| is_main) {
+            self.hand_over_one(id, now);
+        }
+    }
+
+    /// Whether the books of the connection that takes this one's place are as good as those here.
+    pub(super) fn has_books(&self) -> bool {
+        let is_there = |next: &Next| next.book.state() == State::Live;
+        self.instruments.values().all(|one| one.book.state() != State::Live || one.next.as_ref().is_some_and(is_there))
+    }
+
+    /// The other connection was replaced: what is told of books is this one's from now on.
+    pub(super) fn hand_over(&mut self, now: Now) {
+        let ids: Vec<InstrumentId> = self.instruments.keys().cloned().collect();
+        for id in &ids {
+            self.hand_over_one(id, now);
+            let Some(one) = self.instruments.get_mut(id) else { continue };
+            if let Some(next) = one.next.take_if(|next| next.book.state() != State::Live) {
+                // Its snapshot did not come in time: as if the connection had been lost.
+                let was_live = one.book.state() == State::Live;
+                (one.book, one.asked) = (next.book, next.asked);
+                if was_live && !std::mem::replace(&mut one.has_gap, true) {
+                    let cause = "book: the connection was replaced, and its snapshot did not come";
+                    self.events.push(status(id, now.ts, now.ts, Feed::Gap, BOOK, cause));
+                }
+            }
+        }
+    }
+
+    fn hand_over_one(&mut self, id: &InstrumentId, now: Now) {
+        let Some(native) = self.instruments.get(id).map(|one| one.native.clone()) else { return };
+        let is_numbered = self.is_numbered(&native);
+        let Some(one) = self.instruments.get_mut(id) else { return };
+        let Some(event) = one.take_over(is_numbered, now.ts) else { return };
+        self.events.push((id.clone(), event));
+        if std::mem::take(&mut one.has_gap) {
+            self.events.push(status(id, now.ts, now.ts, Feed::ResyncFinished, BOOK, "book: snapshot"));
+        }
+    }
+}

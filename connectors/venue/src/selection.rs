@@ -1,0 +1,82 @@
+//! Which instruments of a venue are followed, and by which rule they join and leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prism_schemas::event::Universe;
+use prism_schemas::event::event::Body;
+use prism_schemas::{Event, InstrumentId, Market, Ts, canonical_symbol};
+
+use super::{Events, Followed, Options};
+
+/// Letters of a symbol: the longest of a venue have some twenty.
+const SYMBOL_MAX: usize = 64;
+/// Instruments that are followed at one venue, whatever is wanted: no venue has as many.
+const FOLLOWED_MAX: usize = 5_000;
+
+/// Declarations of the instruments that are followed, with what decided, and these. Who is followed stays so until it is
+/// clearly beyond the limit: at its edge instruments would come and go.
+pub(super) fn select(
+    instruments: Events,
+    tickers: &Events,
+    options: &Options,
+    known: &BTreeSet<&InstrumentId>,
+    now: Ts,
+) -> (Events, Vec<Followed>) {
+    let turnovers: BTreeMap<&InstrumentId, f64> = tickers
+        .iter()
+        .filter_map(|(id, event)| match &event.body {
+            // Inverse contracts are worth a unit of the quote each.
+            Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some((id, ticker.volume_24h?.to_f64())),
+            Some(Body::Ticker(ticker)) => Some((id, ticker.turnover_24h?.to_f64())),
+            _ => None,
+        })
+        .collect();
+    let quote = |id: &InstrumentId| if id.market == Market::Inverse { "USD" } else { &options.quote };
+    let named = |list: &[String], id: &InstrumentId| list.iter().any(|name| canonical_symbol(name) == id.symbol);
+    let mut ranked: Vec<(f64, InstrumentId, Event)> = Vec::new();
+    for (id, event) in instruments {
+        if SYMBOL_MAX < id.symbol.len() {
+            continue;
+        }
+        let Some(Body::Instrument(instrument)) = &event.body else { continue };
+        let is_open = instrument.status.eq_ignore_ascii_case("trading") || instrument.status == "live";
+        if named(&options.include, &id) {
+            ranked.push((f64::INFINITY, id, event));
+        } else if is_open && instrument.quote == quote(&id) && !named(&options.exclude, &id) {
+            let turnover = turnovers.get(&id).copied().unwrap_or(0.0);
+            let least = if known.contains(&id) { 0.8 * options.turnover_min } else { options.turnover_min };
+            if least <= turnover {
+                ranked.push((turnover, id, event));
+            }
+        }
+    }
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let n_included = ranked.iter().filter(|(turnover, ..)| turnover.is_infinite()).count();
+    let (mut told, mut followed) = (Events::new(), Vec::new());
+    let top = format!("among the {} with the highest turnover of a day", options.top);
+    for (at, (turnover, id, event)) in ranked.into_iter().enumerate() {
+        if followed.len() == FOLLOWED_MAX {
+            tracing::error!("only {FOLLOWED_MAX} instruments are followed: narrow feeds.include, feeds.top");
+            break;
+        }
+        let rank = at.saturating_sub(n_included);
+        let stays = known.contains(&id) && rank < options.top + options.top.div_ceil(5);
+        if turnover.is_finite() && options.top <= rank && !stays {
+            continue;
+        }
+        let Some(Body::Instrument(instrument)) = &event.body else { continue };
+        followed.push(Followed { id: id.clone(), native: instrument.native_symbol.clone() });
+        let is_new = !known.contains(&id);
+        told.push((id.clone(), event));
+        if is_new {
+            told.push(universe(&id, now, true, if turnover.is_infinite() { "included by name" } else { &top }));
+        }
+    }
+    (told, followed)
+}
+
+/// An instrument joins or leaves.
+pub(super) fn universe(id: &InstrumentId, now: Ts, followed: bool, rule: &str) -> (InstrumentId, Event) {
+    let body = Body::Universe(Universe { followed, rule: rule.into() });
+    (id.clone(), Event { ts_event: now, ts_recv: now, seq: None, index: 0, body: Some(body) })
+}
