@@ -91,7 +91,7 @@ pub static FEED_STATUS: Table = Table {
             "channel",
             Symbol,
             "",
-            "book, trades, ticker, liquidation, kline or requests where it is of these alone; empty: all of the feed",
+            "book, trades, ticker, liquidation, kline or requests where it is of these alone; null: all of the feed",
         ),
         col("status", Symbol, "", "connected, disconnected, stale, skewed, gap, ..."),
         col("cause", Text, "", "why"),

@@ -205,7 +205,7 @@ impl Client {
     }
 
     fn export(&self, sql: &str) -> Result<ParquetRecordBatchReader, QuestDbError> {
-        let mut response = self.get("exp", sql, &[("fmt", "parquet")], TIMEOUT)?;
+        let mut response = self.get("exp", sql, &[("fmt", "parquet"), ("compression_codec", "snappy")], TIMEOUT)?;
         let bytes = response.body_mut().with_config().limit(4 << 30).read_to_vec();
         let bytes = bytes.map_err(|error| self.away(error.to_string()))?;
         if response.status() != 200 {
