@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut serving = Serving::new(&config, Place::Directory(store.clone()))?;
     serving.maintained = plan.settings.timeframes.maintained.clone();
     serving.status.simulated.store(true, Relaxed);
+    serving.status.watch(args.source.simulated(config.api.stale));
     let clock = args.source.clock()?;
     serving.clock = prism_api::Clock(clock.clone());
     tasks.spawn("ingest", {

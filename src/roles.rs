@@ -254,6 +254,9 @@ fn pipeline(
             serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
             venues::expose(sources, &serving.status);
         }
+        if let Origin::Synthetic(source) = &origin {
+            serving.status.watch(source.simulated(config.api.stale));
+        }
         serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
         origin.start(&log, &plan, &mut tasks)?;
     }

@@ -43,6 +43,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// A real duration in simulated time, ns; what runs slower than real time keeps it.
+    pub(crate) fn simulated(self, duration: i64) -> i64 {
+        (duration as f64 * self.speed.max(1.0)) as i64
+    }
+
     /// The simulated time, from now on, with no head start.
     pub(crate) fn clock(self) -> Result<Clock> {
         let time = SimulatedTime { head_start: 0, ..SimulatedTime::starting_now(self.speed)? };
