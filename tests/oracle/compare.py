@@ -88,7 +88,10 @@ class Comparison:
     """Counts of rows compared and rows that differ, and the first differences."""
 
     def __init__(self, store, strict, show=20):
-        self.store, self.strict, self.show = Path(store), strict, show
+        # A store of one replay holds its rows in that run's folder.
+        runs = sorted(Path(store).glob("run_id=*"))
+        self.store = runs[0] if len(runs) == 1 else Path(store)
+        self.strict, self.show = strict, show
         self.compared = self.differing = self.revised = 0
         self.config_hashes = set()
 

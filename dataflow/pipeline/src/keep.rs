@@ -82,6 +82,10 @@ impl Keeper {
                 looked = now();
             }
             if is_over {
+                // One step: it leaves a directory with one file a day, and waits for no server.
+                if let Err(error) = self.store.finish() {
+                    tracing::warn!(%error, "the store could not be put in order");
+                }
                 return Ok(());
             }
         }
