@@ -146,7 +146,7 @@ pub(crate) fn maker(name: &str) -> Maker {
 pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
     let told = status.clone();
     sources.stepped = Some(Arc::new(move |step| {
-        told.gauge("prism_wall_clock_ahead_seconds", "", step.ahead as f64 / 1e9);
+        told.gauge("prism_wall_clock_ahead_seconds", &[], step.ahead as f64 / 1e9);
     }));
     for Source { name, options, .. } in &mut sources.venues {
         let (status, name) = (status.clone(), name.clone());
