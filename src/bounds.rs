@@ -30,6 +30,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         ("feeds.patience", feeds.patience, 100 * MILLISECOND..=HOUR),
         ("feeds.rotate", feeds.rotate, SECOND..=30 * DAY),
         ("api.sql_timeout", api.sql_timeout, MILLISECOND..=HOUR),
+        ("api.stale", api.stale, 0..=DAY),
         ("store.flush", store.flush, 10 * MILLISECOND..=HOUR),
         ("store.live", store.live, 0..=30 * DAY),
         ("kafka.retention", kafka.retention, 0..=100 * YEAR),
