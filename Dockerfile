@@ -14,6 +14,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/prism /prism
 
 FROM debian:bookworm-slim
+# Certificates of authorities: without them no HTTPS client can be made, not even for an address without TLS.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin prism \
     && install -d -o prism -g prism /data
 COPY --from=builder /prism /usr/local/bin/prism

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
 use prism_sources::synthetic::SYMBOLS;
@@ -137,6 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tokio::select! {
             () = wait(CancellationToken::new(), args.length.map(Deadline::left)) => Ok(()),
             () = going_wrong => Ok(()),
+            trouble = emulator.broken() => Err(anyhow!("the recording cannot be read to its end: {trouble}")),
         }
     })
 }

@@ -59,7 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(taker) = takers.first() else { return Err(misuse("feeds.venues is empty: name a --venue")) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let snapshot = runtime.block_on(taker.take(&args.symbol));
-    print(&snapshot, args.format)?;
+    let failure = snapshot.failure();
+    // A table of nothing says less than the reason.
+    if failure.is_none() || !matches!(args.format, Format::Table) {
+        print(&snapshot, args.format)?;
+    }
+    if let Some(reason) = failure {
+        bail!(reason);
+    }
     match &snapshot.missing[..] {
         [] => Ok(()),
         missing => {
@@ -75,7 +82,7 @@ fn print(snapshot: &Snapshot, format: Format) -> Result<()> {
             (false, Some(from)) => format!("from {from}"),
             (false, None) => "missing".into(),
         };
-        let trouble = one.error.as_ref().map_or(String::new(), |error| format!("{:?}: {}", error.class, error.detail));
+        let trouble = one.error.as_ref().map_or(String::new(), |error| error.detail.clone());
         [
             one.name.clone(),
             state,

@@ -215,11 +215,19 @@ fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let streams = if venue == "binance-linear" { 2 } else { 1 };
         assert_eq!(said.matches("stream /").count(), streams, "{said}");
-        assert!(["clock", "24 in ", "20 instruments", "left within"].iter().all(|text| said.contains(text)), "{said}");
+        assert!(
+            ["clock", "24 in ", "20 instruments", "left within", "port 8000", "GiB free"]
+                .iter()
+                .all(|text| said.contains(text)),
+            "{said}"
+        );
         let output = following(&["snapshot", "btc/usdt"], &address, venue).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(said.contains("klines_30m") && said.contains("one moment"), "{said}");
+        let output = following(&["snapshot", "NOSUCH"], &address, venue).output().unwrap();
+        let expected = format!("error: no such symbol NOSUCH at {}\n", venue.replace('-', " "));
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), &*expected));
     }
     drop(emulator);
     let output = following(&["doctor"], &address, "bybit-linear").output().unwrap();
@@ -227,8 +235,17 @@ fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("see that this machine reaches the venue"), "{output:?}");
     let output = following(&["snapshot", "BTCUSDT"], &address, "bybit-linear").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("components are missing: ticker, book"), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: no connection to {address}: {REFUSED}\n"));
+    // Nothing can be recorded of it either, and no file is left.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("recording.jsonl.zst").display().to_string();
+    let output = following(&["record", "--out", &file, "--for", "5s"], &address, "bybit-linear").output().unwrap();
+    assert_eq!((output.status.code(), std::fs::read_dir(dir.path()).unwrap().count()), (Some(1), 0), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: no connection to {address}: {REFUSED}\n"));
 }
+
+/// What the system says where nobody listens.
+const REFUSED: &str = "Connection refused (os error 111)";
 
 /// Events of a kind that an import counted.
 fn imported(file: &str, log: &str, kind: &str) -> (u64, String) {

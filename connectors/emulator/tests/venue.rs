@@ -147,25 +147,22 @@ fn hundred() -> &'static [Symbol] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_start_of_a_hundred_symbols_never_meets_the_limit() {
     let klines = 3 * 100 * 4;
-    each(["binance-linear", "binance-spot"], async |face| {
-        let following = Following::start(face, hundred(), Faults::default(), 20, |options| {
-            options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::H1];
-            options.idle = Duration::from_secs(600);
-            options.skew = Duration::from_secs(600);
-            options.reconcile = Duration::from_secs(600);
-            options.poll = Duration::from_secs(600);
-        })
-        .await;
-        let bars = |following: &Following| following.count(|body| matches!(body, Body::Kline(_)));
-        let books = |following: &Following| following.count(|body| matches!(body, Body::Book(book) if book.snapshot));
-        following.until("all bars and books", 40, |f| klines <= bars(f) && 100 <= books(f)).await;
-        let (asked, _) = following.end().await;
-        assert_eq!((asked.beyond, asked.refused, asked.banned), (0, 0, 0), "{face}: {asked:?}");
+    let following = Following::start("binance-linear", hundred(), Faults::default(), 20, |options| {
+        options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::H1];
+        options.idle = Duration::from_secs(600);
+        options.skew = Duration::from_secs(600);
+        options.reconcile = Duration::from_secs(600);
+        options.poll = Duration::from_secs(600);
     })
     .await;
+    let bars = |following: &Following| following.count(|body| matches!(body, Body::Kline(_)));
+    let books = |following: &Following| following.count(|body| matches!(body, Body::Book(book) if book.snapshot));
+    following.until("all bars and books", 40, |f| klines <= bars(f) && 100 <= books(f)).await;
+    let (asked, _) = following.end().await;
+    assert_eq!((asked.beyond, asked.refused, asked.banned), (0, 0, 0), "{asked:?}");
 }
 
-/// Half an hour in which no request is answered: what was published meanwhile is there afterwards.
+/// A quarter of an hour in which no request is answered: what was published meanwhile is there afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_while_nobody_answered_is_asked_for() {
     each(["bybit-linear", "binance-linear"], async |face| {
@@ -189,10 +186,10 @@ async fn what_was_published_while_nobody_answered_is_asked_for() {
         following.until("the past", 30, |f| times(f).values().filter(|times| 200 <= times.len()).count() == 2).await;
         following.emulator.set(Faults { fail: 1.0, ..Faults::default() });
         let before = newest(&following);
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
         assert!(newest(&following) <= before + 600 * SECOND, "{face}: somebody answered");
         following.emulator.calm();
-        following.until("what came after", 60, |f| before + 1_800 * SECOND <= newest(f)).await;
+        following.until("what came after", 60, |f| before + 1_200 * SECOND <= newest(f)).await;
         for (symbol, times) in times(&following) {
             let steps: BTreeSet<i64> = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a).collect();
             assert_eq!(steps, BTreeSet::from([300 * SECOND]), "{face} {symbol}");
@@ -302,7 +299,7 @@ async fn a_connection_is_replaced_before_its_end() {
         let lanes = wire(face).unwrap().lanes().len() as u64;
         let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
             options.top = 4;
-            options.rotate = Duration::from_secs(2);
+            options.rotate = Duration::from_secs(1);
             // Whatever the streams lost stays lost.
             options.reconcile = Duration::from_secs(600);
             options.idle = Duration::from_secs(600);
@@ -397,7 +394,7 @@ async fn what_venues_only_tell_when_asked_is_asked_for() {
         async |(face, ratios, has_tiers)| {
             let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
                 options.top = 3;
-                options.poll = Duration::from_secs(1);
+                options.poll = Duration::from_millis(400);
             })
             .await;
             // The past as far as venues tell it, at first.
@@ -409,7 +406,7 @@ async fn what_venues_only_tell_when_asked_is_asked_for() {
                 [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, wanted * ratios]
             };
             following.until("all of them", 20, is_polled).await;
-            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
             // What is known is no event; a new interval may have begun.
             assert_eq!(following.count(funding), wanted, "{face}");
             assert!(

@@ -108,3 +108,18 @@ fn margins_are_shares_whatever_the_contract() {
         assert_eq!(tier.initial_margin.unwrap().to_f64(), 0.01, "{venue}");
     }
 }
+
+#[test]
+fn a_symbol_that_a_venue_does_not_have_is_told_from_other_refusals() {
+    for (venue, body, expected) in [
+        ("bybit-linear", r#"{"retCode":10001,"retMsg":"params error: symbol invalid NOSUCH","result":{}}"#, true),
+        ("bybit-spot", r#"{"result":{},"retCode":10001,"retMsg":"Not supported symbols","time":1}"#, true),
+        ("bybit-linear", r#"{"retCode":10001,"retMsg":"Invalid period","result":{}}"#, false),
+        ("bybit-linear", r#"{"retCode":10006,"retMsg":"Too many visits!","result":{}}"#, false),
+        ("binance-linear", r#"{"code":-1121,"msg":"Invalid symbol."}"#, true),
+        ("binance-spot", r#"{"code":-1120,"msg":"Invalid interval."}"#, false),
+        ("binance-spot", "<html>", false),
+    ] {
+        assert_eq!(wire(venue).unwrap().is_no_symbol(body), expected, "{venue}: {body}");
+    }
+}

@@ -275,7 +275,9 @@ impl Purse {
     /// Waits, if that is worth it.
     async fn wait(&self, of: &Allowance, wait: Duration, why: &Why, deadline: Option<Instant>) -> Result<(), Failure> {
         let wait = wait.max(Duration::from_millis(1));
-        if deadline.is_some_and(|deadline| deadline < now() + wait) {
+        // A user is told at once that nobody asks.
+        let is_closed = of.payer == Payer::User && matches!(why, Why::Closed);
+        if is_closed || deadline.is_some_and(|deadline| deadline < now() + wait) {
             return Err(self.refusal(of, wait, why));
         }
         tokio::time::sleep(wait).await;
