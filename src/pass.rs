@@ -99,7 +99,7 @@ pub(crate) fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> R
             let Ends { newest, last_event, stopped, .. } = *shared_ends.lock().unwrap_or_else(PoisonError::into_inner);
             let mut end = newest;
             if how.seal && stopped.is_none() && i64::MIN < last_event {
-                plan.sealed.set(last_event);
+                plan.sealed.set(last_event, newest);
                 let ends = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event)));
                 end = ends.map(|end| plan.settings.time.close(end) as Time).fold(end, Time::max);
             }

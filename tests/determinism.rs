@@ -1,16 +1,18 @@
 //! Equal events and settings give equal rows: whatever the workers, the stride, the batches and the order within grace.
 
+use std::collections::BTreeSet;
+
 use prism_connectors::digest::Mode;
 use prism_schemas::{
     Timeframe,
-    event::Side,
+    event::{Feed, Heartbeat, Side, event::Body},
     table,
-    time::{MILLISECOND, SECOND},
+    time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
 use crate::support::{
-    Arrival, How, Random, Rows, SEALED, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings, standing,
-    text, ts, write_log,
+    Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings,
+    standing, status, text, ts, write_log,
 };
 
 const SEED: u64 = 20_240_305;
@@ -107,6 +109,73 @@ fn is_worth_comparing(rows: &Rows) {
 /// A smaller market of the same kind.
 fn small(seed: u64) -> Synthetic {
     Synthetic { seed, hours: 4, trades: 12_000, late: 150, copies: 60 }
+}
+
+/// Two processes feed the log; the first is killed after two hours and starts again ten minutes later. Heartbeats name the
+/// sessions, or else the end of the first one is told.
+fn killed(told: bool) -> (Vec<Arrival>, i64, i64) {
+    let of_second = ["BTCUSDT", "XRPUSDT"];
+    let every = 500 * MILLISECOND;
+    let (died, again) = (START + 2 * HOUR + 300 * MILLISECOND, START + 2 * HOUR + 10 * MINUTE);
+    let mut all = small(8).arrivals();
+    let is_lost =
+        |arrival: &Arrival| !of_second.contains(&&*arrival.id.symbol) && (died..again).contains(&arrival.event.ts_recv);
+    all.retain(|arrival| !is_lost(arrival));
+    let of_first: BTreeSet<_> =
+        all.iter().map(|arrival| &arrival.id).filter(|id| !of_second.contains(&&*id.symbol)).cloned().collect();
+    all.extend(of_first.iter().map(|id| status(id, again, Feed::Connected)));
+    // Copies of trades come up to two minutes after the market's end.
+    let end = START + 4 * HOUR + 5 * MINUTE;
+    if told {
+        let last = died - (died - START) % every;
+        all.extend(of_first.iter().map(|id| status(id, last, Feed::Disconnected)));
+        // Sealing goes on to the ends of bars that nobody saw the whole of.
+        let ids: BTreeSet<_> = all.iter().map(|arrival| arrival.id.clone()).collect();
+        all.extend(ids.iter().map(|id| status(id, end - every, Feed::Disconnected)));
+    } else {
+        for arrival in &mut all {
+            let Some(Body::FeedStatus(status)) = &mut arrival.event.body else { continue };
+            let is_second = of_second.contains(&&*arrival.id.symbol);
+            let first = if arrival.event.ts_recv < again { "first" } else { "again" };
+            status.session = if is_second { "second" } else { first }.into();
+        }
+    }
+    for (session, from, to) in [("first", START, died), ("second", START, end), ("again", again, end)] {
+        all.extend((from..to).step_by(every as usize).map(|ts| {
+            let session = if told { String::new() } else { session.into() };
+            Arrival::new(&linear("BTCUSDT"), ts, ts, Body::Heartbeat(Heartbeat { session, ..Heartbeat::default() }))
+        }));
+    }
+    in_order(&mut all);
+    (all, died, again)
+}
+
+#[test]
+fn a_killed_process_leaves_the_rows_of_one_that_told_its_end() {
+    let config = settings(CONFIG);
+    let (all, died, again) = killed(false);
+    let tape = Tape::of(&all, &config);
+    let rows = standing(tape.replay(SEALED));
+    let expected = digest(&rows, Mode::Full);
+    agree(&tape, &expected, [(1, 10, 1), (2, 10, 64), (3, 600, 0), (2, 1, 0)]);
+    let told = standing(Tape::of(&killed(true).0, &config).replay(SEALED));
+    assert_eq!(digest(&rows, Mode::Values), digest(&told, Mode::Values));
+    // Nothing of the outage is ok, and what is computed from bars does not go on.
+    let of_outage = |table, symbol: &'static str| {
+        rows_of(&rows, table).filter(move |row| {
+            text(row, "symbol") == symbol
+                && text(row, "timeframe") == "1m"
+                && died < ts(row, "ts_close")
+                && ts(row, "ts") < again
+        })
+    };
+    for symbol in ["ETHUSDT", "DOGEUSDT", "ADAUSDT", "BTCUSD"] {
+        let qualities: Vec<&str> = of_outage(&table::BARS, symbol).map(|row| text(row, "quality")).collect();
+        assert_eq!(qualities.len(), 10, "{symbol}");
+        assert!(qualities[1..].iter().all(|quality| *quality == "gap"), "{symbol} {qualities:?}");
+        assert_eq!(of_outage(&table::INDICATORS, symbol).filter(|row| died < ts(row, "ts")).count(), 0, "{symbol}");
+    }
+    assert!(of_outage(&table::BARS, "BTCUSDT").all(|row| text(row, "quality") == "ok"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use prism_dataflow::{
 };
 use prism_schemas::{
     Cell, Decimal, Event, InstrumentId, Market, Table, Timeframe, Topic, Version,
-    event::{Feed, FeedStatus, Instrument, Kline, Side, Trade, event::Body, trade::Id},
+    event::{Batch, Feed, FeedStatus, Instrument, Kline, Side, Trade, event::Body, trade::Id},
     table::TABLES,
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
@@ -290,10 +290,17 @@ pub(crate) fn in_order(arrivals: &mut [Arrival]) {
     arrivals.sort_by_key(|arrival| arrival.event.ts_recv);
 }
 
-/// Writes a log of these arrivals, in their order.
+/// Writes a log of these arrivals, in their order; heartbeats go to the first partition of trades.
 pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
-    let mut writer = LogWriter::new(Arc::new(SegmentLog::open(dir).unwrap()));
+    let log = Arc::new(SegmentLog::open(dir).unwrap());
+    let mut writer = LogWriter::new(log.clone());
     for arrival in arrivals {
+        if let Some(Body::Heartbeat(_)) = arrival.event.body {
+            writer.flush().unwrap();
+            let batch = Batch { events: vec![arrival.event.clone()], ..Batch::default() };
+            log.append(Topic::Trades, 0, &batch).unwrap();
+            continue;
+        }
         writer.push(&arrival.id, arrival.event.clone()).unwrap();
     }
     writer.sync().unwrap();
@@ -377,7 +384,7 @@ impl Tape {
         let pace = Pace { epoch: time.epoch as u64, stride: how.stride, batch: how.batch };
         let (last_event, mut end) = (self.last_event, self.newest);
         if how.seal {
-            plan.sealed.set(last_event);
+            plan.sealed.set(last_event, end);
             let ends = self.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event)));
             end = ends.map(|end| time.close(end) as u64).fold(end, u64::max);
         }

@@ -152,7 +152,7 @@ fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) 
             driver.reach(worker, known);
         }
     }
-    plan.sealed.set(last_event);
+    plan.sealed.set(last_event, clock.known.unwrap_or(0));
     let longest = plan.settings.timeframes.maintained.iter().map(|tf| tf.end(tf.start(last_event))).max();
     let end = (time.close(longest.unwrap_or(last_event)) as Time).max(clock.known.unwrap_or(0));
     driver.advance(end + time.epoch as Time);

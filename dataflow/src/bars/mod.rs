@@ -103,8 +103,10 @@ pub fn bars<'s>(
             }
             match (&mut closing, market.next_due()) {
                 (Some(closing), Some(due)) if *closing.time() <= due => closing.downgrade(&due),
-                // None yet, or one of the events makes something due earlier than what was.
-                (closing, Some(due)) => *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)),
+                // None yet, or one of the events that waited makes something due earlier than what was.
+                (closing, Some(due)) => {
+                    *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)).or(closing.take())
+                }
                 _ => {}
             }
             if market.is_waiting() {
@@ -270,7 +272,7 @@ impl Market {
         while let Some(end) = self.next_end
             && self.settings.time.close(end) as Time == now
         {
-            let sealed = self.sealed.get().is_some_and(|last| last < end - finest.length());
+            let sealed = self.sealed.last_event(now);
             for tape in self.tapes.iter_mut().flatten() {
                 tape.close(&self.settings, &self.sessions, end, sealed);
             }

@@ -220,8 +220,8 @@ impl Tape {
         open || (traded && settings.bars.empty == Empty::Flat && self.series.iter().rev().any(is_owed))
     }
 
-    /// Closes the intervals that end at `end`; empty ones are made unless the log is `sealed` before them.
-    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: bool) {
+    /// Closes the intervals that end at `end`. Empty ones are made, but those that start after the last event of a sealed log.
+    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: Option<Ts>) {
         let finest_start = end - self.series[0].timeframe.length();
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
             for series in &mut self.series[1..] {
@@ -248,13 +248,14 @@ impl Tape {
         sessions: &Sessions,
         at: usize,
         start: Ts,
-        sealed: bool,
+        sealed: Option<Ts>,
     ) -> Option<Fold> {
         let series = &mut self.series[at];
         if series.find(start).is_none() {
             let is_owed = series.first_start.is_some_and(|first| first < start) && settings.bars.empty == Empty::Flat;
             let end = series.timeframe.end(start);
-            if !is_owed || sealed || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
+            let is_over = sealed.is_some_and(|last| last < start);
+            if !is_owed || is_over || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
                 return None;
             }
         }

@@ -142,11 +142,21 @@ impl Log {
 
     /// Through as many workers, with strides of so many epochs.
     fn run_with(&self, settings: &Settings, stride: Time, workers: u32) -> Bars {
+        self.run_sealed(settings, stride, workers, None)
+    }
+
+    /// Likewise; a log whose last event is `sealed` is complete, which is known from the start.
+    fn run_sealed(&self, settings: &Settings, stride: Time, workers: u32, sealed: Option<Ts>) -> Bars {
         let (records, registry) = self.admitted(settings);
-        let end = records.iter().map(Record::known).max().unwrap() + settings.time.epoch as Time;
+        let newest = records.iter().map(Record::known).max().unwrap();
+        let seal = Seal::default();
+        sealed.into_iter().for_each(|last| seal.set(last, newest));
+        let ends = settings.timeframes.maintained.iter().filter_map(|of| Some(of.end(of.start(sealed?))));
+        let end =
+            ends.map(|end| settings.time.close(end) as Time).fold(newest, Time::max) + settings.time.epoch as Time;
         let mut bars = Bars::default();
         for worker in 0..workers {
-            let mut market = Market::new(settings.clone(), Seal::default(), Spare::default());
+            let mut market = Market::new(settings.clone(), seal.clone(), Spare::default());
             let mut ahead = records.iter().filter(|record| goes_to(record, worker, workers)).peekable();
             let mut frontier = 0;
             while frontier < end {

@@ -55,6 +55,32 @@ fn gaps_do_not_depend_on_who_else_is_there() {
     }
 }
 
+#[test]
+fn a_sealed_log_ends_alike_for_all() {
+    let mut log = Log::default();
+    for symbol in ["A", "B"] {
+        log.says("", symbol, TEN - MINUTE, Feed::Connected);
+        log.trades(symbol, TEN - MINUTE, TEN, SECOND);
+    }
+    // B trades on; words without trades come later.
+    log.trade("B", TEN + 2 * MINUTE + 10_500 * MS, TEN + 2 * MINUTE + 10_600 * MS);
+    log.says("", "B", TEN + 2 * MINUTE + 40 * SECOND, Feed::Connected);
+    log.says("", "B", TEN + 2 * MINUTE + 50 * SECOND, Feed::Connected);
+    let last = TEN + 2 * MINUTE + 10_500 * MS;
+    let expected = log.run_sealed(&settings(), 600, 1, Some(last));
+    for (stride, workers) in [(1, 1), (10, 2), (5_000, 1)] {
+        let bars = log.run_sealed(&settings(), stride, workers, Some(last));
+        assert_eq!(bars, expected, "stride {stride}, {workers} workers");
+    }
+    for symbol in ["A", "B"] {
+        let n =
+            |timeframe| expected.qualities(symbol, timeframe, TEN, TEN + HOUR).iter().map(|(n, _)| n).sum::<usize>();
+        // What closed by 10:02:50, then what had begun by the last trade.
+        assert_eq!(n(Timeframe::S1), 2 * 60 + 49, "{symbol}");
+        assert_eq!((n(Timeframe::M1), n(Timeframe::M5), n(Timeframe::H1)), (3, 1, 1), "{symbol}");
+    }
+}
+
 /// Everything at once: kills, stalls, restarts, late words, late trades, klines.
 fn turmoil() -> Log {
     let mut log = told_by_the_venue();
