@@ -51,6 +51,8 @@ pub struct Options {
     pub timeframes: Vec<Timeframe>,
     /// So many of each.
     pub bars: u32,
+    /// When the newest bar of an instrument and timeframe began that is in the log already: only newer ones are asked for.
+    pub newest_bar: Option<NewestBar>,
     /// Between two looks for trades that the stream lost.
     pub reconcile: Duration,
     /// Between two pings.
