@@ -1,7 +1,7 @@
 //! Live venues as the source: their events into a log, and a heartbeat to every partition while little happens.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,11 +9,11 @@ use anyhow::{Result, anyhow};
 use prism_api::Status;
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_exchange::{Channels, wire, wires};
-use prism_log::{LiveWriter, Log, Pace, SteadyClock, Step, session};
+use prism_log::{Known, LiveWriter, Log, Pace, SteadyClock, Step, session};
 use prism_pipeline::TOPICS;
 use prism_schemas::Timeframe;
 use prism_sources::synthetic::SYMBOLS;
-use prism_venue::{Clock, Events, Maker, Options, fear_greed, follow};
+use prism_venue::{Clock, Events, Maker, NewestBar, Options, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{Receiver, channel},
@@ -160,19 +160,25 @@ pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
 }
 
 /// Writes the venues' events to the log until told to stop.
-pub(crate) fn ingest(log: &Arc<dyn Log>, sources: Sources, stop: &CancellationToken) -> Result<()> {
+pub(crate) fn ingest(log: &Arc<dyn Log>, mut sources: Sources, stop: &CancellationToken) -> Result<()> {
     let steady = steady();
     let time = steady.clone();
     let clock: Clock = Arc::new(move || time.now());
     let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(clock()));
     writer.check(clock())?;
+    let known = Arc::new(Mutex::new(Known::read(&**log)?));
+    let newest: NewestBar = {
+        let known = known.clone();
+        Arc::new(move |id, timeframe| lock(&known).newest_bar(id, timeframe.name()))
+    };
+    sources.venues.iter_mut().for_each(|source| source.options.newest_bar = Some(newest.clone()));
     let stepped = sources.stepped.clone();
     let steps = || {
         let steps = steady.steps();
         steps.iter().for_each(|step| stepped.iter().for_each(|told| told(step)));
         steps
     };
-    let writing = async |events| write(writer, &clock, steps, events).await;
+    let writing = async |events| write(writer, &clock, steps, &known, events).await;
     runtime()?.block_on(with_events(sources, &clock, stop, writing))
 }
 
@@ -213,8 +219,14 @@ pub(crate) fn ingest_emulated(
         let venues = vec![Source { name: name.into(), maker: maker(name), options }];
         let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
         let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
-        with_events(sources, clock, stop, async |events| write(writer, clock, Vec::new, events).await).await
+        let known = Mutex::default();
+        let writing = async |events| write(writer, clock, Vec::new, &known, events).await;
+        with_events(sources, clock, stop, writing).await
     })
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn runtime() -> Result<Runtime> {
@@ -265,17 +277,23 @@ async fn write(
     mut writer: LiveWriter,
     clock: &Clock,
     steps: impl Fn() -> Vec<Step>,
+    known: &Mutex<Known>,
     mut events: Receiver<Events>,
 ) -> Result<()> {
+    // What a venue tells with its past was told to an earlier process too.
+    let take = |writer: &mut LiveWriter, received: Events| {
+        let mut known = lock(known);
+        writer.take(received.into_iter().filter(|(id, event)| known.take(id, event)))
+    };
     let mut flushed = tokio::time::Instant::now();
     loop {
         let wait = if writer.is_waiting() { SOON } else { BEAT };
         match tokio::time::timeout(wait, events.recv()).await {
             Ok(None) => break,
             Ok(Some(received)) => tokio::task::block_in_place(|| {
-                writer.take(received)?;
+                take(&mut writer, received)?;
                 let mut rest = (1..AHEAD).map_while(|_| events.try_recv().ok());
-                rest.try_for_each(|received| writer.take(received))
+                rest.try_for_each(|received| take(&mut writer, received))
             })?,
             Err(_) => {}
         }

@@ -307,7 +307,7 @@ pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
 /// The default settings with these lines of TOML over them.
 pub(crate) fn settings(over: &str) -> Settings {
     let mut table: toml::Table = include_str!("../default.toml").parse().unwrap();
-    for section in ["feeds", "api", "store", "kafka", "questdb"] {
+    for section in ["feeds", "api", "store", "log", "kafka", "questdb"] {
         table.remove(section);
     }
     for (section, keys) in over.parse::<toml::Table>().unwrap() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, Quota};
+use prism_schemas::feed::ALL;
 use prism_schemas::time::SECOND;
 use prism_schemas::{InstrumentId, Ts};
 use tokio::sync::mpsc::Sender;
@@ -18,8 +19,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const TOLD: u64 = 10;
 /// Between two rows while requests are made.
 const ROWS: i64 = 10 * SECOND;
-/// In the place of a symbol: it is of all of them.
-pub const ALL: &str = "*";
 
 /// Goes on until its task ends.
 pub(super) async fn tell(wire: Box<dyn Wire>, rest: Arc<Rest>, told: Option<Told>, clock: Clock, out: Sender<Events>) {

@@ -18,10 +18,10 @@ mod subscriptions;
 mod tasks;
 mod trades;
 
-pub use budget::ALL;
 pub use doctor::{Check, Health, examine, reach};
-pub use options::{Options, Tapped, Told, Wired};
+pub use options::{NewestBar, Options, Tapped, Told, Wired};
 pub use poll::fear_greed;
+pub use prism_schemas::feed::{ALL, ENDED, NOT_FOLLOWED};
 pub use purse::Quota;
 pub use rest::Class;
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus};
-use prism_schemas::{Event, InstrumentId, Ts};
+use prism_schemas::{Event, InstrumentId, Timeframe, Ts};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
@@ -46,10 +46,6 @@ use selection::{select, universe};
 use tasks::Tasks;
 use trades::Reconciler;
 
-/// Why a feed ends that is not wanted any more.
-pub const NOT_FOLLOWED: &str = "not followed any more";
-/// Why feeds end when prism does.
-pub const ENDED: &str = "prism ends";
 /// Before a venue is asked again what there is, after it would not say.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Changes of what a connection follows, on their way to it.
@@ -288,8 +284,12 @@ impl Venue {
         timeframes.sort_by_key(|timeframe| std::cmp::Reverse(timeframe.length()));
         for timeframe in timeframes {
             for one in followed {
-                let ask = Ask::Klines(&one.native, timeframe, self.options.bars);
-                let mut bars = self.rest.ask(wire, &ask, &self.clock).await;
+                let known = self.options.newest_bar.as_ref().and_then(|newest| newest(&one.id, timeframe));
+                let n = n_missing(known, timeframe, (self.clock)(), self.options.bars);
+                if n == 0 {
+                    continue;
+                }
+                let mut bars = self.rest.ask(wire, &Ask::Klines(&one.native, timeframe, n), &self.clock).await;
                 bars.retain(is_over);
                 if !bars.is_empty() {
                     let _ = self.out.send(bars).await;
@@ -297,6 +297,13 @@ impl Venue {
             }
         }
     }
+}
+
+/// Bars of a timeframe to ask for, at most `max`: those that ended since the newest known one, and the one that goes on.
+fn n_missing(known: Option<Ts>, timeframe: Timeframe, now: Ts, max: u32) -> u32 {
+    let Some(known) = known else { return max };
+    let over = now.saturating_sub(known) / timeframe.length() - 1;
+    if over <= 0 { 0 } else { u32::try_from(over + 1).unwrap_or(max).min(max) }
 }
 
 /// Books that streams do not send whole.
@@ -333,4 +340,29 @@ fn status(id: &InstrumentId, ts: Ts, now: Ts, status: Feed, channel: &str, cause
 fn refusal(wire: &dyn Wire, error: &DecodeError, raw: &[u8], now: Ts) -> (InstrumentId, Event) {
     let nobody = InstrumentId::new(wire.id(), wire.market(), "");
     (nobody, prism_exchange::quarantined(error.rule(), error.to_string(), raw, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bars_that_ended_since_are_asked_for() {
+        let minute = Timeframe::M1.length();
+        let start = 1_000 * minute;
+        for (known, passed, n) in [
+            (None, 0, 200),
+            // It goes on, and then it has just ended.
+            (Some(start), minute - 1, 0),
+            (Some(start), minute, 0),
+            (Some(start), 2 * minute - 1, 0),
+            (Some(start), 2 * minute, 2),
+            (Some(start), 10 * minute, 10),
+            (Some(start), 100_000 * minute, 200),
+            // A clock that went back.
+            (Some(start), -minute, 0),
+        ] {
+            assert_eq!(n_missing(known, Timeframe::M1, start + passed, 200), n, "{known:?} {passed}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prism_exchange::Channels;
-use prism_schemas::{Timeframe, Ts};
+use prism_schemas::{InstrumentId, Timeframe, Ts};
 use tokio::sync::mpsc::Sender;
 
 use super::Quota;
@@ -25,6 +25,9 @@ pub type Tapped = (Ts, String, Wired);
 
 /// Is told the state of the requests' budget once a second.
 pub type Told = Arc<dyn Fn(Quota) + Send + Sync>;
+
+/// Tells when the newest bar of an instrument and timeframe began that is known already.
+pub type NewestBar = Arc<dyn Fn(&InstrumentId, Timeframe) -> Option<Ts> + Send + Sync>;
 
 /// What is followed, and how patiently.
 #[derive(Clone)]
@@ -94,6 +97,7 @@ impl Options {
             turnover_min: 0.0,
             timeframes: Vec::new(),
             bars: 220,
+            newest_bar: None,
             reconcile: Duration::from_secs(10),
             ping: Duration::from_secs(20),
             stale: Duration::from_secs(10),

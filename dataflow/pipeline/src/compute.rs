@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release},
     },
+    thread,
     time::Duration,
 };
 
@@ -101,11 +102,15 @@ impl Workers {
         let mut driver = Driver::new(inputs, probe, pace);
         let mut merge = Merge::open(&**log, plan, (worker.index(), worker.peers()), true)?;
         let (mut marked, mut n_events) = ((0, false), 0);
+        // Woken by what is appended in this process.
+        let me = Arc::new(thread::current());
+        log.wake(&me);
         loop {
             let is_last = stop.is_cancelled();
             merge.poll();
             let mut n_records = 0;
             while n_records < RECORDS_AT_ONCE
+                && !stop.is_cancelled()
                 && let Some(record) = merge.next(&sink)?
             {
                 driver.send(worker, record);

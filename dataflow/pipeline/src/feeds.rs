@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use prism_schemas::{
-    Cell, Version,
+    Cell, Ts, Version,
     feed::{ALL, ENDED, NOT_FOLLOWED},
     table,
 };
 use prism_status::Status;
+
+use crate::publish::known_at;
 
 /// States that count; gaps of books and trades are mended by themselves.
 const STATES: [&str; 4] = ["connected", "stale", "skewed", "disconnected"];
@@ -16,15 +18,29 @@ const STATES: [&str; 4] = ["connected", "stale", "skewed", "disconnected"];
 pub(crate) struct Feeds(BTreeMap<String, &'static str>);
 
 impl Feeds {
-    /// Takes what rows say; prism is not ready while a feed is not connected, or none is.
-    pub(crate) fn take(&mut self, rows: &[Version], status: &Status) {
+    /// Takes what rows say; prism is not ready while a feed is not connected, or none is. Reconnections are counted from
+    /// `news_from` on.
+    pub(crate) fn take(&mut self, rows: &[Version], status: &Status, news_from: Option<Ts>) {
         let mut is_changed = false;
         for row in rows.iter().filter(|row| row.table == &table::FEED_STATUS) {
+            let n_down = self.n_disconnected();
             is_changed |= self.take_row(row);
+            let is_news = news_from.is_some_and(|from| known_at(row).is_some_and(|known| from <= known));
+            if let Some(Cell::Text(venue)) = row.get("exchange")
+                && self.n_disconnected() < n_down
+                && row.get("status") == Some(&Cell::text("connected"))
+                && is_news
+            {
+                status.reconnected(venue);
+            }
         }
         if is_changed {
             self.tell(status);
         }
+    }
+
+    fn n_disconnected(&self) -> usize {
+        self.0.values().filter(|state| **state == "disconnected").count()
     }
 
     /// Takes one row; false if it says nothing of a feed.
@@ -73,5 +89,59 @@ impl Feeds {
             [first] => status.hold("feeds", first),
             [first, rest @ ..] => status.hold("feeds", &format!("{first}, and {} more", rest.len())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(symbol: &str, channel: &str, status: &str, cause: &str, known: Ts) -> Version {
+        let cell = |name: &str| match name {
+            "ts" | "known_at" => Cell::Ts(known),
+            "exchange" => Cell::text("bybit"),
+            "market" => Cell::text("linear"),
+            "symbol" => Cell::text(symbol),
+            "channel" if !channel.is_empty() => Cell::text(channel),
+            "status" => Cell::text(status),
+            "cause" => Cell::text(cause),
+            _ => Cell::Null,
+        };
+        let table = &table::FEED_STATUS;
+        Version { table, cells: table.columns.iter().map(|column| cell(column.name)).collect() }
+    }
+
+    #[test]
+    fn readiness_follows_what_is_told_of_feeds() {
+        let (mut feeds, status) = (Feeds::default(), Status::new());
+        for (symbol, channel, state, cause, why) in [
+            ("A", "", "connected", "", None),
+            ("*", "requests", "disconnected", "throttled", None),
+            ("A", "book", "stale", "", Some("bybit:linear:A:book is stale")),
+            ("B", "", "disconnected", "reset", Some("bybit:linear:A:book is stale, and 1 more")),
+            ("A", "", "connected", "", Some("bybit:linear:A:book is stale, and 1 more")),
+            ("A", "book", "connected", "", Some("bybit:linear:B is disconnected")),
+            ("B", "", "disconnected", NOT_FOLLOWED, None),
+            ("A", "", "disconnected", ENDED, Some("no feed is connected")),
+        ] {
+            feeds.take(&[told(symbol, channel, state, cause, 1)], &status, Some(0));
+            assert_eq!(status.reasons().get("feeds").map(String::as_str), why, "{symbol} {channel} {state} {cause}");
+        }
+    }
+
+    #[test]
+    fn reconnections_are_counted_from_now_on() {
+        let (mut feeds, status) = (Feeds::default(), Status::new());
+        let count = |status: &Status| {
+            let text = status.metrics(0);
+            let line = text.lines().find(|line| line.starts_with("prism_reconnects_total{"));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        for known in [1, 10] {
+            feeds.take(&[told("A", "", "connected", "", known)], &status, Some(5));
+            feeds.take(&[told("A", "", "disconnected", "reset", known)], &status, Some(5));
+        }
+        feeds.take(&[told("A", "", "connected", "", 11)], &status, Some(5));
+        assert_eq!(count(&status), 2.0, "one at 10 and one at 11");
     }
 }

@@ -20,6 +20,10 @@ const NAP: Duration = Duration::from_millis(100);
 /// Exposes each partition's lag until told to stop.
 pub(crate) fn expose(log: &dyn Log, offsets: &Offsets, status: &Arc<Status>, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        match log.delayed() {
+            Some(why) => status.hold("log writes", &why),
+            None => status.release("log writes"),
+        }
         let kept = offsets.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for ((topic, partition), offset) in kept {
             match log.end(topic, partition) {

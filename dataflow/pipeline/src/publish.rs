@@ -78,7 +78,7 @@ impl Publisher {
         status.rows.fetch_add(rows.len() as u64, Relaxed);
         status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
         status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
-        feeds.take(&rows, status);
+        feeds.take(&rows, status, self.news_from.map(|from| from as Ts));
         let n_refused = self.live.apply(&rows);
         if 0 < n_refused {
             tracing::error!(n_refused, "rows do not fit their tables");

@@ -104,7 +104,7 @@ pub fn resume(store: &dyn RowStore, log: &dyn Log, plan: &Plan) -> Result<Run> {
         if let Some(had) = began.get(&place).filter(|had| **had < start) {
             bail!(
                 "{place} begins at offset {start}, the run \"{run_id}\" began at {had}: retention removed what its rows \
-                 were computed from, so they cannot be repeated; set kafka.retention longer, and begin anew with an \
+                 were computed from, so they cannot be repeated; set kafka.retention or log.retention longer, and begin anew with an \
                  empty store"
             );
         }

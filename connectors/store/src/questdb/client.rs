@@ -18,6 +18,8 @@ use crate::parquet::each_row;
 
 /// A statement may take this long.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// More rows than any answer has.
+const ROWS_MAX: u64 = 1_000_000_000;
 /// A look at how the server is may take this long.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -205,6 +207,8 @@ impl Client {
     }
 
     fn export(&self, sql: &str) -> Result<ParquetRecordBatchReader, QuestDbError> {
+        // Without a limit or a condition QuestDB 9.3.4 exports texts as nulls.
+        let sql = &format!("SELECT * FROM ({sql}) LIMIT {ROWS_MAX}");
         let mut response = self.get("exp", sql, &[("fmt", "parquet"), ("compression_codec", "snappy")], TIMEOUT)?;
         let bytes = response.body_mut().with_config().limit(4 << 30).read_to_vec();
         let bytes = bytes.map_err(|error| self.away(error.to_string()))?;
