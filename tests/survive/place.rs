@@ -12,7 +12,7 @@ use prism_schemas::{
     Cell, InstrumentId, Market, Topic, Ts,
     event::{event::Body, trade::Id},
     table::RUNS,
-    time::SECOND,
+    time::{MILLISECOND, SECOND},
 };
 
 use super::{SETTINGS, Trouble};
@@ -151,7 +151,8 @@ impl Place {
                 }
             }
         }
-        let end = newest + 10 * SECOND;
+        // Between two closings, so that it does not matter whether what is known at this time is out.
+        let end = (newest / SECOND + 10) * SECOND + 50 * MILLISECOND;
         let mut writer = LogWriter::new(log.clone());
         for topic in Topic::ALL {
             for partition in 0..log.partitions(topic) {
