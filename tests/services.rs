@@ -189,6 +189,8 @@ impl Services {
         program.args(["compute", "--log", &self.log(namespace), "--store", &self.store()]);
         program.args(["--workers", &workers.to_string(), "--port", &port.to_string(), "--config"]).arg(&config);
         program.env("PRISM__QUESTDB__SPOOL", self.spool());
+        // What these tests compute is long past.
+        program.env("PRISM__API__STALE", "\"0s\"");
         let errors = std::fs::File::options().create(true).append(true).open(self.dir.path().join("compute.log"));
         program.stdout(Stdio::null()).stderr(errors.unwrap());
         Running { child: program.spawn().unwrap(), port }
@@ -530,7 +532,8 @@ fn the_sql_suite_holds_over_questdb_and_what_can_is_decided_there() {
         "symbol = 'BTCUSDT' AND timeframe = '1m' AND retracted = false ORDER BY ts LIMIT 7",
         "symbol = 'BTCUSDT' AND timeframe = '5m' AND retracted = false ORDER BY ts DESC LIMIT 7",
         "WHERE (symbol = 'BTCUSDT' OR symbol = 'ETHUSDT') AND timeframe = '1m' AND retracted = false",
-        "WHERE coverage >= 0.5 AND retracted = false",
+        // A little more than what is asked for: QuestDB compares doubles with a tolerance, and prism filters again.
+        "WHERE coverage >= 0.49999999",
     ] {
         assert!(log.contains(received), "QuestDB was not asked: {received}");
     }

@@ -18,7 +18,7 @@ pub(crate) fn market() -> Vec<Arrival> {
 pub(crate) fn replay(log: &str, store: &str, config: &Path) {
     let config = config.to_str().unwrap();
     let until = ["--to", "2024-03-05T12:59:00Z"];
-    let places = ["replay", "--run", "suite", "--log", log, "--store", store, "--config", config];
+    let places = ["replay", "--run", "live", "--log", log, "--store", store, "--config", config];
     prism(places.into_iter().chain(until)).fine();
 }
 
@@ -46,9 +46,7 @@ impl DB for Session {
     type ColumnType = DefaultColumnType;
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Refused> {
-        // A server keeps the rows of several runs in one table; a directory holds only this one.
-        let run: &[&str] = if self.store.contains("://") { &["--run", "suite"] } else { &[] };
-        let said = prism(["sql", "--store", &self.store, sql, "--format", "csv"].iter().chain(run));
+        let said = prism(["sql", "--store", &self.store, sql, "--format", "csv"]);
         if said.code != 0 {
             return Err(Refused(said.err));
         }

@@ -33,11 +33,11 @@ impl std::fmt::Debug for Secret {
 
 /// An address as it may be said: user and password, if there are any, are left out.
 pub fn without_login(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{separator}***@{host}"),
-        None => address.into(),
+    let Some((login, host)) = address.rsplit_once('@') else { return address.into() };
+    // However it is misspelt: nothing between the scheme's name and the host is said.
+    match login.split_once(':') {
+        Some((scheme, _)) if address.contains("://") => format!("{scheme}://***@{host}"),
+        _ => format!("***@{host}"),
     }
 }
 

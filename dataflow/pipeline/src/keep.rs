@@ -110,10 +110,10 @@ impl Keeper {
             }
             return Ok(());
         }
-        if let Some(mark) = self.newest.take() {
-            if !self.note(&mark)? {
-                self.newest = Some(mark);
-            }
+        if let Some(mark) = self.newest.take()
+            && !self.note(&mark)?
+        {
+            self.newest = Some(mark);
         }
         self.tell_readable();
         Ok(())

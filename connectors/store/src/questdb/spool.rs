@@ -205,11 +205,12 @@ fn is_ours(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == SUFFIX || extension == "rows")
 }
 
-/// Removes spools that nobody has locked. What resists stays: it is only space.
+/// Removes spools that nobody has locked. What resists stays: it is only space; and what is empty stays too, since nothing
+/// tells that it was a spool.
 fn remove_dead(parent: &Path, own: &Path) {
     for dir in std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let is_spool = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| is_ours(&entry.path()));
-        let only_ours = || std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.all(is_spool));
+        let only_ours = || std::fs::read_dir(&dir).is_ok_and(|entries| entries.map(is_spool).min() == Some(true));
         if dir == own || !dir.is_dir() || !only_ours() {
             continue;
         }
@@ -260,7 +261,7 @@ mod tests {
     fn it_is_one_processes_own_and_those_of_the_dead_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for dead in ["4000000000-live", "other"] {
+        for dead in ["4000000000-live", "other", "empty"] {
             std::fs::create_dir(at(dead)).unwrap();
         }
         std::fs::write(at("4000000000-live").join("000000000000.rows"), "old").unwrap();
@@ -270,7 +271,7 @@ mod tests {
         let error = Spool::open(&at("a"), 1).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("another process"), "{error}");
         open(&at("b"));
-        assert!(!at("4000000000-live").exists() && at("other").exists() && !at("b").exists());
+        assert!(!at("4000000000-live").exists() && at("other").exists() && at("empty").exists() && !at("b").exists());
         assert_eq!(alive.front(1).unwrap().unwrap().body, b"waits");
         drop(alive);
         std::fs::create_dir(at("a")).unwrap();
