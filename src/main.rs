@@ -150,6 +150,11 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn end_on_panic() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // Who reads our output may go away, as `head` does.
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|said| said.starts_with("failed printing to stdout") && said.contains("Broken pipe")) {
+            std::process::exit(0);
+        }
         told(panic);
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");

@@ -86,8 +86,12 @@ fn a_reader_that_goes_away_ends_a_command_well() {
         &["replay", "--log", &log, "--store", &stored, "--config", &config, "--format", "csv"],
         &["replay", "--log", &log, "--store", &stored, "--config", &config, "--digest"],
         &["emulate", "--port", "0", "--for", "1s"],
+        &["doctor", "--log", &log, "--store", &store, "--port", "0"],
     ] {
-        let mut child = command().args(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = command();
+        // Nobody is there.
+        command.env("PRISM__FEEDS__ADDRESSES", "{ \"bybit-linear\" = \"http://127.0.0.1:9\" }");
+        let mut child = command.args(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let said = Said::of(&child.wait_with_output().unwrap());
         assert_eq!(said.code, 0, "{line:?}: {said:?}");

@@ -67,15 +67,14 @@ impl Status {
         }
     }
 
-    /// Counts a connection to a venue that was made anew after it was lost.
+    /// Counts the feed of an instrument that is connected again after it was lost.
     pub fn reconnected(&self, venue: &str) {
         self.families.reconnects.get_or_create(&owned(&[("venue", venue)])).inc();
     }
 
-    /// Notes how long a row took: from when the event that caused it was received at the socket until the row was handed
-    /// to subscribers, both UNIX ns.
-    pub fn streamed(&self, received: i64, now: i64) {
-        self.families.to_stream.observe(now.saturating_sub(received).max(0) as f64 / 1e9);
+    /// Notes how long a row took: from when it became known until it was handed to subscribers, both UNIX ns.
+    pub fn streamed(&self, known: i64, now: i64) {
+        self.families.to_stream.observe(now.saturating_sub(known).max(0) as f64 / 1e9);
     }
 
     /// The media type of [`Status::metrics`].
@@ -95,7 +94,11 @@ impl Status {
         ] {
             registry.register(name, help, ConstCounter::new(counter.load(Relaxed)));
         }
-        registry.register("prism_reconnects", "Reconnections to venues", self.families.reconnects.clone());
+        registry.register(
+            "prism_reconnects",
+            "Feeds of instruments that were connected again, by venue",
+            self.families.reconnects.clone(),
+        );
         let frontier = self.frontier_ts.load(Relaxed);
         let mut gauge = |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
         gauge("prism_frontier_seconds", "Everything known before this is computed, UNIX time", frontier as f64 / 1e9);
@@ -107,7 +110,7 @@ impl Status {
         }
         gauge("prism_ready", "1 if ready", f64::from(u8::from(self.reasons().is_empty())));
         let to_stream = self.families.to_stream.clone();
-        let help = "From receiving an event at the socket to its rows handed to subscribers";
+        let help = "From when a row became known, a closed bar at its close time, to its being handed to subscribers";
         registry.register("prism_event_to_stream_seconds", help, to_stream);
         for (name, values) in &*self.families.gauges.read().unwrap_or_else(PoisonError::into_inner) {
             let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
