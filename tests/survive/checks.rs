@@ -7,6 +7,7 @@ use prism_schemas::{Ts, time::SECOND};
 use prism_store::digest::{Mode, digest};
 
 use super::{
+    Trouble,
     place::{Place, instrument},
     scene::Outage,
     sleep,
@@ -18,6 +19,13 @@ pub(super) fn check(place: &Place, emulator: &Emulator, outages: &[Outage]) -> V
     let end = place.seal();
     if let Err(problem) = finish(place, end) {
         return vec![problem];
+    }
+    if place.trouble() == Trouble::Clock {
+        match place.ask("SELECT rule FROM quarantine WHERE rule = 'clock' LIMIT 1") {
+            Ok(told) if told.is_empty() => problems.push("no step of the clock is told".into()),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
+        }
     }
     match digests(place) {
         Ok(differing) => problems.extend(differing),

@@ -19,7 +19,7 @@ use super::{SETTINGS, Trouble};
 use crate::support::command;
 
 /// Where Debian keeps the library that gives a process a clock of its own.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+pub(super) const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// Log and store of a run.
 pub(super) struct Place {
