@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -19,11 +19,12 @@ use prism_store::Store;
 use crate::{
     args::{self, Deadline, quoted},
     config::Config,
-    live::Serving,
+    live::{Serving, listen},
     misuse,
     output::{print, say},
+    snapshot,
     synthetic::Source,
-    venues::ingest_emulated,
+    venues::Emulated,
 };
 
 /// Names a directory that a demo may delete.
@@ -52,7 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     // Whatever is refused is refused before anything is removed.
-    let port = reserve(args.port)?;
+    let listener = listen("127.0.0.1", args.port)?;
+    let address = listener.local_addr()?;
     let _lock = claim(&args.dir)?;
     clear(&args.dir)?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(&args.dir.join("log"))?);
@@ -66,10 +68,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     serving.status.watch(args.source.simulated(config.api.stale));
     let clock = args.source.clock()?;
     serving.clock = prism_api::Clock(clock.clone());
+    let venue = Emulated::new(args.source, &plan.settings.timeframes.maintained, &clock)?;
+    serving.snapshots = Some(snapshot::route(vec![Arc::new(venue.taker(&plan.settings.timeframes.roles)?)]));
     tasks.spawn("ingest", {
-        let (log, maintained, stop) = (log.clone(), plan.settings.timeframes.maintained.clone(), tasks.stop());
-        let (source, clock) = (args.source, clock.clone());
-        move || ingest_emulated(&log, &maintained, source, &clock, &stop)
+        let (log, stop) = (log.clone(), tasks.stop());
+        move || venue.ingest(&log, &stop)
     })?;
     let pipeline = Pipeline {
         log,
@@ -84,12 +87,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     pipeline.start(&mut tasks)?;
 
-    drop(port);
     let length = args.length.map(Deadline::left);
-    let served = serving.serve("127.0.0.1", args.port, length, &tasks.stop(), |address| {
-        // It goes on when nobody reads this.
-        let _ = print(&hello(address, args.source));
-    });
+    // It goes on when nobody reads this.
+    let _ = print(&hello(address, args.source));
+    let served = serving.serve(listener, length, &tasks.stop());
     tasks.end()?;
     served?;
     say!("stopped; ask on with: prism sql --store {} \"SELECT * FROM signals\"", quoted(&store))
@@ -108,15 +109,6 @@ fn hello(address: SocketAddr, Source { seed, speed }: Source) -> String {
              -d '{{\"sql\": \"SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5\"}}'
 "
     )
-}
-
-/// Holds the port until it is served; any free one is found later.
-fn reserve(port: u16) -> Result<Option<TcpListener>> {
-    if port == 0 {
-        return Ok(None);
-    }
-    let listener = TcpListener::bind(("127.0.0.1", port));
-    Ok(Some(listener.with_context(|| format!("listen on 127.0.0.1:{port} (another --port?)"))?))
 }
 
 /// Takes the directory for as long as the lock is held; refuses one that no demo made, and one that a running demo has.

@@ -1,6 +1,6 @@
 //! What the processes of prism that serve have in common: what the API serves from, and how long they run.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use prism_api::{App, Clock, Door, Snapshots, Status, Updates};
@@ -34,6 +34,11 @@ pub(crate) async fn wait(stop: CancellationToken, length: Option<Duration>) {
         () = stop.cancelled() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+}
+
+/// Takes a port, before anything else is touched; 0 takes any that is free.
+pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener> {
+    TcpListener::bind((host, port)).with_context(|| format!("listen on {host}:{port} (another --port?)"))
 }
 
 /// Reads `--for`.
@@ -94,15 +99,8 @@ impl Serving {
         Box::new(move |rows| updates.tell(&rows))
     }
 
-    /// Serves until the end; `hello` is printed once the port is open.
-    pub(crate) fn serve(
-        self,
-        host: &str,
-        port: u16,
-        length: Option<Duration>,
-        stop: &CancellationToken,
-        hello: impl FnOnce(std::net::SocketAddr),
-    ) -> Result<()> {
+    /// Serves whoever connects until the end.
+    pub(crate) fn serve(self, listener: TcpListener, length: Option<Duration>, stop: &CancellationToken) -> Result<()> {
         let app = App::new(self.engine, self.updates, self.status)
             .with_snapshots(self.snapshots)
             .with_door(self.door)
@@ -111,10 +109,8 @@ impl Serving {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let over = wait(stop.clone(), length);
         runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::bind((host, port)).await;
-            let listener = listener.with_context(|| format!("listen on {host}:{port} (another --port?)"))?;
-            hello(listener.local_addr()?);
-            Ok(prism_api::serve(listener, app, over).await?)
+            listener.set_nonblocking(true)?;
+            Ok(prism_api::serve(tokio::net::TcpListener::from_std(listener)?, app, over).await?)
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `prism ingest`, `compute`, `serve` and `run`: the parts as processes of their own, or all in one.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -20,7 +21,7 @@ use crate::{
     args::{self, Deadline},
     config::Config,
     follow,
-    live::{Serving, wait},
+    live::{Serving, listen, wait},
     output::say,
     place::{Access, Holds, flush_every, look, open_log, open_store, parse_store},
     snapshot,
@@ -212,9 +213,11 @@ pub(crate) fn ingest(args: &Ingest) -> Result<()> {
 }
 
 /// Says where the API is.
-fn hello(role: &str, address: std::net::SocketAddr) {
+fn hello(role: &str, listener: &TcpListener) -> Result<()> {
+    let address = listener.local_addr()?;
     // It goes on when nobody reads this.
     let _ = say!("prism {role}: http://{address}/, readiness at http://{address}/ready");
+    Ok(())
 }
 
 pub(crate) fn compute(args: &Compute) -> Result<()> {
@@ -238,6 +241,7 @@ fn pipeline(
 ) -> Result<()> {
     let (config, plan) = load(common)?;
     let door = http.door()?;
+    let listener = listen(&http.host, http.port)?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
@@ -273,7 +277,8 @@ fn pipeline(
     };
     pipeline.start(&mut tasks)?;
     let length = common.length.map(Deadline::left);
-    let served = serving.serve(&http.host, http.port, length, &tasks.stop(), |address| hello(role, address));
+    hello(role, &listener)?;
+    let served = serving.serve(listener, length, &tasks.stop());
     tasks.end()?;
     served
 }
@@ -281,6 +286,7 @@ fn pipeline(
 pub(crate) fn serve(args: &Serve) -> Result<()> {
     let (config, _) = load(&args.common)?;
     let (place, door) = (parse_store(&args.store)?, args.http.door()?);
+    let listener = listen(&args.http.host, args.http.port)?;
     let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place.clone())?;
     serving.door = door;
@@ -288,9 +294,9 @@ pub(crate) fn serve(args: &Serve) -> Result<()> {
         wait_for_rows(dir, &serving.status, &tasks.stop())?;
     }
     follow::start(&place, &serving, &mut tasks)?;
-    let Http { host, port, .. } = &args.http;
     let length = args.common.length.map(Deadline::left);
-    let served = serving.serve(host, *port, length, &tasks.stop(), |address| hello("serve", address));
+    hello("serve", &listener)?;
+    let served = serving.serve(listener, length, &tasks.stop());
     tasks.end()?;
     served
 }

@@ -1,6 +1,7 @@
 //! Live venues as the source: their events into a log, and a heartbeat to every partition while little happens.
 
 use std::{
+    net::TcpListener,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -13,7 +14,7 @@ use prism_log::{Known, LiveWriter, Log, Pace, SteadyClock, Step, session};
 use prism_pipeline::TOPICS;
 use prism_schemas::Timeframe;
 use prism_sources::synthetic::SYMBOLS;
-use prism_venue::{Clock, Events, Maker, NewestBar, Options, fear_greed, follow};
+use prism_venue::{Clock, Events, Maker, NewestBar, Options, Snapshots, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{Receiver, channel},
@@ -191,20 +192,23 @@ pub(crate) fn follow_only(sources: Sources, stop: &CancellationToken) -> Result<
     runtime()?.block_on(with_events(sources, &clock(), stop, forget))
 }
 
-/// As `ingest`, of an emulated Bybit with a market of its own, in simulated time.
-pub(crate) fn ingest_emulated(
-    log: &Arc<dyn Log>,
-    timeframes: &[Timeframe],
-    source: synthetic::Source,
-    clock: &Clock,
-    stop: &CancellationToken,
-) -> Result<()> {
-    runtime()?.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let emulator =
-            Emulator::start(listener, Origin::Market(source.seed, SYMBOLS), Faults::default(), clock.clone())?;
-        let name = FACES[0];
-        let base = Options::at(&emulator.url(name));
+/// An emulated Bybit of this process with a market of its own, in simulated time.
+pub(crate) struct Emulated {
+    listener: TcpListener,
+    seed: u64,
+    speed: f64,
+    clock: Clock,
+    /// How it is followed.
+    options: Options,
+}
+
+impl Emulated {
+    const NAME: &str = FACES[0];
+
+    pub(crate) fn new(source: synthetic::Source, timeframes: &[Timeframe], clock: &Clock) -> Result<Emulated> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let base = Options::at(&format!("http://{}/{}", listener.local_addr()?, Self::NAME));
         // Waits are in real time, and what they are for in simulated time.
         let speed = source.speed.clamp(1.0, 1e6);
         let options = Options {
@@ -216,13 +220,29 @@ pub(crate) fn ingest_emulated(
             speed: speed as u32,
             ..base
         };
-        let venues = vec![Source { name: name.into(), maker: maker(name), options }];
-        let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
-        let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
-        let known = Mutex::default();
-        let writing = async |events| write(writer, clock, Vec::new, &known, events).await;
-        with_events(sources, clock, stop, writing).await
-    })
+        Ok(Emulated { listener, seed: source.seed, speed, clock: clock.clone(), options })
+    }
+
+    /// Asks it for all of a symbol at once, with bars of these timeframes.
+    pub(crate) fn taker(&self, timeframes: &[Timeframe]) -> Result<Snapshots> {
+        let options = Options { timeframes: timeframes.to_vec(), ..self.options.clone() };
+        Ok(Snapshots::new(maker(Self::NAME), &options, self.clock.clone())?)
+    }
+
+    /// As `ingest`, of this venue.
+    pub(crate) fn ingest(self, log: &Arc<dyn Log>, stop: &CancellationToken) -> Result<()> {
+        let Emulated { listener, seed, speed, clock, options } = self;
+        runtime()?.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let emulator = Emulator::start(listener, Origin::Market(seed, SYMBOLS), Faults::default(), clock.clone())?;
+            let venues = vec![Source { name: Self::NAME.into(), maker: maker(Self::NAME), options }];
+            let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
+            let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
+            let known = Mutex::default();
+            let writing = async |events| write(writer, &clock, Vec::new, &known, events).await;
+            with_events(sources, &clock, stop, writing).await
+        })
+    }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {

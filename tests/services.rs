@@ -94,7 +94,7 @@ impl Services {
         format!("kafka://{}/{namespace}", self.kafka)
     }
 
-    fn store(&self) -> String {
+    pub(crate) fn store(&self) -> String {
         format!("questdb://{}", self.questdb)
     }
 
@@ -107,7 +107,7 @@ impl Services {
         digest::digest(&*self.keeper(run), Mode::Full).unwrap()
     }
 
-    fn keeper(&self, run: &str) -> Box<dyn RowStore> {
+    pub(crate) fn keeper(&self, run: &str) -> Box<dyn RowStore> {
         let spool = self.dir.path().join(format!("spool-{run}-{:?}", std::thread::current().id()));
         let options = SinkOptions { flush_bytes: 1 << 20, spool, spool_bytes: 1 << 30, ttl: Default::default() };
         Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap())
@@ -263,9 +263,9 @@ impl Drop for Running {
     }
 }
 
-/// Looks every 50 ms whether something has happened; fails after so many seconds.
+/// Looks every 50 ms whether something has happened; fails after so many seconds, thrice as many on a busy machine.
 pub(crate) fn until(seconds: u64, said: impl Fn() -> String, mut has_happened: impl FnMut() -> bool) {
-    for _ in 0..seconds * 20 {
+    for _ in 0..seconds * 60 {
         if has_happened() {
             return;
         }

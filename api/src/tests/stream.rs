@@ -57,7 +57,7 @@ pub(super) async fn send(client: &mut Client, message: Value) {
 
 pub(super) async fn next(client: &mut Client) -> Value {
     loop {
-        let message = tokio::time::timeout(Duration::from_secs(10), client.next()).await.expect("a message");
+        let message = tokio::time::timeout(Duration::from_secs(60), client.next()).await.expect("a message");
         if let Message::Text(text) = message.unwrap().unwrap() {
             return serde_json::from_str(&text).unwrap();
         }
@@ -75,7 +75,7 @@ pub(super) async fn end(client: &mut Client) -> Option<u16> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), last).await.expect("an end")
+    tokio::time::timeout(Duration::from_secs(60), last).await.expect("an end")
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn snapshot_then_changes_then_withdrawal() {
     let mut shortcut = connect(address, "/ws/signals").await;
     assert_eq!(next(&mut shortcut).await["channel"], "signal");
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(8), server).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), server).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

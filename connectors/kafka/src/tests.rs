@@ -34,9 +34,9 @@ fn batch(number: u64, bytes: usize) -> Batch {
     Batch { exchange: "x".into(), market: "spot".into(), symbol: "A".into(), events: vec![event] }
 }
 
-/// Waits until something is so, for ten seconds at most.
+/// Waits until something is so, for a minute at most.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }

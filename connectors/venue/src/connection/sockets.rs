@@ -39,7 +39,7 @@ async fn first_word(venue: &mut Venue, mut told: Receiver<Events>) -> (Feed, Str
     let (_changes, changed) = channel(1);
     let connection = Connection::new(venue, 0, 4, &[followed()], changed, channel(1).0);
     venue.tasks.spawn("connection 4", connection.run(venue.tasks.over.clone()));
-    let events = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap().unwrap();
+    let events = tokio::time::timeout(Duration::from_secs(60), told.recv()).await.unwrap().unwrap();
     let Some(Body::FeedStatus(told)) = &events[0].1.body else { panic!("{events:?}") };
     (told.status(), told.cause.clone())
 }
