@@ -90,6 +90,14 @@ pub(crate) struct Api {
     /// Not ready while results are this far behind the clock, in nanoseconds; 0 for never.
     #[serde(with = "duration")]
     pub(crate) stale: i64,
+    /// Open connections that are no streams.
+    pub(crate) connections: usize,
+    /// Of one address.
+    pub(crate) connections_of_address: usize,
+    /// Open WebSocket streams.
+    pub(crate) streams: usize,
+    /// Of one address.
+    pub(crate) streams_of_address: usize,
 }
 
 /// `[store]`.

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use prism_api::{App, Clock, Door, Snapshots, Status, Updates};
+use prism_api::{App, Clock, Door, Limits, Snapshots, Status, Updates};
 use prism_pipeline::{Live, Subscribers};
 use prism_queries::{Engine, LiveRows, Options, Place};
 use prism_schemas::{Timeframe, Ts, Version};
@@ -60,6 +60,8 @@ pub(crate) struct Serving {
     pub(crate) snapshots: Option<Snapshots>,
     /// Who may ask.
     pub(crate) door: Door,
+    /// What they may take at most.
+    limits: Limits,
     /// The time, simulated if the rows' is.
     pub(crate) clock: Clock,
     /// Timeframes of bars, if this process makes them.
@@ -84,8 +86,15 @@ impl Serving {
         let status = Arc::new(Status::new());
         status.watch(config.api.stale);
         let updates = Arc::new(Updates::new(live.clone()));
+        let limits = Limits {
+            connections: config.api.connections,
+            connections_of_address: config.api.connections_of_address,
+            streams: config.api.streams,
+            streams_of_address: config.api.streams_of_address,
+            ..Limits::default()
+        };
         let (door, clock) = (Door::default(), Clock::default());
-        Ok(Serving { live, status, updates, engine, snapshots: None, door, clock, maintained: Vec::new() })
+        Ok(Serving { live, status, updates, engine, snapshots: None, door, limits, clock, maintained: Vec::new() })
     }
 
     /// Rows in memory, as the pipeline sees them.
@@ -104,6 +113,7 @@ impl Serving {
         let app = App::new(self.engine, self.updates, self.status)
             .with_snapshots(self.snapshots)
             .with_door(self.door)
+            .with_limits(self.limits)
             .with_clock(self.clock)
             .with_timeframes(&self.maintained);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
