@@ -49,7 +49,7 @@ impl Error {
     }
 
     /// What happened, without where.
-    pub(crate) fn detail(self) -> String {
+    pub fn detail(self) -> String {
         match self {
             Error::Away { detail, .. } | Error::Refused { detail, .. } => detail,
             other => other.to_string(),
