@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use prism_log::Log;
-use prism_schemas::Topic;
+use prism_schemas::{Topic, time::MINUTE};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -11,7 +11,7 @@ use rdkafka::{
 
 use crate::{
     services::{Running, Services, market, script, until},
-    support::{command_on_a_small_disk, http},
+    support::{Arrival, command_on_a_small_disk, http},
 };
 
 /// A number that compute exposes.
@@ -94,10 +94,26 @@ fn rows_wait_on_disk_while_questdb_is_away_and_newest_versions_win() {
         answer.1
     };
     ready(200);
-    services.client().exec("ALTER TABLE bars SUSPEND WAL").unwrap();
+    services.ask("ALTER TABLE bars SUSPEND WAL").unwrap();
     assert!(ready(503).contains("does not apply rows to bars"));
-    services.client().exec("ALTER TABLE bars RESUME WAL").unwrap();
+    services.ask("ALTER TABLE bars RESUME WAL").unwrap();
     ready(200);
+    // A table of another application that is suspended holds up nothing: rows are taken, shown and told readable.
+    services.ask("CREATE TABLE theirs (ts TIMESTAMP, x INT) TIMESTAMP(ts) PARTITION BY DAY WAL").unwrap();
+    services.ask("ALTER TABLE theirs SUSPEND WAL").unwrap();
+    services.ask("INSERT INTO theirs VALUES (0, 1)").unwrap();
+    let theirs = "SELECT suspended, writerTxn < sequencerTxn FROM wal_tables() WHERE name = 'theirs'";
+    assert_eq!(services.ask(theirs).unwrap(), [[true, true]]);
+    let n_bars = || services.ask("SELECT count() FROM bars").unwrap()[0][0].as_i64();
+    let (before, last) = (n_bars(), &arrivals.iter().max_by_key(|arrival| arrival.event.ts_recv).unwrap());
+    let (ts, recv) = (last.event.ts_event + 10 * MINUTE, last.event.ts_recv + 10 * MINUTE);
+    let end = services.fill("away", &[Arrival::new(&last.id, ts, recv, last.event.body.clone().unwrap())]);
+    services.wait(&mut compute, end);
+    until(20, || format!("{:?}", committed(&services, "away")), || all_is_committed(&services, "away"));
+    assert!(before < n_bars());
+    let (status, told) = http(compute.port, "GET", "/ready", "").unwrap();
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(services.ask(theirs).unwrap(), [[true, true]], "still");
 }
 
 /// Memory that a process holds now, in MiB.
@@ -208,11 +224,11 @@ fn a_full_disk_under_questdb_is_told_and_rows_wait_until_there_is_room() {
     let suspended = "SELECT name FROM wal_tables() WHERE suspended";
     until(
         60,
-        || format!("{:?}", services.client().exec(suspended)),
+        || format!("{:?}", services.ask(suspended)),
         || {
-            let names = services.client().exec(suspended).unwrap();
+            let names = services.ask(suspended).unwrap();
             for name in &names {
-                services.client().exec(&format!("ALTER TABLE {} RESUME WAL", name[0].as_str().unwrap())).unwrap();
+                services.ask(&format!("ALTER TABLE {} RESUME WAL", name[0].as_str().unwrap())).unwrap();
             }
             services.frontier().is_some_and(|frontier| end - 100_000_000 <= frontier) && names.is_empty()
         },

@@ -9,6 +9,7 @@ use std::{
 
 use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, LogWriter};
+use prism_questdb::blocking::Client;
 use prism_schemas::{
     QuestDbAddress, RowStore, Topic,
     event::{Batch, Message},
@@ -17,7 +18,7 @@ use prism_schemas::{
 };
 use prism_store::Store;
 use prism_store::digest::{self, Mode};
-use prism_store::questdb::{Client, Sink, SinkOptions};
+use prism_store::questdb::{Sink, SinkOptions};
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
@@ -98,8 +99,9 @@ impl Services {
         format!("questdb://{}", self.questdb)
     }
 
-    pub(crate) fn client(&self) -> Client {
-        Client::new(QuestDbAddress::parse(&self.store()).unwrap())
+    /// What QuestDB answers to a statement.
+    pub(crate) fn ask(&self, sql: &str) -> Result<Vec<Vec<serde_json::Value>>, prism_questdb::Error> {
+        Client::new(QuestDbAddress::parse(&self.store()).unwrap()).exec(sql, Duration::from_secs(60))
     }
 
     /// The digest of a run's rows as they are in QuestDB.
@@ -148,7 +150,7 @@ impl Services {
 
     /// How far `live` is kept, in UNIX nanoseconds.
     pub(crate) fn frontier(&self) -> Option<i64> {
-        let rows = self.client().exec("SELECT cast(max(frontier) AS LONG) FROM runs WHERE run_id = 'live'").ok()?;
+        let rows = self.ask("SELECT cast(max(frontier) AS LONG) FROM runs WHERE run_id = 'live'").ok()?;
         Some(rows.first()?.first()?.as_i64()? * 1_000)
     }
 
@@ -285,7 +287,7 @@ fn rows_in_questdb_equal_the_embedded_stores_and_a_second_pass_changes_nothing()
     let embedded = services.replay("parity", &services.embedded("parity"), "replay").fine();
     assert!(embedded.lines().any(|line| line.starts_with("signals") && !line.starts_with("signals 0")), "{embedded}");
     assert_eq!(services.replay("parity", &services.store(), "parity").fine(), embedded);
-    let count = || services.client().exec("SELECT count() FROM run_bars WHERE run_id = 'parity'").unwrap();
+    let count = || services.ask("SELECT count() FROM run_bars WHERE run_id = 'parity'").unwrap();
     let n_rows = count();
     assert_eq!(services.replay("parity", &services.store(), "parity").fine(), embedded);
     assert_eq!(count(), n_rows);
@@ -347,16 +349,15 @@ fn mistakes_are_named() {
     says(&["replay", "--log", &log, "--store", "postgres://here"], 2, &["questdb://"]);
     // Tables somebody altered, one after the other.
     services.keeper("altered");
-    let client = services.client();
     let to_questdb = ["replay", "--log", &log, "--store", &store, "--run", "altered"];
-    client.exec("ALTER TABLE run_bars DEDUP DISABLE").unwrap();
+    services.ask("ALTER TABLE run_bars DEDUP DISABLE").unwrap();
     says(&to_questdb, 1, &["run_bars", "upsert keys", "ALTER TABLE run_bars DEDUP ENABLE UPSERT KEYS(run_id, ts"]);
-    client.exec("DROP TABLE run_bars").unwrap();
-    client.exec("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
-    client.exec("ALTER TABLE run_relations ADD COLUMN alpha VARCHAR").unwrap();
+    services.ask("DROP TABLE run_bars").unwrap();
+    services.ask("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
+    services.ask("ALTER TABLE run_relations ADD COLUMN alpha VARCHAR").unwrap();
     says(&to_questdb, 1, &["run_relations", "column alpha is VARCHAR, not DOUBLE", "RENAME TABLE"]);
     // A column that an older version did not have is added.
-    client.exec("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
+    services.ask("ALTER TABLE run_relations DROP COLUMN alpha").unwrap();
     let said = prism(to_questdb);
     assert_eq!(said.code, 0, "{said:?}");
     // A log that has lost what the run was computed from.
@@ -446,7 +447,7 @@ fn a_million_real_trades_give_the_same_rows_through_kafka_and_questdb() {
     assert_eq!(ask(&services.store(), &runs), stored);
     let direct =
         "SELECT count(), count_distinct(ts) FROM run_component_scores WHERE run_id = 'million' AND NOT retracted";
-    let row = &services.client().exec(direct).unwrap()[0];
+    let row = &services.ask(direct).unwrap()[0];
     assert_eq!(stored, format!("n,m\n{},{}\n", row[0], row[1]));
     let plan = ask(&services.embedded("million"), &format!("EXPLAIN {counts} component_scores"));
     assert!(plan.contains(", 2 at once"), "{plan}");
@@ -474,7 +475,7 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
     assert!(said.err.contains("--resume"), "{said:?}");
     let n_rows = |run: &str| {
         let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
-        services.client().exec(&sql).unwrap()[0][0].as_i64().unwrap()
+        services.ask(&sql).unwrap()[0][0].as_i64().unwrap()
     };
     let n_before = n_rows("resumed");
     assert!(0 < n_before);

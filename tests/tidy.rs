@@ -68,7 +68,7 @@ fn crates_depend_only_along_the_arrows() {
         ("connectors/exchange", &["prism-schemas"]),
         ("connectors/log", &["prism-schemas"]),
         ("connectors/kafka", &["prism-log", "prism-schemas"]),
-        ("connectors/store", &["prism-schemas"]),
+        ("connectors/store", &["prism-questdb", "prism-schemas"]),
         ("connectors/sources", &["prism-exchange", "prism-log", "prism-schemas"]),
         ("connectors/venue", &["prism-exchange", "prism-schemas"]),
         ("connectors/emulator", &["prism-exchange", "prism-log", "prism-schemas", "prism-sources", "prism-venue"]),

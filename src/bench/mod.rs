@@ -5,7 +5,7 @@ mod queries;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -19,6 +19,7 @@ use prism_pipeline::{
     told,
 };
 use prism_queries::Place;
+use prism_questdb::blocking::Client;
 use prism_schemas::{
     Event, InstrumentId, QuestDbAddress, Topic, Version,
     event::event::Body,
@@ -27,7 +28,6 @@ use prism_schemas::{
     time::{HOUR, MINUTE},
 };
 use prism_sources::synthetic::{MARKET, Market, SYMBOLS};
-use prism_store::questdb::Client;
 
 use crate::{
     config::Config,
@@ -37,6 +37,8 @@ use crate::{
 
 /// Events written to the log at once.
 const EVENTS_AT_ONCE: usize = 100_000;
+/// A statement may take this long.
+const STATEMENT: Duration = Duration::from_secs(60);
 /// How often all of it is run; the median counts.
 const TIMES: usize = 3;
 /// Rows handed to the store at once.
@@ -239,6 +241,6 @@ fn clear(client: &Client) {
     for (_, table) in run_tables() {
         let sql = format!("ALTER TABLE {} DROP PARTITION WHERE {} < '{END}'", table.name, table.designated);
         // It refuses if there are none.
-        let _ = client.exec(&sql);
+        let _ = client.exec(&sql, STATEMENT);
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use prism_queries::{Engine, LiveRows, Options, Parameters, Place};
+use prism_questdb::blocking::Client;
 use prism_schemas::QuestDbAddress;
-use prism_store::questdb::Client;
 
-use super::timed;
+use super::{STATEMENT, timed};
 use crate::output::table;
 
 /// How often each is asked; the median counts.
@@ -90,7 +90,7 @@ pub(super) fn latencies(address: &QuestDbAddress, run: &str) -> Result<comfy_tab
             let (answer, seconds) = timed(|| Ok(runtime.block_on(engine.query(&prism, &Parameters::default()))?))?;
             n_rows = answer.batches.iter().map(|batch| batch.num_rows()).sum();
             through.push(seconds);
-            let (rows, seconds) = timed(|| Ok(client.exec(&questdb)?))?;
+            let (rows, seconds) = timed(|| Ok(client.exec(&questdb, STATEMENT)?))?;
             anyhow::ensure!(rows.len() == n_rows, "{name}: {n_rows} rows through prism, {} straight", rows.len());
             straight.push(seconds);
         }

@@ -12,8 +12,8 @@ use std::{
 
 use prism_log::LogError;
 use prism_queries::Place;
+use prism_questdb::{Error, blocking::Client};
 use prism_schemas::QuestDbAddress;
-use prism_store::questdb::{Client, QuestDbError};
 use prism_venue::Check;
 
 use super::Named;
@@ -135,15 +135,12 @@ fn questdb(address: &QuestDbAddress) -> Vec<Check> {
     if let Err(detail) = connect(&address.host, 9000) {
         return vec![Check::broken(what, detail, advice)];
     }
-    let client = Client::new(address.clone());
-    let tables = within(move || client.wal_tables());
-    let tables = match tables {
-        Some(Ok(tables)) => tables,
-        Some(Err(error @ QuestDbError::Login { .. })) => {
+    let tables = match Client::new(address.clone()).wal_tables(PATIENCE) {
+        Ok(tables) => tables,
+        Err(error @ Error::Login { .. }) => {
             return vec![Check::broken(what, error.to_string(), "correct user and password")];
         }
-        Some(Err(error)) => return vec![Check::broken(what, error.to_string(), advice)],
-        None => return vec![Check::broken(what, format!("no answer within {PATIENCE:?}"), advice)],
+        Err(error) => return vec![Check::broken(what, error.to_string(), advice)],
     };
     let mut checks = vec![Check::fine(what, format!("reached, {} tables", tables.len()))];
     for table in tables.iter().filter(|table| table.suspended) {

@@ -48,6 +48,14 @@ impl Error {
         matches!(self, Error::Away { .. })
     }
 
+    /// What happened, without where.
+    pub fn detail(self) -> String {
+        match self {
+            Error::Away { detail, .. } | Error::Refused { detail, .. } => detail,
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn away(address: &QuestDbAddress, detail: impl Into<String>) -> Error {
         Error::Away { address: address.to_string(), detail: detail.into() }
     }

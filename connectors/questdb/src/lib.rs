@@ -1,4 +1,4 @@
-//! QuestDB over HTTP: statements, Parquet exports and the writers' progress, each within a deadline.
+//! QuestDB over HTTP: statements, rows, Parquet exports and the writers' progress, each within a deadline.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -14,12 +14,17 @@
 //!
 //! Each request has a connection of its own, driven by the runtime that asks: a runtime that is busy delays nobody
 //! else, and dropping a future or an [`Export`] ends the request. Nothing is sent over TLS, so no certificates are
-//! needed. Nothing is tried twice: that is the caller's decision, by the kind of the [`Error`].
+//! needed. Nothing is tried twice: that is the caller's decision, by the kind of the [`Error`]. Only QuestDB's own word
+//! is a refusal; what a proxy or another server says means that QuestDB is away. Who cannot wait asynchronously asks
+//! through [`blocking::Client`].
 
+pub mod blocking;
 mod error;
 mod request;
+mod stretches;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
@@ -29,6 +34,8 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 pub use crate::error::Error;
+pub use crate::stretches::within;
+pub use crate::write::Written;
 
 /// Most bytes of a JSON answer, and of what a server says about an error.
 pub const JSON_BYTES_MAX: usize = 64 << 20;
@@ -80,6 +87,8 @@ struct Answer {
     #[serde(default)]
     dataset: Vec<Vec<Value>>,
     error: Option<String>,
+    /// QuestDB repeats the statement with what it says about it; no other server does.
+    query: Option<String>,
 }
 
 impl Client {
@@ -96,7 +105,7 @@ impl Client {
     /// Runs a statement and gives its rows as JSON values; none for a statement that has no rows.
     pub async fn exec(&self, sql: &str, deadline: Instant) -> Result<Vec<Vec<Value>>, Error> {
         let within = timeout_at(deadline, async {
-            let (status, body) = request::get(&self.address, "exec", &[("query", sql)]).await?;
+            let (status, body) = request::get(&self.address, "exec", &[("query", sql)], deadline).await?;
             let text = request::whole(&self.address, body, JSON_BYTES_MAX).await?;
             self.answer(status, &text, sql)
         });
@@ -109,7 +118,7 @@ impl Client {
         let limited = format!("SELECT * FROM ({sql}) LIMIT {ROWS_MAX}");
         let path = [("query", limited.as_str()), ("fmt", "parquet"), ("compression_codec", "lz4_raw")];
         let within = timeout_at(deadline, async {
-            let (status, body) = request::get(&self.address, "exp", &path).await?;
+            let (status, body) = request::get(&self.address, "exp", &path, deadline).await?;
             if status == 200 {
                 let address = self.address.clone();
                 return Ok(Export { address, body, room: bytes_max, limit: bytes_max, deadline });
@@ -143,20 +152,23 @@ impl Client {
             return Err(Error::Login { address: self.address.to_string() });
         }
         match serde_json::from_slice::<Answer>(text) {
-            Ok(Answer { error: Some(error), .. }) => {
+            // Its own trouble, such as a full disk or a statement cut short, may be over later.
+            Ok(Answer { error: Some(error), query: Some(_), .. }) if matches!(status, 408 | 429 | 500..) => {
+                Err(Error::away(&self.address, format!("status {status}: {error}")))
+            }
+            Ok(Answer { error: Some(error), query: Some(_), .. }) => {
                 let sql: String = sql.chars().take(1_000).collect();
                 Err(Error::Refused { address: self.address.to_string(), detail: format!("{error} in: {sql}") })
             }
-            Ok(Answer { dataset, .. }) if status == 200 => Ok(dataset),
+            Ok(Answer { dataset, error: None, .. }) if status == 200 => Ok(dataset),
             _ => Err(self.strange(status, text)),
         }
     }
 
-    /// An answer that is none of QuestDB's: a proxy or another server speaks.
+    /// An answer that is none of QuestDB's: a proxy or another server speaks, and it may be back later.
     fn strange(&self, status: u16, text: &[u8]) -> Error {
         let said: String = String::from_utf8_lossy(text).chars().take(200).collect();
-        let (address, detail) = (self.address.to_string(), format!("status {status}: {}", said.trim()));
-        if 500 <= status { Error::Away { address, detail } } else { Error::Refused { address, detail } }
+        Error::away(&self.address, format!("status {status}, not from QuestDB: {}", said.trim()))
     }
 }
 

@@ -1,38 +1,66 @@
-//! One GET request over one connection.
+//! One request over one connection.
+
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONNECTION, HOST};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use prism_schemas::QuestDbAddress;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
 
+/// Who takes no connection within this is not there, however long an answer may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// A connection for one request; what fails here has sent nothing.
+pub(crate) async fn connect(address: &QuestDbAddress, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, Error> {
+    let away = |error: &dyn std::error::Error| Error::away(address, chain(error));
+    let within = timeout_at(deadline.min(Instant::now() + CONNECT), TcpStream::connect(&address.host));
+    let stream = within.await.map_err(|_| Error::away(address, "no connection in time"))?;
+    let stream = stream.map_err(|error| away(&error))?;
+    // The last packet of a request must not wait for an acknowledgement.
+    stream.set_nodelay(true).map_err(|error| away(&error))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
 /// Sends the request and gives status and body. The connection ends with the body.
+pub(crate) async fn send(
+    address: &QuestDbAddress,
+    mut connection: SendRequest<Full<Bytes>>,
+    (method, path): (Method, &str),
+    query: &[(&str, &str)],
+    body: Bytes,
+) -> Result<(u16, Incoming), Error> {
+    let away = |error: &dyn std::error::Error| Error::away(address, chain(error));
+    let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let target = if query.is_empty() { format!("/{path}") } else { format!("/{path}?{}", query.join("&")) };
+    let mut request =
+        Request::builder().method(method).uri(target).header(HOST, &address.host).header(CONNECTION, "close");
+    if let Some(value) = address.authorization() {
+        request = request.header(AUTHORIZATION, value);
+    }
+    let request = request.body(Full::new(body)).map_err(|error| away(&error))?;
+    let response = connection.send_request(request).await.map_err(|error| away(&error))?;
+    Ok((response.status().as_u16(), response.into_body()))
+}
+
+/// Asks for a path.
 pub(crate) async fn get(
     address: &QuestDbAddress,
     path: &str,
     query: &[(&str, &str)],
+    deadline: Instant,
 ) -> Result<(u16, Incoming), Error> {
-    let away = |error: &dyn std::error::Error| Error::away(address, chain(error));
-    let stream = TcpStream::connect(&address.host).await.map_err(|error| away(&error))?;
-    // A request is one packet; without it nothing is gained by waiting.
-    stream.set_nodelay(true).map_err(|error| away(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
-    tokio::spawn(connection);
-    let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-    let mut request = hyper::Request::get(format!("/{path}?{}", query.join("&")))
-        .header(HOST, &address.host)
-        .header(CONNECTION, "close");
-    if let Some(value) = address.authorization() {
-        request = request.header(AUTHORIZATION, value);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| away(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| away(&error))?;
-    Ok((response.status().as_u16(), response.into_body()))
+    let connection = connect(address, deadline).await?;
+    send(address, connection, (Method::GET, path), query, Bytes::new()).await
 }
 
 /// The next bytes of a body; `None` after the last.

@@ -80,7 +80,7 @@ fn serve(mut stream: TcpStream, rows: &[Version], asked: &Mutex<Vec<String>>) {
     let target = request.split(' ').nth(1).unwrap();
     let query = target.split(['?', '&']).find_map(|part| part.strip_prefix("query=")).unwrap();
     let sql = decode(query);
-    let missing = || ("400 Bad request", br#"{"error":"table does not exist [table=x]"}"#.to_vec());
+    let missing = || ("400 Bad request", br#"{"query":"x","error":"table does not exist [table=x]"}"#.to_vec());
     let (status, body) = if let Some(table) = sql.split("table_partitions('").nth(1) {
         if table.starts_with("bars'") { ("200 OK", partitions(rows)) } else { missing() }
     } else if let Some(table) = sql.strip_prefix("SELECT max(ts) FROM ") {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use prism_questdb::blocking::Client;
 use prism_schemas::store::{RowReader, StoreResult};
 use prism_schemas::table::RUNS;
 use prism_schemas::time::DAY;
 use prism_schemas::{QuestDbAddress, Table, Ts, Version};
 
-use super::{Client, Target};
+use super::{LOOK, QuestDbError, STATEMENT, Target};
 use crate::news::{Given, known_at};
 
 /// Most rows that become known now are of these days.
@@ -47,8 +48,13 @@ impl RowReader for Reader {
 
     fn news(&mut self, tables: &[&'static Table]) -> StoreResult<Vec<Version>> {
         // A table's rows are committed in the order they became known, each table on its own.
-        let writers: BTreeMap<String, i64> =
-            self.client.wal_tables()?.into_iter().map(|table| (table.name, table.writer)).collect();
+        let writers: BTreeMap<String, i64> = self
+            .client
+            .wal_tables(LOOK)
+            .map_err(QuestDbError::from)?
+            .into_iter()
+            .map(|table| (table.name, table.writer))
+            .collect();
         let mut news = Vec::new();
         for table in tables {
             let writer = writers.get(table.name).copied().unwrap_or(0);
@@ -63,12 +69,13 @@ impl RowReader for Reader {
             }
             let target = Target::new(table, "live");
             let (mut rows, mut older) = (Vec::new(), Vec::new());
-            let near = seen.near.known - NEAR;
-            self.client.scan_since(&target, near..Ts::MAX, seen.near.known, |row| rows.push(row))?;
+            let near = (seen.near.known - NEAR).max(0);
+            target.scan_since(&self.client, &(near..=Ts::MAX), seen.near.known, &mut |row| rows.push(row))?;
             seen.looks += 1;
             if seen.looks == SELDOM {
                 seen.looks = 0;
-                self.client.scan_since(&target, near - FAR..near, seen.far.known, |row| older.push(row))?;
+                let far = (near - FAR).max(0)..=near - 1;
+                target.scan_since(&self.client, &far, seen.far.known, &mut |row| older.push(row))?;
             }
             seen.near.news(&mut rows);
             seen.far.news(&mut older);
@@ -82,16 +89,20 @@ impl RowReader for Reader {
 
     fn frontier(&mut self) -> StoreResult<Option<Ts>> {
         let sql = format!("SELECT cast(max(frontier) AS long) FROM {} WHERE run_id = 'live'", RUNS.name);
-        let rows = self.client.exec(&sql)?;
-        let micros = rows.first().and_then(|row| row.first()?.as_i64());
-        Ok(micros.map(|micros| micros.saturating_mul(1_000)))
+        Ok(self.time(&sql)?)
     }
 }
 
 impl Reader {
     /// The newest knowledge time of a table.
-    fn newest(&self, table: &Table) -> StoreResult<Ts> {
-        let rows = self.client.exec(&format!("SELECT cast(max(known_at) AS long) FROM {}", table.name))?;
-        Ok(rows.first().and_then(|row| row.first()?.as_i64()).map_or(0, |micros| micros.saturating_mul(1_000)))
+    fn newest(&self, table: &Table) -> Result<Ts, QuestDbError> {
+        Ok(self.time(&format!("SELECT cast(max(known_at) AS long) FROM {}", table.name))?.unwrap_or(0))
+    }
+
+    /// The time that a statement gives in microseconds.
+    fn time(&self, sql: &str) -> Result<Option<Ts>, QuestDbError> {
+        let rows = self.client.exec(sql, STATEMENT)?;
+        let micros = rows.first().and_then(|row| row.first()?.as_i64());
+        Ok(micros.map(|micros| micros.saturating_mul(1_000)))
     }
 }

@@ -9,18 +9,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
+use prism_questdb::blocking::Client;
+use prism_questdb::{Error, WalTable, Written};
 use prism_schemas::table::TABLES;
 use prism_schemas::{QuestDbAddress, Table, Ts, Version};
 use questdb::ingress::{Buffer, ProtocolVersion};
 
-use super::connection::{Answer, Connection, protocol};
+use super::connection::{Connection, protocol};
 use super::encode::encode;
 use super::spool::Spool;
-use super::{Client, QuestDbError, Target, WalTable};
+use super::{LOOK, QuestDbError, Target};
 
 /// Rows encoded at once.
 const ENCODED_ROWS: usize = 1_024;
@@ -92,7 +94,7 @@ pub(super) struct Marks {
 }
 
 struct Request {
-    body: Arc<Vec<u8>>,
+    body: Bytes,
     rows: u64,
     /// Requests at the front of the spool that it holds; 0 if it is in memory alone.
     n_spooled: usize,
@@ -115,7 +117,7 @@ impl Sink {
     pub fn open(address: QuestDbAddress, run_id: &str, options: SinkOptions) -> Result<Sink, QuestDbError> {
         let spool = Spool::open(&options.spool, options.spool_bytes)?;
         let client = Client::new(address);
-        let version = protocol(client.address())?;
+        let version = protocol(&client)?;
         for table in TABLES {
             Target::new(table, run_id).ensure(&client, &options.ttl)?;
         }
@@ -124,7 +126,7 @@ impl Sink {
 
     fn of(client: Client, version: ProtocolVersion, run_id: &str, options: SinkOptions, spool: Spool) -> Sink {
         Sink {
-            connection: Connection::new(client.address()),
+            connection: Connection::new(&client),
             client,
             options,
             run_id: run_id.into(),
@@ -151,8 +153,8 @@ impl Sink {
     }
 
     /// How far the writers of the tables are that this sink writes: those of others change nothing.
-    pub fn wal_tables(&self) -> Result<Vec<WalTable>, QuestDbError> {
-        let mut tables = self.client.wal_tables()?;
+    pub fn wal_tables(&self) -> Result<Vec<WalTable>, Error> {
+        let mut tables = self.client.wal_tables(LOOK)?;
         tables.retain(|found| TABLES.iter().any(|table| self.target(table).stored.name == found.name));
         Ok(tables)
     }
@@ -221,7 +223,7 @@ impl Sink {
                 return Ok(false);
             }
             match self.spool.front(self.options.flush_bytes)? {
-                Some(front) => self.send(front.body, front.rows, front.n),
+                Some(front) => self.send(front.body.into(), front.rows, front.n),
                 None if !self.filling.is_empty() => self.send_filling(),
                 None => return Ok(true),
             }
@@ -229,13 +231,12 @@ impl Sink {
     }
 
     fn send_filling(&mut self) {
-        let (body, rows) = (self.filling.as_bytes().to_vec(), self.filling.row_count() as u64);
+        let (body, rows) = (Bytes::copy_from_slice(self.filling.as_bytes()), self.filling.row_count() as u64);
         self.filling.clear();
         self.send(body, rows, 0);
     }
 
-    fn send(&mut self, body: Vec<u8>, rows: u64, n_spooled: usize) {
-        let body = Arc::new(body);
+    fn send(&mut self, body: Bytes, rows: u64, n_spooled: usize) {
         self.connection.send(body.clone());
         self.under_way = Some(Request { body, rows, n_spooled });
     }
@@ -257,13 +258,13 @@ impl Sink {
                 }
                 Ok(self.unsettled.is_none())
             }
-            Err(QuestDbError::Away { detail, .. }) => {
+            Err(error) if error.is_away() => {
                 // What stood still while nobody answered tells nothing.
                 self.unsettled = Some((now(), BTreeMap::new()));
-                self.leave(&detail);
+                self.leave(&error.detail());
                 Ok(false)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -286,21 +287,21 @@ impl Sink {
             return Ok(true);
         }
         let Some(answer) = self.connection.answer(wait) else { return Ok(false) };
-        if answer != Answer::Taken {
+        if answer != Written::Taken {
             // Nothing is ahead of it: all that came after it waits behind it or in memory.
             self.spool_all()?;
         }
         let Some(request) = self.under_way.take() else { return Ok(true) };
         let address = || self.client.address().to_string();
         match answer {
-            Answer::Taken => self.taken(&request)?,
-            Answer::NotNow(why) => self.leave(&why),
-            Answer::Unknown(why) => {
+            Written::Taken => self.taken(&request)?,
+            Written::NotNow(why) => self.leave(&why),
+            Written::Unknown(why) => {
                 self.unsettled = Some((now(), BTreeMap::new()));
                 self.leave(&why);
             }
-            Answer::Login => return Err(QuestDbError::Login { address: address() }),
-            Answer::Refused(detail) => return Err(QuestDbError::Refused { address: address(), detail }),
+            Written::Login => return Err(Error::Login { address: address() }.into()),
+            Written::Refused(detail) => return Err(Error::Refused { address: address(), detail }.into()),
         }
         Ok(true)
     }

@@ -15,8 +15,8 @@ impl Sink {
         }
         let tables = match self.wal_tables() {
             Ok(tables) => tables,
-            Err(QuestDbError::Away { .. }) => return Ok(self.marks.readable),
-            Err(error) => return Err(error),
+            Err(error) if error.is_away() => return Ok(self.marks.readable),
+            Err(error) => return Err(error.into()),
         };
         if self.marks.waiting.is_none() {
             let written: BTreeMap<String, i64> =
@@ -38,11 +38,11 @@ impl Sink {
         }
         let tables = match self.wal_tables() {
             Ok(tables) => tables,
-            Err(QuestDbError::Away { .. }) => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) if error.is_away() => return Ok(false),
+            Err(error) => return Err(error.into()),
         };
         if let Some(table) = tables.iter().find(|table| table.suspended) {
-            return Err(table.problem(self.client()));
+            return Err(QuestDbError::suspended(self.client().address(), table));
         }
         Ok(tables.iter().all(|table| table.lag() <= 0))
     }
@@ -63,9 +63,9 @@ impl Sink {
                 "(config_hash != '{}' OR config_hash IS NULL) AND retracted = false",
                 config_hash.replace('\'', "''")
             );
-            for partition in self.client().partitions(&target)? {
+            for stretch in target.stretches(self.client())? {
                 let mut left = Vec::new();
-                self.client().scan_partition(&target, &partition, Some(&others), |row| {
+                target.scan_stretch(self.client(), &stretch, Some(&others), &mut |row| {
                     left.extend(withdrawal(&row, config_hash, frontier));
                 })?;
                 if !left.is_empty() {
@@ -110,7 +110,7 @@ impl RowStore for Sink {
     }
 
     fn scan(&self, table: &'static Table, see: &mut dyn FnMut(Version)) -> StoreResult<()> {
-        Ok(self.client().scan(&self.target(table), see)?)
+        Ok(self.target(table).scan(self.client(), see)?)
     }
 
     fn withdraw(
@@ -138,7 +138,7 @@ impl RowStore for Sink {
                 health.suspended = tables.iter().filter(|table| table.suspended).map(|t| t.name.clone()).collect();
                 health.wal_lag = tables.iter().map(|table| (table.name.clone(), lag(table.lag()))).collect();
             }
-            Err(error) => health.away = Some(error.to_string()),
+            Err(error) => health.away = Some(error.detail()),
         }
         health
     }

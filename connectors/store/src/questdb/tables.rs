@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use prism_questdb::blocking::Client;
 use prism_schemas::Table;
 use prism_schemas::table::{questdb_type, run_tables};
 use serde_json::Value;
 
-use super::{Client, QuestDbError};
+use super::{QuestDbError, STATEMENT};
 
 /// Where a table's rows go: live rows to the table itself, rows of another run to `run_<table>`.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,13 +32,13 @@ impl Target {
     /// Makes the table, adds columns it lacks, and refuses one that does not fit.
     pub fn ensure(&self, client: &Client, ttl: &BTreeMap<String, String>) -> Result<(), QuestDbError> {
         let (table, name) = (self.stored, self.stored.name);
-        client.exec(&table.ddl())?;
+        client.exec(&table.ddl(), STATEMENT)?;
         let conflict = |detail: String| {
             let address = client.address().to_string();
             QuestDbError::Conflict { address, table: name.into(), detail }
         };
-        let found =
-            client.exec(&format!("SELECT \"column\", type, upsertKey, designated FROM table_columns('{name}')"))?;
+        let columns = format!("SELECT \"column\", type, upsertKey, designated FROM table_columns('{name}')");
+        let found = client.exec(&columns, STATEMENT)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
         let found: BTreeMap<String, (String, bool, bool)> = found
             .iter()
@@ -71,10 +72,10 @@ impl Target {
         }
         for (column, kind) in columns().filter(|(column, _)| !found.contains_key(*column)) {
             tracing::info!(table = name, column, "adding a column");
-            client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
+            client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"), STATEMENT)?;
         }
         if let (Some(ttl), None) = (ttl.get(table.name), &self.run) {
-            client.exec(&format!("ALTER TABLE {name} SET TTL {ttl}"))?;
+            client.exec(&format!("ALTER TABLE {name} SET TTL {ttl}"), STATEMENT)?;
         }
         Ok(())
     }

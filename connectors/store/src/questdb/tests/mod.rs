@@ -4,9 +4,10 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use prism_questdb::Error;
 use prism_schemas::table::{BARS, FEED_STATUS};
 use prism_schemas::time::MINUTE;
-use prism_schemas::{Cell, RowStore, Table, Version};
+use prism_schemas::{Cell, RowStore, Table, Ts, Version};
 use server::{Fate, Server};
 
 use super::{QuestDbError, Sink, SinkOptions};
@@ -88,7 +89,8 @@ fn a_request_committed_after_its_answer_was_given_up_never_wins_over_newer_rows(
 #[test]
 fn rows_wait_on_disk_and_in_no_memory_while_the_server_is_away_and_go_down_as_they_are_sent() {
     let mut f = fixture();
-    let trouble = ["{\"code\":\"internal error\",\"message\":\"disk\"}", "<html>Bad Gateway</html>", ""];
+    let trouble =
+        ["{\"code\":\"internal error\",\"message\":\"disk\",\"errorId\":\"1\"}", "<html>Bad Gateway</html>", ""];
     let statuses = [500, 502, 503, 429, 404];
     f.server.state().fates.extend((0..15).map(|at| Fate::Status(statuses[at % 5], trouble[at % 3].into())));
     let mut most = 0;
@@ -146,12 +148,74 @@ fn a_full_spool_makes_the_writer_wait_until_rows_are_sent() {
 #[test]
 fn what_questdb_itself_refuses_is_no_absence() {
     let mut f = fixture();
-    let refusal = "{\"code\":\"invalid\",\"message\":\"cast error\",\"line\":1}";
+    let refusal = "{\"code\":\"invalid\",\"message\":\"cast error\",\"line\":1,\"errorId\":\"1\"}";
     f.server.state().fates.push_back(Fate::Status(400, refusal.into()));
     f.sink.write(&[bar(0, 1)]).unwrap();
-    assert!(matches!(f.sink.flush(), Err(QuestDbError::Refused { detail, .. }) if detail == "cast error"));
+    assert!(
+        matches!(f.sink.flush(), Err(QuestDbError::Server(Error::Refused { detail, .. })) if detail == "cast error")
+    );
     f.server.state().fates.push_back(Fate::Status(401, String::new()));
-    assert!(matches!(f.sink.flush(), Err(QuestDbError::Login { .. })));
+    assert!(matches!(f.sink.flush(), Err(QuestDbError::Server(Error::Login { .. }))));
+}
+
+#[test]
+fn what_stands_between_refuses_nothing() {
+    for between in [(404, "<html>"), (400, r#"{"error":"x"}"#), (429, "slow down"), (200, "<html>"), (502, "")] {
+        let mut f = fixture();
+        f.server.state().bars = vec![bar(0, 1)];
+        // After a request without an answer the sequencers are asked for, and so they are for marks and health.
+        f.server.state().fates.push_back(Fate::CutThenCommitted(1));
+        f.server.state().between = Some(between);
+        f.sink.write(&[bar(0, 1)]).unwrap();
+        for _ in 0..3 {
+            assert!(!f.sink.flush().unwrap(), "{between:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let store: &mut dyn RowStore = &mut f.sink;
+        store.mark(7);
+        assert_eq!(store.readable().unwrap(), None);
+        assert!(!store.finish().unwrap());
+        let why = store.health().away.unwrap();
+        assert!(why.contains("not from QuestDB"), "{why}");
+        assert_eq!(store.health().spooled_rows, 1);
+        let error = store.scan(&BARS, &mut |_| panic!()).unwrap_err().to_string();
+        assert!(error.contains("does not answer (--store, PRISM_STORE): status"), "{error}");
+        // Nor do requests with rows lose any.
+        let fate = Fate::Status(between.0, between.1.into());
+        f.server.state().between = None;
+        f.server.state().fates.extend((between.0 != 200).then_some(fate));
+        f.flush_until_kept();
+        assert!(f.server.state().commits.iter().all(|rows| rows.contains(&sent(1))));
+        assert_eq!((f.sink.rows, f.sink.spooled_rows()), (1, 0), "{between:?}");
+    }
+}
+
+#[test]
+fn tables_are_read_whole_and_in_parts_that_fit_their_bound() {
+    let f = fixture();
+    // Most of them at one end of the time they span.
+    f.server.state().bars = (0..9_000).map(|i| bar(i, i)).chain([bar(1 << 20, 9_000)]).collect();
+    let target = f.sink.target(&BARS);
+    let read = |bytes_max| {
+        let mut rows = Vec::new();
+        f.server.state().asked.clear();
+        let range = Ts::MIN..=Ts::MAX;
+        let read = target.scan_bounded(f.sink.client(), &range, None, bytes_max, &mut |row| rows.push(row));
+        let n_exports = f.server.state().asked.iter().filter(|sql| sql.contains("LIMIT")).count();
+        (read.map(|()| rows), n_exports)
+    };
+    let (whole, n_exports) = read(1 << 20);
+    assert_eq!(n_exports, 1);
+    assert_eq!(whole.unwrap(), f.server.state().bars);
+    let (parts, n_exports) = read(40_000);
+    assert!(2 < n_exports, "{n_exports}");
+    assert_eq!(parts.unwrap(), f.server.state().bars);
+    // One row has more than this.
+    let error = read(100).0.unwrap_err().to_string();
+    assert!(error.contains("is larger than 100 bytes"), "{error}");
+    let mut rows = Vec::new();
+    RowStore::scan(&f.sink, &BARS, &mut |row| rows.push(row)).unwrap();
+    assert_eq!(rows, f.server.state().bars);
 }
 
 #[test]
@@ -201,13 +265,7 @@ fn one_process_writes_a_run() {
 #[test]
 fn rows_of_other_settings_are_withdrawn() {
     let mut f = fixture();
-    let old = bar(0, 1);
-    let batch = BARS.batch(&[old.cells.as_slice()].into_iter()).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    f.server.state().bars = Some(bytes);
+    f.server.state().bars = vec![bar(0, 1)];
     let mut seen = Vec::new();
     let n = RowStore::withdraw(&mut f.sink, "new", 500 * MINUTE, &mut |rows| seen.extend(rows)).unwrap();
     assert_eq!((n, seen.len()), (Some(1), 1));

@@ -5,8 +5,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use prism_schemas::QuestDbAddress;
-use prism_schemas::table::{TABLES, questdb_type, run_tables};
+use parquet::arrow::ArrowWriter;
+use prism_schemas::table::{BARS, TABLES, questdb_type, run_tables};
+use prism_schemas::time::{format_ts, parse_ts};
+use prism_schemas::{Cell, QuestDbAddress, Ts, Version};
 use serde_json::{Value, json};
 
 /// What becomes of a request that carries rows.
@@ -36,8 +38,10 @@ pub(super) struct State {
     pub(super) n_requests: usize,
     /// Name, suspended, sequencer, writer.
     pub(super) wal: Vec<(String, bool, i64, i64)>,
-    /// What a scan of `bars` gives.
-    pub(super) bars: Option<Vec<u8>>,
+    /// Rows of `bars`, for scans.
+    pub(super) bars: Vec<Version>,
+    /// What stands between answers statements with this.
+    pub(super) between: Option<(u16, &'static str)>,
 }
 
 /// The server.
@@ -104,8 +108,12 @@ impl Server {
             "/settings" => {
                 Some((200, json!({"config": {"line.proto.support.versions": [1]}}).to_string().into_bytes()))
             }
+            "/exec" | "/exp" if self.state().between.is_some() => {
+                let between = self.state().between;
+                between.map(|(status, text)| (status, text.into()))
+            }
             "/exec" => Some((200, self.exec(&sql).to_string().into_bytes())),
-            "/exp" => Some((200, self.export(sql))),
+            "/exp" => Some((200, self.export(&sql))),
             "/write" => self.write(String::from_utf8(body).unwrap()),
             _ => Some((404, Vec::new())),
         };
@@ -136,10 +144,14 @@ impl Server {
         Some((204, Vec::new()))
     }
 
-    fn export(&self, sql: String) -> Vec<u8> {
+    fn export(&self, sql: &str) -> Vec<u8> {
         let mut state = self.state();
-        state.asked.push(sql);
-        state.bars.clone().unwrap_or_default()
+        state.asked.push(sql.into());
+        let rows = state.bars_within(sql);
+        let batch = BARS.batch(&rows.iter().map(|row| row.cells.as_slice())).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
     }
 
     fn exec(&self, sql: &str) -> Value {
@@ -165,8 +177,10 @@ impl Server {
             };
             return json!({"dataset": table.columns.iter().map(row).collect::<Vec<_>>()});
         }
-        if sql.contains("table_partitions('bars')") && state.bars.is_some() {
-            return json!({"dataset": [["1970-01-01"]]});
+        if sql.contains("table_partitions('bars')") || sql.starts_with("SELECT min(ts), max(ts) FROM bars") {
+            let rows = state.bars_within(sql);
+            let [first, last] = [rows.first(), rows.last()].map(|row| row.map(|row| format_ts(time(row))));
+            return json!({"dataset": [[first, last, rows.len()]]});
         }
         json!({"dataset": []})
     }
@@ -180,10 +194,25 @@ impl State {
         }
     }
 
+    /// The bars that fulfil the conditions on `ts` in a statement.
+    fn bars_within(&self, sql: &str) -> Vec<Version> {
+        let bound = |op: &str| {
+            let said = sql.split(&format!("ts {op} '")).nth(1)?;
+            parse_ts(said.split('\'').next()?)
+        };
+        let (from, to) = (bound(">=").unwrap_or(Ts::MIN), bound("<=").unwrap_or(Ts::MAX));
+        self.bars.iter().filter(|row| (from..=to).contains(&time(row))).cloned().collect()
+    }
+
     /// Everything is applied.
     pub(super) fn apply(&mut self) {
         self.wal.iter_mut().filter(|table| !table.1).for_each(|table| table.3 = table.2);
     }
+}
+
+fn time(row: &Version) -> Ts {
+    let Some(Cell::Ts(ts)) = row.get("ts") else { panic!("a row without ts") };
+    *ts
 }
 
 /// Undoes percent encoding.

@@ -1,12 +1,15 @@
 //! The client against small servers on loopback.
 
+mod blocking;
+mod write;
+
 use std::time::Duration;
 
 use prism_schemas::QuestDbAddress;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
 
 use crate::{Client, Error, WalTable};
 
@@ -49,14 +52,24 @@ async fn kinds_of_failure_are_told_apart_without_the_password() {
     for (answer, is_kind) in [
         (reply("401 Unauthorized", ""), (|error| matches!(error, Error::Login { .. })) as fn(&Error) -> bool),
         (
-            reply("400 Bad request", r#"{"error":"unexpected token"}"#),
+            reply("400 Bad request", r#"{"query":"SELECT 1","error":"unexpected token","position":7}"#),
             |error| matches!(error, Error::Refused { detail, .. } if detail == "unexpected token in: SELECT 1"),
         ),
-        (reply("400 Bad request", r#"{"error":"table does not exist [table=t]"}"#), Error::is_missing_table),
-        (reply("200 OK", r#"{"error":"late"}"#), |error| matches!(error, Error::Refused { .. })),
+        (
+            reply("400 Bad request", r#"{"query":"SELECT 1","error":"table does not exist [table=t]"}"#),
+            Error::is_missing_table,
+        ),
+        (reply("200 OK", r#"{"query":"SELECT 1","error":"late"}"#), |error| matches!(error, Error::Refused { .. })),
+        // Its own trouble.
+        (reply("500 Internal server error", r#"{"query":"SELECT 1","error":"disk full"}"#), Error::is_away),
+        (reply("408 Request timeout", r#"{"query":"SELECT 1","error":"timeout, query aborted"}"#), Error::is_away),
+        // What proxies, gateways and other servers say is no refusal of QuestDB's.
         (reply("503 Service Unavailable", "<html>proxy</html>"), Error::is_away),
-        (reply("404 Not Found", "no such page"), |error| matches!(error, Error::Refused { .. })),
-        (reply("200 OK", "<html>another server</html>"), |error| matches!(error, Error::Refused { .. })),
+        (reply("404 Not Found", "no such page"), Error::is_away),
+        (reply("400 Bad request", r#"{"error":"table does not exist"}"#), Error::is_away),
+        (reply("429 Too many", r#"{"error":"slow down"}"#), Error::is_away),
+        (reply("200 OK", "<html>another server</html>"), Error::is_away),
+        (reply("200 OK", r#"{"error":"a gateway's"}"#), Error::is_away),
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data".into(), Error::is_away),
         ("SSH-2.0-OpenSSH\r\n".into(), Error::is_away),
     ] {
@@ -105,7 +118,54 @@ async fn the_deadline_ends_a_request_and_its_connection() {
     assert_eq!(export.chunk().await.unwrap().unwrap(), "PAR1");
     assert!(export.chunk().await.unwrap_err().is_away());
     drop(export);
-    tokio::time::timeout(Duration::from_secs(10), hung).await.expect("both connections end").unwrap();
+    timeout(Duration::from_secs(10), hung).await.expect("both connections end").unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_dribbles_ends_at_the_deadline() {
+    for head in ["HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"] {
+        let (client, _server) = dribbling(head).await;
+        let error = client.exec("SELECT 1", Instant::now() + Duration::from_millis(50)).await.unwrap_err();
+        assert!(error.is_away() && error.to_string().ends_with("no answer in time"), "{error}");
+    }
+}
+
+/// A server that begins an answer and then sends a byte every millisecond.
+async fn dribbling(head: &'static str) -> (Client, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("questdb://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    (Client::new(QuestDbAddress::parse(&address).unwrap()), server)
+}
+
+#[tokio::test]
+async fn who_takes_no_connection_is_told_long_before_the_deadline() {
+    let (address, _held) = full().await;
+    let client = Client::new(address);
+    tokio::time::pause();
+    let began = Instant::now();
+    let error = client.exec("SELECT 1", began + Duration::from_secs(600)).await.unwrap_err();
+    assert!(error.is_away() && error.to_string().ends_with("no connection in time"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// A listener whose queue is full: to connect takes forever.
+async fn full() -> (QuestDbAddress, (TcpListener, Vec<TcpStream>)) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        held.push(stream.unwrap());
+    }
+    (QuestDbAddress::parse(&format!("questdb://{address}")).unwrap(), (listener, held))
 }
 
 #[tokio::test]
