@@ -174,7 +174,11 @@ pub(crate) fn open_store(place: &Place, run_id: &str, config: &Config) -> Result
                 spool_bytes: bytes("questdb.spool_max", &questdb.spool_max)? as u64,
                 ttl: questdb.ttl.clone(),
             };
-            Box::new(Sink::open(address.clone(), run_id, options)?)
+            let sink = Sink::open(address.clone(), run_id, options)?;
+            if run_id == LIVE {
+                sink.alone()?;
+            }
+            Box::new(sink)
         }
     })
 }

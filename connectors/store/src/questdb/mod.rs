@@ -48,6 +48,16 @@ pub enum QuestDbError {
         /// The spool's directory.
         path: PathBuf,
     },
+    /// The same on another machine.
+    #[error(
+        "another process writes the run {run_id} to {address}: rows come though this one sent none; stop it, or choose another --store"
+    )]
+    Written {
+        /// The server.
+        address: String,
+        /// The run.
+        run_id: String,
+    },
     /// The spool's disk refused: free space or name another directory with `questdb.spool`.
     #[error("spool {} (questdb.spool): {source}", path.display())]
     Spool {

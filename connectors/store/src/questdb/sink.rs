@@ -24,6 +24,8 @@ use super::encode::encode;
 use super::spool::Spool;
 use super::{LOOK, QuestDbError, Target};
 
+/// Looks after which tables that grow are another process's.
+const LOOKS: usize = 5;
 /// Rows encoded at once.
 const ENCODED_ROWS: usize = 1_024;
 
@@ -49,6 +51,8 @@ pub(super) struct Pace {
     pub(super) answer: Duration,
     /// Sequencers stand still for so long after an answer that never came.
     pub(super) settled: Duration,
+    /// Sequencers stand still for so long where nobody else writes; a writer flushes several times meanwhile.
+    pub(super) alone: Duration,
 }
 
 impl Default for Pace {
@@ -57,6 +61,7 @@ impl Default for Pace {
             back_off: (Duration::from_millis(100), Duration::from_secs(5)),
             answer: Duration::from_secs(2),
             settled: Duration::from_secs(3),
+            alone: Duration::from_secs(1),
         }
     }
 }
@@ -140,6 +145,26 @@ impl Sink {
             drained: 0,
             marks: Marks::default(),
         }
+    }
+
+    /// Refuses if another process writes this run, on whichever machine: its tables go on growing.
+    pub fn alone(&self) -> Result<(), QuestDbError> {
+        let mut seen = self.sequencers()?;
+        for _ in 0..LOOKS {
+            std::thread::sleep(self.pace.alone);
+            let found = self.sequencers()?;
+            if found == seen {
+                return Ok(());
+            }
+            // Perhaps the last request of a process that was killed.
+            seen = found;
+        }
+        Err(QuestDbError::Written { address: self.client.address().to_string(), run_id: self.run_id.clone() })
+    }
+
+    /// Transactions acknowledged, by table.
+    fn sequencers(&self) -> Result<BTreeMap<String, i64>, Error> {
+        Ok(self.wal_tables()?.into_iter().map(|table| (table.name, table.sequencer)).collect())
     }
 
     /// Asks the server this sink writes to.
@@ -247,10 +272,8 @@ impl Sink {
             return Ok(false);
         }
         let Some((since, seen)) = &self.unsettled else { return Ok(true) };
-        match self.wal_tables() {
-            Ok(tables) => {
-                let found: BTreeMap<String, i64> =
-                    tables.into_iter().map(|table| (table.name, table.sequencer)).collect();
+        match self.sequencers() {
+            Ok(found) => {
                 if *seen != found {
                     self.unsettled = Some((now(), found));
                 } else if self.pace.settled <= since.elapsed() {

@@ -113,6 +113,29 @@ fn rows_wait_on_disk_and_in_no_memory_while_the_server_is_away_and_go_down_as_th
 }
 
 #[test]
+fn a_writer_on_another_machine_is_seen() {
+    let mut f = fixture();
+    f.sink.pace.alone = Duration::from_millis(40);
+    f.sink.alone().unwrap();
+    let (server, writes) = (f.server.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true)));
+    let other = std::thread::spawn({
+        let writes = writes.clone();
+        move || {
+            while writes.load(std::sync::atomic::Ordering::Relaxed) {
+                server.state().wal[0].2 += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    let error = f.sink.alone().unwrap_err().to_string();
+    assert!(error.contains("another process writes the run live to questdb://127.0.0.1:"), "{error}");
+    writes.store(false, std::sync::atomic::Ordering::Relaxed);
+    other.join().unwrap();
+    f.server.state().wal.push(("trades_of_others".into(), false, 5, 5));
+    f.sink.alone().unwrap();
+}
+
+#[test]
 fn a_slow_server_blocks_nobody_and_is_not_asked_twice() {
     let mut f = fixture();
     f.server.state().fates.push_back(Fate::Slow);
