@@ -108,6 +108,7 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     replay_name(&args.run, matches!(place, Place::Directory(_))).map_err(|why| misuse(format!("--run: {why}")))?;
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     let log = open_log(&args.log, &config, Access::Read)?;
+    tell_cut(&*log)?;
     let store = open_store(&place, &args.run, &config)?;
     let mut run = match args.resume {
         true => runs::resume(&*store, &*log, &plan)?,
@@ -161,6 +162,24 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     }
     if how.cancelled.load(Relaxed) {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
+    }
+    Ok(())
+}
+
+/// Tells that a log has lost its beginning: a replay is a function of what is left, its digest too.
+fn tell_cut(log: &dyn Log) -> Result<(), LogError> {
+    for topic in TOPICS {
+        for partition in 0..log.partitions(topic) {
+            let start = log.start(topic, partition)?;
+            if 0 < start {
+                tracing::warn!(
+                    "{}/{partition} begins at offset {start}: retention removed what was before; rows and digests are those of a \
+                     run that begins with what is left, and differ from those of one that saw the rest",
+                    topic.name()
+                );
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use prism_dataflow::assemble::Plan;
 use prism_log::Log;
 use prism_pipeline::{Clock, Pipeline, Tasks};
 use prism_queries::Place;
-use prism_schemas::without_login;
+use prism_schemas::{time::HOUR, without_login};
 
 use tokio_util::sync::CancellationToken;
 
@@ -230,6 +230,23 @@ pub(crate) fn run(args: &Run) -> Result<()> {
     pipeline("run", [log, store], graph, http, common, Some((*synthetic, *source)))
 }
 
+/// Tells of a retention that removes what the run needs when it starts again.
+fn check_retention(log: &str, config: &Config, plan: &Plan) {
+    let (key, have) = match log.starts_with("kafka://") {
+        true => ("kafka.retention", config.kafka.retention),
+        false => ("log.retention", config.log.retention),
+    };
+    let needs = prism_pipeline::reach(&plan.settings);
+    if 0 < have && have < needs {
+        let hours = |nanos: i64| format!("{:.1} h", nanos as f64 / HOUR as f64);
+        let (have, needs) = (hours(have), hours(needs));
+        tracing::warn!(
+            "{key} is {have}, shorter than the longest of timeframes.maintained and time.horizon: after a restart \
+             bars across the cut would be partial; {needs} are enough"
+        );
+    }
+}
+
 /// The graph over a log into a store, and the API over both; with a source that fills the log, if this process has one.
 fn pipeline(
     role: &str,
@@ -244,6 +261,7 @@ fn pipeline(
     let listener = listen(&http.host, http.port)?;
     let origin = source.map(|(synthetic, source)| Origin::new(synthetic, source, &config, &plan)).transpose()?;
     let place = parse_store(store)?;
+    check_retention(log, &config, &plan);
     let log = open_log(log, &config, if origin.is_some() { Access::Write } else { Access::Read })?;
     let store = open_store(&place, "live", &config)?;
     let flush = flush_every(&place, &config);

@@ -1,9 +1,10 @@
 //! A bar inside the graph: what indicators, scores and relations read.
 
 use prism_schemas::{Timeframe, Ts};
+use serde::{Deserialize, Serialize};
 
 /// Where a bar's numbers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// Built from trades.
     Trades,
@@ -12,7 +13,7 @@ pub enum Source {
 }
 
 /// How far a bar can be trusted; the worst reason that applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quality {
     /// Complete.
     Ok,

@@ -3,7 +3,10 @@
 use prism_schemas::{Timeframe, Ts, event::Feed, instrument::fnv1a};
 use serde::{Deserialize, Serialize};
 
-use crate::{bar::EventId, types::Time};
+use crate::{
+    bar::{EventId, Quality, Source},
+    types::Time,
+};
 
 /// A trade. Prices and sizes are exact: `price / 10^price_decimals`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,25 @@ pub struct Kline {
     pub turnover: Option<f64>,
 }
 
+/// A bar as a store holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in Bar")]
+pub struct StoredBar {
+    pub timeframe: u8,
+    pub start: Ts,
+    pub open: f64,
+    pub high: f64,
+    pub low: f64,
+    pub close: f64,
+    pub volume: f64,
+    pub turnover: Option<f64>,
+    pub buy_volume: Option<f64>,
+    pub n_trades: Option<u64>,
+    pub n_buys: Option<u64>,
+    pub source: Source,
+    pub quality: Quality,
+}
+
 /// Rare events that change how trades are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
@@ -97,6 +119,10 @@ pub enum Fact {
     },
     /// The venue's own bar.
     Kline(u8, Kline),
+    /// A bar that is stored already, known when it closed: what the log no longer has of it stands in it.
+    Stored(StoredBar),
+    /// From here on the log has everything: bars are made. It concerns the instruments of all workers.
+    Begin,
     /// An event was refused before it became a record.
     Refused(RowError),
 }

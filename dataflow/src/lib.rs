@@ -18,6 +18,7 @@ mod revisions;
 pub mod score;
 pub mod settings;
 pub mod signals;
+pub mod stored;
 pub mod tables;
 pub mod types;
 

@@ -206,6 +206,11 @@ impl Settings {
         self.time.horizon + self.timeframes.base().length()
     }
 
+    /// Length of the longest maintained timeframe, in nanoseconds.
+    pub fn longest(&self) -> i64 {
+        self.timeframes.maintained.iter().map(|timeframe| timeframe.length()).max().unwrap_or(0)
+    }
+
     /// Hash of everything here and of the formulas, 16 hex digits.
     pub fn hash(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_default();

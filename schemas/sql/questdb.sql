@@ -359,7 +359,8 @@ CREATE TABLE IF NOT EXISTS runs (
     config VARCHAR,
     frontier TIMESTAMP,
     events LONG,
-    log_start VARCHAR
+    log_start VARCHAR,
+    rebuilt_from TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY YEAR WAL
 DEDUP UPSERT KEYS(ts, run_id);
 

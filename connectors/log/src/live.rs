@@ -9,6 +9,7 @@ use prism_schemas::event::event::Body;
 use prism_schemas::time::{MILLISECOND, SECOND};
 use prism_schemas::{Event, InstrumentId, Market, Topic, Ts};
 
+use super::restate::Said;
 use super::{Log, LogError, LogWriter, Step};
 
 /// A log may be so far ahead of the clock when writing begins: its newest events and those that come next are as one.
@@ -53,13 +54,15 @@ pub struct LiveWriter {
     pace: Pace,
     now: Ts,
     is_waiting: bool,
+    /// What is said again now and then, so that a log without its beginning still says it.
+    said: Said,
 }
 
 impl LiveWriter {
     /// A writer to `log` whose readers read `topics`, in a session of its own.
     pub fn new(log: Arc<dyn Log>, topics: &[Topic], pace: Pace, session: String) -> LiveWriter {
         let writer = LogWriter::new(log).in_session(session);
-        LiveWriter { writer, topics: topics.to_vec(), pace, now: 0, is_waiting: false }
+        LiveWriter { writer, topics: topics.to_vec(), pace, now: 0, is_waiting: false, said: Said::default() }
     }
 
     /// Refuses a log whose newest record is ahead of the time now: everything that comes would be dated too late, and
@@ -75,7 +78,9 @@ impl LiveWriter {
     pub fn take(&mut self, events: impl IntoIterator<Item = (InstrumentId, Event)>) -> Result<(), LogError> {
         for (instrument, event) in events {
             self.is_waiting = true;
+            let correction = self.said.hear(&instrument, &event);
             self.writer.push(&instrument, event)?;
+            correction.into_iter().try_for_each(|event| self.writer.push(&instrument, event))?;
         }
         Ok(())
     }
@@ -101,6 +106,10 @@ impl LiveWriter {
     /// Says that the session lives, where it was not said for a while.
     pub fn live(&mut self, now: Ts) -> Result<(), LogError> {
         self.now = self.now.max(now);
+        for (instrument, event) in self.said.again(self.now) {
+            self.is_waiting = true;
+            self.writer.push(&instrument, event)?;
+        }
         if !self.topics.contains(&Topic::Trades) {
             return Ok(());
         }

@@ -86,6 +86,21 @@ fn heartbeats_stand_only_where_silence_would_hold_time() {
 }
 
 #[test]
+fn how_a_feed_is_stands_in_the_log_every_ten_minutes() {
+    let scene = scene();
+    let mut writer = scene.writer(Pace::default());
+    let status = FeedStatus { status: Feed::Connected.into(), ..FeedStatus::default() };
+    let body = Some(Body::FeedStatus(status));
+    writer.live(START).unwrap();
+    writer.take([(scene.id.clone(), Event { ts_event: START, ts_recv: START, seq: None, index: 0, body })]).unwrap();
+    for second in 0..=1_300 {
+        writer.flush(START + second * SECOND).unwrap();
+    }
+    let (_, told) = scene.read(Topic::Status, scene.partition);
+    assert_eq!(told, [0, 600, 1_200].map(|second| START + second * SECOND));
+}
+
+#[test]
 fn what_was_promised_holds_for_events_that_raced_with_a_heartbeat() {
     let scene = scene();
     let mut writer = scene.writer(Pace::default());

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release},
     },
     thread,
@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use prism_dataflow::{
+    admit::Record,
     assemble::{Plan, assemble},
     drive::{Driver, Pace},
     tables::{Sink, tables},
@@ -24,8 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Clock,
+    cut::Cut,
     merge::{Mark, Merge},
     outlet::Outlet,
+    publish::known_at,
+    stored::StoredBars,
     tasks::named,
 };
 
@@ -44,6 +48,39 @@ pub(crate) struct Following {
     pub(crate) status: Arc<Status>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
+    /// Where the run goes on, if the log has lost its beginning.
+    pub(crate) cut: Option<Cut>,
+    /// The bars of before, for one of the workers.
+    pub(crate) stored: Mutex<Option<StoredBars>>,
+}
+
+impl Following {
+    /// Takes the rows that are wanted.
+    fn sink(&self) -> Sink {
+        let outlet = self.outlet.clone();
+        match self.cut.as_ref().map_or(0, |cut| cut.floor) as i64 {
+            0 => Arc::new(move |row| outlet.put(row)),
+            floor => Arc::new(move |row| {
+                if known_at(&row).is_none_or(|known| floor <= known) {
+                    outlet.put(row);
+                }
+            }),
+        }
+    }
+
+    /// Hands the graph the stored bars known by `until`; false if it is time to end.
+    fn restore(&self, bars: &mut Option<StoredBars>, until: Time, mut send: impl FnMut(Record)) -> bool {
+        let Some(bars) = bars else { return true };
+        while !self.stop.is_cancelled() {
+            match bars.take(until) {
+                Ok(Some(bar)) => send(Record::Control(Box::new(bar))),
+                Ok(None) => return true,
+                // Whoever reads the store says why.
+                Err(_) => return false,
+            }
+        }
+        false
+    }
 }
 
 /// What the workers know of each other.
@@ -87,11 +124,9 @@ pub(crate) fn compute(of: Following, workers: usize) -> Result<()> {
 impl Workers {
     /// One worker's part.
     fn follow(&self, worker: &mut Worker) -> Result<()> {
-        let Following { log, plan, outlet, clock, stop, .. } = &self.of;
-        let sink: Sink = Arc::new({
-            let outlet = outlet.clone();
-            move |row| outlet.put(row)
-        });
+        let Following { log, plan, outlet, clock, stop, cut, .. } = &self.of;
+        let sink = self.of.sink();
+        let mut stored = self.of.stored.lock().unwrap_or_else(PoisonError::into_inner).take();
         let probe = Probe::new();
         let inputs = worker.dataflow(|scope| {
             let (inputs, outputs) = assemble(scope, plan);
@@ -100,7 +135,7 @@ impl Workers {
         });
         let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 600, batch: 0 };
         let mut driver = Driver::new(inputs, probe, pace);
-        let mut merge = Merge::open(&**log, plan, (worker.index(), worker.peers()), true)?;
+        let mut merge = Merge::open(&**log, plan, (worker.index(), worker.peers()), true, cut.as_ref())?;
         let (mut marked, mut n_events) = ((0, false), 0);
         // Woken by what is appended in this process.
         let me = Arc::new(thread::current());
@@ -113,6 +148,9 @@ impl Workers {
                 && !stop.is_cancelled()
                 && let Some(record) = merge.next(&sink)?
             {
+                if !self.of.restore(&mut stored, record.known(), |bar| driver.send(worker, bar)) {
+                    return Ok(());
+                }
                 driver.send(worker, record);
                 n_records += 1;
             }
@@ -123,6 +161,9 @@ impl Workers {
             self.events.fetch_add(merge.events - n_events, Relaxed);
             n_events = merge.events;
             let caught_up = self.tell(worker.index(), merge.behind(), newest);
+            if !self.of.restore(&mut stored, merge.frontier(), |bar| driver.send(worker, bar)) {
+                return Ok(());
+            }
             let frontier = self.reach(worker, &mut driver, merge.frontier());
             if marked < (frontier, caught_up) {
                 marked = (frontier, caught_up);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use prism_log::Log;
 use prism_schemas::{
-    Topic, Version,
+    Cell, Topic, Ts, Version,
     store::{RowStore, StoreError},
 };
 use prism_status::Status;
@@ -21,10 +21,13 @@ use crate::{
     publish::{Live, known_at},
     queue::{Kept, Receiver, Taken},
     runs::Run,
+    stored::StoredBarsOut,
 };
 
 /// Between two looks at the queue.
 const STEP: Duration = Duration::from_millis(50);
+/// Between two looks whether the graph takes more stored bars.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// Between two looks at how the store is.
 const LOOK: Duration = Duration::from_secs(1);
 /// Rows that wait for the next flush at most.
@@ -47,27 +50,43 @@ pub(crate) struct Keeper {
     pub(crate) waiting: Vec<Version>,
     /// The newest mark handed over whose rows are not known to be kept.
     pub(crate) newest: Option<Mark>,
+    /// Rows of derived tables that begin before this are not this run's to write.
+    pub(crate) since: Ts,
 }
 
 impl Keeper {
+    /// Whether a row is in the store already, or stays there as it is.
+    fn is_kept(&self) -> impl Fn(&Version) -> bool + use<> {
+        let (already, since) = (self.run.frontier as i64, self.since);
+        let begins = |row: &Version| match row.get(row.table.designated) {
+            Some(Cell::Ts(ts)) if row.table.derived => *ts,
+            _ => Ts::MAX,
+        };
+        move |row| known_at(row).is_some_and(|known| known < already) || Ts::MIN < since && begins(row) < since
+    }
+
+    /// Hands the stored bars to the graph, before anything is kept: what comes out meanwhile waits in memory.
+    pub(crate) fn restore(&mut self, bars: StoredBarsOut, queue: &Receiver) -> Result<()> {
+        let is_kept = self.is_kept();
+        let Keeper { store, waiting, newest, .. } = self;
+        bars.send(&**store, || {
+            if let Taken::Some(kept) = queue.take(PATIENCE) {
+                take_in(kept, &is_kept, waiting, newest);
+            }
+        })
+    }
+
     /// Keeps until the queue is over, flushing at least `every` so long.
     pub(crate) fn run(mut self, queue: &Receiver, every: Duration) -> Result<()> {
         #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
         let now = Instant::now;
-        let already = self.run.frontier as i64;
-        let is_kept = |row: &Version| known_at(row).is_some_and(|known| known < already);
+        let is_kept = self.is_kept();
         let (mut flushed, mut looked) = (now(), now());
         loop {
             let taken = queue.take(STEP.min(every));
             let is_over = matches!(taken, Taken::Over);
             match taken {
-                Taken::Some(Kept::Rows(rows)) => {
-                    self.waiting.extend(Arc::unwrap_or_clone(rows).into_iter().filter(|row| !is_kept(row)));
-                }
-                Taken::Some(Kept::Mark(mark)) => match &mut self.newest {
-                    Some(newest) => newest.merge(mark),
-                    newest => *newest = Some(mark),
-                },
+                Taken::Some(kept) => take_in(kept, &is_kept, &mut self.waiting, &mut self.newest),
                 Taken::Nothing | Taken::Over => {}
             }
             if WAITING_MAX <= self.waiting.len() {
@@ -150,7 +169,8 @@ impl Keeper {
         let mut see = |rows: Vec<Version>| {
             live.apply(&rows);
         };
-        let withdrawn = self.store.withdraw(&self.run.config_hash, mark.frontier as i64, &mut see).map_err(told)?;
+        let withdrawn =
+            self.store.withdraw(&self.run.config_hash, self.since, mark.frontier as i64, &mut see).map_err(told)?;
         let Some(n_rows) = withdrawn else { return Ok(false) };
         if 0 < n_rows {
             tracing::info!(n_rows, "rows of the settings before were withdrawn");
@@ -195,6 +215,17 @@ impl Keeper {
         for (table, lag) in &health.wal_lag {
             status.gauge("prism_wal_lag_transactions", &[("table", table)], *lag as f64);
         }
+    }
+}
+
+/// Takes in what came out of the queue.
+fn take_in(kept: Kept, is_kept: &impl Fn(&Version) -> bool, waiting: &mut Vec<Version>, newest: &mut Option<Mark>) {
+    match kept {
+        Kept::Rows(rows) => waiting.extend(Arc::unwrap_or_clone(rows).into_iter().filter(|row| !is_kept(row))),
+        Kept::Mark(mark) => match newest {
+            Some(newest) => newest.merge(mark),
+            newest => *newest = Some(mark),
+        },
     }
 }
 

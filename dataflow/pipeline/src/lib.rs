@@ -9,6 +9,7 @@
 //! - [`runs`]: how far a run is kept, and whether it can go on
 
 mod compute;
+mod cut;
 mod feeds;
 mod follow;
 mod keep;
@@ -20,11 +21,15 @@ mod passthrough;
 mod publish;
 mod queue;
 pub mod runs;
+mod stored;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Result;
 use prism_dataflow::assemble::Plan;
@@ -32,6 +37,7 @@ use prism_log::Log;
 use prism_schemas::{Ts, store::RowStore};
 use prism_status::Status;
 
+pub use cut::reach;
 pub use follow::Follower;
 pub use keep::{finish, keep, told};
 pub use merge::{Mark, TOPICS};
@@ -39,7 +45,7 @@ pub use outlet::{Outlet, Output};
 pub use publish::{Live, Subscribers};
 pub use tasks::Tasks;
 
-use crate::{compute::Following, keep::Keeper, publish::Publisher, queue::queue};
+use crate::{compute::Following, cut::Cut, keep::Keeper, publish::Publisher, queue::queue, stored::stored_bars};
 
 /// A clock, in UNIX nanoseconds.
 pub type Clock = Arc<dyn Fn() -> Ts + Send + Sync>;
@@ -72,15 +78,24 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts the graph and what publishes and keeps its rows.
     ///
-    /// Fails if the store holds what the log can no longer repeat.
+    /// Where the log has lost its beginning, bars of before come from the store, and a row of `quarantine` says so.
     pub fn start(self, tasks: &mut Tasks) -> Result<()> {
         let Pipeline { log, plan, workers, store, flush, live, subscribers, status, clock } = self;
-        let run = runs::resume(&*store, &*log, &plan)?;
+        let (mut run, lost) = runs::find(&*store, &*log, &plan)?;
+        let cut = if lost.is_empty() { None } else { Some(Cut::of(&*log, &*store, &plan, &run, &lost)?) };
+        run.rebuilt_from = cut.as_ref().map(|cut| cut.from);
         status.hold("catching up", "the log is being read from its start");
         status.hold("feeds", "no feed is connected");
         let (outlet, outputs) = Outlet::new();
         let (kept, to_keep) = queue(ROWS_IN_FLIGHT);
         let offsets = keep::Offsets::default();
+        if let Some(cut) = &cut {
+            tracing::warn!(run = run.run_id, "{}", cut.told(&run, &plan.settings));
+            outlet.put(cut.row(&run, &plan.settings));
+        }
+        let since = cut.as_ref().filter(|_| run.is_changed).map_or(Ts::MIN, |cut| cut.since);
+        let (restore, stored) =
+            cut.clone().filter(|_| !run.is_changed).map(|cut| stored_bars(cut, plan.clone(), run.frontier)).unzip();
         let following = Following {
             log: log.clone(),
             plan,
@@ -88,6 +103,8 @@ impl Pipeline {
             status: status.clone(),
             clock: clock.clone(),
             stop: tasks.stop(),
+            cut,
+            stored: Mutex::new(stored),
         };
         tasks.spawn("compute", move || compute::compute(following, workers))?;
         // What a run that goes on has told before is no news; a new one has told nothing, and its past is no news either.
@@ -104,7 +121,10 @@ impl Pipeline {
                 Ok(())
             }
         })?;
-        let keeper = Keeper { store, log, run, live, status, offsets, waiting: Vec::new(), newest: None };
-        tasks.spawn("store", move || keeper.run(&to_keep, flush))
+        let mut keeper = Keeper { store, log, run, live, status, offsets, waiting: Vec::new(), newest: None, since };
+        tasks.spawn("store", move || {
+            restore.map_or(Ok(()), |bars| keeper.restore(bars, &to_keep))?;
+            keeper.run(&to_keep, flush)
+        })
     }
 }

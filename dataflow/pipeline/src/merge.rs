@@ -15,7 +15,7 @@ use prism_schemas::{
     time::SECOND,
 };
 
-use crate::passthrough::Passthrough;
+use crate::{cut::Cut, passthrough::Passthrough};
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
 pub const TOPICS: [Topic; 4] = [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine];
@@ -92,17 +92,20 @@ pub(crate) struct Merge {
 }
 
 impl Merge {
-    /// The partitions of worker `index` of `peers`, from their starts; `following` a log that may grow, or once.
+    /// The partitions of worker `index` of `peers`, from their starts or where the run goes on; `following` a log that may
+    /// grow, or once.
     pub(crate) fn open(
         log: &dyn Log,
         plan: &Plan,
         (index, peers): (usize, usize),
         following: bool,
+        cut: Option<&Cut>,
     ) -> Result<Merge, LogError> {
         let mut places = Vec::new();
         for topic in TOPICS {
             for partition in (0..log.partitions(topic)).filter(|partition| *partition as usize % peers == index) {
-                places.push((topic, partition, log.start(topic, partition)?));
+                let start = cut.and_then(|cut| cut.offsets.get(&(topic, partition)));
+                places.push((topic, partition, start.map_or_else(|| log.start(topic, partition), |at| Ok(*at))?));
             }
         }
         let mut partitions = Vec::new();
@@ -125,7 +128,7 @@ impl Merge {
             turn: None,
             scratch: Vec::new(),
             rows: Vec::new(),
-            passthrough: Passthrough::default(),
+            passthrough: Passthrough::after(cut.map(|cut| cut.newest.clone()).unwrap_or_default()),
             following,
             messages: 0,
             events: 0,

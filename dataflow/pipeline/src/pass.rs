@@ -84,7 +84,7 @@ pub fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<P
             inputs
         });
         let mut driver = Driver::new(inputs, probe, pace);
-        let opened = Merge::open(&*log, plan, (worker.index(), worker.peers()), false);
+        let opened = Merge::open(&*log, plan, (worker.index(), worker.peers()), false, None);
         let read = opened.map_err(|error| error.to_string()).and_then(|mut merge| {
             let stopped = read(how, worker, &mut driver, &mut merge, sink)?;
             shared_events.fetch_add(merge.events, Ordering::Relaxed);

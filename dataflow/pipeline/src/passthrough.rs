@@ -13,10 +13,23 @@ use prism_schemas::{
 #[derive(Default)]
 pub(crate) struct Passthrough(HashMap<String, Ts>);
 
+/// The name of a series: of the index of fear and greed there is one, whoever asked for it.
+pub(crate) fn series([exchange, market, symbol]: [&str; 3], kind: &str) -> String {
+    match kind {
+        "fear_greed" => kind.into(),
+        _ => format!("{exchange}:{market}:{symbol}:{kind}"),
+    }
+}
+
 impl Passthrough {
+    /// Of series whose newest events are known already.
+    pub(crate) fn after(newest: HashMap<String, Ts>) -> Passthrough {
+        Passthrough(newest)
+    }
+
     /// Whether an event is newer than all of its series.
     fn is_new(&mut self, batch: &Batch, kind: &str, ts: Ts) -> bool {
-        let series = format!("{}:{}:{}:{kind}", batch.exchange, batch.market, batch.symbol);
+        let series = series([&batch.exchange, &batch.market, &batch.symbol], kind);
         let newest = self.0.entry(series).or_insert(Ts::MIN);
         let is_new = *newest < ts;
         *newest = ts.max(*newest);

@@ -93,6 +93,11 @@ impl Coverage {
         last.is_some_and(|last| last.saturating_add(gap_max) < start)
     }
 
+    /// Somebody was connected until then, by what is stored.
+    pub(super) fn was_connected(&mut self, until: Ts) {
+        self.ended = self.ended.max(Some(until));
+    }
+
     /// Whether a session says something of this instrument.
     pub(super) fn has(&self, session: u64) -> bool {
         self.connections.iter().any(|one| one.session == Some(session))

@@ -170,7 +170,8 @@ impl Market {
     fn advance(&mut self, frontier: Time) {
         self.controls.sort_by_key(|control| control.known);
         let n_due = self.controls.partition_point(|control| control.known < frontier);
-        let controls: Vec<Control> = self.controls.drain(..n_due).collect();
+        let (stored, controls): (Vec<Control>, Vec<Control>) =
+            self.controls.drain(..n_due).partition(|control| matches!(control.fact, Fact::Stored(_)));
         for control in &controls {
             if let Fact::ContractSize(size, decimals) = control.fact {
                 tape(&mut self.tapes, control.instrument, &self.settings).declare(control.known, (size, decimals));
@@ -181,12 +182,24 @@ impl Market {
         if let (None, Some(known)) = (self.next_end, first_known.filter(|known| *known < frontier)) {
             self.next_end = Some(self.first_end(known as Ts));
         }
+        stored.iter().for_each(|control| self.store(control));
         self.fold(frontier);
         let is_event_due = !self.late.is_empty() || !controls.is_empty();
         if is_event_due || self.next_due().is_some_and(|due| due < frontier) {
             self.late.sort_by_key(|trade| trade.known);
             self.walk(frontier, controls);
         }
+    }
+
+    /// A bar that is stored is out as it stands, before anything is made of what the log has.
+    fn store(&mut self, control: &Control) {
+        let Fact::Stored(stored) = &control.fact else { return };
+        // What is not walked through yet is still to be found stored.
+        let reached = self.next_end.map_or(control.known as Ts, |end| end.min(control.known as Ts));
+        let cutoff = reached - self.settings.keep();
+        let tape = tape(&mut self.tapes, control.instrument, &self.settings);
+        let bar = tape.store(&self.settings, stored, cutoff);
+        self.bars.extend(bar.map(|bar| (bar, control.known, 1)));
     }
 
     /// The first end of a finest interval that closes at or after `known`.
@@ -244,7 +257,10 @@ impl Market {
             while let Some(trade) = late.next_if(|trade| trade.known == now) {
                 let tape = tape(&mut self.tapes, trade.instrument, &self.settings);
                 match tape.part(&trade) {
-                    Ok(part) => tape.correct(&self.settings, &self.sessions, &trade, part),
+                    Ok(part) if tape.correct(&self.settings, &self.sessions, &trade, part) => {
+                        self.errors.push((refuse(&trade, "log_cut", reason("log_cut")), now, 1));
+                    }
+                    Ok(_) => {}
                     Err(rule) => self.errors.push((refuse(&trade, rule, reason(rule)), now, 1)),
                 }
             }
@@ -296,7 +312,7 @@ impl Market {
         }
         let tape = tape(&mut self.tapes, control.instrument, &self.settings);
         match control.fact {
-            Fact::ContractSize(..) | Fact::Alive { .. } => {}
+            Fact::ContractSize(..) | Fact::Alive { .. } | Fact::Stored(_) | Fact::Begin => {}
             Fact::Feed { session, at, change } => tape.feed(session, at, change),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
@@ -372,6 +388,7 @@ fn reason(rule: &str) -> &'static str {
     match rule {
         "late" => "its base bar ended more than time.horizon before it became known",
         "second_stream" => "another stream feeds the bars at its event time, by bars.streams",
+        "log_cut" => "a bar that holds it began before what retention left of the log, and stays as it is stored",
         "unknown_contract_size" => "no contract size was declared before it",
         _ => "it has more than 18 decimals, or is worth more than 10^14",
     }

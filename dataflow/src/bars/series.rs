@@ -9,7 +9,7 @@ use super::{
     interval::Instrument,
 };
 use crate::{
-    bar::{Bar, Quality},
+    bar::{Bar, Quality, Source},
     event::{Kline, Trade},
     operator::{find, first_from},
     settings::TimeSettings,
@@ -28,6 +28,8 @@ pub(super) struct Slot {
     pub(super) closed: bool,
     /// The bar as it stands downstream.
     pub(super) bar: Option<Bar>,
+    /// It came from the store and stays as it is.
+    pub(super) is_stored: bool,
 }
 
 impl Slot {
@@ -78,7 +80,8 @@ impl Series {
         let at = find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| {
             let end = self.timeframe.end(start);
             let close = time.close(end);
-            self.slots.insert(at, Slot { start, end, close, fold: None, kline: None, closed: false, bar: None });
+            let slot = Slot { start, end, close, fold: None, kline: None, closed: false, bar: None, is_stored: false };
+            self.slots.insert(at, slot);
             at
         });
         &mut self.slots[at]
@@ -138,12 +141,28 @@ impl Series {
             if !slot.closed {
                 break;
             }
-            let bar = instrument.bar(self.timeframe, slot, self.first_start, last_close);
+            let made = || instrument.bar(self.timeframe, slot, self.first_start, last_close);
+            let bar = if slot.is_stored { slot.bar } else { made() };
             if slot.bar != bar {
                 changed(std::mem::replace(&mut slot.bar, bar), bar);
             }
             last_close = slot.price().or(last_close);
         }
+        self.forget(cutoff);
+        true
+    }
+
+    /// Takes in a bar that is stored already; forgets what is past `cutoff`.
+    pub(super) fn store(&mut self, bar: Bar, time: &TimeSettings, cutoff: Ts) {
+        if bar.source == Source::Trades && bar.quality != Quality::Gap {
+            self.first_start = Some(self.first_start.map_or(bar.start, |first| first.min(bar.start)));
+        }
+        let slot = self.slot(bar.start, time);
+        (slot.bar, slot.closed, slot.is_stored) = (Some(bar), true, true);
+        self.forget(cutoff);
+    }
+
+    fn forget(&mut self, cutoff: Ts) {
         while let Some(front) = self.slots.front()
             && front.closed
             && front.end < cutoff
@@ -152,6 +171,5 @@ impl Series {
             self.forgotten_to = Some(front.end);
             self.slots.pop_front();
         }
-        true
     }
 }

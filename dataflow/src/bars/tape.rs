@@ -12,8 +12,8 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    bar::Bar,
-    event::{FeedChange, Kline, Trade},
+    bar::{Bar, EventId, Quality, Source},
+    event::{FeedChange, Kline, StoredBar, Trade},
     settings::{Empty, Settings},
 };
 
@@ -148,19 +148,57 @@ impl Tape {
         Place::Folded
     }
 
-    /// Folds a late trade into every interval that contains it and marks the closed ones to be made again.
-    pub(super) fn correct(&mut self, settings: &Settings, sessions: &Sessions, trade: &Trade, part: Part) {
+    /// Folds a late trade into every interval that contains it and marks the closed ones to be made again. Whether one of
+    /// them stays as it is stored.
+    pub(super) fn correct(&mut self, settings: &Settings, sessions: &Sessions, trade: &Trade, part: Part) -> bool {
         let now = trade.known as Ts;
+        let mut stays = false;
         for series in &mut self.series {
             let start = series.timeframe.start(trade.ts_event);
             let slot = series.slot(start, &settings.time);
             slot.add(trade, part);
             if slot.close < now {
                 slot.closed = true;
+                stays |= slot.is_stored;
                 series.touch(start);
             }
             Self::traded(series, &self.coverage, settings, sessions, start, now);
         }
+        stays
+    }
+
+    /// Takes a bar that is stored already, and gives it; none of a timeframe that is not maintained.
+    pub(super) fn store(&mut self, settings: &Settings, stored: &StoredBar, cutoff: Ts) -> Option<Bar> {
+        let timeframe = *Timeframe::ALL.get(usize::from(stored.timeframe))?;
+        let series = self.series.iter_mut().find(|series| series.timeframe == timeframe)?;
+        let StoredBar { start, open, high, low, close, volume, .. } = *stored;
+        let StoredBar { turnover, buy_volume, n_trades, n_buys, source, quality, .. } = *stored;
+        let (instrument, end) = (self.instrument, timeframe.end(start));
+        let (first_id, last_id) = (EventId::None, EventId::None);
+        let bar = Bar {
+            instrument,
+            timeframe,
+            start,
+            end,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover,
+            buy_volume,
+            n_trades,
+            n_buys,
+            first_id,
+            last_id,
+            source,
+            quality,
+        };
+        series.store(bar, &settings.time, cutoff);
+        if source == Source::Trades && quality != Quality::Gap {
+            self.coverage.was_connected(end);
+        }
+        Some(bar)
     }
 
     /// Notes that an interval holds a trade.

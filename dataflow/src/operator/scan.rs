@@ -47,8 +47,8 @@ struct Series<M: Machine> {
     machine: M,
     /// Entries the machine has taken; all later ones are new.
     taken: usize,
-    /// Rows before the entries were forgotten: nothing can be inserted there.
-    is_trimmed: bool,
+    /// The newest row that was forgotten: nothing can be inserted before it.
+    forgotten: Option<Ts>,
     removed: Vec<(Ts, Option<M::Out>)>,
 }
 
@@ -59,7 +59,7 @@ impl<M: Machine> Series<M> {
             snapshots: VecDeque::new(),
             machine,
             taken: 0,
-            is_trimmed: false,
+            forgotten: None,
             removed: Vec::new(),
         }
     }
@@ -103,8 +103,7 @@ impl<M: Machine> Series<M> {
             if cutoff <= self.entries[next - 1].row.end() {
                 return;
             }
-            self.entries.drain(..next);
-            self.is_trimmed = true;
+            self.forgotten = self.entries.drain(..next).next_back().map(|entry| entry.row.start());
             self.taken -= next;
             self.snapshots.pop_front();
             for (taken_at, _) in &mut self.snapshots {
@@ -158,7 +157,7 @@ pub fn scan_by_key_of<'s, M: Machine>(
                     series.removed.extend(entry.map(|entry| (entry.row.start(), entry.out)));
                     at
                 }
-                (Err(at), 1..) if 0 < at || !series.is_trimmed => {
+                (Err(at), 1..) if series.forgotten.is_none_or(|newest| newest < row.start()) => {
                     let old = series.removed.iter().position(|(start, _)| *start == row.start());
                     let out = old.and_then(|old| series.removed.swap_remove(old).1);
                     series.entries.insert(at, Entry { row, out });
@@ -248,6 +247,11 @@ mod tests {
         let (rows, told) = once(&[(1, 0, 1), (2, 0, 1), (3, 1, -1), (4, 1, 1)]);
         assert_eq!(rows, [((0, 1), 1), ((1, 2), 1)]);
         assert_eq!(told, ["2 count 0 +1", &format!("3 count {MINUTE} -1")]);
+        // The oldest row that is kept may be replaced: the one before it ended before all that can be corrected.
+        let mut updates: Vec<(i64, i64, Diff)> = (0..=32).map(|at| (at * 20 + 1, at * 20, 1)).collect();
+        updates.extend([(642, 640, -1), (642, 640, 1), (661, 660, 1)]);
+        let (rows, told) = once(&updates);
+        assert_eq!((rows.last(), told), (Some(&((660, 34), 1)), Vec::new()));
         // A hundred minutes on, the first rows are forgotten: nothing is counted from them again.
         let mut updates: Vec<(i64, i64, Diff)> = (0..100).map(|at| (at + 1, at, 1)).collect();
         updates.extend([(101, 3, -1), (101, 3, 1), (102, 100, 1)]);

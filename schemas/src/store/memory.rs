@@ -149,6 +149,7 @@ impl RowStore for MemoryStore {
     fn withdraw(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> StoreResult<Option<u64>> {
@@ -156,7 +157,7 @@ impl RowStore for MemoryStore {
             return Ok(None);
         }
         let withdrawn: Vec<Version> =
-            self.inner().kept.values().filter_map(|row| withdrawal(row, config_hash, frontier)).collect();
+            self.inner().kept.values().filter_map(|row| withdrawal(row, config_hash, since, frontier)).collect();
         let n_rows = withdrawn.len() as u64;
         if 0 < n_rows {
             self.write(withdrawn.clone())?;
@@ -237,15 +238,16 @@ mod tests {
         store.write(vec![bar(1, 1.0, 10, "old"), bar(2, 2.0, 11, "old"), bar(3, 3.0, 50, "old"), told]).unwrap();
         store.write(vec![bar(1, 1.5, 10, "new")]).unwrap();
         store.set_behind(true);
-        assert_eq!(store.withdraw("new", 40, &mut |_| panic!()).unwrap(), None);
+        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |_| panic!()).unwrap(), None);
         store.set_behind(false);
+        assert_eq!(store.withdraw("new", 3, 40, &mut |_| panic!()).unwrap(), Some(0), "what begins before stays");
         let mut seen = Vec::new();
-        assert_eq!(store.withdraw("new", 40, &mut |rows| seen.extend(rows)).unwrap(), Some(1));
+        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |rows| seen.extend(rows)).unwrap(), Some(1));
         let is = |row: &Version, column, cell: Cell| row.get(column) == Some(&cell);
         assert!(is(&seen[0], "retracted", true.into()) && is(&seen[0], "known_at", Cell::Ts(40)));
         assert!(is(&seen[0], "revision", Cell::Int(1)) && is(&seen[0], "ts", Cell::Ts(2)));
         assert_eq!(store.rows(&BARS), [bar(1, 1.5, 10, "new"), seen[0].clone(), bar(3, 3.0, 50, "old")]);
         assert_eq!(store.rows(&FEED_STATUS)[0].get("symbol"), Some(&Cell::Null));
-        assert_eq!(store.withdraw("new", 40, &mut |_| panic!()).unwrap(), Some(0));
+        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |_| panic!()).unwrap(), Some(0));
     }
 }

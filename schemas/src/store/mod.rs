@@ -79,8 +79,8 @@ pub trait RowStore: Send {
         Ok(found)
     }
 
-    /// Withdraws what other settings left behind: each row of a derived table that is known before `frontier` and
-    /// carries another `config_hash` is written once more as retracted, known at `frontier`; `see` is given these rows.
+    /// Withdraws what other settings left behind: each row of a derived table that begins at or after `since`, is known
+    /// before `frontier` and carries another `config_hash` is written once more as retracted, known at `frontier`; `see` is given these rows.
     /// To be called once everything known before `frontier` was computed and written with the new settings.
     ///
     /// The number of rows withdrawn, or none if it cannot be told yet (the server is away, or rows just written cannot
@@ -88,6 +88,7 @@ pub trait RowStore: Send {
     fn withdraw(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> StoreResult<Option<u64>>;
@@ -112,14 +113,15 @@ pub trait RowReader: Send {
     fn frontier(&mut self) -> StoreResult<Option<Ts>>;
 }
 
-/// The retraction of a row that other settings left behind; none if it is not one. Tables that are not derived have no
-/// settings: what was received stays.
-pub fn withdrawal(row: &Version, config_hash: &str, frontier: Ts) -> Option<Version> {
+/// The retraction of a row that begins at or after `since` and that other settings left behind; none if it is not one.
+/// Tables that are not derived have no settings: what was received stays.
+pub fn withdrawal(row: &Version, config_hash: &str, since: Ts, frontier: Ts) -> Option<Version> {
     let at = |column| row.table.position(column);
     let (hash, known, retracted) = (at("config_hash")?, at("known_at")?, at("retracted")?);
     let is_left = row.table.derived
         && row.cells[hash] != Cell::text(config_hash)
         && row.cells[retracted] != Cell::Bool(true)
+        && !matches!(row.get(row.table.designated), Some(Cell::Ts(ts)) if *ts < since)
         && !matches!(row.cells[known], Cell::Ts(known) if frontier <= known);
     if !is_left {
         return None;

@@ -137,6 +137,12 @@ pub static RUNS: Table = Table {
         col("frontier", Ts, "", "everything known before this is stored"),
         col("events", I64, "", "events read"),
         col("log_start", Text, "", "first offset of each partition when the run began, as JSON"),
+        col(
+            "rebuilt_from",
+            Ts,
+            "",
+            "the log was read from here when the run last went on, and bars before came from the store; null if from log_start",
+        ),
     ],
     designated: "ts",
     key: &["ts", "run_id"],

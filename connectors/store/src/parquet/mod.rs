@@ -178,6 +178,7 @@ impl Store {
     fn withdraw_rows(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> Result<u64, StoreError> {
@@ -187,7 +188,7 @@ impl Store {
             for file in self.files(table)? {
                 let mut left = Vec::new();
                 for batch in Days::read(table, &file)? {
-                    each_row(table, &batch?, |row| left.extend(withdrawal(&row, config_hash, frontier)));
+                    each_row(table, &batch?, |row| left.extend(withdrawal(&row, config_hash, since, frontier)));
                     if WITHDRAWN <= left.len() {
                         n_rows += left.len() as u64;
                         self.write(left.clone())?;
@@ -244,10 +245,11 @@ impl RowStore for Store {
     fn withdraw(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> StoreResult<Option<u64>> {
-        Ok(Some(self.withdraw_rows(config_hash, frontier, see)?))
+        Ok(Some(self.withdraw_rows(config_hash, since, frontier, see)?))
     }
 
     fn health(&mut self) -> Health {

@@ -278,13 +278,13 @@ fn rows_of_other_settings_are_withdrawn_once() {
     store.write(vec![bar(0, "A", 7.0, 10, 0)]).unwrap();
     let mut seen = Vec::new();
     let store: &mut dyn RowStore = &mut store;
-    assert_eq!(store.withdraw("new", 1_000_000, &mut |rows| seen.extend(rows)).unwrap(), Some(2));
+    assert_eq!(store.withdraw("new", i64::MIN, 1_000_000, &mut |rows| seen.extend(rows)).unwrap(), Some(2));
     let mut kept = Vec::new();
     store.scan(&BARS, &mut |row| kept.push(row)).unwrap();
     assert_eq!((kept.len(), &kept[0]), (3, &bar(0, "A", 7.0, 10, 0)));
     assert_eq!(kept[1..], seen);
     assert!(seen.iter().all(|row| row.get("retracted") == Some(&Cell::Bool(true))));
-    assert_eq!(store.withdraw("new", 1_000_000, &mut |_| panic!()).unwrap(), Some(0));
+    assert_eq!(store.withdraw("new", i64::MIN, 1_000_000, &mut |_| panic!()).unwrap(), Some(0));
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Sink {
     fn withdraw_rows(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> Result<Option<u64>, QuestDbError> {
@@ -66,7 +67,7 @@ impl Sink {
             for stretch in target.stretches(self.client())? {
                 let mut left = Vec::new();
                 target.scan_stretch(self.client(), &stretch, Some(&others), &mut |row| {
-                    left.extend(withdrawal(&row, config_hash, frontier));
+                    left.extend(withdrawal(&row, config_hash, since, frontier));
                 })?;
                 if !left.is_empty() {
                     n_rows += left.len() as u64;
@@ -116,10 +117,11 @@ impl RowStore for Sink {
     fn withdraw(
         &mut self,
         config_hash: &str,
+        since: Ts,
         frontier: Ts,
         see: &mut dyn FnMut(Vec<Version>),
     ) -> StoreResult<Option<u64>> {
-        Ok(self.withdraw_rows(config_hash, frontier, see)?)
+        Ok(self.withdraw_rows(config_hash, since, frontier, see)?)
     }
 
     fn health(&mut self) -> Health {

@@ -6,13 +6,15 @@ use std::{
 };
 
 use prism_log::{Log, LogError, Record, Records, Torn};
-use prism_schemas::{Topic, event::Batch};
+use prism_schemas::{Topic, Ts, event::Batch};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     partitions: BTreeMap<(&'static str, u32), Vec<Batch>>,
     n_syncs: u64,
     committed: BTreeMap<(&'static str, u32), u64>,
+    /// First offsets that are left.
+    starts: BTreeMap<(&'static str, u32), u64>,
 }
 
 /// Two partitions of each topic. Clones are handles of the same log.
@@ -37,6 +39,22 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    /// Another log that holds the same.
+    pub(super) fn copy(&self) -> MemoryLog {
+        MemoryLog(Arc::new(Mutex::new(self.inner().clone())))
+    }
+
+    /// Retention removes all that was received before `ts`, of every partition.
+    pub(super) fn cut(&self, ts: Ts) {
+        let mut inner = self.inner();
+        let is_old = |batch: &&Batch| batch.events.iter().all(|event| event.ts_recv < ts);
+        let count = |batches: &Vec<Batch>| batches.iter().take_while(is_old).count() as u64;
+        let starts = inner.partitions.iter().map(|(place, batches)| (*place, count(batches))).collect();
+        inner.starts = starts;
+    }
+}
+
 impl Log for MemoryLog {
     fn partitions(&self, _: Topic) -> u32 {
         2
@@ -56,8 +74,17 @@ impl Log for MemoryLog {
         Ok(())
     }
 
-    fn start(&self, _: Topic, _: u32) -> Result<u64, LogError> {
-        Ok(0)
+    fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        Ok(self.inner().starts.get(&(topic.name(), partition)).copied().unwrap_or(0))
+    }
+
+    fn offset_at(&self, topic: Topic, partition: u32, ts_recv: Ts) -> Result<u64, LogError> {
+        let inner = self.inner();
+        let batches = inner.partitions.get(&(topic.name(), partition)).into_iter().flatten();
+        let before = batches.take_while(|batch| batch.events.iter().all(|event| event.ts_recv < ts_recv));
+        let at = before.count() as u64;
+        drop(inner);
+        Ok(self.start(topic, partition)?.max(at))
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
@@ -70,6 +97,9 @@ impl Log for MemoryLog {
     }
 
     fn read(&self, topic: Topic, partition: u32, from_offset: u64) -> Result<Box<dyn Records>, LogError> {
+        if from_offset < self.start(topic, partition)? {
+            return Err(LogError::Truncated { place: topic.name().into(), offset: from_offset });
+        }
         Ok(Box::new(Reader {
             log: self.clone(),
             place: (topic.name(), partition),

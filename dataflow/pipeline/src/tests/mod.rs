@@ -1,5 +1,6 @@
 //! Pipelines over a log, a store and memory that are doubles: what dies, is away, or comes late.
 
+mod cut;
 mod log;
 
 use std::{
@@ -133,29 +134,47 @@ struct Running {
     news: Arc<Mutex<Vec<Version>>>,
 }
 
+/// A log that several hold.
+trait Shared {
+    fn shared(&self) -> Arc<dyn Log>;
+}
+
+impl Shared for MemoryLog {
+    fn shared(&self) -> Arc<dyn Log> {
+        Arc::new(self.clone())
+    }
+}
+
+impl<L: Log + 'static> Shared for Arc<L> {
+    fn shared(&self) -> Arc<dyn Log> {
+        self.clone()
+    }
+}
+
 /// How a pipeline is started.
 struct Start {
     over: &'static str,
     now: Ts,
     live: Rows,
+    workers: usize,
 }
 
 impl Default for Start {
     fn default() -> Start {
-        Start { over: "", now: START + 1_000 * SECOND, live: Rows::default() }
+        Start { over: "", now: START + 1_000 * SECOND, live: Rows::default(), workers: 1 }
     }
 }
 
 impl Start {
-    fn over(self, log: &MemoryLog, store: &MemoryStore) -> Result<Running> {
+    fn over(self, log: &(impl Shared + ?Sized), store: &MemoryStore) -> Result<Running> {
         let status = Arc::new(Status::new());
         let live = Arc::new(self.live);
         let news = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Tasks::new();
         let pipeline = Pipeline {
-            log: Arc::new(log.clone()),
+            log: log.shared(),
             plan: Plan::new(settings(self.over)).unwrap(),
-            workers: 1,
+            workers: self.workers,
             store: Box::new(store.clone()),
             flush: Duration::from_millis(1),
             live: live.clone(),

@@ -2,7 +2,7 @@
 
 use prism_schemas::{
     Timeframe, Ts,
-    event::{Feed, event::Body},
+    event::{Feed, FeedStatus, event::Body},
     time::{MINUTE, SECOND},
 };
 use proptest::prelude::*;
@@ -95,6 +95,33 @@ fn a_stalled_process_vouches_for_nothing_in_between() {
     log.trades("A", TEN - MINUTE, TEN, SECOND);
     let bars = log.run(&settings());
     assert_eq!(bars.qualities("A", Timeframe::S1, TEN - SECOND, TEN + 50 * SECOND), [(1, Ok), (10, Gap), (40, Ok)]);
+}
+
+#[test]
+fn what_is_said_again_changes_nothing_and_is_taken_back_by_an_earlier_end() {
+    let logs = [false, true].map(|again| {
+        let mut log = Log::default();
+        log.lives("only", TEN - MINUTE, TEN + 2 * MINUTE);
+        log.says("only", "A", TEN - MINUTE, Feed::Connected);
+        log.trades("A", TEN - MINUTE, TEN, SECOND);
+        let mut told = |at: Ts, known: Ts, feed: Feed| {
+            let status = FeedStatus { session: "only".into(), status: feed.into(), ..FeedStatus::default() };
+            log.push(known, "A", at, known, Body::FeedStatus(status));
+        };
+        // Nothing came since TEN, which shows only after it was said that all is as it was.
+        if again {
+            told(TEN - 30 * SECOND, TEN - 30 * SECOND, Feed::Connected);
+            told(TEN + 4 * SECOND, TEN + 4 * SECOND, Feed::Connected);
+        }
+        told(TEN, TEN + 9 * SECOND, Feed::Disconnected);
+        if again {
+            told(TEN + 4 * SECOND, TEN + 9 * SECOND, Feed::Disconnected);
+        }
+        log.run(&settings())
+    });
+    let [once, again] = logs;
+    assert_eq!(once.standing(), again.standing());
+    assert_eq!(again.qualities("A", Timeframe::S1, TEN - SECOND, TEN + MINUTE), [(1, Ok), (60, Gap)]);
 }
 
 #[test]

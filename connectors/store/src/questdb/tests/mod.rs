@@ -290,7 +290,7 @@ fn rows_of_other_settings_are_withdrawn() {
     let mut f = fixture();
     f.server.state().bars = vec![bar(0, 1)];
     let mut seen = Vec::new();
-    let n = RowStore::withdraw(&mut f.sink, "new", 500 * MINUTE, &mut |rows| seen.extend(rows)).unwrap();
+    let n = RowStore::withdraw(&mut f.sink, "new", i64::MIN, 500 * MINUTE, &mut |rows| seen.extend(rows)).unwrap();
     assert_eq!((n, seen.len()), (Some(1), 1));
     let state = f.server.state();
     assert!(state.asked.iter().any(|sql| sql.contains("config_hash != 'new'") && sql.contains("retracted = false")));
@@ -298,7 +298,11 @@ fn rows_of_other_settings_are_withdrawn() {
     assert!(all.contains("retracted=t") && all.contains("config_hash=new") && all.contains("revision=1i"), "{all}");
     drop(state);
     f.server.state().wal[0].2 += 1;
-    assert_eq!(RowStore::withdraw(&mut f.sink, "new", 500 * MINUTE, &mut |_| panic!()).unwrap(), None, "not readable");
+    assert_eq!(
+        RowStore::withdraw(&mut f.sink, "new", i64::MIN, 500 * MINUTE, &mut |_| panic!()).unwrap(),
+        None,
+        "not readable"
+    );
 }
 
 #[test]
