@@ -331,7 +331,7 @@ async fn a_connection_is_replaced_before_its_end() {
                     _ => {}
                 }
             }
-            let missing = |(id, since): (prism_schemas::InstrumentId, Ts)| {
+            let missing = |(id, since): (InstrumentId, Ts)| {
                 let trades = f.emulator.trades(&id).into_iter().filter(move |(ts, _)| since <= *ts);
                 trades.filter(|(_, trade)| !have.contains(&(id.clone(), trade.clone()))).count()
             };
@@ -377,9 +377,7 @@ async fn instruments_join_and_leave_and_others_go_on() {
         following.emulator.list("BTCUSDT", true);
         let again = |f: &Following| {
             let events = f.events.lock().unwrap();
-            let of = |one: &&(prism_schemas::InstrumentId, prism_schemas::Event)| {
-                one.0.symbol == "BTCUSDT" && left < one.1.ts_recv
-            };
+            let of = |one: &&(InstrumentId, Event)| one.0.symbol == "BTCUSDT" && left < one.1.ts_recv;
             let has = |is: fn(&Body) -> bool| events.iter().filter(of).any(|(_, e)| e.body.as_ref().is_some_and(is));
             has(|body| matches!(body, Body::Trade(_)))
                 && has(|body| matches!(body, Body::Book(_)))
