@@ -229,3 +229,14 @@ fn an_import_that_fails_leaves_nothing_behind() {
     let said = run("import {} --log {} --format json", &[&at("mixed"), &at("log")]).fine();
     assert!(said.contains("\"written\":\"whole\""), "{said}");
 }
+
+#[test]
+fn a_full_disk_under_what_is_said_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = command();
+    run.args(["run", "--synthetic", "--for", "2s", "--port", "0"]).env("RUST_LOG", "info");
+    run.arg("--log").arg(dir.path().join("log")).arg("--store").arg(dir.path().join("store"));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = run.stdout(Stdio::null()).stderr(full).status().unwrap();
+    assert!(status.success(), "{status}");
+}

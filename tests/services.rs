@@ -45,6 +45,13 @@ pub(crate) struct Services {
 impl Services {
     /// Starts both, or says why not.
     pub(crate) fn start(test: &str) -> Option<Services> {
+        let services = Services::prepare(test)?;
+        services.script("start", &[]);
+        Some(services)
+    }
+
+    /// A place and ports for both, or a line that says why not.
+    pub(crate) fn prepare(test: &str) -> Option<Services> {
         let has = |program: &str| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
         if !has("java") || !has("mvn") {
             eprintln!("SKIPPED {test}: Java and Maven are needed for Kafka and QuestDB");
@@ -64,10 +71,10 @@ impl Services {
             questdb: format!("127.0.0.1:{}", ports[2]),
             pg_port: ports[3],
         };
-        services.script("start", &[]);
-        // Ends the servers when this process is gone.
+        // Ends the servers when this process is gone; itself when they are.
         let (id, path) = (std::process::id(), services.dir.path().display());
-        let watch = format!("(while [ -d /proc/{id} ]; do sleep 1; done; {} kill; rm -rf {path}) &", script());
+        let watch =
+            format!("(while [ -d /proc/{id} -a -d {path} ]; do sleep 1; done; {} kill; rm -rf {path}) &", script());
         services.shell("bash").args(["-c", &watch]).status().unwrap();
         Some(services)
     }
@@ -90,11 +97,11 @@ impl Services {
         assert!(output.success(), "services.sh {action} {names:?}");
     }
 
-    fn log(&self, namespace: &str) -> String {
+    pub(crate) fn log(&self, namespace: &str) -> String {
         format!("kafka://{}/{namespace}", self.kafka)
     }
 
-    fn store(&self) -> String {
+    pub(crate) fn store(&self) -> String {
         format!("questdb://{}", self.questdb)
     }
 
@@ -107,7 +114,7 @@ impl Services {
         digest::digest(&*self.keeper(run), Mode::Full).unwrap()
     }
 
-    fn keeper(&self, run: &str) -> Box<dyn RowStore> {
+    pub(crate) fn keeper(&self, run: &str) -> Box<dyn RowStore> {
         let spool = self.dir.path().join(format!("spool-{run}-{:?}", std::thread::current().id()));
         let options = SinkOptions { flush_bytes: 1 << 20, spool, spool_bytes: 1 << 30, ttl: Default::default() };
         Box::new(Sink::open(QuestDbAddress::parse(&self.store()).unwrap(), run, options).unwrap())
