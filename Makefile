@@ -28,7 +28,7 @@ chaos: ## the connectors against the emulated venue with faults: [RUNS=200] [SEE
 	@cargo build --quiet --bin prism
 	@$(TARGET)/debug/prism chaos --runs $(RUNS) --seed $(SEED) $(if $(BREAK),--break $(BREAK))
 
-survive: ## prism's processes killed hard at seeded moments: [RUNS=200] [SEED=1] [BREAK=evidence|identity|frontier]
+survive: ## prism, Kafka and QuestDB killed hard at seeded moments, every fourth run over servers: [RUNS=200] [SEED=1] [BREAK=evidence|identity|frontier]
 	@cargo build --quiet --bin prism
 	@SURVIVE_RUNS=$(RUNS) SURVIVE_SEED=$(SEED) $(if $(BREAK),SURVIVE_BREAK=$(BREAK)) \
 		cargo test --quiet --test integration -- --nocapture --exact survive::whatever_is_killed_the_tables_end_as_undisturbed

@@ -111,7 +111,9 @@ fn main() -> ExitCode {
     let level = if matches!(command, Command::Chaos(_)) { "error" } else { "warn,prism=info" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    // What cannot be written down, on a full disk, is no reason to end.
+    let told = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).log_internal_errors(false);
+    told.with_writer(std::io::stderr).init();
     end_on_panic();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -159,7 +161,7 @@ fn end_on_panic() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         if !name.starts_with("prism-sql") {
-            eprintln!("error: the thread {name} panicked, prism ends");
+            let _ = writeln!(std::io::stderr(), "error: the thread {name} panicked, prism ends");
             std::process::exit(1);
         }
     }));

@@ -229,3 +229,14 @@ fn an_import_that_fails_leaves_nothing_behind() {
     let said = run("import {} --log {} --format json", &[&at("mixed"), &at("log")]).fine();
     assert!(said.contains("\"written\":\"whole\""), "{said}");
 }
+
+#[test]
+fn a_full_disk_under_what_is_said_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // It warns that there are no rows.
+    let mut serve = command();
+    serve.args(["serve", "--for", "1s", "--port", "0", "--store"]).arg(dir.path());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = serve.stdout(Stdio::null()).stderr(full).status().unwrap();
+    assert!(status.success(), "{status}");
+}

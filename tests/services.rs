@@ -46,6 +46,13 @@ pub(crate) struct Services {
 impl Services {
     /// Starts both, or says why not.
     pub(crate) fn start(test: &str) -> Option<Services> {
+        let services = Services::prepare(test)?;
+        services.script("start", &[]);
+        Some(services)
+    }
+
+    /// A place and ports for both, or a line that says why not.
+    pub(crate) fn prepare(test: &str) -> Option<Services> {
         let has = |program: &str| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
         if !has("java") || !has("mvn") {
             eprintln!("SKIPPED {test}: Java and Maven are needed for Kafka and QuestDB");
@@ -65,10 +72,10 @@ impl Services {
             questdb: format!("127.0.0.1:{}", ports[2]),
             pg_port: ports[3],
         };
-        services.script("start", &[]);
-        // Ends the servers when this process is gone.
+        // Ends the servers when this process is gone; itself when they are.
         let (id, path) = (std::process::id(), services.dir.path().display());
-        let watch = format!("(while [ -d /proc/{id} ]; do sleep 1; done; {} kill; rm -rf {path}) &", script());
+        let watch =
+            format!("(while [ -d /proc/{id} -a -d {path} ]; do sleep 1; done; {} kill; rm -rf {path}) &", script());
         services.shell("bash").args(["-c", &watch]).status().unwrap();
         Some(services)
     }
@@ -91,7 +98,7 @@ impl Services {
         assert!(output.success(), "services.sh {action} {names:?}");
     }
 
-    fn log(&self, namespace: &str) -> String {
+    pub(crate) fn log(&self, namespace: &str) -> String {
         format!("kafka://{}/{namespace}", self.kafka)
     }
 

@@ -101,6 +101,10 @@ start_questdb() {
     cp=$(classpath questdb)
     ! open_port "$http_port" || fail "port $http_port is taken; set QUESTDB_PORT"
     mkdir -p "$dir/questdb"
+    # One that was killed while it made its table of exports would refuse every export until somebody removes it.
+    for half in "$dir"/questdb/db/sys.*/; do
+        [ ! -d "$half" ] || [ -f "$half/_txn" ] || rm -rf "$half"
+    done
     QDB_HTTP_BIND_TO=127.0.0.1:$http_port QDB_PG_NET_BIND_TO=127.0.0.1:$pg_port \
         QDB_HTTP_MIN_NET_BIND_TO=127.0.0.1:$health_port QDB_LINE_TCP_ENABLED=false QDB_LINE_UDP_ENABLED=false \
         QDB_TELEMETRY_ENABLED=false QDB_CAIRO_WRITER_DATA_APPEND_PAGE_SIZE=262144 \

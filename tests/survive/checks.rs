@@ -16,8 +16,7 @@ use super::{
 /// Gives what is wrong.
 pub(super) fn check(place: &Place, emulator: &Emulator, outages: &[Outage]) -> Vec<String> {
     let mut problems = Vec::new();
-    let end = place.seal();
-    if let Err(problem) = finish(place, end) {
+    if let Err(problem) = place.seal().and_then(|end| finish(place, end)) {
         return vec![problem];
     }
     if place.trouble() == Trouble::Clock {
@@ -40,7 +39,7 @@ pub(super) fn check(place: &Place, emulator: &Emulator, outages: &[Outage]) -> V
 
 /// Computes all that is in the log.
 fn finish(place: &Place, end: Ts) -> Result<(), String> {
-    let [log, store] = ["log", "store"].map(|name| place.path(name).display().to_string());
+    let [log, store] = place.addresses();
     let mut compute = place.prism();
     compute.args(["compute", "--log", &log, "--store", &store, "--port", "0"]);
     let mut compute = compute.stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -55,11 +54,11 @@ fn finish(place: &Place, end: Ts) -> Result<(), String> {
 
 /// Tables that differ from those of one undisturbed pass over the log.
 fn digests(place: &Place) -> Result<Vec<String>, String> {
-    let log = place.path("log").display().to_string();
+    let [log, _] = place.addresses();
     let undisturbed = place.path("undisturbed").display().to_string();
     let expected = place.run(&["replay", "--log", &log, "--store", &undisturbed, "--digest"])?;
-    let store = prism_store::Store::open_read(&place.see("store"), "live").map_err(|error| error.to_string())?;
-    let found = digest(&store, Mode::Full).map_err(|error| error.to_string())?;
+    let store = place.store()?;
+    let found = digest(&*store, Mode::Full).map_err(|error| error.to_string())?;
     let differing = expected.lines().filter(|line| !found.lines().any(|other| other == *line));
     Ok(differing.map(|line| format!("undisturbed {line}, kept {}", same_table(&found, line))).collect())
 }

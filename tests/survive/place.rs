@@ -1,6 +1,7 @@
-//! Where the processes of a run keep their log and store: a directory, or a small disk and a clock of their own.
+//! Where the processes of a run keep their log and store: directories or servers, on a small disk and with a clock of their own.
 
 use std::{
+    cell::{RefCell, RefMut},
     io::Write,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -9,17 +10,24 @@ use std::{
 
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
-    Cell, InstrumentId, Market, Topic, Ts,
+    Cell, InstrumentId, Market, RowStore, Topic, Ts,
     event::{event::Body, trade::Id},
     table::RUNS,
     time::{MILLISECOND, SECOND},
 };
 
-use super::{SETTINGS, Trouble};
+use super::{
+    Parts, SETTINGS, Trouble,
+    servers::{SERVERS, Servers},
+    sleep,
+};
 use crate::support::command;
 
 /// Where Debian keeps the library that gives a process a clock of its own.
 pub(super) const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// The disk of servers: QuestDB takes room in advance, for each column of each table.
+const SIZE: &str = "8g";
 
 /// Log and store of a run.
 pub(super) struct Place {
@@ -27,10 +35,15 @@ pub(super) struct Place {
     dir: tempfile::TempDir,
     /// Holds the name space of the small disk.
     holder: Option<Child>,
+    /// Where log and store are, if not in directories.
+    servers: Option<RefCell<Servers>>,
+    /// Settings of this run alone.
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.servers = None;
         if let Some(holder) = &mut self.holder {
             let _ = holder.kill();
             let _ = holder.wait();
@@ -39,21 +52,44 @@ impl Drop for Place {
 }
 
 impl Place {
-    pub(super) fn new(trouble: Trouble) -> Place {
+    pub(super) fn new(trouble: Trouble, parts: Parts, settings: &[(&'static str, &'static str)]) -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let mut place = Place { trouble, dir, holder: None };
+        let mut place = Place { trouble, dir, holder: None, servers: None, settings: settings.to_vec() };
         if trouble == Trouble::FullDisk {
-            let mount = "mount -t tmpfs -o size=64m tmpfs \"$1\" && echo mounted && exec sleep 1000";
+            let mount = "mount -t tmpfs -o size=\"$2\" tmpfs \"$1\" && echo mounted && exec sleep 1000";
+            let size = if parts == Parts::WithServers { SIZE } else { "64m" };
             let mut holder = Command::new("unshare");
-            holder.args(["-rm", "sh", "-c", mount, "sh"]).arg(place.dir.path()).stdout(Stdio::piped());
+            holder.args(["-rm", "sh", "-c", mount, "sh"]).arg(place.dir.path()).arg(size).stdout(Stdio::piped());
             let mut holder = holder.spawn().unwrap();
             let mut told = [0; 8];
             std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut told).unwrap();
             place.holder = Some(holder);
         }
         std::fs::create_dir_all(place.see("spool")).unwrap();
+        if parts == Parts::WithServers {
+            SERVERS.iter().for_each(|name| std::fs::create_dir(place.see(name)).unwrap());
+            place.servers = Some(RefCell::new(Servers::new(|name| place.path(name))));
+        }
         place.step_clock(0);
         place
+    }
+
+    /// The servers, if log and store are on some.
+    pub(super) fn servers(&self) -> Option<RefMut<'_, Servers>> {
+        self.servers.as_ref().map(RefCell::borrow_mut)
+    }
+
+    /// Starts servers that do not run; gives what is wrong.
+    pub(super) fn start_servers(&self) -> Vec<String> {
+        self.servers().map(|mut servers| servers.start(|command| self.inside(&command))).unwrap_or_default()
+    }
+
+    /// Log and store as `--log` and `--store` name them.
+    pub(super) fn addresses(&self) -> [String; 2] {
+        match self.servers() {
+            Some(servers) => [servers.log(), servers.store()],
+            None => ["log", "store"].map(|name| self.path(name).display().to_string()),
+        }
     }
 
     /// The place as the processes name it.
@@ -78,19 +114,35 @@ impl Place {
 
     /// A command of prism in this place.
     pub(super) fn prism(&self) -> Command {
-        let mut command = command();
-        if let Some(holder) = &self.holder {
-            let program = command.get_program().to_os_string();
-            let mut inside = Command::new("nsenter");
-            inside.args(["-U", "-m", "--preserve-credentials", "-t", &holder.id().to_string()]).arg(program);
-            command = inside;
-        }
-        command.envs(SETTINGS).env("PRISM__QUESTDB__SPOOL", format!("\"{}\"", self.path("spool").display()));
+        let mut command = self.inside(&command());
+        command.envs(SETTINGS).envs(self.settings.iter().copied());
+        command.env("PRISM__QUESTDB__SPOOL", format!("\"{}\"", self.path("spool").display()));
         if self.trouble == Trouble::Clock {
             command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", self.path("clock"));
             command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         command
+    }
+
+    /// The same command where the small disk is seen, if there is one.
+    fn inside(&self, command: &Command) -> Command {
+        let mut inside = match &self.holder {
+            Some(holder) => {
+                let mut inside = Command::new("nsenter");
+                inside.args(["-U", "-m", "--preserve-credentials", "-t", &holder.id().to_string()]);
+                inside.arg(command.get_program());
+                inside
+            }
+            None => Command::new(command.get_program()),
+        };
+        inside.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
     }
 
     /// The wall clock of the processes is this far off from now on.
@@ -101,15 +153,35 @@ impl Place {
         std::fs::rename(new, self.see("clock")).unwrap();
     }
 
-    /// Takes all that is free on the disk.
+    /// Takes all that is free on the disk. A large one is made as small as what it holds.
     pub(super) fn fill_disk(&self) {
+        if self.servers.is_some() {
+            return self.resize("$(($(df -k --output=used \"$1\" | tail -n 1) + 64))k");
+        }
         let mut filler = std::fs::File::create(self.see("filler")).unwrap();
         while filler.write_all(&[0; 4_096]).is_ok() {}
     }
 
     /// Gives it back.
     pub(super) fn free_disk(&self) {
+        if self.servers.is_some() {
+            return self.resize(SIZE);
+        }
         let _ = std::fs::remove_file(self.see("filler"));
+    }
+
+    fn resize(&self, size: &str) {
+        // What it holds may grow in between.
+        let resize =
+            format!("for n in 1 2 3 4 5; do mount -o remount,size={size} \"$1\" 2>/dev/null && exit; done; exit 1");
+        let mut command = Command::new("sh");
+        command.args(["-c", &resize, "sh"]).arg(self.dir.path());
+        assert!(self.inside(&command).status().unwrap().success(), "the disk cannot be resized to {size}");
+    }
+
+    /// Where the processes say what goes wrong, which is not on a disk that is full.
+    pub(super) fn said(&self) -> PathBuf {
+        self.servers().map_or_else(|| self.see("stderr"), |servers| servers.services.dir.path().join("stderr"))
     }
 
     /// What a command prints, which must end well.
@@ -123,32 +195,57 @@ impl Place {
 
     /// Rows of a query over the store.
     pub(super) fn ask(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
-        let store = self.path("store");
-        let text = self.run(&["sql", "--store", store.to_str().unwrap(), "--format", "csv", sql])?;
+        let [_, store] = self.addresses();
+        let text = self.run(&["sql", "--store", &store, "--format", "csv", sql])?;
         Ok(text.lines().skip(1).map(|line| line.split(',').map(str::to_string).collect()).collect())
     }
 
     /// How far the live run is kept.
     pub(super) fn frontier(&self) -> Ts {
+        if let Some(servers) = self.servers() {
+            return servers.frontier();
+        }
         let rows =
             self.ask("SELECT CAST(frontier AS BIGINT) * 1000 FROM runs WHERE run_id = 'live'").unwrap_or_default();
         rows.first().and_then(|row| row[0].parse().ok()).unwrap_or(0)
     }
 
-    pub(super) fn log(&self) -> Arc<dyn Log> {
-        Arc::new(SegmentLog::open(&self.see("log")).unwrap())
+    pub(super) fn log(&self) -> Result<Arc<dyn Log>, String> {
+        Ok(match self.servers() {
+            Some(servers) => Arc::new(servers.open_log()?),
+            None => Arc::new(SegmentLog::open(&self.see("log")).map_err(|error| error.to_string())?),
+        })
+    }
+
+    /// Whether those who read the log can open it.
+    pub(super) fn has_log(&self) -> bool {
+        self.servers().map_or_else(|| self.see("log").exists(), |servers| servers.open_log().is_ok())
+    }
+
+    /// The live rows, once all that were taken can be read.
+    pub(super) fn store(&self) -> Result<Box<dyn RowStore>, String> {
+        let Some(servers) = self.servers() else {
+            let store = prism_store::Store::open_read(&self.see("store"), "live");
+            return Ok(Box::new(store.map_err(|error| error.to_string())?));
+        };
+        let mut store = servers.services.keeper("live");
+        let is_readable = (0..600).any(|_| {
+            servers.resume();
+            sleep(50);
+            store.finish().is_ok_and(|is_readable| is_readable)
+        });
+        if is_readable { Ok(store) } else { Err("QuestDB does not show all rows within 30 s".into()) }
     }
 
     /// Ends the log with a promise to every partition, so that all that is in it can be computed; gives its time.
-    pub(super) fn seal(&self) -> Ts {
-        let log = self.log();
+    pub(super) fn seal(&self) -> Result<Ts, String> {
+        let log = self.log()?;
         let mut newest = 0;
-        for topic in Topic::ALL {
-            for partition in 0..log.partitions(topic) {
-                let mut records = log.read(topic, partition, 0).unwrap();
-                while let Some(record) = records.next().unwrap() {
-                    newest = record.batch.events.iter().map(|event| event.ts_recv).fold(newest, Ts::max);
-                }
+        let partitions = |topic| (0..log.partitions(topic)).map(move |partition| (topic, partition, 0));
+        let places: Vec<_> = Topic::ALL.into_iter().flat_map(partitions).collect();
+        for mut records in log.read_all(&places).unwrap() {
+            while let Some(record) = records.next().unwrap() {
+                newest = record.batch.events.iter().map(|event| event.ts_recv).fold(newest, Ts::max);
             }
         }
         // Between two closings, so that it does not matter whether what is known at this time is out.
@@ -160,7 +257,19 @@ impl Place {
             }
         }
         writer.sync().unwrap();
-        end
+        Ok(end)
+    }
+
+    /// Copies what the processes said to where it stays; gives that place.
+    pub(super) fn keep_said(&self, seed: u64) -> PathBuf {
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("survive-{seed}"));
+        std::fs::create_dir_all(&kept).unwrap();
+        let logs =
+            self.servers().map(|servers| SERVERS.map(|name| servers.services.dir.path().join(format!("{name}.log"))));
+        for said in logs.into_iter().flatten().chain([self.said()]) {
+            let _ = std::fs::copy(&said, kept.join(said.file_name().unwrap()));
+        }
+        kept
     }
 
     /// Says that more is kept than is.
@@ -180,7 +289,7 @@ impl Place {
 
     /// Writes the log anew, without what tells how long a process lived, or with each trade once more under another id.
     pub(super) fn rewrite_log(&self, without_evidence: bool) {
-        let old = self.log();
+        let old = self.log().unwrap();
         let new = self.see("log.new");
         {
             let log: Arc<dyn Log> = Arc::new(SegmentLog::open(&new).unwrap());

@@ -1,4 +1,4 @@
-//! The processes of a run: started, watched by a subscriber, killed hard, started again.
+//! The processes of a run: started, watched by subscribers, killed hard, started again.
 
 use std::{
     process::{Child, Stdio},
@@ -10,8 +10,11 @@ use futures::{SinkExt, StreamExt};
 use prism_schemas::{Ts, random::Random, time::parse_ts};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Trouble, clock, place::Place, sleep};
+use super::{Parts, Trouble, clock, place::Place, servers::SERVERS, sleep, tally::Tally};
 use crate::support::{free_port, http};
+
+/// After a server has been away for so long, in milliseconds, compute must have said so.
+const TELLING: u64 = 4_000;
 
 /// When nobody wrote to the log: from a kill until feeds are connected again.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,9 @@ struct Role {
     name: &'static str,
     port: u16,
     child: Option<Child>,
+    told: Told,
+    /// How far the run was kept when it started.
+    frontier: Ts,
 }
 
 /// What a subscriber was told, by known_at.
@@ -35,10 +41,8 @@ pub(super) struct Scene<'a> {
     place: &'a Place,
     venue: String,
     roles: Vec<Role>,
-    told: Told,
-    /// How far the run was kept when the subscriber's process started.
-    frontier: Ts,
     pub(super) outages: Vec<Outage>,
+    pub(super) tally: Tally,
 }
 
 impl Drop for Scene<'_> {
@@ -52,100 +56,191 @@ impl Drop for Scene<'_> {
 
 impl<'a> Scene<'a> {
     /// All in one process, or a process for each role.
-    pub(super) fn new(place: &'a Place, venue: &str, apart: bool) -> Scene<'a> {
-        let names: &[&str] = if apart { &["ingest", "compute", "serve"] } else { &["run"] };
-        let roles = names.iter().map(|name| Role { name, port: free_port(), child: None }).collect();
-        Scene { place, venue: venue.into(), roles, told: Told::default(), frontier: 0, outages: Vec::new() }
+    pub(super) fn new(place: &'a Place, venue: &str, parts: Parts) -> Scene<'a> {
+        let names: &[&str] = if parts == Parts::Whole { &["run"] } else { &["ingest", "compute", "serve"] };
+        let role =
+            |name: &&'static str| Role { name, port: free_port(), child: None, told: Told::default(), frontier: 0 };
+        let roles = names.iter().map(role).collect();
+        Scene { place, venue: venue.into(), roles, outages: Vec::new(), tally: Tally::default() }
     }
 
-    /// Starts what does not run.
-    pub(super) fn begin(&mut self) {
+    /// What can be killed.
+    pub(super) fn parts(&self) -> Vec<&'static str> {
+        let servers = if self.place.servers().is_some() { &SERVERS[..] } else { &[] };
+        self.roles.iter().map(|role| role.name).chain(servers.iter().copied()).collect()
+    }
+
+    /// Starts what does not run; gives what is wrong.
+    pub(super) fn begin(&mut self) -> Vec<String> {
+        let mut problems = self.fallen();
+        problems.extend(self.place.start_servers());
         let frontier = self.place.frontier();
-        for role in self.roles.iter_mut().filter(|role| role.child.is_none()) {
-            let mut command = self.place.prism();
-            let [log, store] = ["log", "store"].map(|name| self.place.path(name));
-            command.arg(role.name);
-            if role.name != "serve" {
-                command.arg("--log").arg(log);
+        for at in 0..self.roles.len() {
+            if self.roles[at].child.is_some() {
+                continue;
             }
+            let child = self.start(&self.roles[at]);
+            let role = &mut self.roles[at];
+            (role.child, role.frontier, role.told) = (Some(child), frontier, Told::default());
             if role.name != "ingest" {
-                command.arg("--store").arg(store).args(["--port", &role.port.to_string()]);
+                listen(role.port, role.told.clone());
             }
-            command.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"bybit-linear\" = \"{}\" }}", self.venue));
-            command.env("PRISM__FEEDS__FEAR_GREED", "");
-            let stderr = std::fs::OpenOptions::new().create(true).append(true).open(self.place.see("stderr")).unwrap();
-            role.child = Some(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
-            if matches!(role.name, "run" | "compute") {
-                self.frontier = frontier;
-                self.told = Told::default();
-                listen(role.port, self.told.clone());
-            }
-            if role.name == "ingest" {
+            match role.name {
                 // The others need its log.
-                let log = self.place.see("log");
-                (0..100).take_while(|_| !log.exists()).for_each(|_| sleep(50));
-            }
-            if role.name == "compute" {
-                let store = self.place.see("store");
-                (0..100).take_while(|_| !store.exists()).for_each(|_| sleep(50));
+                "ingest" => drop((0..200).take_while(|_| !self.place.has_log()).map(|_| sleep(50)).count()),
+                "compute" if self.place.servers().is_none() => {
+                    let store = self.place.see("store");
+                    (0..100).take_while(|_| !store.exists()).for_each(|_| sleep(50));
+                }
+                _ => {}
             }
         }
         if let Some(outage) = self.outages.last_mut().filter(|outage| outage.to == Ts::MAX) {
             outage.to = clock()();
         }
-    }
-
-    /// The disk is full for a while, or the clock steps; what ended of itself is started again.
-    pub(super) fn trouble(&mut self, millis: u64) -> Vec<String> {
-        match self.place.trouble() {
-            Trouble::Nothing => return Vec::new(),
-            Trouble::FullDisk => {
-                self.place.fill_disk();
-                sleep(500 + millis);
-                self.place.free_disk();
-            }
-            Trouble::Clock => {
-                for step in [3_600, -3_600, 0] {
-                    self.place.step_clock(step);
-                    sleep(300 + millis / 3);
-                }
-            }
-        }
-        sleep(300);
-        let mut is_source_gone = false;
-        for role in &mut self.roles {
-            if role.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
-                role.child = None;
-                is_source_gone |= matches!(role.name, "run" | "ingest");
-            }
-        }
-        if is_source_gone {
-            // It ended somewhere within the trouble.
-            self.outages.push(Outage { from: clock()(), to: Ts::MAX });
-        }
-        let problems = self.old_news();
-        self.begin();
-        sleep(2_000);
         problems
     }
 
-    /// Kills one process, or two at once.
-    pub(super) fn kill(&mut self, random: &mut Random) -> Vec<String> {
-        let n = self.roles.len() as u64;
-        let first = random.below(n) as usize;
-        let second = if 1 < n && random.below(3) == 0 { random.below(n) as usize } else { first };
-        let at = clock()();
-        for index in [first, second] {
-            let role = &mut self.roles[index];
-            if let Some(mut child) = role.child.take() {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                if matches!(role.name, "run" | "ingest") {
-                    self.outages.push(Outage { from: at, to: Ts::MAX });
+    fn start(&self, role: &Role) -> Child {
+        let mut command = self.place.prism();
+        let [log, store] = self.place.addresses();
+        command.arg(role.name);
+        if role.name != "serve" {
+            command.args(["--log", &log]);
+        }
+        if role.name != "ingest" {
+            command.args(["--store", &store, "--port", &role.port.to_string()]);
+        }
+        command.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"bybit-linear\" = \"{}\" }}", self.venue));
+        command.env("PRISM__FEEDS__FEAR_GREED", "");
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(self.place.said()).unwrap();
+        command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
+    }
+
+    /// Forgets what ended of itself, so that it is started again. Only a full disk is a reason to end.
+    fn fallen(&mut self) -> Vec<String> {
+        let mut problems = self.old_news();
+        for role in &mut self.roles {
+            let Some(status) = role.child.as_mut().and_then(|child| child.try_wait().unwrap()) else { continue };
+            role.child = None;
+            if self.place.trouble() != Trouble::FullDisk {
+                problems.push(format!("{} ended of itself with {status}", role.name));
+            }
+            if matches!(role.name, "run" | "ingest") {
+                // It ended somewhere within the trouble.
+                self.outages.push(Outage { from: clock()(), to: Ts::MAX });
+            }
+        }
+        problems
+    }
+
+    /// The disk is full for a while, or the clock steps, and the victims die meanwhile or afterwards.
+    pub(super) fn round(&mut self, random: &mut Random, victims: &[&'static str]) -> Vec<String> {
+        let mut problems = self.begin();
+        sleep(2_000 + random.below(3_000));
+        let (millis, is_meanwhile, at) = (random.below(2_000), random.below(2) == 0, random.below(3));
+        match self.place.trouble() {
+            Trouble::Nothing => {}
+            Trouble::FullDisk => {
+                self.place.fill_disk();
+                sleep(500 + millis);
+                if is_meanwhile {
+                    problems.extend(self.kill(victims));
+                    self.tally.full_disk += 1;
+                    sleep(millis);
+                }
+                self.place.free_disk();
+            }
+            Trouble::Clock => {
+                for (n, step) in (0..).zip([3_600, -3_600, 0]) {
+                    self.place.step_clock(step);
+                    sleep(300 + millis / 3);
+                    if is_meanwhile && n == at {
+                        problems.extend(self.kill(victims));
+                        self.tally.clock += 1;
+                    }
                 }
             }
         }
+        if self.place.trouble() == Trouble::Nothing || !is_meanwhile {
+            if self.place.trouble() != Trouble::Nothing {
+                sleep(300);
+                problems.extend(self.begin());
+                sleep(2_000);
+            }
+            problems.extend(self.kill(victims));
+        }
+        problems.extend(self.pause(random.below(if self.place.servers().is_some() { 6_000 } else { 4_000 })));
+        problems
+    }
+
+    /// Waits. A compute that lives must say in time which servers are away.
+    fn pause(&self, millis: u64) -> Vec<String> {
+        sleep(millis);
+        let compute = self.roles.iter().find(|role| role.name == "compute" && role.child.is_some());
+        let away = self.place.servers().map(|servers| servers.away()).unwrap_or_default();
+        let Some(compute) = compute.filter(|_| TELLING <= millis) else { return Vec::new() };
+        let is_told = |address: &String, (status, body): &(u16, String)| *status == 503 && body.contains(address);
+        let mut problems = Vec::new();
+        for address in away {
+            let mut answer = (0, String::new());
+            let told = (0..40).any(|_| {
+                answer = http(compute.port, "GET", "/ready", "").unwrap_or_default();
+                is_told(&address, &answer) || {
+                    sleep(100);
+                    false
+                }
+            });
+            if !told {
+                problems.push(format!("{address} is away and compute says {answer:?}"));
+            }
+        }
+        problems
+    }
+
+    /// Kills all victims at once.
+    fn kill(&mut self, victims: &[&'static str]) -> Vec<String> {
+        let at = clock()();
+        for name in victims {
+            if let Some(mut servers) = self.place.servers().filter(|_| SERVERS.contains(name)) {
+                servers.kill(name);
+                self.tally.killed(name);
+            }
+            let Some(role) = self.roles.iter_mut().find(|role| role.name == *name) else { continue };
+            let Some(mut child) = role.child.take() else { continue };
+            child.kill().unwrap();
+            child.wait().unwrap();
+            self.tally.killed(name);
+            if matches!(role.name, "run" | "ingest") {
+                self.outages.push(Outage { from: at, to: Ts::MAX });
+            }
+        }
+        self.tally.pairs += u64::from(1 < victims.len());
         self.old_news()
+    }
+
+    /// Waits until everything is ready again, where a server was away.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let mut problems = self.begin();
+        sleep(4_000);
+        if self.place.servers().is_none() {
+            return problems;
+        }
+        for role in self.roles.iter().filter(|role| role.name != "ingest") {
+            let mut answer = (0, String::new());
+            let is_ready = (0..150).any(|_| {
+                self.place.servers().iter().for_each(|servers| servers.resume());
+                answer = http(role.port, "GET", "/ready", "").unwrap_or_default();
+                answer.0 == 200 || {
+                    sleep(200);
+                    false
+                }
+            });
+            if !is_ready {
+                problems.push(format!("{} is not ready in the end: {}", role.name, answer.1));
+            }
+        }
+        problems
     }
 
     /// Ends all in order; each must end well.
@@ -176,9 +271,15 @@ impl<'a> Scene<'a> {
 
     /// What a subscriber was told although it was known before the process started.
     fn old_news(&self) -> Vec<String> {
-        let told = self.told.lock().unwrap();
-        let n_old = told.iter().filter(|known| **known < self.frontier).count();
-        if n_old == 0 { Vec::new() } else { vec![format!("{n_old} of {} changes were old news", told.len())] }
+        let mut problems = Vec::new();
+        for role in &self.roles {
+            let told = role.told.lock().unwrap();
+            let n_old = told.iter().filter(|known| **known < role.frontier).count();
+            if 0 < n_old {
+                problems.push(format!("{n_old} of {} changes that {} told were old news", told.len(), role.name));
+            }
+        }
+        problems
     }
 }
 

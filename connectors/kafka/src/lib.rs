@@ -88,6 +88,13 @@ fn ask(options: &KafkaOptions) -> Result<Opened, LogError> {
     Ok((consumer, partitions))
 }
 
+/// Whether brokers answer this for a moment only: of a topic just created, or when they have just started.
+fn is_brief(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable))
+}
+
 impl KafkaLog {
     /// Opens the log and creates the topics that are absent. Needs no right to create any if there are all.
     pub fn open(options: KafkaOptions) -> Result<KafkaLog, LogError> {
@@ -101,7 +108,13 @@ impl KafkaLog {
         for _ in 0..LEARN_MAX {
             match KafkaLog::open_read(options.clone()) {
                 Err(LogError::NotALog { .. }) => std::thread::sleep(LEARN),
-                opened => return opened,
+                Ok(log) => {
+                    for (topic, n) in &log.partitions {
+                        (0..*n).try_for_each(|partition| log.start(*topic, partition).map(drop))?;
+                    }
+                    return Ok(log);
+                }
+                Err(error) => return Err(error),
             }
         }
         KafkaLog::open_read(options)
@@ -177,9 +190,17 @@ impl KafkaLog {
     /// First and next offset of a partition.
     fn watermarks(&self, topic: Topic, partition: u32, wait: Duration) -> Result<(u64, u64), LogError> {
         let name = self.options.topic(topic);
-        let asked = self.consumer.fetch_watermarks(&name, partition as i32, wait);
-        let (low, high) = asked.map_err(|error| self.options.refused(&format!("offsets of {name}"), &error))?;
-        Ok((low.max(0) as u64, high.max(0) as u64))
+        let mut looks = wait.as_millis() / LEARN.as_millis();
+        loop {
+            match self.consumer.fetch_watermarks(&name, partition as i32, wait) {
+                Ok((low, high)) => return Ok((low.max(0) as u64, high.max(0) as u64)),
+                Err(error) if 0 < looks && is_brief(&error) => {
+                    looks -= 1;
+                    std::thread::sleep(LEARN);
+                }
+                Err(error) => return Err(self.options.refused(&format!("offsets of {name}"), &error)),
+            }
+        }
     }
 }
 

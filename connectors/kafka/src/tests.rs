@@ -8,6 +8,7 @@ use prism_schemas::event::{Batch, Quarantined};
 use prism_schemas::{Event, Topic};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::{KafkaLog, KafkaOptions};
 
@@ -100,6 +101,18 @@ fn a_broker_that_is_away_for_a_while_delays_a_writer_and_loses_nothing() {
     log.sync().unwrap();
     assert_eq!(log.delayed(), None);
     read(&log, 40);
+}
+
+#[test]
+fn a_broker_that_does_not_lead_yet_is_asked_again() {
+    let (cluster, options) = cluster();
+    let log = KafkaLog::open(options).unwrap();
+    let not_yet = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 2];
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &not_yet);
+    assert_eq!(log.end(TOPIC, 1).unwrap(), 0);
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[not_yet[0]; 40]);
+    let error = log.end(TOPIC, 1).unwrap_err().to_string();
+    assert!(error.contains("Not leader for partition"), "{error}");
 }
 
 #[test]

@@ -32,12 +32,14 @@ struct Seen {
 pub struct Reader {
     client: Client,
     seen: BTreeMap<&'static str, Seen>,
+    /// What was read and is not given yet.
+    news: Vec<Version>,
 }
 
 impl Reader {
     /// Does not connect yet.
     pub fn new(address: QuestDbAddress) -> Reader {
-        Reader { client: Client::new(address), seen: BTreeMap::new() }
+        Reader { client: Client::new(address), seen: BTreeMap::new(), news: Vec::new() }
     }
 }
 
@@ -48,20 +50,14 @@ impl RowReader for Reader {
 
     fn news(&mut self, tables: &[&'static Table]) -> StoreResult<Vec<Version>> {
         // A table's rows are committed in the order they became known, each table on its own.
-        let writers: BTreeMap<String, i64> = self
-            .client
-            .wal_tables(LOOK)
-            .map_err(QuestDbError::from)?
-            .into_iter()
-            .map(|table| (table.name, table.writer))
-            .collect();
-        let mut news = Vec::new();
+        let found = self.client.wal_tables(LOOK).map_err(QuestDbError::from)?;
+        let writers: BTreeMap<String, i64> = found.into_iter().map(|table| (table.name, table.writer)).collect();
+        // What was read of one table stays if the server goes away before the next.
         for table in tables {
             let writer = writers.get(table.name).copied().unwrap_or(0);
             let Some(seen) = self.seen.get_mut(table.name) else {
-                let known = self.newest(table)?;
-                let [near, far] = [known; 2].map(Given::up_to);
-                self.seen.insert(table.name, Seen { writer, near, far, looks: 0 });
+                let seen = self.begin(table, writer)?;
+                self.seen.insert(table.name, seen);
                 continue;
             };
             if writer == seen.writer {
@@ -80,9 +76,10 @@ impl RowReader for Reader {
             seen.near.news(&mut rows);
             seen.far.news(&mut older);
             seen.writer = writer;
-            news.extend(rows);
-            news.extend(older);
+            self.news.extend(rows);
+            self.news.extend(older);
         }
+        let mut news = std::mem::take(&mut self.news);
         news.sort_by_key(known_at);
         Ok(news)
     }
@@ -94,6 +91,21 @@ impl RowReader for Reader {
 }
 
 impl Reader {
+    /// A table as it is at the first look. What is known as late as anything is remembered: more may follow it, and then
+    /// it is read once more.
+    fn begin(&self, table: &'static Table, writer: i64) -> StoreResult<Seen> {
+        let known = self.newest(table)?;
+        let [mut near, mut far] = [known; 2].map(Given::up_to);
+        if 0 < known {
+            let (target, mut rows) = (Target::new(table, "live"), Vec::new());
+            let since = (known - NEAR - FAR).max(0)..=Ts::MAX;
+            target.scan_since(&self.client, &since, known, &mut |row| rows.push(row))?;
+            near.news(&mut rows.clone());
+            far.news(&mut rows);
+        }
+        Ok(Seen { writer, near, far, looks: 0 })
+    }
+
     /// The newest knowledge time of a table.
     fn newest(&self, table: &Table) -> Result<Ts, QuestDbError> {
         Ok(self.time(&format!("SELECT cast(max(known_at) AS long) FROM {}", table.name))?.unwrap_or(0))

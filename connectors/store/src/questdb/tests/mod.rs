@@ -5,12 +5,13 @@ mod server;
 use std::time::{Duration, Instant};
 
 use prism_questdb::Error;
+use prism_schemas::store::RowReader;
 use prism_schemas::table::{BARS, FEED_STATUS};
 use prism_schemas::time::MINUTE;
 use prism_schemas::{Cell, RowStore, Table, Ts, Version};
 use server::{Fate, Server};
 
-use super::{QuestDbError, Sink, SinkOptions};
+use super::{QuestDbError, Reader, Sink, SinkOptions};
 
 fn row(table: &'static Table, values: &[(&str, Cell)]) -> Version {
     let value = |name: &str| values.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell.clone());
@@ -283,6 +284,38 @@ fn one_process_writes_a_run() {
     assert_eq!(f.server.state().asked, Vec::<String>::new(), "nothing was touched");
     drop(f.sink);
     Sink::open(f.server.address(), "live", options(&f.dir)).unwrap();
+}
+
+#[test]
+fn what_a_follower_found_at_its_start_is_no_news_when_more_follows() {
+    let server = Server::start();
+    server.state().wal = vec![("bars".into(), false, 1, 1)];
+    server.state().bars = vec![bar(0, 1)];
+    server.state().newest = Some(101 * MINUTE / 1_000);
+    let mut reader = Reader::new(server.address());
+    assert_eq!(reader.news(&[&BARS]).unwrap(), []);
+    server.state().wal[0].3 = 2;
+    assert_eq!(reader.news(&[&BARS]).unwrap(), []);
+    server.state().bars = vec![bar(1, 2)];
+    server.state().wal[0].3 = 3;
+    assert_eq!(reader.news(&[&BARS]).unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_follower_read_of_one_table_is_not_lost_when_the_server_goes_away_before_the_next() {
+    let server = Server::start();
+    server.state().wal = ["bars", "feed_status"].map(|name| (name.into(), false, 1, 0)).into();
+    let mut reader = Reader::new(server.address());
+    let tables = [&BARS, &FEED_STATUS];
+    assert_eq!(reader.news(&tables).unwrap(), []);
+    server.state().bars = vec![bar(0, 1)];
+    server.state().cut = Some("feed_status");
+    server.state().apply();
+    reader.news(&tables).unwrap_err();
+    server.state().cut = None;
+    let news = reader.news(&tables).unwrap();
+    assert_eq!(news.iter().filter(|row| row.table == &BARS).count(), 1);
+    assert_eq!(reader.news(&tables).unwrap(), []);
 }
 
 #[test]
