@@ -82,9 +82,8 @@ impl Servers {
 
     /// Resumes tables that QuestDB suspended.
     pub(super) fn resume(&self) {
-        let client = self.services.client();
-        for name in client.exec("SELECT name FROM wal_tables() WHERE suspended").unwrap_or_default() {
-            let _ = client.exec(&format!("ALTER TABLE {} RESUME WAL", name[0].as_str().unwrap_or_default()));
+        for name in self.services.ask("SELECT name FROM wal_tables() WHERE suspended").unwrap_or_default() {
+            let _ = self.services.ask(&format!("ALTER TABLE {} RESUME WAL", name[0].as_str().unwrap_or_default()));
         }
     }
 
