@@ -21,7 +21,9 @@ use prism_venue::Clock;
 use self::{place::Place, scene::Scene, tally::Tally};
 
 /// Runs at once.
-const LANES: usize = 3;
+const LANES: usize = 4;
+/// Runs at once that have servers.
+const SERVER_LANES: usize = 2;
 /// Symbols that are followed: enough for several partitions, few enough for many runs.
 const FOLLOWED: usize = 6;
 /// Bars of a second, so that seconds of life make rows.
@@ -177,7 +179,7 @@ fn a_protection_that_is_left_out_is_seen() {
     }
 }
 
-/// Several runs at once: most of their time is waiting. One of them at most has servers. Gives the seeds that failed.
+/// Several runs at once: most of their time is waiting. Gives the seeds that failed.
 fn many(first: u64, runs: u64, broken: Option<Protection>) -> (Vec<u64>, Tally) {
     // What is left out is left out of a log and a store in directories.
     let has_servers =
@@ -188,7 +190,7 @@ fn many(first: u64, runs: u64, broken: Option<Protection>) -> (Vec<u64>, Tally) 
     let [with_servers, others] = [with_servers, others].map(Mutex::new);
     let outcome = Mutex::new((Vec::new(), Tally::default()));
     let next = |lane: usize| {
-        let own = if lane == 0 { with_servers.lock().unwrap().pop_front() } else { None };
+        let own = if lane < SERVER_LANES { with_servers.lock().unwrap().pop_front() } else { None };
         own.or_else(|| others.lock().unwrap().pop_front())
     };
     std::thread::scope(|scope| {

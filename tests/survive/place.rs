@@ -33,7 +33,7 @@ const SIZE: &str = "8g";
 pub(super) struct Place {
     trouble: Trouble,
     dir: tempfile::TempDir,
-    /// Holds the name space of the small disk.
+    /// Holds the name space of the disk in memory.
     holder: Option<Child>,
     /// Where log and store are, if not in directories.
     servers: Option<RefCell<Servers>>,
@@ -55,7 +55,8 @@ impl Place {
     pub(super) fn new(trouble: Trouble, parts: Parts, settings: &[(&'static str, &'static str)]) -> Place {
         let dir = tempfile::tempdir().unwrap();
         let mut place = Place { trouble, dir, holder: None, servers: None, settings: settings.to_vec() };
-        if trouble == Trouble::FullDisk {
+        // Servers are always on a disk in memory: what else this machine writes must not hold them up.
+        if trouble == Trouble::FullDisk || parts == Parts::WithServers {
             let mount = "mount -t tmpfs -o size=\"$2\" tmpfs \"$1\" && echo mounted && exec sleep 1000";
             let size = if parts == Parts::WithServers { SIZE } else { "64m" };
             let mut holder = Command::new("unshare");

@@ -273,6 +273,10 @@ impl Log for KafkaLog {
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        Ok(self.watermarks(topic, partition, self.options.answer)?.1)
+    }
+
+    fn glance(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
         let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         if silent.is_some_and(|since| since.elapsed() < AWAY) {
             return Err(self.options.refused("offsets", &"no broker answered a moment ago"));

@@ -13,11 +13,11 @@ use rdkafka::message::{Message as _, Timestamp};
 use crate::{KafkaOptions, told::Told};
 
 /// How long a reader waits for a message or the end of the partition at once.
-const WAIT: Duration = Duration::from_millis(100);
+const WAIT: Duration = Duration::from_millis(2);
 /// Waits without any answer after which a reader gives up: five minutes.
-const WAITS_MAX: u32 = 3_000;
+const WAITS_MAX: u32 = 150_000;
 /// Waits without any answer between two warnings.
-const WAITS_WARN: u32 = 100;
+const WAITS_WARN: u32 = 5_000;
 
 /// A partition being read, over a consumer that it may share with others.
 pub(crate) struct Reader {
@@ -64,8 +64,7 @@ impl Records for Reader {
     fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
         let mut n_waits = 0;
         loop {
-            let wait = if self.at_end { Duration::ZERO } else { WAIT };
-            let polled = match self.queue.poll(wait) {
+            let polled = match self.queue.poll(Duration::ZERO) {
                 None => match self.consumer.poll(Duration::ZERO) {
                     // Each partition has a queue: what comes beside them would be lost in silence.
                     Some(Ok(message)) => {
@@ -93,6 +92,8 @@ impl Records for Reader {
                 Some(Err(error)) => return Err(self.failed(&error)),
                 None if self.at_end => return Ok(None),
                 None => {
+                    // The library would wait by the wall clock: after a step back for as long as that is.
+                    std::thread::sleep(WAIT);
                     n_waits += 1;
                     if n_waits % WAITS_WARN == 0 {
                         tracing::warn!(place = self.place, "still waiting for the broker");

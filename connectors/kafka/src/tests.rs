@@ -92,8 +92,8 @@ fn a_broker_that_is_away_for_a_while_delays_a_writer_and_loses_nothing() {
         until("it is said why", || log.delayed().is_some_and(|why| why.contains("messages wait for the broker")));
         assert!(!writing.is_finished());
         // Whoever asks where partitions end is not held up more than once.
-        assert!(log.end(TOPIC, 1).is_err());
-        let error = log.end(TOPIC, 0).unwrap_err();
+        assert!(log.glance(TOPIC, 1).is_err());
+        let error = log.glance(TOPIC, 0).unwrap_err();
         assert!(error.to_string().contains("a moment ago"), "{error}");
         cluster.broker_up(1).unwrap();
         writing.join().unwrap();

@@ -79,6 +79,11 @@ pub trait Log: Send + Sync {
     /// The offset the next batch will get. May read the newest part of the partition.
     fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
 
+    /// As `end`, for who has better things to do than to wait for somebody who does not answer.
+    fn glance(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.end(topic, partition)
+    }
+
     /// An offset before which everything was received before `ts_recv`, as late as is cheap to find; receive times must
     /// rise, as live writers make them. Knowledge time is rounded up: ask for an epoch earlier.
     fn offset_at(&self, topic: Topic, partition: u32, _ts_recv: Ts) -> Result<u64, LogError> {

@@ -26,7 +26,7 @@ pub(crate) fn expose(log: &dyn Log, offsets: &Offsets, status: &Arc<Status>, sto
         }
         let kept = offsets.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for ((topic, partition), offset) in kept {
-            match log.end(topic, partition) {
+            match log.glance(topic, partition) {
                 Ok(end) => {
                     let labels = [("topic", topic.name()), ("partition", &partition.to_string())];
                     status.gauge("prism_log_lag_messages", &labels, end.saturating_sub(offset) as f64);
