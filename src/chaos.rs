@@ -150,6 +150,13 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(dir.path())?);
     let watching = tokio::spawn(watch(received, watched.clone(), LogWriter::new(log.clone()), broken));
     tokio::time::sleep(STORM).await;
+    // A busy machine has seen less by then.
+    for _ in 0..LOOKS {
+        if watched.lock().unwrap_or_else(PoisonError::into_inner).has_noticed() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
     emulator.calm();
     tokio::time::sleep(CALM).await;
     emulator.freeze();
@@ -335,6 +342,10 @@ async fn watch(
 }
 
 impl Watched {
+    fn has_noticed(&self) -> bool {
+        0 < self.n_gaps + self.n_quarantined
+    }
+
     fn compare(&self, emulator: &Emulator, face: &str) -> Vec<String> {
         let (mut problems, none) = (self.problems.clone(), BTreeSet::new());
         let (exchange, market) = face.split_once('-').unwrap_or((face, ""));
@@ -371,7 +382,7 @@ impl Watched {
                 problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));
             }
         }
-        if self.n_gaps + self.n_quarantined == 0 {
+        if !self.has_noticed() {
             problems.insert("no fault was noticed: the run shows nothing".into());
         }
         tracing::debug!(self.n_gaps, self.n_quarantined, self.n_disconnected, "a run");

@@ -25,7 +25,7 @@ use crate::{
     output::say,
     place::{Access, Holds, flush_every, look, open_log, open_store, parse_store},
     snapshot,
-    synthetic::{self, Source},
+    synthetic::{self, SimulatedTime, Source},
     venues,
 };
 
@@ -162,23 +162,23 @@ fn load(common: &Common) -> Result<(Config, Plan)> {
 
 /// Where events come from.
 enum Origin {
-    Synthetic(Source),
+    Synthetic(Source, SimulatedTime),
     Venues(venues::Sources),
 }
 
 impl Origin {
     fn new(synthetic: bool, source: Source, config: &Config, plan: &Plan) -> Result<Origin> {
         if synthetic {
-            return Ok(Origin::Synthetic(source));
+            return Ok(Origin::Synthetic(source, source.time()?));
         }
         Ok(Origin::Venues(venues::sources(&config.feeds, &plan.settings.timeframes.maintained)?))
     }
 
     /// The time of its events.
-    fn clock(&self) -> Result<Clock> {
+    fn clock(&self) -> Clock {
         match self {
-            Origin::Synthetic(source) => source.clock(),
-            Origin::Venues(_) => Ok(venues::clock()),
+            Origin::Synthetic(_, time) => time.clone().clock(),
+            Origin::Venues(_) => venues::clock(),
         }
     }
 
@@ -186,14 +186,14 @@ impl Origin {
     fn start(self, log: &Arc<dyn Log>, plan: &Plan, tasks: &mut Tasks) -> Result<()> {
         let (log, until, maintained) = (log.clone(), tasks.stop(), plan.settings.timeframes.maintained.clone());
         tasks.spawn("ingest", move || match self {
-            Origin::Synthetic(source) => synthetic::ingest(&log, &maintained, source, &until),
+            Origin::Synthetic(source, time) => synthetic::ingest(&log, &maintained, source.seed, &time, &until),
             Origin::Venues(sources) => venues::ingest(&log, sources, &until),
         })
     }
 
     fn name(&self) -> &'static str {
         match self {
-            Origin::Synthetic(_) => "the synthetic market",
+            Origin::Synthetic(..) => "the synthetic market",
             Origin::Venues(_) => "live venues",
         }
     }
@@ -267,7 +267,7 @@ fn pipeline(
     let flush = flush_every(&place, &config);
     let mut tasks = Tasks::new();
     let mut serving = Serving::new(&config, place)?;
-    let clock = origin.as_ref().map_or_else(|| Ok(venues::clock()), Origin::clock)?;
+    let clock = origin.as_ref().map_or_else(venues::clock, Origin::clock);
     serving.door = door;
     serving.clock = prism_api::Clock(clock.clone());
     serving.maintained = plan.settings.timeframes.maintained.clone();
@@ -276,10 +276,10 @@ fn pipeline(
             serving.snapshots = Some(snapshot::route(snapshot::takers(&config.feeds, &plan)?));
             venues::expose(sources, &serving.status);
         }
-        if let Origin::Synthetic(source) = &origin {
+        if let Origin::Synthetic(source, _) = &origin {
             serving.status.watch(source.simulated(config.api.stale));
         }
-        serving.status.simulated.store(matches!(origin, Origin::Synthetic(_)), Relaxed);
+        serving.status.simulated.store(matches!(origin, Origin::Synthetic(..)), Relaxed);
         origin.start(&log, &plan, &mut tasks)?;
     }
     let pipeline = Pipeline {

@@ -50,8 +50,12 @@ impl Source {
 
     /// The simulated time, from now on, with no head start.
     pub(crate) fn clock(self) -> Result<Clock> {
-        let time = SimulatedTime { head_start: 0, ..SimulatedTime::starting_now(self.speed)? };
-        Ok(Arc::new(move || time.now()))
+        Ok(SimulatedTime { head_start: 0, ..SimulatedTime::starting_now(self.speed)? }.clock())
+    }
+
+    /// The simulated time of a market that `ingest` writes.
+    pub(crate) fn time(self) -> Result<SimulatedTime> {
+        SimulatedTime::starting_now(self.speed)
     }
 }
 
@@ -62,7 +66,8 @@ pub(crate) fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Simulated time as a function of real time.
-struct SimulatedTime {
+#[derive(Clone)]
+pub(crate) struct SimulatedTime {
     start: i64,
     head_start: i64,
     began: Instant,
@@ -77,6 +82,10 @@ impl SimulatedTime {
         Ok(SimulatedTime { start, head_start: HEAD_START, began: Instant::now(), speed })
     }
 
+    pub(crate) fn clock(self) -> Clock {
+        Arc::new(move || self.now())
+    }
+
     /// `speed` times real time after the head start, until it meets the wall clock.
     fn now(&self) -> i64 {
         let real = self.began.elapsed().as_nanos() as i64;
@@ -89,11 +98,11 @@ impl SimulatedTime {
 pub(crate) fn ingest(
     log: &Arc<dyn Log>,
     timeframes: &[Timeframe],
-    source: Source,
+    seed: u64,
+    time: &SimulatedTime,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let time = SimulatedTime::starting_now(source.speed)?;
-    let mut market = Market::new(source.seed, SYMBOLS, time.start);
+    let mut market = Market::new(seed, SYMBOLS, time.start);
     // Another life of the same process may begin at the same simulated time.
     let mut writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(time.start));
     let mut decoder = Bybit::new(MARKET);

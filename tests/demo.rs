@@ -166,6 +166,23 @@ fn a_second_demo_leaves_the_first_alone() {
 }
 
 #[test]
+fn the_synthetic_market_in_one_process_becomes_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut run = command();
+    run.args(["run", "--synthetic", "--port", &port.to_string(), "--for", "5m"]);
+    run.arg("--log").arg(dir.path().join("log")).arg("--store").arg(dir.path().join("store"));
+    let _running = Running(Some(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()));
+    let began = began();
+    let ready = || http(port, "GET", "/ready", "").unwrap_or_default();
+    while ready().0 != 200 {
+        assert!(began.elapsed() < Duration::from_secs(120), "not ready: {}", ready().1);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(ready().1.contains("\"simulated\":true"));
+}
+
+#[test]
 fn a_directory_of_others_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("letters.txt"), "dear").unwrap();

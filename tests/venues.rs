@@ -257,14 +257,22 @@ fn imported(file: &str, log: &str, kind: &str) -> (u64, String) {
     (of.filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok()).sum(), printed)
 }
 
+/// The same for each at once: most of it is waiting.
+fn side_by_side<T: Send>(all: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let check = &check;
+    std::thread::scope(|scope| {
+        all.into_iter().for_each(|one| drop(scope.spawn(move || check(one))));
+    });
+}
+
 #[test]
 fn a_recording_is_imported_whole_and_can_happen_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (_emulator, address) = emulate(&[]);
-    for venue in ["bybit-linear", "binance-linear", "binance-spot"] {
+    side_by_side(["bybit-linear", "binance-linear", "binance-spot"], |venue| {
         let (file, again) = (path(&format!("{venue}.jsonl.zst")), path(&format!("{venue}-again.jsonl.zst")));
-        let output = following(&["record", "--out", &file, "--for", "6s"], &address, venue).output().unwrap();
+        let output = following(&["record", "--out", &file, "--for", "15s"], &address, venue).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let count = |kind: &str| imported(&file, &path(&format!("{venue}-{kind}")), kind).0;
         let (n_klines, printed) = imported(&file, &path(&format!("{venue}-log")), "kline");
@@ -274,12 +282,12 @@ fn a_recording_is_imported_whole_and_can_happen_again() {
         // It happens again: what is recorded of that is of the same instruments.
         let (_recorded, second) = emulate(&["--from", &file]);
         std::thread::sleep(Duration::from_millis(1_500));
-        let mut record = following(&["record", "--out", &again, "--for", "3s"], &second, venue);
+        let mut record = following(&["record", "--out", &again, "--for", "10s"], &second, venue);
         let output = record.env("PRISM__FEEDS__TURNOVER_MIN", "0").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let (n_deltas, printed) = imported(&again, &path(&format!("{venue}-again")), "book_delta");
         assert!(20 <= n_deltas && printed.contains(",trade,"), "{printed}");
-    }
+    });
     // A recording is not written over.
     let file = path("bybit-linear.jsonl.zst");
     let output = following(&["record", "--out", &file, "--for", "1s"], &address, "bybit-linear").output().unwrap();
@@ -294,19 +302,20 @@ fn a_recording_is_imported_whole_and_can_happen_again() {
 fn recordings_of_real_venues_happen_again() {
     let Some(data) = crate::support::shared("recordings_of_real_venues_happen_again", "data") else { return };
     let dir = tempfile::tempdir().unwrap();
-    for (recorded, market, venue, n_trades) in [
+    let all = [
         ("cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "linear", "bybit-linear", 1),
         ("cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "spot", "bybit-spot", 1),
         // Of another venue's inverse contract, of which only trades were recorded.
         ("bitmex_1m_trades/Bitmex_XBTUSD_1M.csv.zst", "inverse", "bybit-inverse", 10),
         ("hftbacktest/usdm_btcusdt_20240808.gz", "linear", "binance-linear", 20),
         ("hftbacktest/spot_ethusdt_20240808.gz", "spot", "binance-spot", 5),
-    ] {
+    ];
+    side_by_side(all, |(recorded, market, venue, n_trades)| {
         let recorded = data.join(recorded).display().to_string();
         let (_recorded, address) = emulate(&["--from", &recorded, "--market", market]);
         std::thread::sleep(Duration::from_millis(1_000));
         let file = dir.path().join(format!("{venue}.jsonl.zst")).display().to_string();
-        let mut record = following(&["record", "--out", &file, "--for", "8s"], &address, venue);
+        let mut record = following(&["record", "--out", &file, "--for", "20s"], &address, venue);
         record.env("PRISM__FEEDS__TURNOVER_MIN", "0");
         let is_inverse = market == "inverse";
         if is_inverse {
@@ -323,7 +332,7 @@ fn recordings_of_real_venues_happen_again() {
         let has_books = 20 <= count("book_delta") && 1 <= count("book_snapshot");
         assert!(n_trades <= count("trade") && (has_books || is_inverse), "{printed}");
         assert!(!is_inverse || count("quarantined") == 0, "{printed}");
-    }
+    });
 }
 
 #[test]
