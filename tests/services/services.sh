@@ -69,6 +69,7 @@ start_kafka() {
 	controller.listener.names=CONTROLLER
 	log.dirs=$dir/kafka
 	offsets.topic.replication.factor=1
+	offsets.topic.num.partitions=1
 	transaction.state.log.replication.factor=1
 	transaction.state.log.min.isr=1
 	share.coordinator.state.topic.replication.factor=1

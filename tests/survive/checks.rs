@@ -79,7 +79,7 @@ fn seconds(place: &Place, emulator: &Emulator, outages: &[Outage]) -> Result<Vec
             *of.entry(ts - ts % SECOND).or_default() += 1;
         }
     }
-    let (mut problems, mut n_whole, mut n_outage) = (Vec::new(), 0, 0);
+    let (mut problems, mut first_whole, mut n_outage) = (Vec::new(), Ts::MAX, 0);
     for row in place.ask(sql)? {
         let [symbol, ts, quality, source, n_trades] = &row[..] else { return Err(format!("{row:?} is no bar")) };
         let ts: Ts = ts.parse().map_err(|_| format!("{row:?} has no time"))?;
@@ -95,12 +95,14 @@ fn seconds(place: &Place, emulator: &Emulator, outages: &[Outage]) -> Result<Vec
         } else if ours != true_number {
             problems.push(format!("{symbol} at {ts} is ok with {ours} of {true_number} trades"));
         }
-        n_whole += 1;
+        first_whole = first_whole.min(ts);
     }
-    if n_whole == 0 {
+    if first_whole == Ts::MAX {
         problems.push("no second is whole: the run shows nothing".into());
     }
-    if !outages.is_empty() && n_outage == 0 && outages.iter().any(|outage| 3 * SECOND < outage.to - outage.from) {
+    // Before the first trade there is nothing to interrupt.
+    let must_be_told = |outage: &Outage| first_whole < outage.from && 3 * SECOND < outage.to - outage.from;
+    if n_outage == 0 && outages.iter().any(must_be_told) {
         problems.push("no second of an outage is told".into());
     }
     problems.truncate(6);

@@ -157,7 +157,7 @@ impl Place {
     /// Takes all that is free on the disk. A large one is made as small as what it holds.
     pub(super) fn fill_disk(&self) {
         if self.servers.is_some() {
-            return self.resize("$(($(df -k --output=used \"$1\" | tail -n 1) + 64))k");
+            return self.resize("$(($(df -k --output=used \"$1\" | tail -n 1) + 1024))k");
         }
         let mut filler = std::fs::File::create(self.see("filler")).unwrap();
         while filler.write_all(&[0; 4_096]).is_ok() {}
@@ -174,7 +174,7 @@ impl Place {
     fn resize(&self, size: &str) {
         // What it holds may grow in between.
         let resize =
-            format!("for n in 1 2 3 4 5; do mount -o remount,size={size} \"$1\" 2>/dev/null && exit; done; exit 1");
+            format!("for n in $(seq 20); do mount -o remount,size={size} \"$1\" 2>/dev/null && exit; done; exit 1");
         let mut command = Command::new("sh");
         command.args(["-c", &resize, "sh"]).arg(self.dir.path());
         assert!(self.inside(&command).status().unwrap().success(), "the disk cannot be resized to {size}");

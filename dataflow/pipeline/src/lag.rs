@@ -7,6 +7,7 @@ use std::{
 };
 
 use prism_log::Log;
+use prism_schemas::Topic;
 use prism_status::Status;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,11 @@ pub(crate) fn expose(log: &dyn Log, offsets: &Offsets, status: &Arc<Status>, sto
             Some(why) => status.hold("log writes", &why),
             None => status.release("log writes"),
         }
-        let kept = offsets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut kept = offsets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if kept.is_empty() {
+            // Whether anybody answers is told before anything is kept too.
+            kept.insert((Topic::Trades, 0), 0);
+        }
         for ((topic, partition), offset) in kept {
             match log.glance(topic, partition) {
                 Ok(end) => {
