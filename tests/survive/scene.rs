@@ -43,6 +43,8 @@ pub(super) struct Scene<'a> {
     roles: Vec<Role>,
     pub(super) outages: Vec<Outage>,
     pub(super) tally: Tally,
+    /// Roles that ended at their start because a server did not answer.
+    n_turned_away: usize,
 }
 
 impl Drop for Scene<'_> {
@@ -61,7 +63,7 @@ impl<'a> Scene<'a> {
         let role =
             |name: &&'static str| Role { name, port: free_port(), child: None, told: Told::default(), frontier: 0 };
         let roles = names.iter().map(role).collect();
-        Scene { place, venue: venue.into(), roles, outages: Vec::new(), tally: Tally::default() }
+        Scene { place, venue: venue.into(), roles, outages: Vec::new(), tally: Tally::default(), n_turned_away: 0 }
     }
 
     /// What can be killed.
@@ -117,13 +119,19 @@ impl<'a> Scene<'a> {
         command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
     }
 
-    /// Forgets what ended of itself, so that it is started again. Only a full disk is a reason to end.
+    /// Forgets what ended of itself, so that it is started again. Only a full disk is a reason to end, and a server that
+    /// does not answer at the start, in one line that names it.
     fn fallen(&mut self) -> Vec<String> {
         let mut problems = self.old_news();
+        let said = std::fs::read_to_string(self.place.said()).unwrap_or_default();
+        let is_of_server = |line: &&str| line.starts_with("error: kafka://") || line.starts_with("error: questdb://");
+        let n_turned_away = said.lines().filter(is_of_server).count();
         for role in &mut self.roles {
             let Some(status) = role.child.as_mut().and_then(|child| child.try_wait().unwrap()) else { continue };
             role.child = None;
-            if self.place.trouble() != Trouble::FullDisk {
+            if self.n_turned_away < n_turned_away {
+                self.n_turned_away += 1;
+            } else if self.place.trouble() != Trouble::FullDisk {
                 problems.push(format!("{} ended of itself with {status}", role.name));
             }
             if matches!(role.name, "run" | "ingest") {
@@ -180,9 +188,12 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits. A compute that lives must say in time which servers are away.
-    fn pause(&self, millis: u64) -> Vec<String> {
+    fn pause(&mut self, millis: u64) -> Vec<String> {
         sleep(millis);
-        let compute = self.roles.iter().find(|role| role.name == "compute" && role.child.is_some());
+        let compute = self.roles.iter_mut().find(|role| role.name == "compute").and_then(|role| {
+            let lives = role.child.as_mut()?.try_wait().unwrap().is_none();
+            lives.then_some(role.port)
+        });
         let away = self.place.servers().map(|servers| servers.away()).unwrap_or_default();
         let Some(compute) = compute.filter(|_| TELLING <= millis) else { return Vec::new() };
         let is_told = |address: &String, (status, body): &(u16, String)| *status == 503 && body.contains(address);
@@ -190,7 +201,7 @@ impl<'a> Scene<'a> {
         for address in away {
             let mut answer = (0, String::new());
             let told = (0..40).any(|_| {
-                answer = http(compute.port, "GET", "/ready", "").unwrap_or_default();
+                answer = http(compute, "GET", "/ready", "").unwrap_or_default();
                 is_told(&address, &answer) || {
                     sleep(100);
                     false
@@ -236,20 +247,29 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits until all who serve are ready; gives those that are not within 30 s.
-    fn ready(&self) -> Vec<String> {
+    fn ready(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
-        for role in self.roles.iter().filter(|role| role.name != "ingest") {
+        let serving: Vec<_> = self.roles.iter().map(|role| (role.name, role.port)).collect();
+        for (name, port) in serving.into_iter().filter(|(name, _)| *name != "ingest") {
             let mut answer = (0, String::new());
             let is_ready = (0..150).any(|_| {
                 self.place.servers().iter().for_each(|servers| servers.resume());
-                answer = http(role.port, "GET", "/ready", "").unwrap_or_default();
+                answer = http(port, "GET", "/ready", "").unwrap_or_default();
                 answer.0 == 200 || {
+                    if self
+                        .roles
+                        .iter_mut()
+                        .filter_map(|role| role.child.as_mut())
+                        .any(|c| c.try_wait().unwrap().is_some())
+                    {
+                        problems.extend(self.begin());
+                    }
                     sleep(200);
                     false
                 }
             });
             if !is_ready {
-                problems.push(format!("{} does not get ready: {}", role.name, answer.1));
+                problems.push(format!("{name} does not get ready: {}", answer.1));
             }
         }
         problems
