@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) places: Vec<Place>,
     /// Notes what is synced; whoever syncs holds it.
     pub(crate) marks: Mutex<Option<Marks>>,
+    /// Held by whoever removes old segments.
+    pub(crate) trimming: Mutex<()>,
     /// Why the log must not go on: a sync failed, and nobody knows what the disk has.
     pub(crate) failed: Mutex<Option<String>>,
     pub(crate) wakers: Wakers,
@@ -115,6 +117,7 @@ impl Inner {
             lock: None,
             places: (0..Topic::ALL.len() * meta.partitions as usize).map(|_| Place::default()).collect(),
             marks: Mutex::new(None),
+            trimming: Mutex::default(),
             failed: Mutex::new(None),
             wakers: Wakers::default(),
         })

@@ -26,6 +26,7 @@ pub(crate) fn trim(inner: &Inner, now: SystemTime) -> Result<usize, LogError> {
     if options.retention <= 0 && options.retention_bytes == 0 {
         return Ok(0);
     }
+    let _alone = lock(&inner.trimming);
     let (mut closed, mut total) = (Vec::new(), 0);
     for (place, (topic, partition)) in inner.names().enumerate() {
         let dir = inner.partition_dir(topic, partition);
