@@ -165,6 +165,29 @@ mod tests {
     use crate::{Log, SegmentLog};
 
     #[test]
+    fn a_writer_that_comes_back_cuts_off_what_a_reader_has_read_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = segment::path(dir.path(), 0);
+        let record = |n: u64| {
+            let (mut bytes, raw) = (Vec::new(), format!("{n}").repeat(100));
+            let [exchange, market] = ["x", "spot"].map(String::from);
+            let batch = Batch { exchange, market, symbol: raw, events: vec![Event::default()] };
+            segment::put(&mut bytes, &batch).unwrap();
+            bytes
+        };
+        let whole = [&segment::header(0)[..], &record(1)].concat();
+        std::fs::write(&path, [&whole[..], &record(22)[..50]].concat()).unwrap();
+        let mut reader = Reader::new(dir.path().into(), "trades/0".into(), 0, None);
+        assert!(reader.next().unwrap().is_some());
+        // The unfinished one is in the reader's buffer.
+        std::fs::write(&path, [whole, record(3), record(4)].concat()).unwrap();
+        for n in ["3", "4"] {
+            assert!(reader.next().unwrap().unwrap().batch.symbol.starts_with(n));
+        }
+        assert!(reader.next().unwrap().is_none());
+    }
+
+    #[test]
     fn a_directory_is_listed_again_only_when_it_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let log = SegmentLog::open(dir.path()).unwrap();

@@ -132,9 +132,24 @@ impl Scan {
 
     /// Steps to the next record. After `End` and `Torn` it may be called again: the file may have grown.
     pub(super) fn step(&mut self) -> Result<Found, LogError> {
+        for _ in 0..2 {
+            if let Some(found) = self.look()? {
+                return Ok(found);
+            }
+            if !self.followed()? {
+                return self.back();
+            }
+            // Since the last read a writer that was killed may have come back, cut off its unfinished record and written on.
+            self.back()?;
+        }
+        Err(self.corrupt("the record's checksum or length is wrong, and records follow it"))
+    }
+
+    /// The next record, if what was read of it is sound.
+    fn look(&mut self) -> Result<Option<Found>, LogError> {
         if !self.started {
             if !self.fill(HEADER)? {
-                return self.back();
+                return self.back().map(Some);
             }
             if self.buffer[self.ahead.start..][..HEADER] != header(self.offset) {
                 return Err(self.corrupt("the header is not that of a segment with this first offset"));
@@ -144,7 +159,7 @@ impl Scan {
             self.position = HEADER as u64;
         }
         if !self.fill(PREFIX)? {
-            return self.back();
+            return self.back().map(Some);
         }
         let (length_bytes, crc) = prefix(&self.buffer[self.ahead.start..]);
         let length = u32::from_le_bytes(length_bytes) as usize;
@@ -155,13 +170,10 @@ impl Scan {
                 self.ahead.start += PREFIX + length;
                 self.position += (PREFIX + length) as u64;
                 self.offset += 1;
-                return Ok(Found::Record);
+                return Ok(Some(Found::Record));
             }
         }
-        if self.followed()? {
-            return Err(self.corrupt("the record's checksum or length is wrong, and records follow it"));
-        }
-        self.back()
+        Ok(None)
     }
 
     /// Forgets what was read ahead: by the next call the file may have grown, or its tail been cut off.
