@@ -127,11 +127,13 @@ fn killed(told: bool) -> (Vec<Arrival>, i64, i64) {
     // Copies of trades come up to two minutes after the market's end.
     let end = START + 4 * HOUR + 5 * MINUTE;
     if told {
-        let last = died - (died - START) % every;
+        // What was on its way when a process ended does not come.
+        let grace = 250 * MILLISECOND;
+        let last = died - (died - START) % every - grace;
         all.extend(of_first.iter().map(|id| status(id, last, Feed::Disconnected)));
         // Sealing goes on to the ends of bars that nobody saw the whole of.
         let ids: BTreeSet<_> = all.iter().map(|arrival| arrival.id.clone()).collect();
-        all.extend(ids.iter().map(|id| status(id, end - every, Feed::Disconnected)));
+        all.extend(ids.iter().map(|id| status(id, end - every - grace, Feed::Disconnected)));
     } else {
         for arrival in &mut all {
             let Some(Body::FeedStatus(status)) = &mut arrival.event.body else { continue };

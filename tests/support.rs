@@ -288,7 +288,7 @@ pub(crate) fn in_order(arrivals: &mut [Arrival]) {
     arrivals.sort_by_key(|arrival| arrival.event.ts_recv);
 }
 
-/// Writes a log of these arrivals, in their order; heartbeats go to the first partition of trades.
+/// Writes a log of these arrivals, in their order; heartbeats go to all partitions of trades and states.
 pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
     let log = Arc::new(SegmentLog::open(dir).unwrap());
     let mut writer = LogWriter::new(log.clone());
@@ -296,7 +296,9 @@ pub(crate) fn write_log(dir: &Path, arrivals: &[Arrival]) {
         if let Some(Body::Heartbeat(_)) = arrival.event.body {
             writer.flush().unwrap();
             let batch = Batch { events: vec![arrival.event.clone()], ..Batch::default() };
-            log.append(Topic::Trades, 0, &batch).unwrap();
+            for topic in [Topic::Trades, Topic::Status] {
+                (0..log.partitions(topic)).for_each(|partition| log.append(topic, partition, &batch).unwrap());
+            }
             continue;
         }
         writer.push(&arrival.id, arrival.event.clone()).unwrap();
@@ -354,7 +356,7 @@ impl Tape {
         let (mut newest, mut last_event) = (0, i64::MIN);
         for topic in [Topic::Reference, Topic::Status, Topic::Trades, Topic::Quarantine] {
             for partition in 0..log.partitions(topic) {
-                let mut admission = Admission::new(registry.clone(), settings);
+                let mut admission = Admission::new(registry.clone(), settings, topic, partition);
                 let mut records = Vec::new();
                 let mut reader = log.read(topic, partition, 0).unwrap();
                 while let Some(record) = reader.next().unwrap() {

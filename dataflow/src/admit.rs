@@ -1,7 +1,7 @@
 //! Log messages to records of the graph, each with its knowledge time.
 
 use prism_schemas::{
-    Decimal, Event, InstrumentId, Market, Timeframe, Ts,
+    Decimal, Event, InstrumentId, Market, Timeframe, Topic, Ts,
     decimal::DECIMALS_MAX,
     event::{Batch, Feed, Instrument, Quarantined, Side, event::Body, trade::Id},
     instrument::fnv1a,
@@ -9,7 +9,7 @@ use prism_schemas::{
 };
 
 use crate::{
-    event::{Control, Fact, FeedChange, Kline, RowError, Trade, timeframe_number},
+    event::{Control, Fact, FeedChange, Kline, RowError, Sign, Trade, timeframe_number},
     registry::Registry,
     settings::{Settings, TimeSettings},
     types::Time,
@@ -71,6 +71,8 @@ impl Clock {
 pub struct Admission {
     registry: Registry,
     clock: Clock,
+    topic: Topic,
+    partition: u32,
     last: Option<(InstrumentId, u32)>,
     /// The timeframe whose bars' ends tell how late a trade is.
     base: Timeframe,
@@ -85,13 +87,15 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// For a partition that was read from its start.
-    pub fn new(registry: Registry, settings: &Settings) -> Admission {
+    /// For a partition of a topic, read from its start.
+    pub fn new(registry: Registry, settings: &Settings, topic: Topic, partition: u32) -> Admission {
         let streams = settings.bars.streams.clone();
         Admission {
             registry,
             clock: Clock::new(settings.time.clone()),
             last: None,
+            topic,
+            partition,
             alive: Vec::new(),
             base: settings.timeframes.base(),
             stream: (String::new(), Trade::stream_number("", &streams)),
@@ -214,7 +218,12 @@ impl Admission {
         if session.is_empty() {
             return None;
         }
-        let (session, at) = (fnv1a(session.as_bytes()), ts_recv.clamp(0, TS_MAX));
+        let of_states = self.topic == Topic::Status;
+        let session = fnv1a(session.as_bytes()).wrapping_add(self.partition.into());
+        if !of_states && self.topic != Topic::Trades {
+            return Some(session);
+        }
+        let at = ts_recv.clamp(0, TS_MAX);
         let place = self.alive.iter().rposition(|(have, _)| *have == session);
         let before = place.map(|place| self.alive.remove(place).1);
         let counts = before.is_none_or(|before| !(before..before + every).contains(&at));
@@ -223,7 +232,7 @@ impl Admission {
             self.alive.remove(0);
         }
         if counts {
-            let fact = Fact::Alive { session, at };
+            let fact = Fact::Alive(Sign { session, of_states, at });
             records.push(Record::Control(Box::new(Control { instrument: 0, known, fact })));
         }
         Some(session)

@@ -58,7 +58,7 @@ impl Driver {
             Record::Control(control) => {
                 self.reach(worker, control.known);
                 match control.fact {
-                    Fact::Alive { .. } | Fact::Begin => {
+                    Fact::Alive(_) | Fact::Begin => {
                         let copies =
                             (0..worker.peers() as u32).map(|instrument| Control { instrument, ..(*control).clone() });
                         copies.for_each(|control| self.inputs.controls.send(control));

@@ -96,6 +96,17 @@ pub struct StoredBar {
     pub quality: Quality,
 }
 
+/// A session's sign of life: it wrote to a partition, and what it wrote there before has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sign {
+    /// By the hash of its text and the partition's number.
+    pub session: u64,
+    /// Whether it is a partition of states, and not of trades.
+    pub of_states: bool,
+    /// When it wrote, by its clock.
+    pub at: Ts,
+}
+
 /// Rare events that change how trades are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
@@ -103,20 +114,15 @@ pub enum Fact {
     ContractSize(i64, u32),
     /// The feed's state changed.
     Feed {
-        /// The session that says so, by the hash of its text; none in recordings.
+        /// The session that says so, as in `Sign`; none in recordings.
         session: Option<u64>,
         /// Event time from which it is so.
         at: Ts,
         /// How it changed.
         change: FeedChange,
     },
-    /// A session lived at this time, by its writer's clock. It concerns the instruments of all workers.
-    Alive {
-        /// By the hash of its text.
-        session: u64,
-        /// When it wrote.
-        at: Ts,
-    },
+    /// A session lived. It concerns the instruments of all workers.
+    Alive(Sign),
     /// The venue's own bar.
     Kline(u8, Kline),
     /// A bar that is stored already, known when it closed: what the log no longer has of it stands in it.

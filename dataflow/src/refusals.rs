@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use prism_schemas::{
-    Cell, Decimal, Event, Ts, Version,
+    Cell, Decimal, Event, Topic, Ts, Version,
     event::{Batch, Instrument, Kline, Quarantined, Side, Trade, event::Body, trade::Id},
     time::{HOUR, MINUTE, SECOND},
 };
@@ -68,7 +68,7 @@ fn batch(market: &str, event: Event) -> Batch {
 /// Every version of every row that these messages of one partition make, and those that close what they open.
 fn rows(settings: &Settings, stride: u64, batches: &[Batch]) -> Vec<Version> {
     let plan = Plan::new(settings.clone()).unwrap();
-    let mut admission = Admission::new(plan.registry.clone(), settings);
+    let mut admission = Admission::new(plan.registry.clone(), settings, Topic::Trades, 0);
     let mut records = Vec::new();
     batches.iter().for_each(|batch| admission.admit(batch, &mut records));
     let end = admission.known().unwrap() + 10 * MINUTE as u64;

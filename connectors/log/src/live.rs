@@ -15,12 +15,15 @@ use super::{Log, LogError, LogWriter, Step};
 /// A log may be so far ahead of the clock when writing begins: its newest events and those that come next are as one.
 const AHEAD: i64 = 2 * SECOND;
 
+/// A session vouches for what is in partitions of these: that nothing is missing, as far as nobody says that it is.
+const VOUCHED: [Topic; 2] = [Topic::Trades, Topic::Status];
+
 /// How often time is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// A partition without an event for so long, in nanoseconds, gets a heartbeat.
     pub silence: i64,
-    /// A partition of trades gets one at least this often, whatever else is written there: its session lives.
+    /// One of trades or states gets one at least this often, whatever else is written there: its session lives.
     pub alive: i64,
     /// Simulated seconds in a second: where time jumps from one look to the next, the process lived in between.
     pub speed: i64,
@@ -53,6 +56,7 @@ pub struct LiveWriter {
     topics: Vec<Topic>,
     pace: Pace,
     now: Ts,
+    newest: Ts,
     is_waiting: bool,
     /// What is said again now and then, so that a log without its beginning still says it.
     said: Said,
@@ -62,7 +66,15 @@ impl LiveWriter {
     /// A writer to `log` whose readers read `topics`, in a session of its own.
     pub fn new(log: Arc<dyn Log>, topics: &[Topic], pace: Pace, session: String) -> LiveWriter {
         let writer = LogWriter::new(log).in_session(session);
-        LiveWriter { writer, topics: topics.to_vec(), pace, now: 0, is_waiting: false, said: Said::default() }
+        LiveWriter {
+            writer,
+            topics: topics.to_vec(),
+            pace,
+            now: 0,
+            newest: 0,
+            is_waiting: false,
+            said: Said::default(),
+        }
     }
 
     /// Refuses a log whose newest record is ahead of the time now: everything that comes would be dated too late, and
@@ -78,11 +90,17 @@ impl LiveWriter {
     pub fn take(&mut self, events: impl IntoIterator<Item = (InstrumentId, Event)>) -> Result<(), LogError> {
         for (instrument, event) in events {
             self.is_waiting = true;
+            self.newest = self.newest.max(event.ts_recv);
             let correction = self.said.hear(&instrument, &event);
             self.writer.push(&instrument, event)?;
             correction.into_iter().try_for_each(|event| self.writer.push(&instrument, event))?;
         }
         Ok(())
+    }
+
+    /// Receive time of the newest event taken.
+    pub fn newest(&self) -> Ts {
+        self.newest
     }
 
     /// Whether anything taken is not visible yet.
@@ -110,27 +128,27 @@ impl LiveWriter {
             self.is_waiting = true;
             self.writer.push(&instrument, event)?;
         }
-        if !self.topics.contains(&Topic::Trades) {
-            return Ok(());
-        }
-        for partition in 0..self.writer.log().partitions(Topic::Trades) {
-            let [_, last] = self.writer.reached(Topic::Trades, partition);
-            let passed = self.now - last;
-            if passed < self.pace.alive {
-                continue;
-            }
-            // Simulated time jumps at each look: it was lived through as well.
-            if 1 < self.pace.speed && passed < self.pace.speed * 2 * SECOND {
-                for n in 1..passed / self.pace.alive {
-                    self.writer.heartbeat(Topic::Trades, partition, last + n * self.pace.alive, "")?;
+        for topic in self.topics.iter().filter(|topic| VOUCHED.contains(topic)) {
+            for partition in 0..self.writer.log().partitions(*topic) {
+                let [_, last] = self.writer.reached(*topic, partition);
+                let passed = self.now - last;
+                if passed < self.pace.alive {
+                    continue;
                 }
+                // Simulated time jumps at each look: it was lived through as well.
+                if 1 < self.pace.speed && passed < self.pace.speed * 2 * SECOND {
+                    for n in 1..passed / self.pace.alive {
+                        self.writer.heartbeat(*topic, partition, last + n * self.pace.alive, "")?;
+                    }
+                }
+                self.writer.heartbeat(*topic, partition, self.now, "")?;
             }
-            self.writer.heartbeat(Topic::Trades, partition, self.now, "")?;
         }
         Ok(())
     }
 
-    /// Makes everything taken visible, and promises in silent partitions that nothing received before `now` follows.
+    /// Makes everything taken visible, and promises in silent partitions that nothing received before `now` follows: by
+    /// then all must have been taken.
     pub fn flush(&mut self, now: Ts) -> Result<(), LogError> {
         self.live(now)?;
         for topic in &self.topics {

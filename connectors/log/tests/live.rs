@@ -106,6 +106,7 @@ fn what_was_promised_holds_for_events_that_raced_with_a_heartbeat() {
     let mut writer = scene.writer(Pace::default());
     writer.flush(START).unwrap();
     writer.take([scene.trade(START - MILLISECOND), scene.trade(START + MILLISECOND)]).unwrap();
+    assert_eq!(writer.newest(), START + MILLISECOND);
     writer.end(START + 2 * MILLISECOND).unwrap();
     let (beats, events) = scene.read(Topic::Trades, scene.partition);
     assert_eq!((beats, events), (vec![START], vec![START, START + MILLISECOND]));
@@ -140,9 +141,11 @@ fn simulated_time_that_jumps_was_lived_through_and_a_real_pause_was_not() {
     writer.flush(START).unwrap();
     // A look each 50 ms at sixty times the speed.
     writer.flush(START + 3 * SECOND).unwrap();
-    let (beats, _) = scene.read(Topic::Trades, 0);
-    assert_eq!(beats.len(), 7);
-    assert!(beats.windows(2).all(|pair| pair[1] - pair[0] <= 500 * MILLISECOND));
+    for topic in [Topic::Trades, Topic::Status] {
+        let (beats, _) = scene.read(topic, 0);
+        assert_eq!(beats.len(), 7);
+        assert!(beats.windows(2).all(|pair| pair[1] - pair[0] <= 500 * MILLISECOND));
+    }
     writer.flush(START + 303 * SECOND).unwrap();
     assert_eq!(scene.read(Topic::Trades, 0).0.len(), 8);
 

@@ -118,7 +118,7 @@ impl Merge {
                 end: if following { log.end(*topic, *number)? } else { 0 },
                 stood_in: 0,
                 records,
-                admission: Admission::new(plan.registry.clone(), &plan.settings),
+                admission: Admission::new(plan.registry.clone(), &plan.settings, *topic, *number),
                 queue: VecDeque::new(),
                 at_end: false,
             });

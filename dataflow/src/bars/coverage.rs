@@ -18,9 +18,11 @@ struct Connection {
 
 impl Connection {
     fn covers(&self, start: Ts, end: Ts, sessions: &Sessions) -> bool {
-        self.connected.is_on(start, end)
+        // What is on its way when a session ends does not come.
+        let until = end.saturating_add(self.session.map_or(0, |_| sessions.grace()));
+        self.connected.is_on(start, until)
             && self.complete.is_on(start, end)
-            && self.session.is_none_or(|session| sessions.is_alive(session, start, end))
+            && self.session.is_none_or(|session| sessions.is_alive(session, start, until))
     }
 
     /// The last instant up to `ts` at which it was connected.
@@ -115,10 +117,11 @@ impl Coverage {
         self.connections.retain_mut(|one| {
             one.connected.forget(limit);
             one.complete.forget(limit);
-            let last = one.last(Ts::MAX, sessions);
-            let is_over = !one.connected.is_on_after(Ts::MAX) && last.is_none_or(|last| last < limit);
+            // A session that connects again does so with the hole it had.
+            let has_hole = one.session.is_some() && !one.complete.is_on(limit, Ts::MAX);
+            let is_over = !has_hole && one.connected.is_off_from(limit);
             if is_over {
-                *ended = last.max(*ended);
+                *ended = one.last(Ts::MAX, sessions).max(*ended);
             }
             !is_over
         });
@@ -131,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bars::tests::settings;
+    use crate::{bars::tests::settings, event::Sign};
 
     type Told = (Option<u64>, Ts, FeedChange);
 
@@ -142,9 +145,11 @@ mod tests {
     }
 
     fn alive() -> Sessions {
-        let mut sessions = Sessions::new(&settings());
-        for session in [1, 2] {
-            sessions.hear(session, 0, 0);
+        let mut settings = settings();
+        settings.time.grace = 0;
+        let mut sessions = Sessions::new(&settings);
+        for (session, of_states) in [(1, true), (1, false), (2, true), (2, false)] {
+            sessions.hear(Sign { session, of_states, at: 0 }, 0);
         }
         sessions
     }

@@ -34,7 +34,7 @@ use timely::{
 
 use crate::{
     bar::Bar,
-    event::{Control, Fact, RowError, Trade},
+    event::{Control, Fact, RowError, Sign, Trade},
     settings::Settings,
     types::{Diff, Rows, Time},
 };
@@ -279,7 +279,8 @@ impl Market {
     /// Ends the credit of sessions that were silent too long.
     fn expire(&mut self, now: Time) {
         for (session, last) in self.sessions.expire(now) {
-            self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, last));
+            let from = last.saturating_sub(self.settings.time.grace);
+            self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, from));
         }
     }
 
@@ -298,22 +299,23 @@ impl Market {
     }
 
     /// A session wrote, where that is news.
-    fn hear(&mut self, session: u64, at: Ts, now: Time) {
-        let Some(from) = self.sessions.hear(session, at, now) else { return };
-        self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, from));
+    fn hear(&mut self, sign: Sign, now: Time) {
+        let Some(from) = self.sessions.hear(sign, now) else { return };
+        let from = from.saturating_sub(self.settings.time.grace);
+        self.tapes.iter_mut().flatten().for_each(|tape| tape.session(sign.session, from));
         for (session, last) in self.sessions.forget(now) {
             self.tapes.iter_mut().flatten().for_each(|tape| tape.forget_session(session, last));
         }
     }
 
     fn apply(&mut self, control: Control) {
-        if let Fact::Alive { session, at } = control.fact {
-            return self.hear(session, at, control.known);
+        if let Fact::Alive(sign) = control.fact {
+            return self.hear(sign, control.known);
         }
         let tape = tape(&mut self.tapes, control.instrument, &self.settings);
         match control.fact {
-            Fact::ContractSize(..) | Fact::Alive { .. } | Fact::Stored(_) | Fact::Begin => {}
-            Fact::Feed { session, at, change } => tape.feed(session, at, change),
+            Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
+            Fact::Feed { session, at, change } => tape.feed(&self.settings, session, at, change),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let timeframe = Timeframe::ALL[usize::from(timeframe)];
@@ -337,7 +339,7 @@ impl Market {
 
 /// Takes in a sign of life that changes no bar.
 fn goes_on(sessions: &mut Sessions, control: &Control) -> bool {
-    matches!(control.fact, Fact::Alive { session, at } if sessions.extend(session, at, control.known))
+    matches!(control.fact, Fact::Alive(sign) if sessions.extend(sign, control.known))
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prism_schemas::{Ts, time::SECOND};
 
 use crate::{
+    event::Sign,
     settings::{Settings, TimeSettings},
     types::Time,
 };
@@ -16,25 +17,27 @@ const SESSIONS_MAX: usize = 4_096;
 /// Lives of one session, parted by silences, that are kept.
 const LIVES_MAX: usize = 4_096;
 
-/// Sessions, by the hash of their text: the same on every worker.
+/// Sessions, by the hash of their text and the number of their partitions: the same on every worker.
 ///
 /// Keeps those that wrote within the horizon and the longest timeframe.
 #[derive(Debug)]
 pub(super) struct Sessions {
     time: TimeSettings,
     keep: i64,
-    all: BTreeMap<u64, Session>,
+    /// How each lived in its partition of trades, and in that of states.
+    all: BTreeMap<u64, [Lives; 2]>,
 }
 
-#[derive(Debug)]
-struct Session {
+/// What a session's writings in one partition prove.
+#[derive(Debug, Default)]
+struct Lives {
     /// First and last writing of each life, rising, further than the lease apart.
     lives: Vec<(Ts, Ts)>,
     /// Knowledge time at which it is not believed to live any more, while it is.
     credit: Option<Time>,
 }
 
-impl Session {
+impl Lives {
     /// When a life ended, as far as is known.
     fn end(&self, life: usize) -> Ts {
         let has_credit = self.credit.is_some() && life + 1 == self.lives.len();
@@ -48,6 +51,18 @@ impl Session {
 
     fn last(&self) -> Ts {
         self.lives.last().map_or(Ts::MIN, |(_, to)| *to)
+    }
+
+    /// Takes in a writing that only goes on with a life that nobody doubts: `false` if it is none.
+    fn extend(&mut self, time: &TimeSettings, at: Ts, known: Time) -> bool {
+        let Lives { lives, credit: Some(credit) } = self else { return false };
+        let Some((from, to)) = lives.last_mut() else { return false };
+        if *credit < known || at < *from || to.saturating_add(LEASE) < at {
+            return false;
+        }
+        *to = at.max(*to);
+        *credit = credit_until(time, *to).max(*credit);
+        true
     }
 
     /// Takes a writing in; gives the last one before it, or itself: nothing changes earlier.
@@ -70,6 +85,16 @@ impl Session {
         }
         from
     }
+
+    /// Whether it lived over all of `[start, end)`.
+    fn covers(&self, start: Ts, end: Ts) -> bool {
+        self.life(start).is_some_and(|life| end <= self.end(life).saturating_add(1))
+    }
+
+    /// The last instant up to `ts` at which it lived.
+    fn last_alive(&self, ts: Ts) -> Option<Ts> {
+        self.life(ts).map(|life| self.end(life).min(ts))
+    }
 }
 
 impl Sessions {
@@ -80,27 +105,21 @@ impl Sessions {
         Sessions { time: settings.time.clone(), keep, all: BTreeMap::new() }
     }
 
-    /// Takes in a writing that only goes on with a life that nobody doubts: `false` if it is none. It changes no bar that is
-    /// closed, so it may be taken in before its time comes.
-    pub(super) fn extend(&mut self, session: u64, at: Ts, known: Time) -> bool {
-        let Some(Session { lives, credit: Some(credit) }) = self.all.get_mut(&session) else { return false };
-        let Some((from, to)) = lives.last_mut() else { return false };
-        if *credit < known || at < *from || to.saturating_add(LEASE) < at {
-            return false;
-        }
-        *to = at.max(*to);
-        *credit = credit_until(&self.time, *to).max(*credit);
-        true
+    /// Takes in a sign of life that changes no bar that is closed, so that it may be taken in before its time comes:
+    /// `false` if it is none.
+    pub(super) fn extend(&mut self, sign: Sign, known: Time) -> bool {
+        let Some(session) = self.all.get_mut(&sign.session) else { return false };
+        session[usize::from(sign.of_states)].extend(&self.time, sign.at, known)
     }
 
-    /// Takes in a writing; gives the time from which the session's life is another than before.
-    pub(super) fn hear(&mut self, session: u64, at: Ts, known: Time) -> Option<Ts> {
-        if self.extend(session, at, known) {
+    /// Takes in a sign of life; gives the time from which the session's life is another than before.
+    pub(super) fn hear(&mut self, sign: Sign, known: Time) -> Option<Ts> {
+        if self.extend(sign, known) {
             return None;
         }
-        let one = self.all.entry(session).or_insert(Session { lives: Vec::new(), credit: None });
+        let one = &mut self.all.entry(sign.session).or_default()[usize::from(sign.of_states)];
         let last = one.last();
-        let from = one.insert(at);
+        let from = one.insert(sign.at);
         if last < one.last() {
             one.credit = Some(credit_until(&self.time, one.last()).max(known));
         }
@@ -109,15 +128,16 @@ impl Sessions {
 
     /// The knowledge time at which some session's credit ends.
     pub(super) fn next(&self) -> Option<Time> {
-        self.all.values().filter_map(|session| session.credit).min()
+        self.all.values().flatten().filter_map(|lives| lives.credit).min()
     }
 
     /// Ends the credit that nobody renewed by `now`; gives the sessions and their last writings.
     pub(super) fn expire(&mut self, now: Time) -> Vec<(u64, Ts)> {
-        let over = self.all.iter_mut().filter(|(_, session)| session.credit.is_some_and(|credit| credit <= now));
-        over.map(|(id, session)| {
-            session.credit = None;
-            (*id, session.last())
+        let all = self.all.iter_mut().flat_map(|(id, session)| session.iter_mut().map(|lives| (*id, lives)));
+        let over = all.filter(|(_, lives)| lives.credit.is_some_and(|credit| credit <= now));
+        over.map(|(id, lives)| {
+            lives.credit = None;
+            (id, lives.last())
         })
         .collect()
     }
@@ -125,33 +145,47 @@ impl Sessions {
     /// Forgets what can matter to no bar that may still be corrected; gives the sessions that are gone and their last writings.
     pub(super) fn forget(&mut self, now: Time) -> Vec<(u64, Ts)> {
         let limit = now as Ts - self.keep;
-        let mut gone: Vec<(u64, Ts)> = Vec::new();
+        let last = |session: &[Lives; 2]| session[0].last().max(session[1].last());
+        let mut gone: Vec<u64> = Vec::new();
         for (id, session) in &mut self.all {
-            // The newest life before stays: gaps are counted from its end.
-            session.lives.drain(..session.life(limit).unwrap_or(0));
-            if session.credit.is_none() && session.last() < limit {
-                gone.push((*id, session.last()));
+            for lives in session.iter_mut() {
+                // The newest life before stays: gaps are counted from its end.
+                lives.lives.drain(..lives.life(limit).unwrap_or(0));
+            }
+            if session.iter().all(|lives| lives.credit.is_none()) && last(session) < limit {
+                gone.push(*id);
             }
         }
-        if let Some((id, session)) = self.all.iter().min_by_key(|(_, session)| session.last())
+        if let Some((id, _)) = self.all.iter().min_by_key(|(_, session)| last(session))
             && SESSIONS_MAX < self.all.len()
         {
-            gone.push((*id, session.last()));
+            gone.push(*id);
         }
-        self.all.retain(|id, _| gone.iter().all(|(other, _)| other != id));
-        gone
+        let lasts = gone.iter().map(|id| (*id, self.last_alive(*id, Ts::MAX).unwrap_or(Ts::MIN))).collect();
+        self.all.retain(|id, _| !gone.contains(id));
+        lasts
     }
 
-    /// Whether a session lived over all of `[start, end)`, as far as is known.
+    /// How long after a bar's end what belongs to it may still be on its way.
+    pub(super) fn grace(&self) -> i64 {
+        self.time.grace
+    }
+
+    /// Whether a session lived over all of `[start, end)`, as far as is known: in both partitions.
     pub(super) fn is_alive(&self, session: u64, start: Ts, end: Ts) -> bool {
-        let Some(session) = self.all.get(&session) else { return false };
-        session.life(start).is_some_and(|life| end <= session.end(life).saturating_add(1))
+        self.all.get(&session).is_some_and(|session| session.iter().all(|lives| lives.covers(start, end)))
     }
 
     /// The last instant up to `ts` at which a session lived.
-    pub(super) fn last_alive(&self, session: u64, ts: Ts) -> Option<Ts> {
-        let session = self.all.get(&session)?;
-        session.life(ts).map(|life| session.end(life).min(ts))
+    pub(super) fn last_alive(&self, session: u64, mut ts: Ts) -> Option<Ts> {
+        let [trades, states] = self.all.get(&session)?;
+        loop {
+            let last = states.last_alive(trades.last_alive(ts)?)?;
+            if trades.last_alive(last)? == last {
+                return Some(last);
+            }
+            ts = last;
+        }
     }
 }
 
@@ -169,13 +203,24 @@ mod tests {
 
     const HALF: i64 = SECOND / 2;
 
+    fn hear(sessions: &mut Sessions, session: u64, of_states: bool, at: Ts, known: Time) -> Option<Ts> {
+        sessions.hear(Sign { session, of_states, at }, known)
+    }
+
+    /// It wrote to both partitions.
+    fn both(sessions: &mut Sessions, session: u64, at: Ts, known: Time) -> Option<Ts> {
+        let [trades, states] = [false, true].map(|of_states| hear(sessions, session, of_states, at, known));
+        assert_eq!(trades, states);
+        trades
+    }
+
     proptest! {
         /// Lives are what lies between writings at most the lease apart, in whatever order they become known.
         #[test]
         fn the_order_of_writings_does_not_show(mut at in prop::collection::vec(0..60i64, 1..30).prop_shuffle()) {
             let mut sessions = Sessions::new(&settings());
             for half in &at {
-                sessions.hear(1, half * HALF, 0);
+                both(&mut sessions, 1, half * HALF, 0);
             }
             sessions.expire(Time::MAX);
             at.sort_unstable();
@@ -187,7 +232,9 @@ mod tests {
                     _ => lives.push((ts, ts)),
                 }
             }
-            prop_assert_eq!(&sessions.all[&1].lives, &lives);
+            for of in &sessions.all[&1] {
+                prop_assert_eq!(&of.lives, &lives);
+            }
         }
     }
 
@@ -195,39 +242,62 @@ mod tests {
     fn credit_lasts_two_seconds_and_is_renewed() {
         let mut sessions = Sessions::new(&settings());
         let known = |ts: Ts| ts as Time;
-        assert_eq!(sessions.hear(7, 10 * SECOND, known(10 * SECOND)), Some(10 * SECOND));
+        assert_eq!(both(&mut sessions, 7, 10 * SECOND, known(10 * SECOND)), Some(10 * SECOND));
         assert!(sessions.is_alive(7, 10 * SECOND, 12 * SECOND) && !sessions.is_alive(7, 10 * SECOND, 12 * SECOND + 2));
         assert!(!sessions.is_alive(7, 9 * SECOND, 11 * SECOND) && !sessions.is_alive(8, 10 * SECOND, 11 * SECOND));
-        assert_eq!(sessions.hear(7, 11 * SECOND, known(11 * SECOND)), None);
+        assert_eq!(both(&mut sessions, 7, 11 * SECOND, known(11 * SECOND)), None);
         assert_eq!(sessions.next(), Some(known(13 * SECOND)));
         assert_eq!(sessions.expire(known(13 * SECOND - 1)), []);
-        assert_eq!(sessions.expire(known(13 * SECOND)), [(7, 11 * SECOND)]);
+        assert_eq!(sessions.expire(known(13 * SECOND)), [(7, 11 * SECOND); 2]);
         assert_eq!((sessions.next(), sessions.last_alive(7, 20 * SECOND)), (None, Some(11 * SECOND)));
         // It comes back: what it did not watch over stays out.
-        assert_eq!(sessions.hear(7, 20 * SECOND, known(20 * SECOND)), Some(11 * SECOND));
+        assert_eq!(both(&mut sessions, 7, 20 * SECOND, known(20 * SECOND)), Some(11 * SECOND));
         assert!(!sessions.is_alive(7, 11 * SECOND, 20 * SECOND) && sessions.is_alive(7, 20 * SECOND, 21 * SECOND));
         // What it wrote meanwhile comes late: it lived, and was only not heard.
         for at in (13..20).step_by(2) {
-            assert!(sessions.hear(7, at * SECOND, known(20 * SECOND)).is_some());
+            assert!(both(&mut sessions, 7, at * SECOND, known(20 * SECOND)).is_some());
         }
         assert!(sessions.is_alive(7, 10 * SECOND, 21 * SECOND));
     }
 
     #[test]
+    fn a_session_lived_where_both_partitions_say_so() {
+        let mut sessions = Sessions::new(&settings());
+        let lives = |sessions: &mut Sessions, of_states, from: Ts, to: Ts| {
+            for at in (from..=to).step_by(HALF as usize) {
+                hear(sessions, 1, of_states, at, 0);
+            }
+        };
+        lives(&mut sessions, false, 0, 10 * SECOND);
+        assert!(!sessions.is_alive(1, 0, SECOND) && sessions.last_alive(1, SECOND).is_none());
+        lives(&mut sessions, true, SECOND, 4 * SECOND);
+        lives(&mut sessions, true, 8 * SECOND, 20 * SECOND);
+        lives(&mut sessions, false, 30 * SECOND, 31 * SECOND);
+        sessions.expire(Time::MAX);
+        assert!(sessions.is_alive(1, SECOND, 4 * SECOND) && sessions.is_alive(1, 8 * SECOND, 10 * SECOND + 1));
+        for (start, end) in [(0, 2), (2, 5), (3, 9), (8, 11), (12, 13), (30, 31)] {
+            assert!(!sessions.is_alive(1, start * SECOND, end * SECOND), "[{start}, {end})");
+        }
+        for (ts, last) in [(0, None), (2, Some(2)), (6, Some(4)), (9, Some(9)), (25, Some(10)), (31, Some(10))] {
+            assert_eq!(sessions.last_alive(1, ts * SECOND), last.map(|last| last * SECOND), "{ts}");
+        }
+    }
+
+    #[test]
     fn what_wrote_long_ago_is_forgotten_and_floods_are_bounded() {
         let mut sessions = Sessions::new(&settings());
-        sessions.hear(1, 0, 0);
+        both(&mut sessions, 1, 0, 0);
         sessions.expire(Time::MAX);
         assert_eq!(sessions.forget(sessions.keep as Time), []);
         assert_eq!(sessions.forget(sessions.keep as Time + 1), [(1, 0)]);
         for id in 0..2 * SESSIONS_MAX as u64 {
-            sessions.hear(id, id as Ts, id);
+            both(&mut sessions, id, id as Ts, id);
             sessions.forget(id);
         }
         assert_eq!(sessions.all.len(), SESSIONS_MAX);
         for at in 0..2 * LIVES_MAX as i64 {
-            sessions.hear(1, at * 3 * SECOND, 0);
+            both(&mut sessions, 1, at * 3 * SECOND, 0);
         }
-        assert_eq!(sessions.all[&1].lives.len(), LIVES_MAX);
+        assert!(sessions.all[&1].iter().all(|of| of.lives.len() == LIVES_MAX));
     }
 }

@@ -44,6 +44,11 @@ impl Switch {
         last.map_or(self.before, |(_, turn)| turn == Turn::On)
     }
 
+    /// Whether it is off from `ts` on, and was not turned since.
+    pub(super) fn is_off_from(&self, ts: Ts) -> bool {
+        !self.is_on_after(ts - 1) && self.turns.between(ts - 1, Ts::MAX).next().is_none()
+    }
+
     /// Whether it is on over all of `[start, end)`.
     pub(super) fn is_on(&self, start: Ts, end: Ts) -> bool {
         self.is_on_after(start) && self.turns.between(start, end - 1).all(|(_, turn)| turn == Turn::On)

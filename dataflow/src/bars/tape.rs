@@ -244,12 +244,12 @@ impl Tape {
     }
 
     /// The feed's state changed at this event time, says a session or a recording.
-    pub(super) fn feed(&mut self, session: Option<u64>, at: Ts, change: FeedChange) {
+    pub(super) fn feed(&mut self, settings: &Settings, session: Option<u64>, at: Ts, change: FeedChange) {
         self.coverage.tell(session, at, change);
-        self.touch_after(at);
+        self.touch_after(at.saturating_sub(settings.time.grace));
     }
 
-    /// The life of a session is another than was known, from this time on.
+    /// What a session vouches for is other than was known, from this time on.
     pub(super) fn session(&mut self, session: u64, from: Ts) {
         if self.coverage.has(session) {
             self.touch_after(from);

@@ -1,6 +1,8 @@
 //! Bars of made-up feeds.
 
+mod covered;
 mod klines;
+mod naive;
 mod order;
 mod outages;
 
@@ -10,7 +12,7 @@ use std::{
 };
 
 use prism_schemas::{
-    Decimal, Event, Timeframe, Ts,
+    Decimal, Event, Timeframe, Topic, Ts,
     event::{Batch, Feed, FeedStatus, Heartbeat, Kline, Side, Trade, event::Body, trade::Id},
     time::{MILLISECOND, MINUTE, SECOND},
 };
@@ -55,13 +57,14 @@ fn minutes() -> Settings {
     settings
 }
 
-/// A log of one partition; arrivals are told apart from receive times.
+/// A log of one partition of each topic; arrivals are told apart from receive times.
 #[derive(Clone, Default)]
-struct Log(Vec<(Ts, &'static str, Event)>);
+struct Log(Vec<(Ts, Topic, &'static str, Event)>);
 
 impl Log {
     fn push(&mut self, arrival: Ts, symbol: &'static str, ts_event: Ts, ts_recv: Ts, body: Body) {
-        self.0.push((arrival, symbol, Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
+        let topic = Topic::of(&body).unwrap();
+        self.0.push((arrival, topic, symbol, Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
     }
 
     /// A session's heartbeats, ten a second.
@@ -71,9 +74,14 @@ impl Log {
 
     /// Likewise, known so much later.
     fn lived(&mut self, session: &str, from: Ts, to: Ts, late: i64) {
+        [Topic::Trades, Topic::Status].into_iter().for_each(|topic| self.lived_in(topic, session, from, to, late));
+    }
+
+    /// Likewise, as one of the topics says.
+    fn lived_in(&mut self, topic: Topic, session: &str, from: Ts, to: Ts, late: i64) {
         for ts in (from..=to).step_by(100 * MS as usize) {
-            let body = Heartbeat { session: session.into(), cause: String::new() };
-            self.push(ts + late, "", ts, ts, Body::Heartbeat(body));
+            let body = Some(Body::Heartbeat(Heartbeat { session: session.into(), cause: String::new() }));
+            self.0.push((ts + late, topic, "", Event { ts_event: ts, ts_recv: ts, seq: None, index: 0, body }));
         }
     }
 
@@ -118,12 +126,12 @@ impl Log {
 
     /// What the graph reads, and the numbers of the instruments.
     fn admitted(&self, settings: &Settings) -> (Vec<Record>, Registry) {
-        let mut events: Vec<&(Ts, &str, Event)> = self.0.iter().collect();
+        let mut events: Vec<&(Ts, Topic, &str, Event)> = self.0.iter().collect();
         events.sort_by_key(|(arrival, ..)| *arrival);
         let registry = Registry::default();
-        let mut admission = Admission::new(registry.clone(), settings);
+        let mut admissions = Topic::ALL.map(|topic| (topic, Admission::new(registry.clone(), settings, topic, 0)));
         let mut records = Vec::new();
-        for (_, symbol, event) in events {
+        for (_, topic, symbol, event) in events {
             let [exchange, market] = if symbol.is_empty() { ["", ""] } else { ["test", "linear"] };
             let batch = Batch {
                 exchange: exchange.into(),
@@ -131,8 +139,10 @@ impl Log {
                 symbol: (*symbol).into(),
                 events: vec![event.clone()],
             };
+            let (_, admission) = admissions.iter_mut().find(|(of, _)| of == topic).unwrap();
             admission.admit(&batch, &mut records);
         }
+        records.sort_by_key(Record::known);
         (records, registry)
     }
 
@@ -220,7 +230,7 @@ fn goes_to(record: &Record, worker: u32, workers: u32) -> bool {
     match record {
         Record::Trade(trade) => trade.instrument % workers == worker,
         Record::Control(control) => match **control {
-            Control { fact: Fact::Alive { .. }, .. } => true,
+            Control { fact: Fact::Alive(_), .. } => true,
             Control { instrument, .. } => instrument % workers == worker,
         },
     }
@@ -282,10 +292,10 @@ impl Bars {
     }
 }
 
-/// Connected at 9:59, with a trade every half second until it is killed at 10:00:00.3.
+/// Connected at 9:59, with a trade every half second until it is killed at 10:00:00.8.
 fn killed() -> Log {
     let mut log = Log::default();
-    log.lives("first", TEN - MINUTE, TEN + 300 * MS);
+    log.lives("first", TEN - MINUTE, TEN + 800 * MS);
     log.says("first", "A", TEN - MINUTE, Feed::Connected);
     log.trades("A", TEN - MINUTE, TEN + 200 * MS, 500 * MS);
     log

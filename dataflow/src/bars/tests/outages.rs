@@ -25,7 +25,7 @@ fn the_outage_of_a_killed_ingest_is_no_flat_bar() {
     let of = |start| &bars.versions[&("A".into(), Timeframe::S1, start)];
     let known: Vec<(Ts, Quality)> =
         of(TEN + SECOND).iter().map(|(known, bar)| (*known as Ts - TEN, bar.unwrap().quality)).collect();
-    assert_eq!(known, [(2_300 * MS, Gap)], "it closes when the credit is over");
+    assert_eq!(known, [(2_300 * MS, Ok), (2_500 * MS, Gap)], "it was closed on credit");
     assert_eq!(of(TEN).iter().map(|(_, bar)| bar.unwrap().quality).collect::<Vec<_>>(), [Ok, Partial]);
     assert_eq!(of(TEN + 2 * SECOND).len(), 1, "a gap from its first version on");
 }
@@ -33,14 +33,14 @@ fn the_outage_of_a_killed_ingest_is_no_flat_bar() {
 #[test]
 fn a_killed_ingest_is_one_that_said_that_it_ended() {
     let mut log = killed();
-    let mut said = Log(log.0.iter().filter(|(_, symbol, _)| !symbol.is_empty()).cloned().collect());
-    for (_, _, event) in &mut said.0 {
+    let mut said = Log(log.0.iter().filter(|(_, _, symbol, _)| !symbol.is_empty()).cloned().collect());
+    for (.., event) in &mut said.0 {
         if let Some(Body::FeedStatus(status)) = &mut event.body {
             status.session.clear();
         }
     }
-    // The last of its heartbeats that counts.
-    said.says("", "A", TEN, Feed::Disconnected);
+    // The last of its heartbeats that counts was at TEN + 500 ms; what came then had been on its way for grace at most.
+    said.says("", "A", TEN + 250 * MS, Feed::Disconnected);
     for log in [&mut log, &mut said] {
         log.trades("A", TEN + 10 * MINUTE, TEN + 11 * MINUTE, SECOND);
     }
@@ -89,7 +89,7 @@ fn a_quick_restart_leaves_its_hole() {
 #[test]
 fn a_stalled_process_vouches_for_nothing_in_between() {
     let mut log = Log::default();
-    log.lives("only", TEN - MINUTE, TEN + 300 * MS);
+    log.lives("only", TEN - MINUTE, TEN + 800 * MS);
     log.lives("only", TEN + 10 * SECOND, TEN + MINUTE);
     log.says("only", "A", TEN - MINUTE, Feed::Connected);
     log.trades("A", TEN - MINUTE, TEN, SECOND);
@@ -113,7 +113,7 @@ fn what_is_said_again_changes_nothing_and_is_taken_back_by_an_earlier_end() {
             told(TEN - 30 * SECOND, TEN - 30 * SECOND, Feed::Connected);
             told(TEN + 4 * SECOND, TEN + 4 * SECOND, Feed::Connected);
         }
-        told(TEN, TEN + 9 * SECOND, Feed::Disconnected);
+        told(TEN + 250 * MS, TEN + 9 * SECOND, Feed::Disconnected);
         if again {
             told(TEN + 4 * SECOND, TEN + 9 * SECOND, Feed::Disconnected);
         }
@@ -129,7 +129,7 @@ fn signs_of_life_that_come_late_make_it_good_again() {
     let logs = [0, 4 * MINUTE].map(|late| {
         let mut log = Log::default();
         log.lives("first", TEN - MINUTE, TEN);
-        log.lived("first", TEN + 100 * MS, TEN + 4 * MINUTE, late);
+        log.lived("first", TEN + 100 * MS, TEN + 4 * MINUTE + SECOND, late);
         log.lives("other", TEN - MINUTE, TEN + 9 * MINUTE);
         log.says("first", "A", TEN - MINUTE, Feed::Connected);
         log.trades("A", TEN - MINUTE, TEN, SECOND);
@@ -160,9 +160,10 @@ proptest! {
         log.lives("last", at, at + 10 * SECOND);
         let bars = log.run(&settings());
         for ((_, timeframe, start), bar) in bars.standing() {
-            let is_proven = proven.iter().any(|(from, to)| *from <= start && bar.end <= to + 1);
+            let end = bar.end + settings().time.grace;
+            let is_proven = proven.iter().any(|(from, to)| *from <= start && end <= to + 1);
             // Heartbeats within half a second of one that counted do not count.
-            let is_sure = proven.iter().any(|(from, to)| *from <= start && bar.end <= to - 500 * MS);
+            let is_sure = proven.iter().any(|(from, to)| *from <= start && end <= to - 500 * MS);
             prop_assert!(bar.quality != Ok || is_proven, "{} {}", timeframe, (start - TEN) / MS);
             prop_assert!(bar.quality == Ok || !is_sure, "{} {}", timeframe, (start - TEN) / MS);
         }
