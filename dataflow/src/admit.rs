@@ -9,7 +9,7 @@ use prism_schemas::{
 };
 
 use crate::{
-    event::{Control, Fact, FeedChange, Kline, RowError, Sign, Trade, timeframe_number},
+    event::{Control, Fact, FeedChange, Kline, RowError, Sign, Trade},
     registry::Registry,
     settings::{Settings, TimeSettings},
     types::Time,
@@ -159,7 +159,7 @@ impl Admission {
             Some(Body::Kline(kline)) if kline.closed => {
                 self.note(kline.start, event.ts_recv);
                 records.push(control(match kline_fact(kline) {
-                    Ok((timeframe, kline)) => Fact::Kline(timeframe_number(timeframe), kline),
+                    Ok((timeframe, kline)) => Fact::Kline(timeframe, kline),
                     Err(detail) => refused(number, event, "incomplete_kline", detail),
                 }));
             }

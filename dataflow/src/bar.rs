@@ -26,7 +26,7 @@ pub enum Quality {
 }
 
 /// An event's identity: the venue's number, the first 16 hex digits of its UUID, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EventId {
     /// A number; for files the row number.
     Number(u64),
@@ -47,7 +47,7 @@ impl std::fmt::Display for EventId {
 }
 
 /// OHLCV and flow of one instrument over one interval, in floats of the instrument's own units.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// Dense number of the instrument in this run.
     pub instrument: u32,

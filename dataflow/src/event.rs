@@ -4,7 +4,7 @@ use prism_schemas::{Timeframe, Ts, event::Feed, instrument::fnv1a};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bar::{EventId, Quality, Source},
+    bar::{Bar, EventId},
     types::Time,
 };
 
@@ -77,25 +77,6 @@ pub struct Kline {
     pub turnover: Option<f64>,
 }
 
-/// A bar as a store holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "as in Bar")]
-pub struct StoredBar {
-    pub timeframe: u8,
-    pub start: Ts,
-    pub open: f64,
-    pub high: f64,
-    pub low: f64,
-    pub close: f64,
-    pub volume: f64,
-    pub turnover: Option<f64>,
-    pub buy_volume: Option<f64>,
-    pub n_trades: Option<u64>,
-    pub n_buys: Option<u64>,
-    pub source: Source,
-    pub quality: Quality,
-}
-
 /// A session's sign of life: it wrote to a partition, and what it wrote there before has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sign {
@@ -124,9 +105,9 @@ pub enum Fact {
     /// A session lived. It concerns the instruments of all workers.
     Alive(Sign),
     /// The venue's own bar.
-    Kline(u8, Kline),
+    Kline(Timeframe, Kline),
     /// A bar that is stored already, known when it closed: what the log no longer has of it stands in it.
-    Stored(StoredBar),
+    Stored(Bar),
     /// From here on the log has everything: bars are made. It concerns the instruments of all workers.
     Begin,
     /// An event was refused before it became a record.
@@ -163,11 +144,6 @@ pub struct RowError {
     pub trade: Option<(f64, f64, bool)>,
     /// The frame, where there is one.
     pub raw: String,
-}
-
-/// The number of a timeframe in records.
-pub fn timeframe_number(timeframe: Timeframe) -> u8 {
-    timeframe as u8
 }
 
 /// What a feed's state says of an instrument's trades.

@@ -64,10 +64,8 @@ impl TimeSettings {
 #[serde(deny_unknown_fields)]
 pub struct TimeframeSettings {
     /// Timeframes of bars and indicators.
-    #[serde(with = "names")]
     pub maintained: Vec<Timeframe>,
     /// Base, LTF, MTF and HTF: the timeframes that scores read.
-    #[serde(with = "names")]
     pub roles: Vec<Timeframe>,
     /// Their weights in directional scores.
     pub weights: Vec<f64>,
@@ -215,21 +213,5 @@ impl Settings {
     pub fn hash(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_default();
         format!("{:016x}", fnv1a(format!("{FORMULA_VERSION}|{text}").as_bytes()))
-    }
-}
-
-/// Serde for lists of timeframes by name.
-mod names {
-    use prism_schemas::Timeframe;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Timeframe>, D::Error> {
-        let names = Vec::<String>::deserialize(from)?;
-        names.iter().map(|name| name.parse().map_err(D::Error::custom)).collect()
-    }
-
-    #[expect(clippy::ptr_arg, reason = "serde calls it with the field's type")]
-    pub(super) fn serialize<S: Serializer>(list: &Vec<Timeframe>, to: S) -> Result<S::Ok, S::Error> {
-        list.iter().map(|tf| tf.name()).collect::<Vec<_>>().serialize(to)
     }
 }

@@ -3,8 +3,8 @@
 use prism_schemas::{Cell, InstrumentId, Market, Timeframe, Ts, Version, table};
 
 use crate::{
-    bar::{Quality, Source},
-    event::{Control, Fact, StoredBar, timeframe_number},
+    bar::{Bar, EventId, Quality, Source},
+    event::{Control, Fact},
     registry::Registry,
     settings::Settings,
     types::Time,
@@ -45,9 +45,12 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
     };
     // A gap bar has no prices, and nothing reads them.
     let price = |column| if quality == Quality::Gap { Some(0.0) } else { float(column) };
-    let bar = StoredBar {
-        timeframe: timeframe_number(timeframe),
+    let id = InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?);
+    let bar = Bar {
+        instrument: registry.number(&id),
+        timeframe,
         start,
+        end: timeframe.end(start),
         open: price("open")?,
         high: price("high")?,
         low: price("low")?,
@@ -57,12 +60,13 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
         buy_volume: float("buy_volume"),
         n_trades: count("n_trades"),
         n_buys: count("n_buys"),
+        first_id: EventId::None,
+        last_id: EventId::None,
         source: if text("source") == Some("venue") { Source::Venue } else { Source::Trades },
         quality,
     };
-    let id = InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?);
-    let known = settings.time.close(timeframe.end(start)) as Time;
-    Some(Control { instrument: registry.number(&id), known, fact: Fact::Stored(bar) })
+    let known = settings.time.close(bar.end) as Time;
+    Some(Control { instrument: bar.instrument, known, fact: Fact::Stored(bar) })
 }
 
 /// The start of a stored bar.

@@ -1,6 +1,7 @@
 //! Time: UNIX nanoseconds, and timeframes that cut it into bars.
 
 use chrono::{DateTime, Datelike, SecondsFormat};
+use serde::{Deserialize, Serialize};
 
 /// A point in time in UNIX nanoseconds.
 pub type Ts = i64;
@@ -16,8 +17,9 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// Nanoseconds in a day.
 pub const DAY: i64 = 24 * HOUR;
 
-/// The duration of a bar. Ordered by length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The duration of a bar. Ordered by length; serialized as its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[expect(missing_docs, reason = "the names are the durations")]
 pub enum Timeframe {
     S1,
@@ -118,6 +120,20 @@ impl std::str::FromStr for Timeframe {
             let names = Timeframe::ALL.map(Timeframe::name).join(" ");
             format!("unknown timeframe \"{text}\", known are {names}")
         })
+    }
+}
+
+impl TryFrom<String> for Timeframe {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Timeframe, String> {
+        text.parse()
+    }
+}
+
+impl From<Timeframe> for String {
+    fn from(timeframe: Timeframe) -> String {
+        timeframe.name().into()
     }
 }
 

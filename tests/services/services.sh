@@ -116,36 +116,37 @@ start_questdb() {
     wait_for questdb curl -s -o /dev/null "http://127.0.0.1:$http_port/exec?query=SELECT%201"
 }
 
-address() {
+port() {
     case $1 in
-        kafka) echo "kafka://127.0.0.1:$kafka_port" ;;
-        questdb) echo "questdb://127.0.0.1:$http_port" ;;
+        kafka) echo "$kafka_port" ;;
+        questdb) echo "$http_port" ;;
         *) fail "unknown service $1, known are kafka and questdb" ;;
     esac
 }
 
 for name in "${names[@]}"; do
-    address "$name" >/dev/null
+    at="$name://127.0.0.1:$(port "$name")"
     case $action in
         start)
             command -v java >/dev/null || fail "$name needs Java 17 or newer"
             mkdir -p "$dir"
             running "$name" || "start_$name"
-            echo "$name runs at $(address "$name"), data in $dir/$name"
+            echo "$name runs at $at, data in $dir/$name"
             ;;
         stop | kill)
             if running "$name"; then
                 pid=$(cat "$dir/$name.pid")
                 [ "$action" = stop ] && kill "$pid" || kill -9 "$pid"
+                # A process that is dying holds its port while any of its threads is left.
                 for _ in $(seq 300); do
-                    [ -d "/proc/$pid" ] && grep -qv "State:.Z" "/proc/$pid/status" 2>/dev/null && ! grep -q "State:.Z" "/proc/$pid/status" || break
+                    running "$name" || open_port "$(port "$name")" || break
                     sleep 0.1
                 done
                 echo "$name stopped"
             fi
             rm -f "$dir/$name.pid"
             ;;
-        status) running "$name" && echo "$name runs at $(address "$name")" || echo "$name does not run" ;;
+        status) running "$name" && echo "$name runs at $at" || echo "$name does not run" ;;
         *) fail "usage: services.sh start|stop|kill|status [kafka] [questdb]" ;;
     esac
 done

@@ -220,7 +220,7 @@ impl Place {
 
     /// Whether those who read the log can open it.
     pub(super) fn has_log(&self) -> bool {
-        self.servers().map_or_else(|| self.see("log").exists(), |servers| servers.open_log().is_ok())
+        self.servers().map_or_else(|| self.see("log").join("log.json").exists(), |servers| servers.open_log().is_ok())
     }
 
     /// The live rows, once all that were taken can be read.

@@ -167,7 +167,8 @@ impl<'a> Scene<'a> {
             Trouble::Clock => {
                 for (n, step) in (0..).zip([3_600, -3_600, 0]) {
                     self.place.step_clock(step);
-                    sleep(300 + millis / 3);
+                    // Whoever lives for a second sees it, and tells it.
+                    sleep(1_000 + millis / 3);
                     if is_meanwhile && n == at {
                         problems.extend(self.kill(victims));
                         self.tally.clock += 1;

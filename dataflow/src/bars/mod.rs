@@ -19,7 +19,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use differential_dataflow::AsCollection;
-use prism_schemas::{Timeframe, Ts};
+use prism_schemas::Ts;
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -193,13 +193,12 @@ impl Market {
 
     /// A bar that is stored is out as it stands, before anything is made of what the log has.
     fn store(&mut self, control: &Control) {
-        let Fact::Stored(stored) = &control.fact else { return };
+        let Fact::Stored(bar) = control.fact else { return };
         // What is not walked through yet is still to be found stored.
         let reached = self.next_end.map_or(control.known as Ts, |end| end.min(control.known as Ts));
         let cutoff = reached - self.settings.keep();
-        let tape = tape(&mut self.tapes, control.instrument, &self.settings);
-        let bar = tape.store(&self.settings, stored, cutoff);
-        self.bars.extend(bar.map(|bar| (bar, control.known, 1)));
+        tape(&mut self.tapes, bar.instrument, &self.settings).store(&self.settings, bar, cutoff);
+        self.bars.push((bar, control.known, 1));
     }
 
     /// The first end of a finest interval that closes at or after `known`.
@@ -318,7 +317,6 @@ impl Market {
             Fact::Feed { session, at, change } => tape.feed(&self.settings, session, at, change),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
-                let timeframe = Timeframe::ALL[usize::from(timeframe)];
                 if let Err((rule, detail)) = tape.kline(&self.settings, timeframe, kline, control.known as Ts) {
                     let error = RowError {
                         instrument: control.instrument,

@@ -12,8 +12,8 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    bar::{Bar, EventId, Quality, Source},
-    event::{FeedChange, Kline, StoredBar, Trade},
+    bar::{Bar, Quality, Source},
+    event::{FeedChange, Kline, Trade},
     settings::{Empty, Settings},
 };
 
@@ -167,38 +167,13 @@ impl Tape {
         stays
     }
 
-    /// Takes a bar that is stored already, and gives it; none of a timeframe that is not maintained.
-    pub(super) fn store(&mut self, settings: &Settings, stored: &StoredBar, cutoff: Ts) -> Option<Bar> {
-        let timeframe = *Timeframe::ALL.get(usize::from(stored.timeframe))?;
-        let series = self.series.iter_mut().find(|series| series.timeframe == timeframe)?;
-        let StoredBar { start, open, high, low, close, volume, .. } = *stored;
-        let StoredBar { turnover, buy_volume, n_trades, n_buys, source, quality, .. } = *stored;
-        let (instrument, end) = (self.instrument, timeframe.end(start));
-        let (first_id, last_id) = (EventId::None, EventId::None);
-        let bar = Bar {
-            instrument,
-            timeframe,
-            start,
-            end,
-            open,
-            high,
-            low,
-            close,
-            volume,
-            turnover,
-            buy_volume,
-            n_trades,
-            n_buys,
-            first_id,
-            last_id,
-            source,
-            quality,
-        };
-        series.store(bar, &settings.time, cutoff);
-        if source == Source::Trades && quality != Quality::Gap {
-            self.coverage.was_connected(end);
+    /// Takes a bar that is stored already.
+    pub(super) fn store(&mut self, settings: &Settings, bar: Bar, cutoff: Ts) {
+        let series = self.series.iter_mut().find(|series| series.timeframe == bar.timeframe);
+        series.into_iter().for_each(|series| series.store(bar, &settings.time, cutoff));
+        if bar.source == Source::Trades && bar.quality != Quality::Gap {
+            self.coverage.was_connected(bar.end);
         }
-        Some(bar)
     }
 
     /// Notes that an interval holds a trade.
