@@ -90,7 +90,7 @@ fn is_worth_comparing(rows: &Rows) {
     let revised = |row: &prism_schemas::Version| 0 < crate::support::int(row, "revision");
     for (what, n, least) in [
         ("confluence rows", count(&table::CONFLUENCE, |_| true), 2_500),
-        ("complete ones", count(&table::CONFLUENCE, |row| row.get("coverage") == Some(&1.0.into())), 1_000),
+        ("complete ones", count(&table::CONFLUENCE, |row| row.get("coverage") == Some(&0.3.into())), 1_000),
         ("signals", count(&table::SIGNALS, |_| true), 20),
         ("relations", count(&table::RELATIONS, |_| true), 1_500),
         ("revised bars", count(&table::BARS, revised), 300),

@@ -3,6 +3,7 @@
 mod absence;
 mod bad_input;
 mod books;
+mod cases;
 mod commands;
 mod corrections;
 mod demo;

@@ -58,10 +58,10 @@ pub(crate) fn hftbacktest(test: &str) -> Option<Recording> {
     Some(load("hftbacktest", &names.map(|name| dir.join(format!("{name}_20240808.gz")))))
 }
 
-/// Confluence rows, those with coverage of at least 0.8, and all derived rows.
+/// Confluence rows, those with coverage of at least 0.24, and all derived rows.
 fn counts(recording: &Recording) -> (usize, usize, usize) {
     let confluence = || rows_of(&recording.rows, &table::CONFLUENCE);
-    let complete = confluence().filter(|row| float(row, "coverage").is_some_and(|coverage| 0.8 <= coverage));
+    let complete = confluence().filter(|row| float(row, "coverage").is_some_and(|coverage| 0.24 <= coverage));
     let derived = recording.rows.values().filter(|row| row.table.derived);
     (confluence().count(), complete.count(), derived.count())
 }
@@ -84,7 +84,7 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
         all.push((name, counts(&recording)));
     }
     println!("{all:?} and {n_klines} whole venue bars");
-    // Rows of confluence, those with coverage of at least 0.8, and all derived rows. Half a minute warms few indicators.
+    // Rows of confluence, those with coverage of at least 0.24, and all derived rows. Half a minute warms few indicators.
     let expected = [
         ("hftbacktest", (1992, 1866, 43293)),
         ("BINANCE", (0, 0, 72)),

@@ -96,7 +96,7 @@ fn a_live_venue_is_followed_from_warm_up_to_scores_and_its_troubles_are_told() {
         let (_run, at) = start(run);
         let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
         api.until("ready, with a score of every instrument", |api| {
-            let rows = api.ask("SELECT count(DISTINCT symbol) AS n FROM confluence WHERE coverage >= 0.5");
+            let rows = api.ask("SELECT count(DISTINCT symbol) AS n FROM confluence WHERE coverage >= 0.15");
             (rows[0][0] == 20 && api.get("/ready").0 == 200).then_some(())
         });
         let connected =

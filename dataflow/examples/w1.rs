@@ -37,7 +37,7 @@ use timely::{
 /// W1's rules as settings: no flat bars, lateness 2 s, its own score.
 fn settings() -> Result<Settings, serde_json::Error> {
     serde_json::from_value(serde_json::json!({
-        "time": { "epoch": "100ms", "grace": "2s", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
+        "time": { "epoch": "100ms", "grace": "2s", "horizon": "2h", "max_ahead": "10s" },
         "timeframes": {
             "maintained": ["1m", "5m", "15m", "1h"], "roles": ["1m", "5m", "15m", "1h"], "weights": [0.1, 0.2, 0.3, 0.4],
         },

@@ -23,7 +23,7 @@ const START: Ts = 1_709_618_400 * SECOND;
 
 pub(crate) fn settings() -> Settings {
     serde_json::from_value(json!({
-        "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
+        "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s" },
         "timeframes": { "maintained": ["1m", "5m"], "roles": ["1m"], "weights": [1.0] },
         "bars": { "empty": "omit", "streams": ["aggTrade", "trade"], "jump": 2.0, "gap_max": "1h" },
         "indicators": { "columns": [] },

@@ -4,7 +4,7 @@ use prism_schemas::{Timeframe, Ts, instrument::fnv1a, time::duration};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
-const FORMULA_VERSION: u32 = 2;
+const FORMULA_VERSION: u32 = 3;
 
 /// Everything that changes results; nothing that does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,9 +42,6 @@ pub struct TimeSettings {
     /// How far an event's time may lead its receive time.
     #[serde(with = "duration")]
     pub max_ahead: i64,
-    /// How long a trade's identity is remembered.
-    #[serde(with = "duration")]
-    pub dedup: i64,
 }
 
 impl TimeSettings {
@@ -157,7 +154,7 @@ impl Settings {
         if self.time.epoch <= 0 {
             return fail("time.epoch must be longer than 0".into());
         }
-        if self.time.grace < 0 || self.time.horizon < 0 || self.time.dedup < 0 || self.time.max_ahead < 0 {
+        if self.time.grace < 0 || self.time.horizon < 0 || self.time.max_ahead < 0 {
             return fail("durations in [time] cannot be negative".into());
         }
         if frames.maintained.is_empty() || !sorted(&frames.maintained) {

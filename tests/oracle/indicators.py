@@ -12,6 +12,18 @@ obv adl cmf_20 mfi_14 vwap_day volume_sma_20 relative_volume volume_delta cvd ps
 """.split()
 
 DAY = 86_400_000
+SAME = 1e-12  # derived prices this close are equal, as a part of the close
+CONSTANT = 1e-14  # derived values this close are constant, as a part of the largest magnitude of what they are made of
+
+
+def constant(values, made_of=None):
+    """Whether derived values differ by rounding only; `made_of`: what they come from, if not each other."""
+    return max(values) - min(values) <= CONSTANT * max(map(abs, made_of or values))
+
+
+def within(low, x, high):
+    """A share of a range without the rounding that leads out of it."""
+    return min(max(x, low), high)
 
 
 class Indicators:
@@ -121,7 +133,7 @@ class Indicators:
         self.put("_loss", None if change is None else max(-change, 0.0))
         u = self.rma("_mean_gain", "_gain", 14)
         d = self.rma("_mean_loss", "_loss", 14)
-        self.put("rsi_14", None if u is None else 100 * u / (u + d) if u + d else 0.0)
+        self.put("rsi_14", None if u is None else within(0.0, 100 * u / (u + d), 100.0) if u + d else 0.0)
 
         slow = self.now("ema_26")
         line = self.put("macd_line", None if slow is None else self.now("ema_12") - slow)
@@ -135,8 +147,8 @@ class Indicators:
         elif spread == 0:
             raw, williams = 0.0, 0.0
         else:
-            raw = 100 * (close - min(lows)) / spread
-            williams = -100 * (max(highs) - close) / spread
+            raw = within(0.0, 100 * (close - min(lows)) / spread, 100.0)
+            williams = within(-100.0, -100 * (max(highs) - close) / spread, 0.0)
         self.put("_stochastic", raw)
         self.put("williams_r_14", williams)
         self.put("_stochastic_k", self.mean("_stochastic", 3))
@@ -146,11 +158,12 @@ class Indicators:
         typical = self.last("_typical", 20)
         if typical is None:
             cci = None
+        elif constant(typical):
+            cci = 0.0
         else:
             average = sum(typical) / 20
             deviation = sum(abs(t - average) for t in typical) / 20
-            distance = typical[-1] - average
-            cci = distance / (0.015 * deviation) if distance and deviation else 0.0
+            cci = (typical[-1] - average) / (0.015 * deviation)
         self.put("cci_20", cci)
 
         slow = self.mean("_middle", 34)
@@ -163,8 +176,9 @@ class Indicators:
         if not first:
             rise = bar.high - self.ago("_high", 1)
             fall = self.ago("_low", 1) - bar.low
-            up = rise if rise > 0 and rise > fall else 0.0
-            down = fall if fall > 0 and fall > rise else 0.0
+            same = SAME * bar.close
+            up = rise if rise > 0 and rise - fall > same else 0.0
+            down = fall if fall > 0 and fall - rise > same else 0.0
         self.put("_up", up)
         self.put("_down", down)
         bars = len(self) - 1
@@ -180,10 +194,10 @@ class Indicators:
         plus = minus = strength = None
         if bars >= 14:
             total = self.now("_sum_range")
-            plus = 100 * self.now("_sum_up") / total if total else 0.0
-            minus = 100 * self.now("_sum_down") / total if total else 0.0
+            plus = within(0.0, 100 * self.now("_sum_up") / total, 100.0) if total else 0.0
+            minus = within(0.0, 100 * self.now("_sum_down") / total, 100.0) if total else 0.0
             if plus + minus:
-                strength = 100 * abs(plus - minus) / (plus + minus)
+                strength = within(0.0, 100 * abs(plus - minus) / (plus + minus), 100.0)
             else:
                 strength = self.columns["_strength"][-1] or 0.0
         self.put("plus_di_14", plus)
@@ -227,23 +241,24 @@ class Indicators:
         self.put("obv", obv)
 
         width = bar.high - bar.low
-        term = v * ((bar.close - bar.low) - (bar.high - bar.close)) / width if width else 0.0
+        place = (bar.close - bar.low) - (bar.high - bar.close)
+        term = v * place / width if width and abs(place) > SAME * bar.close else 0.0
         self.put("_adl_term", term)
         self.put("adl", term if first else self.columns["adl"][-1] + term)
         terms, volumes = self.last("_adl_term", 20), self.last("_volume", 20)
-        self.put("cmf_20", sum(terms) / sum(volumes) if volumes and sum(volumes) else None)
+        self.put("cmf_20", within(-1.0, sum(terms) / sum(volumes), 1.0) if volumes and sum(volumes) else None)
         self.put("volume_sma_20", self.mean("_volume", 20))
 
         typical, before = self.now("_typical"), self.ago("_typical", 1)
-        flow = typical * v
-        self.put("_flow_up", None if first else flow if typical > before else 0.0)
-        self.put("_flow_down", None if first else flow if typical < before else 0.0)
+        flow, same = typical * v, SAME * bar.close
+        self.put("_flow_up", None if first else flow if typical - before > same else 0.0)
+        self.put("_flow_down", None if first else flow if before - typical > same else 0.0)
         up, down = self.last("_flow_up", 14), self.last("_flow_down", 14)
         if up is None:
             mfi = None
         else:
             total = sum(up) + sum(down)
-            mfi = 100 * sum(up) / total if total else 0.0
+            mfi = within(0.0, 100 * sum(up) / total, 100.0) if total else 0.0
         self.put("mfi_14", mfi)
 
         same_day = not first and self.ago("_start", 1) // DAY == bar.start // DAY

@@ -2,11 +2,21 @@
 
 import math
 
+from indicators import SAME, constant
+
 WEIGHTS = {
     "technical": {"rsi": 0.20, "ao": 0.20, "macd": 0.15, "williams_r": 0.15, "cci": 0.15, "atr": 0.15},
     "volume": {"volume_delta": 0.20, "adl": 0.15, "cmf": 0.15, "relative_volume": 0.20, "obv": 0.15, "divergence": 0.15},
 }
-DIMENSION_WEIGHTS = {"technical": 0.15, "volume": 0.15}
+# Of all dimensions of the profile; those without components in WEIGHTS are not made yet: absent everywhere.
+DIMENSION_WEIGHTS = {
+    "technical": 0.15,
+    "volume": 0.15,
+    "order_flow": 0.225,
+    "order_book": 0.225,
+    "price_structure": 0.15,
+    "sentiment": 0.10,
+}
 ROLE_WEIGHTS = (0.10, 0.20, 0.30, 0.40)
 DIVERGENCE_THRESHOLD = 10.0
 DIVERGENCE_MAX = 10.0
@@ -17,8 +27,9 @@ BULLISH, BEARISH, HYSTERESIS = 70.0, 30.0, 3.0
 COOLDOWN = 300_000
 
 
-def sign(x):
-    return (x > 0) - (x < 0)
+def sign(x, same=0.0):
+    """The sign of a difference; up to `same` it is none."""
+    return (x > same) - (x < -same)
 
 
 def squash(z):
@@ -30,8 +41,8 @@ def clip(x):
 
 
 def correlation(xs, ys):
-    """Pearson's correlation, or None if one side is constant."""
-    if min(xs) == max(xs) or min(ys) == max(ys):
+    """Pearson's correlation of derived values with others, or None if one side is constant."""
+    if constant(xs) or min(ys) == max(ys):
         return None
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     dx, dy = [x - mean_x for x in xs], [y - mean_y for y in ys]
@@ -57,6 +68,7 @@ def components(ind, i):
 
     close = col["_close"][i]
     atr = col["atr_14"][i]
+    same = SAME * close
 
     r = col["rsi_14"][i]
     if r is not None and col["_moved"][i]:
@@ -72,14 +84,14 @@ def components(ind, i):
     if aos and atr:
         v = aos[-1] / atr
         m = (aos[-1] - aos[-2]) / atr
-        t = sum(sign(b - a) for a, b in zip(aos, aos[1:])) / 5
+        t = sum(sign(b - a, same) for a, b in zip(aos, aos[1:])) / 5
         technical("ao", v, 50 + 50 * (0.5 * math.tanh(v / 2) + 0.3 * math.tanh(2 * m) + 0.2 * t))
 
     histogram, line = window("macd_histogram", 2), window("macd_line", 2)
     if histogram and line and atr:
         h = histogram[1] / atr
         parts = 0.4 * math.tanh(2 * h) + 0.3 * math.tanh(line[1] / atr / 2)
-        parts += 0.15 * sign(histogram[1] - histogram[0]) + 0.15 * sign(line[1] - line[0])
+        parts += 0.15 * sign(histogram[1] - histogram[0], same) + 0.15 * sign(line[1] - line[0], same)
         technical("macd", h, 50 + 50 * parts)
 
     w = col["williams_r_14"][i]
@@ -90,7 +102,7 @@ def components(ind, i):
 
     c = col["cci_20"][i]
     typical = window("_typical", 20)
-    if c is not None and min(typical) != max(typical):
+    if c is not None and not constant(typical):
         if abs(c) <= 200:
             score = squash(c / 100)
         else:
@@ -109,7 +121,7 @@ def components(ind, i):
         volume("volume_delta", share, 50 + 50 * math.tanh(2 * share * (0.5 + adx / 50)))
 
     adls = window("adl", 20)
-    r = correlation(range(20), adls) if adls else None
+    r = correlation(adls, range(20)) if adls else None
     if r is not None:
         volume("adl", r, squash(3 * r))
 
@@ -126,7 +138,7 @@ def components(ind, i):
     if obvs:
         changes = [b - a for a, b in zip(obvs, obvs[5:])]
         rho = correlation(obvs[5:], window("_close", 20))
-        if rho is not None and min(changes) != max(changes):
+        if rho is not None and not constant(changes, obvs):
             mean = sum(changes) / 20
             deviation = math.sqrt(sum((d - mean) ** 2 for d in changes) / 20)
             z = (changes[-1] - mean) / deviation
@@ -226,14 +238,14 @@ def all_rows(roles):
 def consensus(roles):
     """The side with most vote weight and its share."""
     votes = {"BUY": 0.0, "SELL": 0.0, "NEUTRAL": 0.0}
-    registered = sum(DIMENSION_WEIGHTS.values())
+    all_weights = sum(DIMENSION_WEIGHTS.values())
     for weight, _, dims in roles:
         if not dims:
             continue
         present = sum(DIMENSION_WEIGHTS[d] for d in dims)
         score = sum(DIMENSION_WEIGHTS[d] * row[0] for d, row in dims.items()) / present
         side = "BUY" if score >= 55 else "SELL" if score <= 45 else "NEUTRAL"
-        votes[side] += weight * sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in dims.items()) / registered
+        votes[side] += weight * sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in dims.items()) / all_weights
     first, second = sorted(votes, key=votes.get, reverse=True)[:2]
     side = "NEUTRAL" if votes[first] - votes[second] <= TIE else first
     return side, votes[side] / sum(votes.values())
@@ -243,16 +255,16 @@ def confluence_row(everything, roles, bar):
     """Stored values of one confluence row, or None without a dimension."""
     if not everything:
         return None
-    registered = sum(DIMENSION_WEIGHTS.values())
+    all_weights = sum(DIMENSION_WEIGHTS.values())
     score = sum(row[2] for row in everything.values())
-    coverage = sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in everything.items()) / registered
+    coverage = sum(DIMENSION_WEIGHTS[d] * row[3] for d, row in everything.items()) / all_weights
     parts = []
-    for dimension in DIMENSION_WEIGHTS:
+    for dimension in WEIGHTS:
         parts += everything.get(dimension, (None, None, None, 0.0))
     side, strength = consensus(roles)
     quality = QUALITY[bar.quality]
     covered = sum(w * DIMENSION_WEIGHTS[d] * row[3] for w, _, dims in roles for d, row in dims.items())
-    covered /= sum(ROLE_WEIGHTS) * registered
+    covered /= sum(ROLE_WEIGHTS) * all_weights
     scores = [row[0] for row in everything.values()]
     agreement = 1 - (max(scores) - min(scores)) / 100
     reliability = quality * covered * agreement * 1.0

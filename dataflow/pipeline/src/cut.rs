@@ -22,7 +22,7 @@ use crate::{keep::told, merge::TOPICS, runs::Run};
 /// longest bar that may still be corrected, and to where a writer said how its feeds are.
 pub fn reach(settings: &Settings) -> i64 {
     let time = &settings.time;
-    settings.keep() + settings.longest() + time.dedup + time.grace + unsure(settings) + MINUTE
+    settings.keep() + settings.longest() + time.grace + unsure(settings) + MINUTE
 }
 
 /// After the first record that is left, so long passes until bars can be whole: trades may be ahead of their receive time,

@@ -1,8 +1,8 @@
 //! Trades to bars on every timeframe, exactly by the rules of time: closed when due, corrected when late.
 
 mod coverage;
-mod dedup;
 mod fold;
+mod identities;
 mod interval;
 mod seal;
 mod series;
@@ -38,6 +38,7 @@ use crate::{
     settings::Settings,
     types::{Diff, Rows, Time},
 };
+use identities::Known;
 pub use seal::Seal;
 use sessions::Sessions;
 pub use spare::Spare;
@@ -366,18 +367,20 @@ fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, B
         Ok(part) => part,
         Err(rule) => return fail(rule, reason(rule)),
     };
-    if let Err(rule) = tape.own(settings, trade) {
+    if is_past_horizon(settings, trade) {
+        return fail("late", reason("late"));
+    }
+    if let Err(rule) = tape.own(trade) {
         return fail(rule, reason(rule));
     }
     // The last to be judged: what is refused uses up no identity.
-    if !tape.dedup.is_first(trade, settings.time.dedup) {
-        return fail("duplicate", "a trade of this identity came before; the first holds");
+    match tape.identities.hear(trade, settings) {
+        Known::First => {}
+        Known::Again => return fail("duplicate", reason("duplicate")),
+        Known::Unsure => return fail("unrecognised", reason("unrecognised")),
     }
     let place = tape.fold(settings, trade, part);
     if let Place::Late = place {
-        if is_past_horizon(settings, trade) {
-            return fail("late", reason("late"));
-        }
         tape.note(trade);
     }
     Ok(place)
@@ -387,6 +390,8 @@ fn judge(settings: &Settings, tape: &mut Tape, trade: &Trade) -> Result<Place, B
 fn reason(rule: &str) -> &'static str {
     match rule {
         "late" => "its base bar ended more than time.horizon before it became known",
+        "duplicate" => "a trade of this identity came before; the first holds",
+        "unrecognised" => "so many trades came since its minute that it is not known whether it came before",
         "second_stream" => "another stream feeds the bars at its event time, by bars.streams",
         "log_cut" => "a bar that holds it began before what retention left of the log, and stays as it is stored",
         "unknown_contract_size" => "no contract size was declared before it",

@@ -4,8 +4,8 @@ use prism_schemas::{Timeframe, Ts};
 
 use super::{
     coverage::Coverage,
-    dedup::Dedup,
     fold::{Fold, Part, Scale},
+    identities::Identities,
     interval::{Instrument, compare},
     series::Series,
     sessions::Sessions,
@@ -35,7 +35,7 @@ pub(super) struct Tape {
     streams: Streams,
     /// The newest event time used, apart from what the finest intervals hold.
     used_to: Ts,
-    pub(super) dedup: Dedup,
+    pub(super) identities: Identities,
     coverage: Coverage,
     series: Vec<Series>,
 }
@@ -48,7 +48,7 @@ impl Tape {
             contract: None,
             streams: Streams::default(),
             used_to: Ts::MIN,
-            dedup: Dedup::default(),
+            identities: Identities::default(),
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
         }
@@ -92,18 +92,14 @@ impl Tape {
     /// Whether the trade's stream feeds the bars at its event time; one that `bars.streams` wants more takes over from its
     /// first trade on that is newer than all that were used and not past the horizon. A rule if it does not.
     #[inline(always)]
-    pub(super) fn own(&mut self, settings: &Settings, trade: &Trade) -> Result<(), &'static str> {
-        if self.streams.is_current(trade) { Ok(()) } else { self.own_or_take_over(settings, trade) }
+    pub(super) fn own(&mut self, trade: &Trade) -> Result<(), &'static str> {
+        if self.streams.is_current(trade) { Ok(()) } else { self.own_or_take_over(trade) }
     }
 
     #[inline(never)]
-    fn own_or_take_over(&mut self, settings: &Settings, trade: &Trade) -> Result<(), &'static str> {
+    fn own_or_take_over(&mut self, trade: &Trade) -> Result<(), &'static str> {
         if self.streams.owns(trade) {
             return Ok(());
-        }
-        // Before the rest: what the finest series has forgotten is past the horizon, and so makes no difference.
-        if is_past_horizon(settings, trade) {
-            return Err("late");
         }
         let held = self.series[0].slots.iter().rev().find_map(|slot| slot.fold.as_ref());
         let used_to = held.map_or(self.used_to, |fold| fold.last_event().max(self.used_to));
@@ -329,7 +325,10 @@ impl Tape {
 }
 
 /// Whether a trade became known so long after its base bar that it changes nothing.
+#[inline(always)]
 pub(super) fn is_past_horizon(settings: &Settings, trade: &Trade) -> bool {
-    let base = settings.timeframes.base();
-    settings.time.horizon < trade.known as Ts - base.end(base.start(trade.ts_event))
+    let (base, known) = (settings.timeframes.base(), trade.known as Ts);
+    // A division only where it may matter.
+    settings.time.horizon < known - trade.ts_event
+        && settings.time.horizon < known - base.end(base.start(trade.ts_event))
 }

@@ -1,6 +1,9 @@
 //! Accumulation/distribution line: running sum of `V ((C - L) - (H - C)) / (H - L)`, 0 if `H = L`.
 
-use crate::{bar::Bar, indicator::Indicator};
+use crate::{
+    bar::Bar,
+    indicator::{Indicator, rounding::sign},
+};
 
 /// As TA-Lib's AD.
 #[derive(Clone)]
@@ -24,7 +27,8 @@ impl Default for Adl {
 /// One bar's term: its volume by where in the range it closed.
 pub(crate) fn money_flow_volume(bar: &Bar) -> f64 {
     let range = bar.high - bar.low;
-    if range == 0.0 { 0.0 } else { bar.volume * (((bar.close - bar.low) - (bar.high - bar.close)) / range) }
+    let place = (bar.close - bar.low) - (bar.high - bar.close);
+    if range == 0.0 || sign(place, bar.close) == 0.0 { 0.0 } else { bar.volume * (place / range) }
 }
 
 impl Indicator for Adl {

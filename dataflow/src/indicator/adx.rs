@@ -3,10 +3,15 @@
 
 use crate::{
     bar::Bar,
-    indicator::{Indicator, smooth::Smooth, true_range::TrueRange},
+    indicator::{
+        Indicator,
+        rounding::{percent, sign},
+        smooth::Smooth,
+        true_range::TrueRange,
+    },
 };
 
-/// ADX, PLUS_DI and MINUS_DI of TA-Lib in one.
+/// ADX, PLUS_DI and MINUS_DI of TA-Lib in one, but for ties of +DM and -DM that rounding decides there.
 #[derive(Clone)]
 pub struct Adx {
     period: u32,
@@ -32,8 +37,10 @@ impl Adx {
         let true_range = self.true_range.next(bar);
         let (high, low) = self.previous.replace((bar.high, bar.low))?;
         let (up, down) = (bar.high - high, low - bar.low);
-        let plus = if 0.0 < up && down < up { up } else { 0.0 };
-        let minus = if 0.0 < down && up < down { down } else { 0.0 };
+        // A tie counts for neither.
+        let more = sign(up - down, bar.close);
+        let plus = if 0.0 < up && 0.0 < more { up } else { 0.0 };
+        let minus = if 0.0 < down && more < 0.0 { down } else { 0.0 };
         self.n_bars = self.period.min(self.n_bars + 1);
         for (sum, x) in self.sums.iter_mut().zip([true_range?, plus, minus]) {
             if self.n_bars == self.period {
@@ -42,8 +49,7 @@ impl Adx {
             *sum += x;
         }
         let [ranges, plus, minus] = self.sums;
-        let direction = |moves: f64| if ranges == 0.0 { 0.0 } else { 100.0 * moves / ranges };
-        (self.n_bars == self.period).then(|| (direction(plus), direction(minus)))
+        (self.n_bars == self.period).then(|| (percent(plus, ranges), percent(minus, ranges)))
     }
 }
 
@@ -57,7 +63,7 @@ impl Indicator for Adx {
     fn next(&mut self, bar: &Bar) -> [Option<f64>; 3] {
         let Some((plus, minus)) = self.directions(bar) else { return [None; 3] };
         if plus + minus != 0.0 {
-            self.dx = 100.0 * (plus - minus).abs() / (plus + minus);
+            self.dx = percent((plus - minus).abs(), plus + minus);
         }
         [self.adx.next(self.dx), Some(plus), Some(minus)]
     }

@@ -32,7 +32,7 @@ impl Indicator for Bollinger {
 
     fn next(&mut self, bar: &Bar) -> [Option<f64>; 5] {
         let Some(closes) = self.closes.push(bar.close) else { return [None; 5] };
-        if constant(closes) {
+        if constant(closes, closes) {
             return [Some(bar.close), Some(bar.close), Some(bar.close), None, Some(0.0)];
         }
         let middle = mean(closes);

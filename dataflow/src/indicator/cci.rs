@@ -35,7 +35,7 @@ impl Indicator for Cci {
         let value = self.typical.push(typical).map(|window| {
             let middle = mean(window);
             let deviation = sum_by(window, |_, x| (x - middle).abs()) / window.len() as f64;
-            if constant(window) || deviation == 0.0 { 0.0 } else { (typical - middle) / (0.015 * deviation) }
+            if constant(window, window) { 0.0 } else { (typical - middle) / (0.015 * deviation) }
         });
         [value]
     }

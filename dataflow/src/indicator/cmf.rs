@@ -27,7 +27,7 @@ impl Cmf {
     fn value(&mut self, bar: &Bar) -> Option<f64> {
         let (flows, volumes) = (self.flows.push(money_flow_volume(bar)), self.volumes.push(bar.volume));
         let (flow, volume) = (sum(flows?), sum(volumes?));
-        (volume != 0.0).then(|| flow / volume)
+        (volume != 0.0).then(|| (flow / volume).clamp(-1.0, 1.0))
     }
 }
 

@@ -5,11 +5,12 @@ use crate::{
     bar::Bar,
     indicator::{
         Indicator,
+        rounding::{percent, sign},
         window::{Window, sum_by},
     },
 };
 
-/// As TA-Lib, but for its 0 while the flow is below 1.
+/// As TA-Lib, but for its 0 while the flow is below 1, and its flows of changes that rounding made.
 #[derive(Clone)]
 pub struct Mfi {
     period: usize,
@@ -27,17 +28,10 @@ impl Mfi {
     fn value(&mut self, bar: &Bar) -> Option<f64> {
         let typical = bar.typical();
         let previous = self.typical.replace(typical)?;
-        let flow = if previous < typical {
-            typical * bar.volume
-        } else if typical < previous {
-            -typical * bar.volume
-        } else {
-            0.0
-        };
-        let flows = self.flows.push(flow)?;
+        let flows = self.flows.push(sign(typical - previous, bar.close) * typical * bar.volume)?;
         let up = sum_by(flows, |_, flow| flow.max(0.0));
         let down = sum_by(flows, |_, flow| (-flow).max(0.0));
-        Some(if up + down == 0.0 { 0.0 } else { 100.0 * up / (up + down) })
+        Some(percent(up, up + down))
     }
 }
 

@@ -20,6 +20,7 @@ mod obv;
 mod psar;
 mod relative_volume;
 mod roc;
+pub(crate) mod rounding;
 mod rsi;
 mod sma;
 pub(crate) mod smooth;

@@ -2,7 +2,7 @@
 
 use crate::{
     bar::Bar,
-    indicator::{Indicator, smooth::Smooth},
+    indicator::{Indicator, rounding::percent, smooth::Smooth},
 };
 
 /// Of closes (as TA-Lib).
@@ -25,7 +25,7 @@ impl Rsi {
         let gain = self.gain.next(change.max(0.0));
         let loss = self.loss.next((-change).max(0.0));
         let (gain, loss) = (gain?, loss?);
-        Some(if gain + loss == 0.0 { 0.0 } else { 100.0 * gain / (gain + loss) })
+        Some(percent(gain, gain + loss))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     bar::Bar,
     indicator::{
         Indicator,
+        rounding::percent,
         window::{Window, highest, lowest, mean},
     },
 };
@@ -27,7 +28,7 @@ impl Stochastic {
     fn values(&mut self, bar: &Bar) -> Option<(f64, f64)> {
         let (highs, lows) = (self.highs.push(bar.high), self.lows.push(bar.low));
         let (high, low) = (highest(highs?), lowest(lows?));
-        let raw = if high == low { 0.0 } else { 100.0 * (bar.close - low) / (high - low) };
+        let raw = percent(bar.close - low, high - low);
         let k = mean(self.raw.push(raw)?);
         let d = mean(self.k.push(k)?);
         Some((k, d))

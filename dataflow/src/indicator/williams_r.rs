@@ -26,7 +26,7 @@ impl WilliamsR {
         let (highs, lows) = (self.highs.push(bar.high), self.lows.push(bar.low));
         let (high, low) = (highest(highs?), lowest(lows?));
         // The sign is in the difference: -100 times 0 would be -0.
-        Some(if high == low { 0.0 } else { 100.0 * (bar.close - high) / (high - low) })
+        Some(if high == low { 0.0 } else { (100.0 * (bar.close - high) / (high - low)).max(-100.0) })
     }
 }
 

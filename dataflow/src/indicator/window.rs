@@ -67,14 +67,15 @@ pub(crate) fn lowest(values: &[f64]) -> f64 {
     values.iter().fold(f64::INFINITY, |least, &value| if value < least { value } else { least })
 }
 
-/// Whether all are equal: what rounding hides from a sum of squares.
-pub(crate) fn constant(values: &[f64]) -> bool {
-    values.iter().all(|value| *value == values[0])
+/// Whether all are equal, but for the rounding of what they are made `of`.
+pub(crate) fn constant(values: &[f64], of: &[f64]) -> bool {
+    let magnitude = of.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    highest(values) - lowest(values) <= 1e-14 * magnitude
 }
 
 /// Pearson's correlation of two series of one length; `None` if either is constant.
 pub(crate) fn correlation(x: &[f64], y: &[f64]) -> Option<f64> {
-    if constant(x) || constant(y) {
+    if constant(x, x) || constant(y, y) {
         return None;
     }
     let (mean_x, mean_y) = (mean(x), mean(y));

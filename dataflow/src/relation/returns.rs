@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bar::{Bar, Quality},
     operator::{Machine, Misplaced, scan_by_key_of},
-    settings::Settings,
+    settings::{Empty, Settings},
     types::Rows,
 };
 
-/// A log return over one bar.
+/// A log return over one bar: from the end of the bar before to its own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Return {
     pub(super) instrument: u32,
@@ -19,8 +19,12 @@ pub(super) struct Return {
     pub(super) value: f64,
 }
 
+/// When the last bar that has prices ended, and at what.
 #[derive(Clone)]
-struct LastClose(Option<f64>);
+struct LastClose {
+    last: Option<(Ts, f64)>,
+    empty: Empty,
+}
 
 impl Machine for LastClose {
     type In = Bar;
@@ -30,14 +34,18 @@ impl Machine for LastClose {
         if bar.quality == Quality::Gap {
             return None;
         }
-        let last = self.0.replace(bar.close)?;
+        let (end, last) = self.last.replace((bar.end, bar.close))?;
+        // Where empty bars are left out, the close before stands for them.
+        if end != bar.start && self.empty == Empty::Flat {
+            return None;
+        }
         let value = libm::log(bar.close / last);
         Some(Return { instrument: bar.instrument, start: bar.start, end: bar.end, value })
     }
 }
 
 pub(super) fn returns<'s>(bars: Rows<'s, Bar>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Return> {
-    let base = settings.timeframes.base();
+    let (base, empty) = (settings.timeframes.base(), settings.bars.empty);
     let of_base = move |bar: &Bar| bar.timeframe == base;
-    scan_by_key_of(bars, "returns", settings.keep(), misplaced, of_base, |_| LastClose(None))
+    scan_by_key_of(bars, "returns", settings.keep(), misplaced, of_base, move |_| LastClose { last: None, empty })
 }

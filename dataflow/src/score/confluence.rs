@@ -326,7 +326,6 @@ impl Scorer {
             })
             .collect();
         let all_roles: f64 = weights.iter().sum();
-        let all_dimensions: f64 = profile.dimensions.iter().map(|dimension| dimension.weight).sum();
         let find = |role: &RoleScore, d: usize| role.dimensions.iter().find(|have| have.dimension == d).copied();
 
         let mut dimensions = Vec::with_capacity(profile.dimensions.len());
@@ -365,13 +364,13 @@ impl Scorer {
             true => profile.when_absent?,
             false => (profile.finish)(dimensions.iter().map(|dimension| dimension.impact).sum()),
         };
-        let (consensus, consensus_strength) = self.vote(&roles, all_dimensions);
+        let (consensus, consensus_strength) = self.vote(&roles);
         let scores = || dimensions.iter().map(|dimension| dimension.score);
         let range = scores().fold(f64::MIN, f64::max) - scores().fold(f64::MAX, f64::min);
         Some(Confluence {
             bar,
             score,
-            coverage: covered / all_dimensions,
+            coverage: covered / profile.weight,
             consensus,
             consensus_strength,
             quality: match bar.quality {
@@ -380,13 +379,13 @@ impl Scorer {
                 Quality::Suspect => 0.25,
                 Quality::Gap => 0.0,
             },
-            role_coverage: role_covered / (all_roles * all_dimensions),
+            role_coverage: role_covered / (all_roles * profile.weight),
             agreement: if dimensions.is_empty() { 1.0 } else { 1.0 - range / 100.0 },
             dimensions,
         })
     }
 
-    fn vote(&self, roles: &[(f64, &Entry, &RoleScore)], all_dimensions: f64) -> (Vote, f64) {
+    fn vote(&self, roles: &[(f64, &Entry, &RoleScore)]) -> (Vote, f64) {
         let weight_of = |d: &DimensionScore| self.profile().dimensions[d.dimension].weight;
         let mut votes = [0.0; 3];
         for (w, _, role) in roles {
@@ -401,7 +400,7 @@ impl Scorer {
                 s if s <= 45.0 => Vote::Sell,
                 _ => Vote::Neutral,
             };
-            votes[vote as usize] += w * coverage / all_dimensions;
+            votes[vote as usize] += w * coverage / self.profile().weight;
         }
         let [buy, sell, neutral] = votes;
         let winner = match () {

@@ -29,6 +29,8 @@ pub struct Profile {
     pub name: &'static str,
     /// Its dimensions.
     pub dimensions: Vec<Dimension>,
+    /// The weights of all its dimensions, also of those that are not made yet.
+    pub weight: f64,
     /// Maps the role-weighted mean to the final score.
     pub finish: fn(f64) -> f64,
     /// The final score where nothing is present; `None`: no row.
@@ -44,6 +46,8 @@ impl Profile {
             "prism" => Some(Profile {
                 name: "prism",
                 dimensions: vec![technical::dimension(0.15, columns)?, volume::dimension(0.15, columns)?],
+                // Order flow .225, order book .225, price structure .15 and sentiment .1 are to come.
+                weight: 1.0,
                 finish: |score| score,
                 when_absent: None,
                 divergence: true,

@@ -19,6 +19,7 @@ pub fn profile(columns: &Columns<'_>) -> Result<Profile, MissingColumn> {
     Ok(Profile {
         name: "w1",
         dimensions: vec![Dimension { name: "w1", weight: 1.0, components }],
+        weight: 1.0,
         finish: |raw| 50.0 + 50.0 * libm::tanh(1.5 * raw),
         when_absent: Some(50.0),
         divergence: false,

@@ -54,15 +54,17 @@ def outputs(bars):
     out["williams_r_14"] = talib.WILLR(high, low, close, 14)
     out["cci_20"] = talib.CCI(high, low, close, 20)
     out["roc_10"] = talib.ROC(close, 10)
-    out["adx_14"] = talib.ADX(high, low, close, 14)
-    out["plus_di_14"] = talib.PLUS_DI(high, low, close, 14)
-    out["minus_di_14"] = talib.MINUS_DI(high, low, close, 14)
+    # TA-Lib lets rounding decide ties: in whole thousandths nothing is rounded, and these do not depend on the unit.
+    whole = [np.round(1000 * prices) for prices in (high, low, close)]
+    out["adx_14"] = talib.ADX(*whole, 14)
+    out["plus_di_14"] = talib.PLUS_DI(*whole, 14)
+    out["minus_di_14"] = talib.MINUS_DI(*whole, 14)
     out |= {f"atr_{n}": talib.ATR(high, low, close, n) for n in (14, 20, 50)}
     bands = talib.BBANDS(close, 20, 2.0, 2.0, 0)
     out |= dict(zip(("bollinger_upper", "bollinger_middle", "bollinger_lower"), bands))
     out["obv"] = talib.OBV(close, volume)
     out["adl"] = talib.AD(high, low, close, volume)
-    out["mfi_14"] = talib.MFI(high, low, close, volume, 14)
+    out["mfi_14"] = talib.MFI(*whole, volume, 14)
     out["psar"] = talib.SAR(high, low, 0.02, 0.2)
     return out
 

@@ -39,7 +39,7 @@ const MS: i64 = MILLISECOND;
 
 pub(super) fn settings() -> Settings {
     serde_json::from_value(serde_json::json!({
-        "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s", "dedup": "10m" },
+        "time": { "epoch": "100ms", "grace": "250ms", "horizon": "2h", "max_ahead": "10s" },
         "timeframes": { "maintained": ["1s", "1m", "5m", "1h"], "roles": ["1m", "5m", "1h"], "weights": [0.2, 0.3, 0.5] },
         "bars": { "empty": "flat", "streams": [], "jump": 2.0, "gap_max": "1h" },
         "indicators": { "columns": [] },

@@ -2,8 +2,11 @@
 //! sign of its last 5 changes.
 
 use crate::{
-    indicator::window::{Window, sum_by},
-    score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, sign},
+    indicator::{
+        rounding::sign,
+        window::{Window, sum_by},
+    },
+    score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading},
 };
 
 /// Needs 6 values in a row.
@@ -28,7 +31,7 @@ impl Component for Ao {
         let values = self.values.push_or_reset(inputs.get(self.ao))?;
         let atr = inputs.get(self.atr).filter(|atr| *atr != 0.0)?;
         let [.., previous, last] = values else { return None };
-        let trend = sum_by(&values[1..], |i, value| sign(value - values[i])) / 5.0;
+        let trend = sum_by(&values[1..], |i, value| sign(value - values[i], inputs.bar.close)) / 5.0;
         let (value, momentum) = (last / atr, (last - previous) / atr);
         let score = 50.0 + 50.0 * (0.5 * libm::tanh(value / 2.0) + 0.3 * libm::tanh(2.0 * momentum) + 0.2 * trend);
         Some(Reading { raw: value, score })

@@ -23,7 +23,8 @@ impl Component for Cci {
     const NAME: &'static str = "cci";
 
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
-        let moved = !constant(self.typical.push(inputs.bar.typical())?);
+        let typical = self.typical.push(inputs.bar.typical())?;
+        let moved = !constant(typical, typical);
         let raw = inputs.get(self.cci).filter(|_| moved)?;
         let beyond = (raw.abs() - 200.0).max(0.0);
         let score = if beyond == 0.0 {

@@ -1,7 +1,10 @@
 //! MACD over ATR: `50 + 50 (.4 tanh(2 h) + .3 tanh(line/2) + .15 sign(histogram change) + .15 sign(line change))`, h
 //! the histogram.
 
-use crate::score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, sign};
+use crate::{
+    indicator::rounding::sign,
+    score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading},
+};
 
 /// Needs line and histogram of two bars in a row.
 #[derive(Clone)]
@@ -30,7 +33,8 @@ impl Component for Macd {
         let atr = inputs.get(self.atr).filter(|atr| *atr != 0.0)?;
         let raw = histogram / atr;
         let value = 0.4 * libm::tanh(2.0 * raw) + 0.3 * libm::tanh(line / atr / 2.0);
-        let slopes = 0.15 * sign(histogram - histogram_1) + 0.15 * sign(line - line_1);
+        let slope = |change| 0.15 * sign(change, inputs.bar.close);
+        let slopes = slope(histogram - histogram_1) + slope(line - line_1);
         Some(Reading { raw, score: 50.0 + 50.0 * (value + slopes) })
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Obv {
     obv: Col,
-    /// Now and the 5 before.
+    /// Now and the 5 before; what the changes are made of.
     recent: Window,
     changes: Window,
     values: Window,
@@ -20,7 +20,7 @@ pub struct Obv {
 impl Obv {
     /// Reads `obv`.
     pub fn new(columns: &Columns<'_>) -> Result<Obv, MissingColumn> {
-        let (changes, values, closes) = (Window::new(20), Window::new(20), Window::new(20));
+        let (changes, values, closes) = (Window::new(20), Window::new(25), Window::new(20));
         Ok(Obv { obv: columns.get("obv")?, recent: Window::new(6), changes, values, closes })
     }
 }
@@ -33,8 +33,11 @@ impl Component for Obv {
         let change = self.recent.push_or_reset(obv).map(|recent| recent[5] - recent[0]);
         let changes = self.changes.push_or_reset(change);
         let (values, closes) = (self.values.push_or_reset(obv), self.closes.push(inputs.bar.close));
-        let changes = changes.filter(|changes| !constant(changes))?;
-        let rho = correlation(values?, closes?)?;
+        let (changes, values) = (changes?, values?);
+        if constant(changes, values) {
+            return None;
+        }
+        let rho = correlation(&values[5..], closes?)?;
         let middle = mean(changes);
         let raw = (change? - middle) / deviation(changes, middle);
         Some(Reading { raw, score: squash(raw * (1.0 + rho) / 2.0) })

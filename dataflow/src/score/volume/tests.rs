@@ -55,7 +55,11 @@ const FORMULAS: &[Formula] = &[
         let change = |i| Some(past.ago(i, "obv")? - past.ago(i + 5, "obv")?);
         let changes: Vec<f64> = (0..20).map(change).collect::<Option<_>>()?;
         let rho = correlation(&past.last(20, "obv")?, &past.closes(20)?)?;
-        changes.iter().find(|change| **change != changes[0])?;
+        let range = |values: &[f64]| {
+            values.iter().fold(f64::MIN, |a, b| a.max(*b)) - values.iter().fold(f64::MAX, |a, b| a.min(*b))
+        };
+        let largest = past.last(25, "obv")?.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+        (1e-14 * largest < range(&changes)).then_some(())?;
         let z = (changes[0] - mean(&changes)) / covariance(&changes, &changes).sqrt();
         Some((z, squash(z * (1.0 + rho) / 2.0)))
     }),
