@@ -79,7 +79,12 @@ fn returns_are_paired_over_equal_spans_only() {
 
 #[test]
 fn what_only_rounding_moves_explains_nothing() {
-    assert_eq!(relations("relations_constant_benchmark"), Vec::<Vec<String>>::new());
+    let name = "relations_constant_benchmark";
+    assert_eq!(relations(name), Vec::<Vec<String>>::new());
+    let files = ["BTCUSDT", "QQQUSDT"].map(|symbol| case(name).join(format!("{symbol}-1m-2024-01.csv")));
+    let sql = "SELECT symbol, count(*) FROM bars WHERE timeframe = '1m' AND quality = 'ok' GROUP BY 1 ORDER BY 1";
+    let counted = ask(&files, None, sql);
+    assert!(counted.len() == 2 && counted.iter().all(|row| 20.0 < number(&row[1])), "{counted:?}");
 }
 
 #[test]

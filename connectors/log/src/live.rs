@@ -89,13 +89,17 @@ impl LiveWriter {
     /// Takes events that have come.
     pub fn take(&mut self, events: impl IntoIterator<Item = (InstrumentId, Event)>) -> Result<(), LogError> {
         for (instrument, event) in events {
-            self.is_waiting = true;
             self.newest = self.newest.max(event.ts_recv);
-            let correction = self.said.hear(&instrument, &event);
-            self.writer.push(&instrument, event)?;
-            correction.into_iter().try_for_each(|event| self.writer.push(&instrument, event))?;
+            self.add(&instrument, event)?;
         }
         Ok(())
+    }
+
+    fn add(&mut self, instrument: &InstrumentId, event: Event) -> Result<(), LogError> {
+        self.is_waiting = true;
+        let correction = self.said.hear(instrument, &event);
+        self.writer.push(instrument, event)?;
+        correction.into_iter().try_for_each(|event| self.writer.push(instrument, event))
     }
 
     /// Receive time of the newest event taken.
@@ -118,7 +122,7 @@ impl LiveWriter {
         let raw = detail.clone().into_bytes();
         let body = Body::Quarantined(Quarantined { rule: "clock".into(), detail, raw });
         let event = Event { ts_event: step.at, ts_recv: step.at, seq: None, index: 0, body: Some(body) };
-        self.take([(InstrumentId::new("prism", Market::Spot, ""), event)])
+        self.add(&InstrumentId::new("prism", Market::Spot, ""), event)
     }
 
     /// Says that the session lives, where it was not said for a while.

@@ -108,7 +108,8 @@ impl Coverage {
     /// A session is gone; it wrote last at `last`.
     pub(super) fn forget_session(&mut self, session: u64, last: Ts) {
         let gone = self.connections.extract_if(.., |one| one.session == Some(session));
-        self.ended = gone.filter_map(|one| one.connected.last_on(last)).max().max(self.ended);
+        let lived = gone.filter_map(|one| one.connected.last_on(last)).filter(|last| Ts::MIN < *last);
+        self.ended = lived.max().max(self.ended);
     }
 
     /// No bar that starts before `limit` will be made again.

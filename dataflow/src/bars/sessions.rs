@@ -12,8 +12,8 @@ use crate::{
 
 /// Between two writings at most this far apart a session lived; after the last one it is believed to live this long.
 const LEASE: i64 = 2 * SECOND;
-/// Sessions that are kept; the one that wrote last the longest ago makes room.
-const SESSIONS_MAX: usize = 4_096;
+/// Sessions that are kept, of each partition for itself; the one that wrote last the longest ago makes room.
+const SESSIONS_MAX: usize = 8_192;
 /// Lives of one session, parted by silences, that are kept.
 const LIVES_MAX: usize = 4_096;
 
