@@ -6,17 +6,20 @@ use prism_schemas::{Timeframe, Ts};
 
 use crate::{bar::EventId, event::Trade, settings::Settings};
 
-/// Entries of one instrument that are kept, of 16 bytes or a little more; then the oldest minute makes room.
+/// Entries of one instrument that are kept, of 8 bytes or a little more; then the oldest minute makes room.
 const ENTRIES_MAX: usize = 1 << 21;
 
 /// Identities of one instrument's recent trades, minute by minute of event time: a trade that is told again has the time it
 /// had, while row numbers and counters begin anew.
 ///
-/// Keeps a minute while a trade of it would be accepted: a bit of 64 numbers that are near each other, and about 30 bytes of
+/// Keeps a minute while a trade of it would be accepted: a bit of 32 numbers that are near each other, and about 30 bytes of
 /// any other identity. What does not fit any more is not taken for new: see `Known::Unsure`.
 #[derive(Debug)]
 pub(super) struct Identities {
-    /// Rising.
+    /// Numbers of the newest minute, at hand, if there is one.
+    start: Ts,
+    current: Numbers,
+    /// All others; rising.
     minutes: VecDeque<Minute>,
     n_entries: usize,
     entries_max: usize,
@@ -31,13 +34,16 @@ struct Minute {
     texts: HashSet<(u32, u64), foldhash::fast::RandomState>,
 }
 
-/// Numbers of a stream: divided by 64, with a bit for each that is in.
+/// Numbers of a stream: 32 to a block, which is counted from the first number's, with a bit for each that is in.
 #[derive(Debug)]
 struct Numbers {
     stream: u32,
-    /// As long as they rose.
-    rising: Vec<(u64, u64)>,
-    others: BTreeMap<u64, u64>,
+    /// The first number's block.
+    base: u64,
+    /// The last block that rose, at hand, and those before it.
+    last: (u32, u32),
+    rising: Vec<(u32, u32)>,
+    others: BTreeMap<u64, u32>,
 }
 
 /// What is known of an identity.
@@ -53,31 +59,46 @@ pub(super) enum Known {
 
 impl Default for Identities {
     fn default() -> Identities {
-        Identities { minutes: VecDeque::new(), n_entries: 0, entries_max: ENTRIES_MAX, unsure: Ts::MIN }
+        let (current, minutes) = (Numbers::new(0, 0), VecDeque::new());
+        Identities { start: Ts::MIN, current, minutes, n_entries: 0, entries_max: ENTRIES_MAX, unsure: Ts::MIN }
     }
 }
 
 impl Numbers {
+    fn new(stream: u32, number: u64) -> Numbers {
+        Numbers { stream, base: number / 32, last: (0, bit(number)), rising: Vec::new(), others: BTreeMap::new() }
+    }
+
+    /// Begins anew with one number, in the room it has; gives what it was.
+    fn begin(&mut self, stream: u32, number: u64) -> Numbers {
+        let next = Numbers { rising: std::mem::take(&mut self.rising), ..Numbers::new(stream, number) };
+        let mut done = std::mem::replace(self, next);
+        done.rising = self.rising.as_slice().into();
+        self.rising.clear();
+        done
+    }
+
     /// Takes a number in, if it is new; the number of entries that takes.
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, number: u64) -> Option<usize> {
-        let (block, bit) = (number / 64, 1 << (number % 64));
-        let bits = match self.rising.last_mut() {
-            Some((last, bits)) if *last == block => bits,
-            Some((last, _)) if block < *last => return self.insert_late(block, bit),
-            _ => {
-                self.rising.push((block, bit));
-                return Some(1);
-            }
-        };
-        let is_new = *bits & bit == 0;
-        *bits |= bit;
+        let (block, bit) = ((number / 32).wrapping_sub(self.base), bit(number));
+        if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) {
+            self.rising.push(self.last);
+            self.last = (block as u32, bit);
+            return Some(1);
+        }
+        if block != u64::from(self.last.0) {
+            return self.insert_late(block, bit);
+        }
+        let is_new = self.last.1 & bit == 0;
+        self.last.1 |= bit;
         is_new.then_some(0)
     }
 
-    fn insert_late(&mut self, block: u64, bit: u64) -> Option<usize> {
+    #[inline(never)]
+    fn insert_late(&mut self, block: u64, bit: u32) -> Option<usize> {
         let n_before = self.others.len();
-        let bits = match self.rising.binary_search_by_key(&block, |(block, _)| *block) {
+        let bits = match self.rising.binary_search_by_key(&block, |(block, _)| u64::from(*block)) {
             Ok(at) => &mut self.rising[at].1,
             Err(_) => self.others.entry(block).or_default(),
         };
@@ -85,6 +106,15 @@ impl Numbers {
         *bits |= bit;
         is_new.then(|| self.others.len() - n_before)
     }
+
+    fn n_entries(&self) -> usize {
+        1 + self.rising.len() + self.others.len()
+    }
+}
+
+/// A number's place in its block.
+fn bit(number: u64) -> u32 {
+    1 << (number % 32)
 }
 
 impl Minute {
@@ -99,8 +129,7 @@ impl Minute {
             EventId::Number(number) => match self.numbers.iter_mut().find(|numbers| numbers.stream == stream) {
                 Some(numbers) => numbers.insert(number),
                 None => {
-                    let rising = vec![(number / 64, 1 << (number % 64))];
-                    self.numbers.push(Numbers { stream, rising, others: BTreeMap::new() });
+                    self.numbers.push(Numbers::new(stream, number));
                     Some(1)
                 }
             },
@@ -111,28 +140,27 @@ impl Minute {
     }
 
     fn n_entries(&self) -> usize {
-        let of = |numbers: &Numbers| numbers.rising.len() + numbers.others.len();
-        self.texts.len() + self.numbers.iter().map(of).sum::<usize>()
+        self.texts.len() + self.numbers.iter().map(Numbers::n_entries).sum::<usize>()
     }
 }
 
 impl Identities {
     /// Whether this is the first trade of its identity, which is remembered from now on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hear(&mut self, trade: &Trade, settings: &Settings) -> Known {
-        let start = match self.minutes.back() {
-            // The newest minute, without a division: the fast path.
-            Some(minute) if (0..Timeframe::M1.length()).contains(&(trade.ts_event - minute.start)) => minute.start,
-            _ => Timeframe::M1.start(trade.ts_event),
-        };
-        let at = match self.minutes.back() {
-            Some(last) if last.start == start => self.minutes.len() - 1,
-            _ => match self.place(start, trade, settings) {
-                Some(at) => at,
+        // The fast path, without a division.
+        let n_entries = if trade.id_kind == 1
+            && trade.stream == self.current.stream
+            && (0..Timeframe::M1.length()).contains(&trade.ts_event.wrapping_sub(self.start))
+        {
+            self.current.insert(trade.id)
+        } else {
+            match self.insert(trade, settings) {
+                Some(n_entries) => n_entries,
                 None => return Known::Unsure,
-            },
+            }
         };
-        let Some(n_entries) = self.minutes[at].insert(trade.stream, trade.event_id()) else { return Known::Again };
+        let Some(n_entries) = n_entries else { return Known::Again };
         self.n_entries += n_entries;
         while self.entries_max < self.n_entries {
             self.make_room();
@@ -140,18 +168,33 @@ impl Identities {
         Known::First
     }
 
-    /// The place of a minute, which is there from now on; `None` if it had to make room.
+    /// As `Minute::insert`; `None` if the trade's minute had to make room.
     #[inline(never)]
-    fn place(&mut self, start: Ts, trade: &Trade, settings: &Settings) -> Option<usize> {
+    fn insert(&mut self, trade: &Trade, settings: &Settings) -> Option<Option<usize>> {
         self.forget(trade, settings);
+        let start = Timeframe::M1.start(trade.ts_event);
         if start < self.unsure {
             return None;
         }
+        match trade.event_id() {
+            EventId::Number(number) if self.start < start => {
+                let before = std::mem::replace(&mut self.start, start);
+                let done = self.current.begin(trade.stream, number);
+                if before != Ts::MIN {
+                    self.minute(before).numbers.push(done);
+                }
+                Some(Some(1))
+            }
+            id => Some(self.minute(start).insert(trade.stream, id)),
+        }
+    }
+
+    fn minute(&mut self, start: Ts) -> &mut Minute {
         let at = self.minutes.partition_point(|minute| minute.start < start);
         if self.minutes.get(at).is_none_or(|minute| minute.start != start) {
             self.minutes.insert(at, Minute::new(start));
         }
-        Some(at)
+        &mut self.minutes[at]
     }
 
     /// Forgets minutes whose trades the horizon does not accept any more.
@@ -168,9 +211,12 @@ impl Identities {
 
     #[cold]
     fn make_room(&mut self) {
-        let Some(first) = self.minutes.pop_front() else { return };
-        self.n_entries -= first.n_entries();
-        self.unsure = first.start.saturating_add(Timeframe::M1.length());
+        let (start, n_entries) = match self.minutes.pop_front() {
+            Some(first) => (first.start, first.n_entries()),
+            None => (std::mem::replace(&mut self.start, Ts::MIN), self.current.n_entries()),
+        };
+        self.n_entries -= n_entries;
+        self.unsure = start.saturating_add(Timeframe::M1.length());
     }
 }
 
@@ -228,21 +274,21 @@ mod tests {
         for id in 0..300 {
             // A minute for each hundred; numbers far from each other.
             let second = (id / 100) as i64 * 60;
-            assert_eq!(identities.hear(&trade(0, 1, id * 64, second, second), &settings), Known::First);
+            assert_eq!(identities.hear(&trade(0, 1, id * 32, second, second), &settings), Known::First);
         }
         assert_eq!(identities.n_entries, 200);
         assert_eq!(identities.hear(&trade(0, 1, 0, 0, 200), &settings), Known::Unsure);
-        assert_eq!(identities.hear(&trade(0, 1, 100 * 64, 60, 200), &settings), Known::Again);
+        assert_eq!(identities.hear(&trade(0, 1, 100 * 32, 60, 200), &settings), Known::Again);
         // One minute that is too full.
         for id in 0..300 {
-            identities.hear(&trade(0, 1, id * 64, 240, 240), &settings);
+            identities.hear(&trade(0, 1, id * 32, 240, 240), &settings);
             assert!(identities.n_entries <= 200);
         }
         assert_eq!(identities.hear(&trade(0, 1, 1, 240, 240), &settings), Known::Unsure);
         // Consecutive numbers take next to nothing.
         let mut identities = Identities::default();
         (0..640).for_each(|id| assert_eq!(identities.hear(&trade(0, 1, id, 0, 0), &settings), Known::First));
-        assert_eq!(identities.n_entries, 10);
+        assert_eq!(identities.n_entries, 20);
     }
 
     proptest! {
@@ -278,7 +324,9 @@ mod tests {
                 prop_assert_eq!(identities.hear(&one, &settings), expected, "{:?}", one);
                 seen.push(key);
             }
-            prop_assert!(identities.n_entries == identities.minutes.iter().map(Minute::n_entries).sum::<usize>());
+            let current = if identities.start == Ts::MIN { 0 } else { identities.current.n_entries() };
+            let n_entries = current + identities.minutes.iter().map(Minute::n_entries).sum::<usize>();
+            prop_assert_eq!(identities.n_entries, n_entries);
         }
     }
 }
