@@ -26,12 +26,14 @@ mod stretches;
 mod tests;
 mod write;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
 use prism_schemas::QuestDbAddress;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use crate::error::Error;
 pub use crate::stretches::within;
@@ -43,6 +45,8 @@ pub const JSON_BYTES_MAX: usize = 64 << 20;
 /// A limit that no answer reaches. QuestDB 9.3 exports whole pages of a table, where no other condition than time
 /// selects rows, with every VARCHAR as null; with a limit it goes through the rows, and they are right.
 const ROWS_MAX: u64 = 1_000_000_000_000;
+/// Before a server that exports to as many as it can is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks one server. Cheap to clone; holds no connection.
 #[derive(Clone, Debug)]
@@ -118,14 +122,21 @@ impl Client {
         let limited = format!("SELECT * FROM ({sql}) LIMIT {ROWS_MAX}");
         let path = [("query", limited.as_str()), ("fmt", "parquet"), ("compression_codec", "lz4_raw")];
         let within = timeout_at(deadline, async {
-            let (status, body) = request::get(&self.address, "exp", &path, deadline).await?;
-            if status == 200 {
-                let address = self.address.clone();
-                return Ok(Export { address, body, room: bytes_max, limit: bytes_max, deadline });
+            loop {
+                let (status, body) = request::get(&self.address, "exp", &path, deadline).await?;
+                if status == 200 {
+                    let address = self.address.clone();
+                    return Ok(Export { address, body, room: bytes_max, limit: bytes_max, deadline });
+                }
+                let text = request::whole(&self.address, body, JSON_BYTES_MAX).await?;
+                // It exports to as many at once as it has workers; others end, and it does not queue.
+                let is_full = status == 429 && text.starts_with(b"exceeded connection limit");
+                if !is_full || deadline < Instant::now() + PAUSE {
+                    self.answer(status, &text, sql)?;
+                    return Err(self.strange(status, &text));
+                }
+                sleep(PAUSE).await;
             }
-            let text = request::whole(&self.address, body, JSON_BYTES_MAX).await?;
-            self.answer(status, &text, sql)?;
-            Err(self.strange(status, &text))
         });
         within.await.unwrap_or_else(|_| Err(Error::late(&self.address)))
     }

@@ -47,6 +47,37 @@ async fn a_statement_is_sent_with_its_login_and_its_rows_come_back() {
     assert!(asked.contains("authorization: Basic bWU6c2VjcmV0\r\n"), "{asked}");
 }
 
+/// QuestDB exports to as many at once as it has workers; what it says to one more is as version 9.3.4 does.
+#[tokio::test]
+async fn a_server_that_has_too_many_at_once_is_asked_again_until_the_deadline() {
+    let full = reply("429 Too Many Requests", "exceeded connection limit [name=http_export_connections]\r\n");
+    for n_full in [0, 3, usize::MAX] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("questdb://{}", listener.local_addr().unwrap());
+        let full = full.clone();
+        tokio::spawn(async move {
+            for n in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let answer = if n < n_full { full.clone() } else { reply("200 OK", "PAR1") };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let client = Client::new(QuestDbAddress::parse(&address).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(if n_full == usize::MAX { 1 } else { 60 });
+        match client.export("SELECT 1", 1_000, deadline).await {
+            Ok(export) => {
+                assert_ne!(n_full, usize::MAX);
+                assert_eq!(&export.bytes().await.unwrap()[..], b"PAR1");
+            }
+            Err(error) => assert!(n_full == usize::MAX && error.is_away(), "{n_full}: {error}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn kinds_of_failure_are_told_apart_without_the_password() {
     for (answer, is_kind) in [
