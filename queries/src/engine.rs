@@ -41,7 +41,8 @@ pub struct Options {
     pub timeout: Duration,
     /// An answer has at most this many rows.
     pub rows_max: usize,
-    /// All users' statements together hold at most this much, and all named queries as much again.
+    /// All users' statements together take at most this much, of which half is given out; all named queries as much
+    /// again.
     pub memory_bytes: usize,
     /// So many statements of users run at once; one more is refused.
     pub concurrency: usize,

@@ -112,6 +112,10 @@ fn from_root(error: &DataFusionError) -> Error {
             ParserError::ParserError(text) | ParserError::TokenizerError(text) => Error::bad_sql(text.as_str()),
             ParserError::RecursionLimitExceeded => Error::bad_sql("nested too deeply"),
         },
+        // Operators that would write to a disk if they were allowed to.
+        DataFusionError::ResourcesExhausted(text) if text.contains("DiskManager") => {
+            Error::OutOfMemory { message: "the statement has to keep more rows or groups than fit".into() }
+        }
         DataFusionError::ResourcesExhausted(text) => Error::OutOfMemory { message: text.clone() },
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::NotImplemented(text) => {
             Error::bad_sql(text.as_str())

@@ -18,6 +18,7 @@
 //!
 //! Invariant: nothing here writes, and no statement can reach outside of the catalogue.
 
+mod aggregates;
 mod catalogue;
 mod condition;
 mod engine;

@@ -10,6 +10,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::aggregates::InOnePass;
 use crate::catalogue::{Catalogue, PRISM};
 use crate::functions;
 
@@ -26,15 +27,18 @@ pub(crate) fn state(catalogue: &Catalogue, memory_bytes: usize, partitions: usiz
     config.options_mut().execution.time_zone = Some("+00:00".into());
     // It allocates as many groups as the limit allows, outside the memory pool.
     config.options_mut().optimizer.enable_topk_aggregation = false;
-    let top = NonZeroUsize::MIN;
+    // Half is given out: what operators do not count, such as a table while it moves to a larger place and batches on
+    // their way, and what the allocator has not given back, come to as much again.
+    let (top, given_out) = (NonZeroUsize::MIN, memory_bytes / 2);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory_bytes), top)))
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(given_out), top)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_catalog_list(catalogue.providers()?)
+        .with_physical_optimizer_rule(Arc::new(InOnePass))
         .build();
     functions::restrict(&mut state)?;
     Ok(state)

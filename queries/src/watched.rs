@@ -1,5 +1,5 @@
 //! Every operator of a plan, watched: it stops when nobody waits for the statement any more, lets other statements on
-//! its thread after each batch, gives batches no larger than the session's, and counts what windows hold.
+//! its thread after each batch, gives batches no larger than the session's, and counts what DataFusion holds uncounted.
 //!
 //! DataFusion's operators yield where they read; one that makes many rows of few, as a join does, may compute for
 //! minutes in between. A watched operator looks like the one within, so that plans read the same.
@@ -15,7 +15,9 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
@@ -28,27 +30,57 @@ use crate::ticket::Ticket;
 /// Most rows times expressions of windows that are computed at once, at the end of their input.
 const WINDOW_CELLS_MAX: usize = 5_000_000;
 
+/// What a batch, and a column of it, take beside the bytes of their rows.
+const BATCH_BYTES: usize = 256;
+const COLUMN_BYTES: usize = 384;
+
 /// An operator, watched.
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn ExecutionPlan>,
-    /// Its rows are held by a window, which counts neither their bytes nor, if a number is given, their number.
-    held: Option<Option<usize>>,
+    /// What the operator above holds of it, and does not count.
+    held: Option<Held>,
+}
+
+/// What an operator holds of its input without counting it.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// A window: all rows, of which it takes so many at most.
+    Rows { rows_max: Option<usize> },
+    /// A sort, or a join's one side: each batch has its own weight beside its rows.
+    Batches,
+}
+
+impl Held {
+    /// What an operator holds of its input with this number.
+    fn by(node: &Arc<dyn ExecutionPlan>, input: usize) -> Option<Held> {
+        if let Some(window) = node.downcast_ref::<WindowAggExec>() {
+            return Some(Held::Rows { rows_max: Some(WINDOW_CELLS_MAX / window.window_expr().len().max(1)) });
+        }
+        if node.is::<BoundedWindowAggExec>() {
+            return Some(Held::Rows { rows_max: None });
+        }
+        let is_join = node.is::<HashJoinExec>() || node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>();
+        (node.is::<SortExec>() || (is_join && input == 0)).then_some(Held::Batches)
+    }
 }
 
 /// A plan with each of its operators watched.
 pub(crate) fn watch(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let watched = |inner: Arc<dyn ExecutionPlan>, held: Option<Held>| -> Arc<dyn ExecutionPlan> {
+        Arc::new(Watched { inner, held })
+    };
     let wrap = |node: Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
-        let rows_max = match node.downcast_ref::<WindowAggExec>() {
-            Some(window) => Some(Some(WINDOW_CELLS_MAX / window.window_expr().len().max(1))),
-            None => node.is::<BoundedWindowAggExec>().then_some(None),
-        };
-        let Some(rows_max) = rows_max else { return Ok(Arc::new(Watched { inner: node, held: None })) };
-        let held = |child: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-            Arc::new(Watched { inner: child.clone(), held: Some(rows_max) })
-        };
-        let children = node.children().into_iter().map(held).collect();
-        Ok(Arc::new(Watched { inner: replace_children_if_necessary(node, children)?, held: None }))
+        let held: Vec<_> = (0..node.children().len()).map(|input| Held::by(&node, input)).collect();
+        if held.iter().all(Option::is_none) {
+            return Ok(watched(node, None));
+        }
+        let children = node.children().into_iter().zip(held).map(|(child, held)| match held {
+            Some(_) => watched(child.clone(), held),
+            None => child.clone(),
+        });
+        let children = children.collect();
+        Ok(watched(replace_children_if_necessary(node, children)?, None))
     };
     plan.transform_up(|node| wrap(node).map(Transformed::yes)).data()
 }
@@ -120,34 +152,39 @@ impl ExecutionPlan for Watched {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let ticket = Ticket::of(context.session_config())?;
         let batch_rows = context.session_config().batch_size().max(1);
-        let holding = self.held.map(|rows_max| Holding {
-            rows_left: rows_max,
-            memory: MemoryConsumer::new("window").register(context.memory_pool()),
-        });
+        let holding = self
+            .held
+            .map(|held| Holding { held, memory: MemoryConsumer::new("batches").register(context.memory_pool()) });
         let inner = self.inner.execute(partition, context)?;
         Ok(make_cooperative(Box::pin(WatchedStream { inner, ticket, batch_rows, rest: None, holding })))
     }
 }
 
-/// What a window holds.
+/// What is held so far.
 struct Holding {
-    rows_left: Option<usize>,
+    held: Held,
     memory: MemoryReservation,
 }
 
 impl Holding {
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        if let Some(rows_left) = &mut self.rows_left {
-            let Some(left) = rows_left.checked_sub(batch.num_rows()) else {
-                return Err(DataFusionError::ResourcesExhausted(format!(
-                    "a window to its last row over more than {WINDOW_CELLS_MAX} rows times expressions"
-                )));
-            };
-            *rows_left = left;
-        }
-        // The rows as they come, and once more as one batch.
-        let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-        self.memory.try_grow(2 * bytes.sum::<std::result::Result<usize, _>>()?)
+        let bytes = match &mut self.held {
+            Held::Batches => BATCH_BYTES + COLUMN_BYTES * batch.num_columns(),
+            Held::Rows { rows_max } => {
+                if let Some(rows_left) = rows_max {
+                    let Some(left) = rows_left.checked_sub(batch.num_rows()) else {
+                        return Err(DataFusionError::ResourcesExhausted(format!(
+                            "a window to its last row over more than {WINDOW_CELLS_MAX} rows times expressions"
+                        )));
+                    };
+                    *rows_left = left;
+                }
+                // The rows as they come, and once more as one batch.
+                let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+                2 * bytes.sum::<std::result::Result<usize, _>>()?
+            }
+        };
+        self.memory.try_grow(bytes)
     }
 }
 

@@ -244,6 +244,57 @@ async fn a_named_query_waits_no_longer_than_its_time() {
 }
 
 #[tokio::test]
+async fn what_operators_keep_is_counted() {
+    let options = Options { memory_bytes: 4 << 20, timeout: Duration::from_secs(60), ..Options::default() };
+    let f = crowded("kept-sql", options);
+    let pairs = "FROM bars a JOIN bars b ON a.retracted = b.retracted";
+    for sql in [
+        format!("SELECT a.symbol, MEDIAN(a.close + b.close) {pairs} GROUP BY 1"),
+        format!("SELECT a.symbol, COUNT(DISTINCT (a.close, b.close)) {pairs} GROUP BY 1"),
+        format!(
+            "SELECT a.symbol, COUNT(DISTINCT a.close - b.close), COUNT(DISTINCT a.close / b.close) {pairs} GROUP BY 1"
+        ),
+    ] {
+        let error = f.sql(&sql).await.unwrap_err();
+        assert!(matches!(&error, Error::OutOfMemory { message } if message.contains("has to keep")), "{sql}: {error}");
+        let plan = f.csv(&format!("EXPLAIN {sql}")).await;
+        assert!(plan.contains("mode=SinglePartitioned") && !plan.contains("mode=Partial"), "{plan}");
+    }
+    let sql = format!("SELECT COUNT(*) {pairs} JOIN bars c ON b.retracted = c.retracted");
+    let error = f.sql(&sql).await.unwrap_err();
+    assert!(matches!(&error, Error::OutOfMemory { message } if message.contains("for batches")), "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn aggregates_that_keep_values_are_whole() {
+    let f = crowded("whole-sql", Options::default());
+    let from = "FROM bars a JOIN live.bars b ON a.symbol = b.symbol";
+    let kept = "MEDIAN(a.close) AS m, COUNT(DISTINCT a.close) AS d, COUNT(DISTINCT b.close) AS e, COUNT(*) AS n";
+    for (sql, expected) in [
+        (
+            format!("SELECT a.symbol, {kept} {from} GROUP BY 1 ORDER BY m LIMIT 2"),
+            "symbol,m,d,e,n\nS0USDT,1980.0,100,1,100\nS1USDT,1981.0,100,1,100\n",
+        ),
+        (format!("SELECT {kept} {from}"), "m,d,e,n\n1999.5,4000,40,4000\n"),
+        (
+            format!(
+                "SELECT a.symbol, {kept} {from} GROUP BY GROUPING SETS ((a.symbol), ()) ORDER BY n DESC, m LIMIT 2"
+            ),
+            "symbol,m,d,e,n\n,1999.5,4000,40,4000\nS0USDT,1980.0,100,1,100\n",
+        ),
+        (
+            format!(
+                "SELECT a.symbol, MEDIAN(a.close) FILTER (WHERE a.close > 3900) AS m {from} GROUP BY 1 ORDER BY 2 LIMIT 1"
+            ),
+            "symbol,m\nS0USDT,3940.0\n",
+        ),
+        (format!("SELECT a.symbol, {kept} {from} WHERE a.close < 0 GROUP BY 1"), "symbol,m,d,e,n\n"),
+    ] {
+        assert_eq!(f.csv(&sql).await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn distinct_tuples_are_counted_in_little_memory() {
     let f = crowded("tuple-sql", Options { memory_bytes: 8 << 20, ..Options::default() });
     let sql = "SELECT COUNT(*) AS n, COUNT(DISTINCT (symbol, ts, timeframe)) AS d, \
