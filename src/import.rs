@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use prism_log::LogWriter;
-use prism_schemas::Market;
+use prism_schemas::{Market, Timeframe};
 use prism_sources::import::{FileReport, ImportError, Limits, Options, Report, Written, examine};
 
 use crate::{
@@ -67,23 +67,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         MarketArg::Inverse => Market::Inverse,
     });
     let limits = Limits { line: args.max_line as usize, expanded: args.max_expanded, ratio: args.max_ratio };
-    let options = Options { market, follow_links: args.follow_links, limits };
+    let now = Some(crate::venues::wall());
+    let options = Options { market, follow_links: args.follow_links, limits, now };
     let config = Config::load(args.config.as_deref())?;
     let open = || open_log(&args.log, &config, Access::Write);
+    let maintained = config.settings.timeframes.maintained.clone();
     // One that is there is opened first: a mistake shows before the files are read. A new one is made once they are.
     let is_there = args.log.contains("://") || std::path::Path::new(&args.log).exists();
     let log = if is_there { Some(open()?) } else { None };
     let bar = progress(None, "files");
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let examined = examine(&args.paths, options).map_err(|error| match error {
-        error @ ImportError::Unrecognised { .. } => misuse(error.to_string()),
-        other => other.into(),
-    })?;
+    let examined = examine(&args.paths, options)?;
     if examined.is_empty() {
         return Err(misuse("nothing to import: the directories named are empty"));
     }
+    let refused = examined.report().refused.clone();
     if examined.files() == 0 {
-        print_report(examined.report(), args.format)?;
+        print_report(examined.report(), args.format, &maintained)?;
+        all_taken(&refused)?;
         return Err(misuse("nothing to import: all files are skipped"));
     }
     let log = log.map_or_else(open, Ok)?;
@@ -91,11 +92,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let written = examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed));
     bar.finish_and_clear();
     match &written {
-        Ok(report) => print_report(report, args.format)?,
-        Err(ImportError::Stopped { report, .. }) => print_report(report, args.format)?,
+        Ok(report) => print_report(report, args.format, &maintained)?,
+        Err(ImportError::Stopped { report, .. }) => print_report(report, args.format, &maintained)?,
         Err(_) => {}
     }
-    Ok(written.map(drop)?)
+    written?;
+    all_taken(&refused)
+}
+
+/// An error that names the files that were refused, if there are any.
+fn all_taken(refused: &[(PathBuf, String)]) -> Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<String> = refused.iter().map(|(path, reason)| format!("{}: {reason}", path.display())).collect();
+    Err(anyhow!("refused: {}", said.join("; ")))
 }
 
 /// How much of a file is in the log.
@@ -107,11 +118,11 @@ fn word(file: &FileReport) -> &'static str {
     }
 }
 
-fn print_report(report: &Report, format: Format) -> Result<()> {
-    print(&text(report, format))
+fn print_report(report: &Report, format: Format, maintained: &[Timeframe]) -> Result<()> {
+    print(&text(report, format, maintained))
 }
 
-fn text(report: &Report, format: Format) -> String {
+fn text(report: &Report, format: Format, maintained: &[Timeframe]) -> String {
     let mut rows: Vec<[String; 6]> = Vec::new();
     for file in &report.files {
         let name = file.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -136,12 +147,18 @@ fn text(report: &Report, format: Format) -> String {
                 let (path, format, control) = (file.path.display(), file.format, file.control);
                 let n = file.events();
                 text += &format!("{path}: {}, {format}, {n} events, {control} lines without events\n", word(file));
+                let is_kept = |name: &str| name.parse().is_ok_and(|timeframe| maintained.contains(&timeframe));
+                for (timeframe, n) in file.klines.iter().filter(|(name, _)| !is_kept(name)) {
+                    text += &format!("  {n} klines of {timeframe}, which is not maintained: they make no bar\n");
+                }
                 for (rule, (n, example)) in &file.quarantined {
                     text += &format!("  quarantined {n} by {rule}: {example}\n");
                 }
             }
-            for (path, reason) in &report.skipped {
-                text += &format!("skipped {}: {reason}\n", path.display());
+            for (what, files) in [("skipped", &report.skipped), ("refused", &report.refused)] {
+                for (path, reason) in files {
+                    text += &format!("{what} {}: {reason}\n", path.display());
+                }
             }
             text
         }
@@ -166,12 +183,16 @@ fn json(report: &Report) -> serde_json::Value {
             "file": file.path, "format": file.format, "written": word(file),
             "counts": file.counts.iter().map(count).collect::<Vec<_>>(),
             "quarantined": file.quarantined.iter().map(quarantined).collect::<Vec<_>>(),
+            "klines": file.klines,
             "control": file.control,
         })
     };
-    let skipped = |(path, reason): &(PathBuf, String)| serde_json::json!({ "file": path, "reason": reason });
+    let left = |files: &[(PathBuf, String)]| -> Vec<_> {
+        files.iter().map(|(path, reason)| serde_json::json!({ "file": path, "reason": reason })).collect()
+    };
     serde_json::json!({
         "files": report.files.iter().map(file).collect::<Vec<_>>(),
-        "skipped": report.skipped.iter().map(skipped).collect::<Vec<_>>(),
+        "skipped": left(&report.skipped),
+        "refused": left(&report.refused),
     })
 }

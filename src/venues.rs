@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_millis(1);
 
 /// The wall clock, in UNIX nanoseconds.
 #[expect(clippy::disallowed_methods, reason = "receive times are the edge where time enters")]
-fn wall() -> i64 {
+pub(crate) fn wall() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 

@@ -82,8 +82,8 @@ fn missing_and_foreign_files_are_refused() {
     std::fs::write(at("text"), "no market data\n").unwrap();
     std::fs::write(at("nothing"), "").unwrap();
     std::fs::write(at("bytes"), [0u8, 159, 146, 150, 10, 7]).unwrap();
-    for name in ["none.gz", "text", "nothing", "bytes"] {
-        refused(&run("import {} --log {}", &[&at(name), &at("log")]), 2, &[name]);
+    for (name, code) in [("none.gz", 2), ("text", 1), ("nothing", 1), ("bytes", 1)] {
+        refused(&run("import {} --log {}", &[&at(name), &at("log")]), code, &[name]);
     }
     for (line, place) in [
         ("replay --log {} --store {}", "none"),

@@ -8,14 +8,28 @@ fn case(name: &str) -> PathBuf {
     root().join("tests/cases").join(name)
 }
 
-/// Rows of a query over what these files make.
+/// Rows of a query over what these files make, each imported by itself.
 fn ask(files: &[PathBuf], config: Option<&Path>, sql: &str) -> Vec<Vec<String>> {
     let dir = tempfile::tempdir().unwrap();
-    let (log, store) = (dir.path().join("log"), dir.path().join("store"));
     for file in files {
-        run("import {} --market linear --log {}", &[file, &log]).fine();
+        run("import {} --market linear --log {}", &[file, &dir.path().join("log")]).fine();
     }
-    let empty = dir.path().join("prism.toml");
+    answer(dir.path(), config, sql)
+}
+
+/// Rows of a query over what these files make, imported together.
+fn ask_at_once(files: &[PathBuf], config: Option<&Path>, sql: &str) -> Vec<Vec<String>> {
+    let dir = tempfile::tempdir().unwrap();
+    let line = format!("import {}--market linear --log {{}}", "{} ".repeat(files.len()));
+    let log = dir.path().join("log");
+    run(&line, &files.iter().chain([&log]).map(PathBuf::as_path).collect::<Vec<_>>()).fine();
+    answer(dir.path(), config, sql)
+}
+
+/// Rows of a query over what a log makes.
+fn answer(dir: &Path, config: Option<&Path>, sql: &str) -> Vec<Vec<String>> {
+    let (log, store) = (dir.join("log"), dir.join("store"));
+    let empty = dir.join("prism.toml");
     std::fs::write(&empty, "").unwrap();
     run("replay --log {} --store {} --config {} --seal", &[&log, &store, config.unwrap_or(&empty)]).fine();
     let text = run("sql --store {} --format csv {}", &[&store, Path::new(sql)]).fine();
@@ -24,6 +38,124 @@ fn ask(files: &[PathBuf], config: Option<&Path>, sql: &str) -> Vec<Vec<String>> 
 
 fn number(text: &str) -> f64 {
     text.parse().unwrap_or_else(|_| panic!("{text} is no number"))
+}
+
+/// Bars of a timeframe by quality and source, over what a case's file makes.
+fn bars(file: &str, timeframe: &str) -> Vec<Vec<String>> {
+    let sql = format!(
+        "SELECT quality, source, COUNT(*) FROM bars WHERE timeframe = '{timeframe}' GROUP BY 1, 2 ORDER BY 1, 2"
+    );
+    ask(&[case(file)], None, &sql)
+}
+
+const RULES: &str = "SELECT rule, COUNT(*) FROM quarantine GROUP BY 1 ORDER BY 1";
+
+#[test]
+fn files_are_read_in_order_of_time_and_in_whichever_unit() {
+    let trades =
+        "SELECT COUNT(*), SUM(n_trades), MIN(ts), SUM(volume) FROM bars WHERE timeframe = '1m' AND 0 < n_trades";
+    let newest = [case("newest_first/FFFUSDT-aggTrades-2023-05.csv")];
+    assert_eq!(ask(&newest, None, trades)[0][1], "120");
+    assert!(ask(&newest, None, RULES).is_empty());
+    let ordered = "SELECT first_trade_id, last_trade_id, open, close FROM bars WHERE timeframe = '1m' AND 0 < n_trades ORDER BY ts";
+    let rows = ask(&newest, None, ordered);
+    assert!(rows.iter().all(|row| number(&row[0]) <= number(&row[1])), "{rows:?}");
+    let seconds = ask(&[case("seconds/LLLUSDT-aggTrades-2024-01.csv")], None, trades);
+    assert!(seconds[0][1] == "3" && seconds[0][2].starts_with("2024-01-01T00:00:00"), "{seconds:?}");
+    let micro = ask(&[case("recv_micro/micro.txt")], None, trades);
+    assert!(0.0 < number(&micro[0][1]) && micro[0][2].starts_with("2023-04-0"), "{micro:?}");
+}
+
+#[test]
+fn a_row_of_another_time_is_set_aside() {
+    let (dir, file) = (tempfile::tempdir().unwrap(), case("year_2100/LLLUSDT-aggTrades-2099-01.csv"));
+    let counted = "SELECT SUM(n_trades), COUNT(*) FROM bars WHERE timeframe = '1m'";
+    assert_eq!(ask(std::slice::from_ref(&file), None, counted), [["3", "3"]]);
+    let said = run("import {} --market linear --log {}", &[&file, &dir.path().join("log")]).fine();
+    assert!(said.contains("\"4102444800000\" is no time"), "{said}");
+    // Long past, but a year after what stands around it.
+    let stray = dir.path().join("LLLUSDT-aggTrades-2024-01.csv");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&stray, text.replace("4102444800000", "1735689600000")).unwrap();
+    assert_eq!(ask(std::slice::from_ref(&stray), None, counted), [["3", "3"]]);
+    assert_eq!(ask(&[stray], None, RULES), [["clock", "1"]]);
+    let clock = [case("clock_one_receive_time/rec.txt")];
+    assert_eq!(ask(&clock, None, "SELECT SUM(n_trades) FROM bars WHERE timeframe = '1m'"), [["7"]]);
+    assert_eq!(ask(&clock, None, RULES), [["clock", "1"]]);
+}
+
+#[test]
+fn numbers_prove_what_is_missing_and_what_is_whole() {
+    let hole = case("id_hole/HHHUSDT-aggTrades-2021-12.csv");
+    let rows = bars("id_hole/HHHUSDT-aggTrades-2021-12.csv", "1m");
+    assert_eq!(rows[0], ["gap", "trades", "870"], "{rows:?}");
+    let told = ask(
+        &[hole],
+        None,
+        "SELECT status, cause FROM feed_status WHERE status IN ('gap', 'resync_finished') ORDER BY ts",
+    );
+    assert!(told.len() == 2 && told.iter().all(|row| row[1].contains("are missing")), "{told:?}");
+    let rows = bars("id_no_hole/HHHUSDT-aggTrades-2021-04.csv", "1m");
+    assert_eq!(rows, [["ok", "trades", "284"], ["partial", "trades", "2"]]);
+    // Three days in a file each, and in one.
+    let days = ["01", "02", "03"].map(|day| case(&format!("daily/WWWUSDT-aggTrades-2024-01-{day}.csv")));
+    let month = case("monthly/WWWUSDT-aggTrades-2024-01.csv");
+    let sql =
+        "SELECT ts, timeframe, open, high, low, close, volume, n_trades, quality FROM bars ORDER BY timeframe, ts";
+    let [days, month] = [&days[..], &[month]].map(|files| ask_at_once(files, None, sql));
+    assert_eq!(days.len(), month.len());
+    for (day, month) in days.iter().zip(&month) {
+        assert_eq!(day, month);
+    }
+    let ok = month.iter().filter(|row| row[1] == "1m" && row[8] == "ok").count();
+    assert!(4_300 < ok, "{ok}");
+}
+
+#[test]
+fn a_first_trade_that_is_late_leaves_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prism.toml");
+    std::fs::write(&config, "[timeframes]\nmaintained = [\"1s\", \"1m\", \"5m\", \"30m\", \"4h\"]\n").unwrap();
+    let sql = "SELECT n_trades, quality FROM bars WHERE timeframe = '1s' AND ts < '2024-08-09T00:00:20Z' ORDER BY ts";
+    let rows = ask(&[case("first_trade_late/late20.txt")], Some(&config), sql);
+    assert!(rows.len() == 19 && rows.iter().all(|row| row[1] == "ok"), "{rows:?}");
+    assert_eq!(rows.iter().filter(|row| row[0] == "1").count(), 3, "{rows:?}");
+}
+
+#[test]
+fn klines_make_longer_ones_of_the_timeframe_they_have() {
+    let [day, wrong, odd] = [
+        "klines_1m_only/TTTUSDT-1m-2024-01.csv",
+        "klines_wrong_interval/OOOUSDT-1m-2024-01-01.csv",
+        "klines_2h/TTTUSDT-2h-2024-01.csv",
+    ]
+    .map(case);
+    let text = std::fs::read_to_string(&day).unwrap();
+    let minutes: Vec<Vec<f64>> = text.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect();
+    for (timeframe, length) in [("3m", 3), ("5m", 5), ("15m", 15), ("1h", 60), ("4h", 240)] {
+        let sql = format!(
+            "SELECT open, high, low, close, volume, turnover, source FROM bars WHERE timeframe = '{timeframe}' ORDER BY ts"
+        );
+        let rows = ask(std::slice::from_ref(&day), None, &sql);
+        assert!(minutes[0][0] % (length as f64 * 60_000.0) == 0.0);
+        assert_eq!(rows.len(), minutes.len() / length, "{timeframe}");
+        for (row, part) in rows.iter().zip(minutes.chunks(length)) {
+            let most = |at: usize| part.iter().map(|row| row[at]).fold(f64::MIN, f64::max);
+            let least = |at: usize| part.iter().map(|row| row[at]).fold(f64::MAX, f64::min);
+            let sum = |at: usize| part.iter().map(|row| row[at]).sum::<f64>();
+            let expected = [part[0][1], most(2), least(3), part[length - 1][4], sum(5), sum(7)];
+            for (got, expected) in row.iter().zip(expected) {
+                assert!((number(got) - expected).abs() <= 1e-9 * expected.abs(), "{timeframe} {row:?} {expected}");
+            }
+            assert_eq!(row[6], "venue");
+        }
+    }
+    // By its columns no bar of a minute.
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run("import {} {} --market linear --log {}", &[&wrong, &odd, &dir.path().join("log")]);
+    assert!(refused.code == 1 && refused.err.contains("line 2: a bar of 1m that closes 3600 s after"), "{refused:?}");
+    assert!(refused.out.contains("3 klines of 2h, which is not maintained"), "{refused:?}");
+    assert_eq!(ask(&[odd], None, RULES), [["not_maintained", "3"]]);
 }
 
 #[test]

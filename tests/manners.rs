@@ -216,16 +216,18 @@ fn an_import_that_fails_leaves_nothing_behind() {
     let line = "import {} --log {}";
     let said = run(line, &[&at("mixed"), &at("log")]);
     assert!(said.code == 1 && said.err.contains("Bitmex_2.csv.zst"), "{said:?}");
-    assert!(!at("log").exists(), "a log is left");
+    assert!(said.out.contains("Bitmex_1.csv: whole"), "one that is broken stops only itself: {said:?}");
+    let said = run(line, &[&at("mixed/Bitmex_2.csv.zst"), &at("none")]);
+    assert!(said.code == 1 && !at("none").exists(), "a log is left: {said:?}");
     // Only what is skipped.
     std::fs::create_dir_all(at("letters")).unwrap();
     std::fs::write(at("letters/a.txt"), "dear").unwrap();
-    let said = run(line, &[&at("letters"), &at("log")]);
-    assert!(said.code == 2 && said.out.contains("skipped") && !at("log").exists(), "{said:?}");
+    let said = run(line, &[&at("letters"), &at("none")]);
+    assert!(said.code == 2 && said.out.contains("skipped") && !at("none").exists(), "{said:?}");
     // Bounds are options.
     std::fs::write(at("mixed/Bitmex_2.csv.zst"), &whole).unwrap();
-    let said = run("import {} --log {} --max-expanded 1KiB", &[&at("mixed"), &at("log")]);
-    assert!(said.code == 1 && said.err.contains("--max-expanded") && !at("log").exists(), "{said:?}");
+    let said = run("import {} --log {} --max-expanded 1KiB", &[&at("mixed/Bitmex_2.csv.zst"), &at("none")]);
+    assert!(said.code == 1 && said.err.contains("--max-expanded") && !at("none").exists(), "{said:?}");
     let said = run("import {} --log {} --format json", &[&at("mixed"), &at("log")]).fine();
     assert!(said.contains("\"written\":\"whole\""), "{said}");
 }

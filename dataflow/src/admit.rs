@@ -138,7 +138,7 @@ impl Admission {
     fn read(&mut self, event: &Event, market: Market, number: u32, records: &mut Vec<Record>) {
         if self.is_misdated(event) {
             let detail = "received longer than time.horizon after its bar and after all before it: it moves no time";
-            let fact = refused(number, event, "receive_time", detail);
+            let fact = refused(number, event, "clock", detail);
             let known = self.clock.known.unwrap_or_default();
             records.push(Record::Control(Box::new(Control { instrument: number, known, fact })));
             return;

@@ -54,7 +54,7 @@ impl Recording {
             // It ended without an event.
             Err(_) => match reading.join() {
                 Ok(Err(error)) => Err(error),
-                _ => Err(ImportError::Unrecognised { path: PathBuf::new(), reason: "there are no events".into() }),
+                _ => Err(ImportError::Refused { path: PathBuf::new(), reason: "there are no events".into() }),
             },
         }
     }

@@ -1,5 +1,6 @@
 //! The log on Kafka: idempotent acknowledged writes, and a consumer with assigned partitions, each with a queue of its own.
 
+mod apart;
 mod options;
 mod reader;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 pub use options::KafkaOptions;
 
+use apart::{Held, apart};
 use options::create;
 use reader::{Reader, passes};
 use told::Told;
@@ -52,9 +54,10 @@ pub struct KafkaLog {
     /// What is said of writing.
     told: Told,
     /// Made at the first append.
-    producer: Mutex<Option<Arc<ThreadedProducer<Told>>>>,
+    producer: Mutex<Option<(Arc<ThreadedProducer<Told>>, Held)>>,
     /// Asks about offsets and commits them.
-    consumer: BaseConsumer<Told>,
+    consumer: Arc<BaseConsumer<Told>>,
+    _held: Held,
     /// A writer waits for room in the queue.
     is_full: AtomicBool,
     /// When a broker last did not answer where a partition ends.
@@ -63,7 +66,7 @@ pub struct KafkaLog {
 }
 
 /// A client that asks, once a broker has answered, and how many partitions each topic has.
-type Opened = (BaseConsumer<Told>, Vec<(Topic, u32)>);
+type Opened = ((Arc<BaseConsumer<Told>>, Held), Vec<(Topic, u32)>);
 
 fn ask(options: &KafkaOptions) -> Result<Opened, LogError> {
     let told = Told::default();
@@ -85,7 +88,7 @@ fn ask(options: &KafkaOptions) -> Result<Opened, LogError> {
         })?;
         partitions.push((topic, metadata.topics().first().map_or(0, |found| found.partitions().len() as u32)));
     }
-    Ok((consumer, partitions))
+    Ok((apart(consumer).map_err(|error| options.refused("a thread", &error))?, partitions))
 }
 
 /// Whether brokers answer this for a moment only: of a topic just created, or when they have just started.
@@ -131,13 +134,18 @@ impl KafkaLog {
         Ok(KafkaLog::over(options, consumer, partitions))
     }
 
-    fn over(options: KafkaOptions, consumer: BaseConsumer<Told>, partitions: Vec<(Topic, u32)>) -> KafkaLog {
+    fn over(
+        options: KafkaOptions,
+        (consumer, held): (Arc<BaseConsumer<Told>>, Held),
+        partitions: Vec<(Topic, u32)>,
+    ) -> KafkaLog {
         KafkaLog {
             options,
             partitions,
             told: Told::default(),
             producer: Mutex::new(None),
             consumer,
+            _held: held,
             is_full: AtomicBool::new(false),
             silent: Mutex::new(None),
             wakers: Arc::default(),
@@ -156,7 +164,7 @@ impl KafkaLog {
 
     fn producer(&self) -> Result<Arc<ThreadedProducer<Told>>, LogError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(producer) = &*slot {
+        if let Some((producer, _)) = &*slot {
             return Ok(producer.clone());
         }
         let mut config = self.options.client();
@@ -170,8 +178,8 @@ impl KafkaLog {
         let made = config.create_with_context(self.told.clone());
         let made: ThreadedProducer<_> =
             made.map_err(|error: KafkaError| self.options.refused("kafka.properties", &error))?;
-        let producer = Arc::new(made);
-        *slot = Some(producer.clone());
+        let (producer, held) = apart(made).map_err(|error| self.options.refused("a thread", &error))?;
+        *slot = Some((producer.clone(), held));
         Ok(producer)
     }
 
@@ -184,7 +192,8 @@ impl KafkaLog {
     }
 
     fn written_by(&self) -> Option<Arc<ThreadedProducer<Told>>> {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().map(|(producer, _)| producer.clone())
     }
 
     /// First and next offset of a partition.
@@ -341,8 +350,9 @@ impl Log for KafkaLog {
         }
         for _ in 0..ATTEMPTS {
             let made = config.create_with_context(Told::default());
-            let consumer: Arc<BaseConsumer<Told>> =
-                Arc::new(made.map_err(|error| options.refused("kafka.properties", &error))?);
+            let made: BaseConsumer<Told> = made.map_err(|error| options.refused("kafka.properties", &error))?;
+            let (consumer, held) = apart(made).map_err(|error| options.refused("a thread", &error))?;
+            let held = Arc::new(held);
             consumer.assign(&wanted).map_err(|error| options.refused("assign partitions", &error))?;
             let mut readers: Vec<Box<dyn Records>> = Vec::new();
             for ((_, partition, next), name) in places.iter().zip(&names) {
@@ -352,7 +362,9 @@ impl Log for KafkaLog {
                 let wakers = self.wakers.clone();
                 queue.set_nonempty_callback(move || wakers.wake());
                 let (options, consumer, batch) = (options.clone(), consumer.clone(), Batch::default());
-                readers.push(Box::new(Reader { options, consumer, queue, place, batch, next: *next, at_end: false }));
+                let (next, held) = (*next, held.clone());
+                let reader = Reader { options, consumer, queue, place, batch, next, at_end: false, _held: held };
+                readers.push(Box::new(reader));
             }
             // What came before its queue was there would be missed: begin again.
             match consumer.poll(Duration::ZERO) {

@@ -10,7 +10,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, Timestamp};
 
-use crate::{KafkaOptions, told::Told};
+use crate::{KafkaOptions, apart::Held, told::Told};
 
 /// How long a reader waits for a message or the end of the partition at once.
 const WAIT: Duration = Duration::from_millis(2);
@@ -29,6 +29,7 @@ pub(crate) struct Reader {
     pub(crate) batch: Batch,
     pub(crate) next: u64,
     pub(crate) at_end: bool,
+    pub(crate) _held: Arc<Held>,
 }
 
 impl Reader {

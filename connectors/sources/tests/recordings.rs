@@ -308,7 +308,7 @@ fn venues_without_a_decoder_say_so() {
     assert_eq!(imported.report.files.len(), 5);
     assert_eq!(imported.report.skipped.len(), 5 + 2);
     let readme = run(&[data.join("README.md")]).err().unwrap();
-    assert!(matches!(readme, ImportError::Unrecognised { .. }), "{readme}");
+    assert!(matches!(readme, ImportError::Refused { .. }), "{readme}");
 }
 
 /// Made by ../shared/w1/gen.py; `make test` does so and names the folder in W1_DIR.

@@ -279,8 +279,8 @@ impl Market {
     /// Ends the credit of sessions that were silent too long.
     fn expire(&mut self, now: Time) {
         for (session, last) in self.sessions.expire(now) {
-            let from = last.saturating_sub(self.settings.time.grace);
-            self.tapes.iter_mut().flatten().for_each(|tape| tape.session(session, from));
+            let tapes = self.tapes.iter_mut().flatten();
+            tapes.for_each(|tape| tape.session(&self.settings, now as Ts, session, last));
         }
     }
 
@@ -301,8 +301,8 @@ impl Market {
     /// A session wrote, where that is news.
     fn hear(&mut self, sign: Sign, now: Time) {
         let Some(from) = self.sessions.hear(sign, now) else { return };
-        let from = from.saturating_sub(self.settings.time.grace);
-        self.tapes.iter_mut().flatten().for_each(|tape| tape.session(sign.session, from));
+        let tapes = self.tapes.iter_mut().flatten();
+        tapes.for_each(|tape| tape.session(&self.settings, now as Ts, sign.session, from));
         for (session, last) in self.sessions.forget(now) {
             self.tapes.iter_mut().flatten().for_each(|tape| tape.forget_session(session, last));
         }
@@ -315,7 +315,7 @@ impl Market {
         let tape = tape(&mut self.tapes, control.instrument, &self.settings);
         match control.fact {
             Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
-            Fact::Feed { session, at, change } => tape.feed(&self.settings, session, at, change),
+            Fact::Feed { session, at, change } => tape.feed(&self.settings, control.known as Ts, session, at, change),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 if let Err((rule, detail)) = tape.kline(&self.settings, timeframe, kline, control.known as Ts) {

@@ -23,7 +23,10 @@ pub(super) struct Slot {
     /// When it closes.
     pub(super) close: Ts,
     pub(super) fold: Option<Fold>,
+    /// The venue's own bar, or what its own shorter bars make together.
     pub(super) kline: Option<Kline>,
+    /// The venue's shorter bars of the interval so far.
+    rolled: Option<Box<Rolled>>,
     /// Version 0 is due or out.
     pub(super) closed: bool,
     /// The bar as it stands downstream.
@@ -44,6 +47,31 @@ impl Slot {
     /// The close of its bar, if that has a price.
     fn price(&self) -> Option<f64> {
         self.bar.filter(|bar| bar.quality != Quality::Gap).map(|bar| bar.close)
+    }
+}
+
+/// What the venue's bars of a shorter timeframe make together.
+#[derive(Debug)]
+struct Rolled {
+    n: i64,
+    /// Starts of the first and the last of them.
+    span: (Ts, Ts),
+    kline: Kline,
+}
+
+impl Rolled {
+    fn add(&mut self, part: &Kline) {
+        let whole = &mut self.kline;
+        if part.start < self.span.0 {
+            (self.span.0, whole.open) = (part.start, part.open);
+        }
+        if self.span.1 < part.start {
+            (self.span.1, whole.close) = (part.start, part.close);
+        }
+        (whole.high, whole.low) = (whole.high.max(part.high), whole.low.min(part.low));
+        whole.volume += part.volume;
+        whole.turnover = whole.turnover.zip(part.turnover).map(|(whole, part)| whole + part);
+        self.n += 1;
     }
 }
 
@@ -80,7 +108,17 @@ impl Series {
         let at = find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| {
             let end = self.timeframe.end(start);
             let close = time.close(end);
-            let slot = Slot { start, end, close, fold: None, kline: None, closed: false, bar: None, is_stored: false };
+            let slot = Slot {
+                start,
+                end,
+                close,
+                fold: None,
+                kline: None,
+                rolled: None,
+                closed: false,
+                bar: None,
+                is_stored: false,
+            };
             self.slots.insert(at, slot);
             at
         });
@@ -102,6 +140,33 @@ impl Series {
         if let Some(start) = self.slots.iter().find(|slot| ts < slot.end && slot.closed).map(|slot| slot.start) {
             self.touch(start);
         }
+    }
+
+    /// Takes the venue's bar. Whether it is the first of its interval.
+    pub(super) fn put(&mut self, kline: Kline, now: Ts, time: &TimeSettings) -> bool {
+        let slot = self.slot(kline.start, time);
+        let is_first = slot.kline.replace(kline).is_none();
+        if slot.close <= now {
+            slot.closed = true;
+            self.touch(kline.start);
+        }
+        is_first
+    }
+
+    /// Takes in the venue's bar of a shorter timeframe; gives its own, of the whole interval, with the last of them.
+    pub(super) fn roll(&mut self, part: &Kline, length: i64, time: &TimeSettings) -> Option<Kline> {
+        let start = self.timeframe.start(part.start);
+        let slot = self.slot(start, time);
+        if slot.kline.is_some() {
+            return None;
+        }
+        let first = || Box::new(Rolled { n: 1, span: (part.start, part.start), kline: Kline { start, ..*part } });
+        match &mut slot.rolled {
+            Some(rolled) => rolled.add(part),
+            rolled => *rolled = Some(first()),
+        }
+        let whole = slot.rolled.take_if(|rolled| rolled.n * length == slot.end - slot.start);
+        whole.map(|rolled| rolled.kline)
     }
 
     /// An interval holds a trade. If it is the earliest, those after it that closed by `now` without one come to be, where

@@ -191,9 +191,13 @@ impl Tape {
         if kline.high < kline.low {
             return Err(("high_below_low", format!("high {} is below low {}", kline.high, kline.low)));
         }
-        let Some(series) = self.series.iter_mut().find(|series| series.timeframe == timeframe) else {
-            return Ok(());
+        let Some(at) = self.series.iter().position(|series| series.timeframe == timeframe) else {
+            return Err((
+                "not_maintained",
+                format!("{timeframe} is none of timeframes.maintained: no bar is made of it"),
+            ));
         };
+        let series = &mut self.series[at];
         let end = timeframe.end(kline.start);
         let mut compared = Ok(());
         if series.first_start.is_some_and(|first| first < end) {
@@ -205,25 +209,43 @@ impl Tape {
         } else if series.forgotten_to.is_some_and(|to| kline.start < to) {
             return Err(("kline_too_late", "a later bar is already past the horizon".into()));
         }
-        let slot = series.slot(kline.start, &settings.time);
-        slot.kline = Some(kline);
-        if slot.close <= now {
-            slot.closed = true;
-            series.touch(kline.start);
-        }
+        self.fill(settings, at, kline, now);
         compared
     }
 
+    /// Fills an interval with the venue's bar, and the longer ones that are whole by it.
+    fn fill(&mut self, settings: &Settings, at: usize, kline: Kline, now: Ts) {
+        let mut whole = vec![(at, kline)];
+        while let Some((at, kline)) = whole.pop() {
+            if !self.series[at].put(kline, now, &settings.time) {
+                continue;
+            }
+            let length = self.series[at].timeframe.length();
+            for longer in at + 1..self.series.len() {
+                if self.parts(longer) == Some(at) {
+                    let rolled = self.series[longer].roll(&kline, length, &settings.time);
+                    whole.extend(rolled.map(|kline| (longer, kline)));
+                }
+            }
+        }
+    }
+
+    /// The longest of the shorter timeframes that this one is made of whole ones of.
+    fn parts(&self, at: usize) -> Option<usize> {
+        let length = self.series[at].timeframe.length();
+        self.series[..at].iter().rposition(|part| length % part.timeframe.length() == 0)
+    }
+
     /// The feed's state changed at this event time, says a session or a recording.
-    pub(super) fn feed(&mut self, settings: &Settings, session: Option<u64>, at: Ts, change: FeedChange) {
+    pub(super) fn feed(&mut self, settings: &Settings, now: Ts, session: Option<u64>, at: Ts, change: FeedChange) {
         self.coverage.tell(session, at, change);
-        self.touch_after(at.saturating_sub(settings.time.grace));
+        self.touch_after(settings, now, at);
     }
 
     /// What a session vouches for is other than was known, from this time on.
-    pub(super) fn session(&mut self, session: u64, from: Ts) {
+    pub(super) fn session(&mut self, settings: &Settings, now: Ts, session: u64, from: Ts) {
         if self.coverage.has(session) {
-            self.touch_after(from);
+            self.touch_after(settings, now, from);
         }
     }
 
@@ -232,7 +254,10 @@ impl Tape {
         self.coverage.forget_session(session, last);
     }
 
-    fn touch_after(&mut self, ts: Ts) {
+    /// Bars that end after `ts`, or ended less than `grace` before, are to be made again, as far back as a trade may
+    /// correct them.
+    fn touch_after(&mut self, settings: &Settings, now: Ts, ts: Ts) {
+        let ts = ts.saturating_sub(settings.time.grace).max(now - settings.keep() - 1);
         self.series.iter_mut().for_each(|series| series.touch_after(ts));
     }
 

@@ -1,4 +1,5 @@
-//! Trades in Parquet: columns ts_ms, symbol, price, qty, side and optionally ts_recv_ms (the W1 workload's layout).
+//! Trades in Parquet: columns ts_ms, symbol, price, qty, side and optionally ts_recv_ms, of whichever unit (the W1
+//! workload's layout).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,15 +10,15 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use prism_schemas::decimal::POW10;
 use prism_schemas::event::{Side, Trade, trade};
-use prism_schemas::time::MILLISECOND;
-use prism_schemas::{Decimal, InstrumentId, Market, canonical_symbol};
+use prism_schemas::{Decimal, InstrumentId, Market, Ts, canonical_symbol};
 
+use super::instant::Instants;
 use super::{Events, Limits, Recognised, Source};
 use prism_exchange::{quarantined, trade_event};
 
 const NEEDED: [&str; 5] = ["ts_ms", "symbol", "price", "qty", "side"];
 
-pub(super) fn recognise(path: &Path, limits: Limits) -> Result<Recognised, String> {
+pub(super) fn recognise(path: &Path, limits: Limits, instants: Instants) -> Result<Recognised, String> {
     let reader = File::open(path).map_err(|error| error.to_string())?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(reader).map_err(|error| error.to_string())?;
     let schema = builder.schema();
@@ -32,7 +33,7 @@ pub(super) fn recognise(path: &Path, limits: Limits) -> Result<Recognised, Strin
     let open = move || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path)?).map_err(other)?;
         let reader = builder.with_batch_size(8192).build().map_err(other)?;
-        Ok(Box::new(Columns { reader, instruments: HashMap::new(), row: 0 }) as Box<dyn Source>)
+        Ok(Box::new(Columns { reader, instruments: HashMap::new(), instants, row: 0, ts_recv: 0 }) as Box<dyn Source>)
     };
     Ok(Recognised { format: "w1", open: Box::new(open) })
 }
@@ -44,7 +45,9 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> std::io::Erro
 struct Columns {
     reader: ParquetRecordBatchReader,
     instruments: HashMap<String, InstrumentId>,
+    instants: Instants,
     row: u64,
+    ts_recv: Ts,
 }
 
 impl Source for Columns {
@@ -74,18 +77,20 @@ impl Source for Columns {
                     instrument
                 }
             };
-            let ts_event = times.value(at).saturating_mul(MILLISECOND);
-            let ts_recv = received.map_or(ts_event, |received| received.value(at).saturating_mul(MILLISECOND));
+            let ts = times.value(at);
+            let dated = self.instants.of(ts).zip(self.instants.of(received.map_or(ts, |received| received.value(at))));
             let (price, size, side) = (prices.value(at), sizes.value(at), sides.value(at));
-            let raw = || format!("{ts_event},{symbol},{price},{size},{side}").into_bytes();
+            let raw = || format!("{ts},{symbol},{price},{size},{side}").into_bytes();
             let null = times.is_null(at) || symbols.is_null(at) || prices.is_null(at) || sizes.is_null(at);
             let side = match side {
                 1.. => Some(Side::Buy),
                 0 => None,
                 _ => Some(Side::Sell),
             };
-            let event = match (decimal(price), decimal(size), side.filter(|_| !null && !sides.is_null(at))) {
-                (Some(price), Some(size), Some(side)) => {
+            let side = side.filter(|_| !null && !sides.is_null(at));
+            let event = match (dated, decimal(price), decimal(size), side) {
+                (Some((ts_event, ts_recv)), Some(price), Some(size), Some(side)) => {
+                    self.ts_recv = ts_recv;
                     let trade = Trade {
                         id: Some(trade::Id::Number(self.row)),
                         price: Some(price),
@@ -99,8 +104,8 @@ impl Source for Columns {
                     trade_event(trade, ts_event, ts_recv, Some(self.row), 0, &raw)
                 }
                 _ => {
-                    let detail = format!("row {}: a null, an inexact number or side 0", self.row);
-                    quarantined("invalid_field", detail, &raw(), ts_recv)
+                    let detail = format!("row {}: a null, an inexact number, side 0 or an impossible time", self.row);
+                    quarantined("invalid_field", detail, &raw(), self.ts_recv)
                 }
             };
             out.push((instrument, event));

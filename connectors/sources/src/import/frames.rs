@@ -4,16 +4,20 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use prism_schemas::time::parse_seconds;
 use prism_schemas::{InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::bytes::Lines;
+use super::instant::Instants;
 use super::{Events, Limits, Recognised, Source};
 use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx, Wire, quarantined};
 
 /// The market shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the previous update (`pu`).
-pub(super) fn recognise_hftbacktest(path: &Path, limits: Limits) -> std::io::Result<Result<Recognised, String>> {
+pub(super) fn recognise_hftbacktest(
+    path: &Path,
+    limits: Limits,
+    instants: Instants,
+) -> std::io::Result<Result<Recognised, String>> {
     let mut lines = Lines::open(path, limits)?;
     let mut symbol = None;
     let mut market = None;
@@ -39,7 +43,7 @@ pub(super) fn recognise_hftbacktest(path: &Path, limits: Limits) -> std::io::Res
         let decoder = Binance::new(market).with_symbol(&symbol);
         let nobody = InstrumentId::new("binance", market, "");
         let lines = Lines::open(&path, limits)?;
-        Ok(Box::new(Hftbacktest { lines, decoder, nobody, ts_recv: 0, control: 0 }) as Box<dyn Source>)
+        Ok(Box::new(Hftbacktest { lines, decoder, nobody, instants, ts_recv: 0, control: 0 }) as Box<dyn Source>)
     };
     Ok(Ok(Recognised { format: "hftbacktest", open: Box::new(open) }))
 }
@@ -63,6 +67,7 @@ struct Hftbacktest {
     decoder: Binance,
     /// Whom frames that cannot be decoded are filed under.
     nobody: InstrumentId,
+    instants: Instants,
     ts_recv: Ts,
     control: u64,
 }
@@ -75,12 +80,12 @@ impl Source for Hftbacktest {
         let before = out.len();
         let line = self.lines.bytes();
         let result = match std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) {
-            Some((ts, frame)) => match ts.parse() {
+            Some((ts, frame)) => match self.instants.read(ts) {
                 Ok(ts) => {
                     self.ts_recv = ts;
                     self.decoder.decode(frame, ts, out)
                 }
-                Err(_) => Err(DecodeError::Malformed("no receive time".into())),
+                Err(wrong) => Err(DecodeError::Malformed(format!("receive time {wrong}"))),
             },
             None if line.is_empty() => Ok(()),
             None => Err(DecodeError::Malformed("not <ns> <json>".into())),
@@ -126,7 +131,12 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("KRAKEN", "kraken", Some(Market::Spot)),
 ];
 
-pub(super) fn recognise_cryptofeed(path: &Path, head: &str, limits: Limits) -> Result<Recognised, String> {
+pub(super) fn recognise_cryptofeed(
+    path: &Path,
+    head: &str,
+    limits: Limits,
+    instants: Instants,
+) -> Result<Recognised, String> {
     let first = head.lines().next().unwrap_or_default();
     // The first line may be longer than the head; its beginning is enough.
     let kind = |name: &str| {
@@ -146,7 +156,7 @@ pub(super) fn recognise_cryptofeed(path: &Path, head: &str, limits: Limits) -> R
     let (path, id, market) = (path.to_path_buf(), *id, *market);
     let open = move || {
         let lines = Lines::open(&path, limits)?;
-        let source = Cryptofeed { lines, id, market, connections: HashMap::new(), ts_recv: 0, control: 0 };
+        let source = Cryptofeed { lines, id, market, connections: HashMap::new(), instants, ts_recv: 0, control: 0 };
         Ok(Box::new(source) as Box<dyn Source>)
     };
     Ok(Recognised { format: "cryptofeed", open: Box::new(open) })
@@ -157,6 +167,7 @@ struct Cryptofeed {
     id: &'static str,
     market: Option<Market>,
     connections: HashMap<String, Box<dyn Exchange>>,
+    instants: Instants,
     ts_recv: Ts,
     control: u64,
 }
@@ -197,7 +208,7 @@ impl Source for Cryptofeed {
                 "connect" | "recv" | "http" => {}
                 other => return Err(DecodeError::Unknown(other.into())),
             }
-            let ts = line.ts.as_ref().and_then(|ts| parse_seconds(ts.as_raw_str()));
+            let ts = line.ts.as_ref().and_then(|ts| self.instants.seconds(ts.as_raw_str()));
             self.ts_recv = ts.ok_or_else(|| DecodeError::Malformed("no receive time".into()))?;
             let name = line.conn.unwrap_or_default();
             match line.t {

@@ -33,6 +33,14 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// The file, if it is one.
+    pub(super) fn file(&mut self) -> Option<&mut Around> {
+        match self {
+            Stream::File(file) => Some(file),
+            Stream::Run(_) => None,
+        }
+    }
+
     /// The key of the first item, without opening anything.
     fn first(&self) -> Key {
         match self {
@@ -128,37 +136,22 @@ fn io(source: std::io::Error) -> ImportError {
 
 impl Run {
     /// Merges these; `None` if they hold nothing.
-    fn of(streams: Vec<Stream>) -> Result<Option<Run>, ImportError> {
-        let file = tempfile::tempfile().map_err(io)?;
-        let mut out = zstd::Encoder::new(file, 1).map_err(io)?;
-        let mut bytes = Vec::new();
-        merge_open(streams, &mut |(ts, number), item| {
-            bytes.clear();
-            bytes.extend(ts.to_le_bytes());
-            bytes.extend((number as u64).to_le_bytes());
-            match item {
-                Item::Ended(control) => {
-                    bytes.extend(END.to_le_bytes());
-                    bytes.extend(control.to_le_bytes());
-                }
-                Item::Event(InstrumentId { exchange, market, symbol }, event) => {
-                    let market = market.name().into();
-                    let batch = Batch { exchange, market, symbol, events: vec![event] };
-                    bytes.extend((batch.encoded_len() as u32).to_le_bytes());
-                    batch.encode(&mut bytes).map_err(|error| io(std::io::Error::other(error)))?;
-                }
-            }
-            out.write_all(&bytes).map_err(io)
-        })?;
-        let mut file = out.finish().map_err(io)?;
-        std::io::Seek::rewind(&mut file).map_err(io)?;
-        let reader = BufReader::new(zstd::Decoder::new(file).map_err(io)?);
-        let mut run = Run { first: (Ts::MIN, 0), next: None, reader };
-        run.next = run.read().map_err(io)?;
-        Ok(run.next.as_ref().map(|(key, _)| *key).map(|first| Run { first, ..run }))
+    pub(super) fn of(streams: Vec<Stream>) -> Result<Option<Run>, ImportError> {
+        let mut writer = RunWriter::new().map_err(io)?;
+        merge_open(streams, &mut |key, item| writer.write(key, item).map_err(io))?;
+        writer.finish().map_err(io)
     }
 
-    fn take(&mut self) -> Result<Option<Item>, ImportError> {
+    /// Of events in order; `None` of none.
+    pub(super) fn of_events(events: impl Iterator<Item = (InstrumentId, Event)>) -> std::io::Result<Option<Run>> {
+        let mut writer = RunWriter::new()?;
+        for (instrument, event) in events {
+            writer.write((event.ts_recv, 0), Item::Event(instrument, event))?;
+        }
+        writer.finish()
+    }
+
+    pub(super) fn take(&mut self) -> Result<Option<Item>, ImportError> {
         let next = self.read().map_err(io)?;
         Ok(std::mem::replace(&mut self.next, next).map(|(_, item)| item))
     }
@@ -186,5 +179,46 @@ impl Run {
             return Err(std::io::Error::other("an event is not as it was written"));
         };
         Ok(Some((key, Item::Event(InstrumentId { exchange, market, symbol }, event))))
+    }
+}
+
+/// Writes what will be a run.
+struct RunWriter {
+    out: zstd::Encoder<'static, File>,
+    bytes: Vec<u8>,
+}
+
+impl RunWriter {
+    fn new() -> std::io::Result<RunWriter> {
+        Ok(RunWriter { out: zstd::Encoder::new(tempfile::tempfile()?, 1)?, bytes: Vec::new() })
+    }
+
+    fn write(&mut self, (ts, number): Key, item: Item) -> std::io::Result<()> {
+        let bytes = &mut self.bytes;
+        bytes.clear();
+        bytes.extend(ts.to_le_bytes());
+        bytes.extend((number as u64).to_le_bytes());
+        match item {
+            Item::Ended(control) => {
+                bytes.extend(END.to_le_bytes());
+                bytes.extend(control.to_le_bytes());
+            }
+            Item::Event(InstrumentId { exchange, market, symbol }, event) => {
+                let market = market.name().into();
+                let batch = Batch { exchange, market, symbol, events: vec![event] };
+                bytes.extend((batch.encoded_len() as u32).to_le_bytes());
+                batch.encode(bytes).map_err(std::io::Error::other)?;
+            }
+        }
+        self.out.write_all(&self.bytes)
+    }
+
+    fn finish(self) -> std::io::Result<Option<Run>> {
+        let mut file = self.out.finish()?;
+        std::io::Seek::rewind(&mut file)?;
+        let reader = BufReader::new(zstd::Decoder::new(file)?);
+        let mut run = Run { first: (Ts::MIN, 0), next: None, reader };
+        run.next = run.read()?;
+        Ok(run.next.as_ref().map(|(key, _)| *key).map(|first| Run { first, ..run }))
     }
 }

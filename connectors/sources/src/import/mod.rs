@@ -3,8 +3,12 @@
 mod bytes;
 mod columns;
 mod frames;
+mod instant;
 mod market;
 mod merge;
+mod numbers;
+mod order;
+mod report;
 mod rows;
 mod summary;
 #[cfg(test)]
@@ -12,17 +16,17 @@ mod tests;
 mod walk;
 
 pub use market::declared_contract_size;
+pub use report::{FileReport, Report, Written};
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use prism_schemas::event::event::Body;
-use prism_schemas::topic::event_type;
 use prism_schemas::{Event, InstrumentId, Market, Ts};
 
+use instant::Instants;
 use merge::{Item, OPEN_MAX, Stream, merge};
+use order::{Sorted, Steady};
 use prism_log::{LogError, LogWriter};
-use summary::Summary;
+use summary::{Around, Summary};
 
 /// What the files do not say themselves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +37,8 @@ pub struct Options {
     pub follow_links: bool,
     /// How large what is in a file may be.
     pub limits: Limits,
+    /// The time of the import: nothing in a file is dated more than a day after it.
+    pub now: Option<Ts>,
 }
 
 /// How large what is in a file may be: more is an error, so that no file takes all memory or time.
@@ -53,81 +59,6 @@ impl Default for Limits {
     }
 }
 
-/// What was imported.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// One entry per imported file, in the order given.
-    pub files: Vec<FileReport>,
-    /// Files below a named directory that are no recording, with the reason.
-    pub skipped: Vec<(PathBuf, String)>,
-}
-
-impl Report {
-    /// Which files were written, for a message.
-    fn written(&self) -> String {
-        let names = |wanted: Written| {
-            let mut files = self.files.iter().filter(|file| file.written == wanted);
-            let first = files.next().map(|file| file.path.display().to_string())?;
-            Some(match files.count() {
-                0 => first,
-                more => format!("{first} and {more} more"),
-            })
-        };
-        let whole = self.files.iter().filter(|file| file.written == Written::Whole).count();
-        let mut text = format!("{whole} of {} files are in the log", self.files.len());
-        if let Some(part) = names(Written::Part) {
-            text += &format!(", {part} in part");
-        }
-        if let Some(none) = names(Written::Nothing) {
-            text += &format!(", nothing of {none}");
-        }
-        text
-    }
-}
-
-/// How much of a file was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Written {
-    /// None of its events.
-    #[default]
-    Nothing,
-    /// Some.
-    Part,
-    /// All.
-    Whole,
-}
-
-/// What one file held.
-#[derive(Clone, Debug, Default)]
-pub struct FileReport {
-    /// The file.
-    pub path: PathBuf,
-    /// The format it was recognised as.
-    pub format: &'static str,
-    /// How much of it was written.
-    pub written: Written,
-    /// Events written, by instrument and type.
-    pub counts: BTreeMap<(InstrumentId, &'static str), u64>,
-    /// Quarantined records by rule: how many, and the first one's detail.
-    pub quarantined: BTreeMap<String, (u64, String)>,
-    /// Lines that carry no events by design: headers, acknowledgements, frames sent, connects.
-    pub control: u64,
-    /// The smallest and largest event time.
-    pub ts_event: Option<(Ts, Ts)>,
-}
-
-impl FileReport {
-    /// Events written, all in all.
-    pub fn events(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    /// Events of a type, over all instruments.
-    pub fn of_type(&self, kind: &str) -> u64 {
-        self.counts.iter().filter(|((_, k), _)| *k == kind).map(|(_, n)| n).sum()
-    }
-}
-
 /// Why an import stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -139,9 +70,9 @@ pub enum ImportError {
         /// What the system or the decompressor said.
         source: std::io::Error,
     },
-    /// A named file is not of a format known here: convert it, or leave it out.
+    /// A file is not of a format known here, or cannot be read to its end: convert it, or leave it out.
     #[error("{}: {reason}", path.display())]
-    Unrecognised {
+    Refused {
         /// The file.
         path: PathBuf,
         /// What was looked at.
@@ -180,10 +111,24 @@ pub(crate) struct Recognised {
     pub(crate) open: Box<dyn Fn() -> std::io::Result<Box<dyn Source>>>,
 }
 
+impl Recognised {
+    /// Without strays.
+    fn steady(self) -> Recognised {
+        let open = move || Ok(Box::new(Steady::new((self.open)()?)) as Box<dyn Source>);
+        Recognised { format: self.format, open: Box::new(open) }
+    }
+
+    /// In order of receive time.
+    fn sorted(self) -> Recognised {
+        let open = move || Ok(Box::new(Sorted::new((self.open)()?)?) as Box<dyn Source>);
+        Recognised { format: self.format, open: Box::new(open) }
+    }
+}
+
 /// Imports files and directories. Recordings that overlap in time are merged by receive time (ties: in the order given),
-/// so that knowledge times are those of one recording of everything; within a file its order is kept.
+/// so that knowledge times are those of one recording of everything; a file that is not in this order is sorted.
 pub fn import(paths: &[PathBuf], options: Options, writer: &mut LogWriter) -> Result<Report, ImportError> {
-    examine(paths, options)?.write_to(writer, &|| false)
+    examine(paths, options)?.whole()?.write_to(writer, &|| false)
 }
 
 /// As `import`, with the events handed over one by one, in order.
@@ -192,7 +137,7 @@ pub fn read(
     options: Options,
     push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
 ) -> Result<Report, ImportError> {
-    examine(paths, options)?.write(push)
+    examine(paths, options)?.whole()?.write(push)
 }
 
 /// Files that were read to their ends, so that it is known that they can be; nothing of them is written yet.
@@ -201,29 +146,23 @@ pub struct Examined {
     streams: Vec<Stream>,
 }
 
-/// Reads all files once, one after the other: what they are, which time they cover, and whether they are sound.
+/// Reads all files once, one after the other: what they are, which time they cover, and whether they are sound. One that
+/// is not stops no other.
 pub fn examine(paths: &[PathBuf], options: Options) -> Result<Examined, ImportError> {
     let mut examined = Examined { report: Report::default(), streams: Vec::new() };
     for path in paths {
         let (files, named) =
             walk::walk(path, options.follow_links).map_err(|source| ImportError::Io { path: path.clone(), source })?;
         for (file, irregular) in files {
-            let io = |source| ImportError::Io { path: file.clone(), source };
             let recognised = match irregular {
-                Some(reason) => Err(reason.into()),
-                None => recognise(&file, options).map_err(io)?,
+                Some(reason) => Ok(Err(reason.into())),
+                None => recognise(&file, options),
             };
             match recognised {
-                Ok(recognised) => {
-                    let summary = Summary::of(&recognised).map_err(io)?;
-                    if summary.is_empty() && !named {
-                        examined.report.skipped.push((file, "no events".into()));
-                    } else {
-                        examined.add(file, summary, recognised);
-                    }
-                }
-                Err(reason) if named => return Err(ImportError::Unrecognised { path: file, reason }),
-                Err(reason) => examined.report.skipped.push((file, reason)),
+                Ok(Ok(recognised)) => examined.add(file, recognised.steady(), named),
+                Ok(Err(reason)) if !named => examined.report.skipped.push((file, reason)),
+                Ok(Err(reason)) => examined.report.refused.push((file, reason)),
+                Err(source) => examined.report.refused.push((file, source.to_string())),
             }
         }
     }
@@ -231,15 +170,42 @@ pub fn examine(paths: &[PathBuf], options: Options) -> Result<Examined, ImportEr
 }
 
 impl Examined {
-    fn add(&mut self, path: PathBuf, summary: Summary, recognised: Recognised) {
+    /// Takes a file that can be read to its end.
+    fn add(&mut self, path: PathBuf, recognised: Recognised, named: bool) {
+        let summary = match Summary::of(&recognised) {
+            Err(source) => return self.report.refused.push((path, source.to_string())),
+            Ok(summary) if summary.is_empty() && !named => {
+                return self.report.skipped.push((path, "no events".into()));
+            }
+            Ok(summary) => summary,
+        };
+        let (recognised, summary) = match summary.is_sorted() {
+            true => (recognised, summary),
+            // What its numbers prove is seen in order only.
+            false => {
+                let sorted = recognised.sorted();
+                match Summary::of(&sorted) {
+                    Err(source) => return self.report.refused.push((path, source.to_string())),
+                    Ok(summary) => (sorted, summary),
+                }
+            }
+        };
         let number = self.report.files.len();
         self.report.files.push(FileReport { path: path.clone(), format: recognised.format, ..FileReport::default() });
         self.streams.push(Stream::File(Box::new(summary.around(recognised, path, number))));
     }
 
-    /// Whether there was neither a file to take nor one to skip.
+    /// An error if a file was refused.
+    fn whole(self) -> Result<Examined, ImportError> {
+        match self.report.refused.first().cloned() {
+            Some((path, reason)) => Err(ImportError::Refused { path, reason }),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether there was no file at all.
     pub fn is_empty(&self) -> bool {
-        self.report.files.is_empty() && self.report.skipped.is_empty()
+        self.report.files.is_empty() && self.report.skipped.is_empty() && self.report.refused.is_empty()
     }
 
     /// Files that will be written.
@@ -280,13 +246,14 @@ impl Examined {
         open_max: usize,
         push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
     ) -> Result<Report, ImportError> {
-        let Examined { mut report, streams } = self;
+        let Examined { mut report, mut streams } = self;
+        follow(&mut streams);
         let merged = merge(streams, open_max, &mut |(_, number), item| {
             let Some(file) = report.files.get_mut(number) else { return Ok(()) };
             match item {
                 Item::Event(instrument, event) => {
                     file.written = Written::Part;
-                    count(file, &instrument, &event);
+                    file.count(&instrument, &event);
                     push(&instrument, event)?;
                 }
                 Item::Ended(control) => (file.control, file.written) = (control, Written::Whole),
@@ -300,19 +267,14 @@ impl Examined {
     }
 }
 
-fn count(report: &mut FileReport, instrument: &InstrumentId, event: &Event) {
-    let Some(body) = &event.body else { return };
-    if let Body::Quarantined(quarantined) = body {
-        let entry = report.quarantined.entry(quarantined.rule.clone());
-        entry.or_insert_with(|| (0, quarantined.detail.clone())).0 += 1;
-    }
-    let (low, high) = report.ts_event.unwrap_or((event.ts_event, event.ts_event));
-    report.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
-    let kind = event_type(body);
-    match report.counts.range_mut((instrument.clone(), kind)..).next() {
-        Some(((one, k), n)) if one == instrument && *k == kind => *n += 1,
-        _ => {
-            report.counts.insert((instrument.clone(), kind), 1);
+/// Lets files tell what the numbers of their trades prove.
+fn follow(streams: &mut [Stream]) {
+    let mut files: Vec<&mut Around> = streams.iter_mut().filter_map(Stream::file).collect();
+    let proof = numbers::prove(&mut files.iter_mut().map(|file| file.numbers()).collect::<Vec<_>>());
+    for (after, proven) in [false, true].into_iter().zip(proof.goes_on) {
+        for (number, instrument) in proven {
+            let file = files.iter_mut().find(|file| file.first().1 == number);
+            file.into_iter().for_each(|file| file.go_on(&instrument, after));
         }
     }
 }
@@ -324,8 +286,9 @@ fn recognise(path: &Path, options: Options) -> std::io::Result<Result<Recognised
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(Err(error.to_string())),
         Err(error) => return Err(error),
     };
+    let instants = Instants::until(options.now);
     if head.starts_with(b"PAR1") {
-        return Ok(columns::recognise(path, options.limits));
+        return Ok(columns::recognise(path, options.limits, instants));
     }
     let Ok(text) = std::str::from_utf8(bytes::whole_lines(&head)) else {
         return Ok(Err("not text, and no format known here".into()));
@@ -334,10 +297,10 @@ fn recognise(path: &Path, options: Options) -> std::io::Result<Result<Recognised
         return Ok(Err("empty".into()));
     };
     if first.starts_with('{') {
-        return Ok(frames::recognise_cryptofeed(path, text, options.limits));
+        return Ok(frames::recognise_cryptofeed(path, text, options.limits, instants));
     }
     if first.split_once(' ').is_some_and(|(ts, frame)| ts.parse::<i64>().is_ok() && frame.starts_with('{')) {
-        return frames::recognise_hftbacktest(path, options.limits);
+        return frames::recognise_hftbacktest(path, options.limits, instants);
     }
     Ok(rows::recognise(path, first, options))
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Kline, Side, Trade, trade};
-use prism_schemas::time::MILLISECOND;
+use prism_schemas::time::{MILLISECOND, SECOND};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
 
 use super::bytes::Lines;
+use super::instant::Instants;
 use super::{Events, Options, Recognised, Source};
 use prism_exchange::{quarantined, trade_event};
 
@@ -57,13 +58,17 @@ pub(super) fn recognise(path: &Path, first: &str, options: Options) -> Result<Re
         Layout::Klines(_) => "binance klines",
         Layout::PlainKlines(_) => "klines",
     };
-    let (path, limits) = (path.to_path_buf(), options.limits);
+    let (path, limits, instants) = (path.to_path_buf(), options.limits, Instants::until(options.now));
+    if let Layout::Klines(timeframe) = layout {
+        let wrong = contradicts(timeframe, Lines::open(&path, limits).map_err(|error| error.to_string())?, instants);
+        wrong.map_or(Ok(()), Err)?;
+    }
     let open = move || {
         let mut lines = Lines::open(&path, limits)?;
         if headed {
             lines.step()?;
         }
-        let rows = Rows { lines, layout, headed, instrument: instrument.clone(), row: 0, ts_recv: 0 };
+        let rows = Rows { lines, layout, headed, instrument: instrument.clone(), instants, row: 0, ts_recv: 0 };
         Ok(Box::new(rows) as Box<dyn Source>)
     };
     Ok(Recognised { format, open: Box::new(open) })
@@ -114,11 +119,36 @@ fn vision(path: &Path, stem: &str, columns: &[&str], options: Options) -> Result
     Ok(InstrumentId { exchange: "binance".into(), market, symbol })
 }
 
+/// What the first rows say if all of them contradict the timeframe that the file is named by.
+fn contradicts(timeframe: Timeframe, mut lines: Lines, instants: Instants) -> Option<String> {
+    let mut said = None;
+    while lines.number < 4 && lines.step().ok()? {
+        let mut columns = std::str::from_utf8(lines.bytes()).ok()?.split(',').map(str::trim);
+        let (Some(start), Some(close)) = (columns.next(), columns.nth(5)) else { continue };
+        let (Ok(start), Ok(close)) = (instants.read(start), instants.read(close)) else { continue };
+        let wrong = closes(timeframe, start, close).err()?;
+        said.get_or_insert(format!("line {}: {wrong}: name it by the timeframe that it has", lines.number));
+    }
+    said
+}
+
+/// A bar's own close time is the last instant of its interval.
+fn closes(timeframe: Timeframe, start: Ts, close: Ts) -> Result<(), String> {
+    let length = timeframe.end(start) - start;
+    match (length - MILLISECOND..=length).contains(&(close - start)) {
+        true => Ok(()),
+        false => {
+            Err(format!("a bar of {timeframe} that closes {} s after it opens", (close - start + MILLISECOND) / SECOND))
+        }
+    }
+}
+
 struct Rows {
     lines: Lines,
     layout: Layout,
     headed: bool,
     instrument: InstrumentId,
+    instants: Instants,
     row: u64,
     ts_recv: Ts,
 }
@@ -148,7 +178,7 @@ impl Rows {
         let mut column = || rest.next().ok_or_else(|| "a column is missing".to_string());
         match self.layout {
             Layout::BitmexTrades => {
-                let ts = time(column()?)?;
+                let ts = self.instants.read(column()?)?;
                 let (price, size) = (number(column()?)?, number(column()?)?);
                 let side = if size.mantissa < 0 { Side::Sell } else { Side::Buy };
                 let size = Decimal::new(size.mantissa.saturating_abs(), size.decimals);
@@ -158,7 +188,7 @@ impl Rows {
                 let id = column()?.parse().map_err(|_| "the id is no number".to_string())?;
                 let (price, size) = (number(column()?)?, number(column()?)?);
                 let (_, _) = (column()?, column()?);
-                let ts = time(column()?)?;
+                let ts = self.instants.read(column()?)?;
                 let side = match column()?.to_ascii_lowercase().as_str() {
                     "true" => Side::Sell,
                     "false" => Side::Buy,
@@ -167,14 +197,14 @@ impl Rows {
                 Ok(self.trade(id, (price, size, side), ts, "aggTrade", line))
             }
             Layout::PlainKlines(timeframe) => {
-                let start = time(column()?)?;
+                let start = self.instants.read(column()?)?;
                 let kline = kline(timeframe, start, &mut column)?;
                 Ok(bar(timeframe, start, kline))
             }
             Layout::Klines(timeframe) => {
-                let start = time(column()?)?;
+                let start = self.instants.read(column()?)?;
                 let kline = kline(timeframe, start, &mut column)?;
-                let _close_time = column()?;
+                closes(timeframe, start, self.instants.read(column()?)?)?;
                 let (turnover, n_trades, buy_volume) = (number(column()?)?, column()?, number(column()?)?);
                 let kline = Kline {
                     // COIN-M counts this column in base.
@@ -228,11 +258,4 @@ fn bar(timeframe: Timeframe, start: Ts, kline: Kline) -> Event {
 
 fn number(text: &str) -> Result<Decimal, String> {
     Decimal::parse(text).ok_or_else(|| format!("\"{text}\" is no exact number"))
-}
-
-/// Milliseconds; microseconds in spot files from 2025 on.
-fn time(text: &str) -> Result<Ts, String> {
-    let value: i64 = text.parse().map_err(|_| format!("\"{text}\" is no time"))?;
-    let unit = if 100_000_000_000_000 <= value { MILLISECOND / 1000 } else { MILLISECOND };
-    value.checked_mul(unit).filter(|ts| 0 < *ts).ok_or_else(|| format!("\"{text}\" is no time"))
 }

@@ -8,6 +8,7 @@ use prism_schemas::event::{Feed, FeedStatus, Instrument, Levels};
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
 use super::merge::{Item, Key};
+use super::numbers::{self, AllNumbers, Hole, Numbers};
 use super::{Events, ImportError, Recognised, Source, market};
 
 /// How far an event's time may lead its receive time to count for the span of a recording.
@@ -23,13 +24,15 @@ pub(super) struct Summary {
     declared: HashMap<InstrumentId, Instrument>,
     /// Smallest and largest event time.
     ts_event: Option<(Ts, Ts)>,
-    /// Receive time of the first and the last event in file order.
+    /// Smallest and largest receive time.
     ts_recv: Option<(Ts, Ts)>,
-    /// The largest receive time: a file may not be in order.
-    ts_recv_max: Ts,
+    /// Whether an event was received before one that stands before it.
+    is_unsorted: bool,
     /// Whether it is a recording of a feed, not a history of bars.
     feed: bool,
     quarantined: bool,
+    /// The numbers of its trades.
+    numbers: AllNumbers,
 }
 
 impl Summary {
@@ -48,6 +51,11 @@ impl Summary {
         Ok(summary)
     }
 
+    /// Whether its events come in the order they were received.
+    pub(super) fn is_sorted(&self) -> bool {
+        !self.is_unsorted
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.seen.is_empty() && !self.quarantined
     }
@@ -63,14 +71,16 @@ impl Summary {
                 (0, 0)
             }
             Some(ref body) => {
+                self.number(&instrument, &event);
                 self.feed |= matches!(body, Body::Trade(_) | Body::Book(_) | Body::Ticker(_));
                 decimals(body)
             }
             None => return,
         };
         let ts_recv = event.ts_recv;
-        self.ts_recv_max = self.ts_recv_max.max(ts_recv);
-        self.ts_recv = Some((self.ts_recv.map_or(ts_recv, |(first, _)| first), ts_recv));
+        let (first, last) = self.ts_recv.unwrap_or((ts_recv, ts_recv));
+        self.is_unsorted |= ts_recv < last;
+        self.ts_recv = Some((first.min(ts_recv), last.max(ts_recv)));
         if matches!(event.body, Some(Body::Quarantined(_))) {
             return;
         }
@@ -87,6 +97,18 @@ impl Summary {
         }
     }
 
+    fn number(&mut self, instrument: &InstrumentId, event: &Event) {
+        let Some((trade, number)) = numbers::number(instrument, event) else { return };
+        let streams = self.numbers.get_mut(instrument);
+        match streams.and_then(|streams| streams.get_mut(&trade.stream)) {
+            Some(numbers) => numbers.add(number, event.ts_event),
+            None => {
+                let streams = self.numbers.entry(instrument.clone()).or_default();
+                streams.insert(trade.stream.clone(), Numbers::new(number, event.ts_event));
+            }
+        }
+    }
+
     /// The file's events with each instrument's declaration and its feed's status around them.
     pub(super) fn around(mut self, recognised: Recognised, path: PathBuf, number: usize) -> Around {
         let mut ready = VecDeque::new();
@@ -94,13 +116,7 @@ impl Summary {
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let at = |ts_event, ts_recv, body| Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) };
-            let status = |status: Feed| {
-                Body::FeedStatus(FeedStatus {
-                    status: status.into(),
-                    cause: format!("recording {name}"),
-                    ..FeedStatus::default()
-                })
-            };
+            let status = |feed: Feed| status(feed, format!("recording {name}"));
             for (id, (price_decimals, size_decimals)) in &self.seen {
                 let inferred = || market::inferred(id, *price_decimals, *size_decimals);
                 let mut instrument = self.declared.remove(id).unwrap_or_else(inferred);
@@ -115,11 +131,14 @@ impl Summary {
             }
         }
         // A file without an event gives nothing but its end, at once.
-        let first = self.ts_recv.map_or(Ts::MIN, |(first, _)| first);
-        let last = first.max(self.ts_recv_max);
+        let (first, last) = self.ts_recv.unwrap_or((Ts::MIN, Ts::MIN));
         let reading = Reading::NotYet(recognised);
-        Around { path, number, first, last, reading, ready, tail, batch: Vec::new(), at: first }
+        Around { path, number, first, last, reading, ready, tail, numbers: self.numbers, batch: Vec::new(), at: first }
     }
+}
+
+fn status(feed: Feed, cause: String) -> Body {
+    Body::FeedStatus(FeedStatus { status: feed.into(), cause, ..FeedStatus::default() })
 }
 
 /// Decimals of an event's traded or quoted prices and sizes.
@@ -150,6 +169,8 @@ pub(super) struct Around {
     reading: Reading,
     ready: VecDeque<(InstrumentId, Event)>,
     tail: Events,
+    /// The numbers of its trades, with the holes that are not told yet.
+    numbers: AllNumbers,
     batch: Events,
     /// Receive time of what was given last.
     at: Ts,
@@ -163,7 +184,48 @@ enum Reading {
     Told,
 }
 
+/// Gives an event, and says where trades are missing: from the one before the hole on, until the one behind it.
+fn tell(numbers: &mut AllNumbers, instrument: InstrumentId, event: Event, ready: &mut VecDeque<(InstrumentId, Event)>) {
+    let Some((trade, number)) = numbers::number(&instrument, &event) else {
+        return ready.push_back((instrument, event));
+    };
+    let streams = numbers.get_mut(&instrument);
+    let holes = streams.and_then(|streams| streams.get_mut(&trade.stream)).map(|numbers| &mut numbers.holes);
+    let state = |feed: Feed, ts_event: Ts, hole: &Hole| {
+        let cause = format!("{}s {} to {} are missing", trade.stream, hole.before.0 + 1, hole.behind.0 - 1);
+        Event { ts_event, ts_recv: event.ts_recv, seq: None, index: 0, body: Some(status(feed, cause)) }
+    };
+    let (mut before, mut behind) = (None, None);
+    if let Some(holes) = holes {
+        if holes.front().is_some_and(|hole| hole.behind.0 <= number)
+            && let Some(hole) = holes.pop_front()
+        {
+            before = Some(state(Feed::ResyncFinished, hole.behind.1, &hole));
+        }
+        let begins = holes.front().filter(|hole| hole.before.0 == number);
+        behind = begins.map(|hole| state(Feed::Gap, hole.before.1, hole));
+    }
+    ready.extend(before.map(|event| (instrument.clone(), event)));
+    ready.push_back((instrument.clone(), event));
+    ready.extend(behind.map(|event| (instrument, event)));
+}
+
 impl Around {
+    /// Its number, and the numbers of its trades.
+    pub(super) fn numbers(&mut self) -> (usize, &mut AllNumbers) {
+        (self.number, &mut self.numbers)
+    }
+
+    /// Its instrument was connected before its first event already, or is after its last.
+    pub(super) fn go_on(&mut self, instrument: &InstrumentId, after: bool) {
+        let is_state =
+            |(id, event): &(InstrumentId, Event)| id == instrument && matches!(event.body, Some(Body::FeedStatus(_)));
+        match after {
+            true => self.tail.retain(|event| !is_state(event)),
+            false => self.ready.retain(|event| !is_state(event)),
+        }
+    }
+
     /// The key of what it gives first.
     pub(super) fn first(&self) -> Key {
         (self.first, self.number)
@@ -190,8 +252,11 @@ impl Around {
                 Reading::NotYet(recognised) => self.reading = Reading::Open((recognised.open)()?),
                 Reading::Open(source) => {
                     if source.next(&mut self.batch)? {
-                        let declared = |event: &Event| matches!(event.body, Some(Body::Instrument(_)));
-                        self.ready.extend(self.batch.drain(..).filter(|(_, event)| !declared(event)));
+                        for (instrument, event) in self.batch.drain(..) {
+                            if !matches!(event.body, Some(Body::Instrument(_))) {
+                                tell(&mut self.numbers, instrument, event, &mut self.ready);
+                            }
+                        }
                     } else {
                         self.reading = Reading::Ended(source.control());
                         self.ready.extend(self.tail.drain(..));

@@ -1,0 +1,171 @@
+//! What the numbers of trades prove: where trades are missing within a file, and which files follow each other whole.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use prism_schemas::event::event::Body;
+use prism_schemas::event::{Trade, trade};
+use prism_schemas::{Event, InstrumentId, Ts};
+
+/// Streams whose trades are numbered one by one, for each instrument by itself, by exchange. Binance: "Aggregate tradeId"
+/// and "Trade ID" of its public data (data.binance.vision) go on by one where nothing is missing.
+const NUMBERED: &[(&str, &str)] = &[("binance", "aggTrade"), ("binance", "trade")];
+
+/// Holes of a stream that are told apart; beyond, the last one takes in all that follows.
+const HOLES_MAX: usize = 10_000;
+
+/// The numbers of a file's trades, by instrument and stream.
+pub(super) type AllNumbers = BTreeMap<InstrumentId, BTreeMap<String, Numbers>>;
+
+/// The number of a trade of a numbered stream.
+pub(super) fn number<'a>(instrument: &InstrumentId, event: &'a Event) -> Option<(&'a Trade, u64)> {
+    let Some(Body::Trade(trade)) = &event.body else { return None };
+    let is_numbered = NUMBERED.contains(&(instrument.exchange.as_str(), trade.stream.as_str()));
+    match trade.id {
+        Some(trade::Id::Number(number)) if is_numbered => Some((trade, number)),
+        _ => None,
+    }
+}
+
+/// Trades that are missing: those between two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// The trade before it: number and event time.
+    pub(super) before: (u64, Ts),
+    /// The trade behind it.
+    pub(super) behind: (u64, Ts),
+}
+
+/// The numbers that a file has of a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers {
+    pub(super) first: (u64, Ts),
+    pub(super) last: (u64, Ts),
+    pub(super) holes: VecDeque<Hole>,
+}
+
+impl Numbers {
+    /// Of the first trade.
+    pub(super) fn new(number: u64, ts: Ts) -> Numbers {
+        Numbers { first: (number, ts), last: (number, ts), holes: VecDeque::new() }
+    }
+
+    /// Takes in the next trade in order of time.
+    pub(super) fn add(&mut self, number: u64, ts: Ts) {
+        if number <= self.last.0 {
+            return self.come_late(number, ts);
+        }
+        if self.last.0 + 1 < number {
+            let hole = Hole { before: self.last, behind: (number, ts) };
+            let is_full = HOLES_MAX <= self.holes.len();
+            match self.holes.back_mut().filter(|_| is_full) {
+                Some(last) => last.behind = hole.behind,
+                None => self.holes.push_back(hole),
+            }
+        }
+        self.last = (number, ts);
+    }
+
+    /// A trade whose number is not above all before it: a hole is smaller by it, or it is there twice.
+    fn come_late(&mut self, number: u64, ts: Ts) {
+        let holes = &mut self.holes;
+        let Some(at) = holes.iter().rposition(|hole| hole.before.0 < number && number < hole.behind.0) else { return };
+        let hole = holes[at];
+        let parts = [Hole { behind: (number, ts), ..hole }, Hole { before: (number, ts), ..hole }];
+        holes.remove(at);
+        for part in parts.into_iter().rev().filter(|part| part.before.0 + 1 < part.behind.0) {
+            holes.insert(at, part);
+        }
+    }
+
+    /// Whether it has each number of another's hole.
+    fn fills(&self, hole: &Hole) -> bool {
+        let own = |own: &Hole| own.before.0 < hole.behind.0 - 1 && hole.before.0 + 1 < own.behind.0;
+        self.first.0 <= hole.before.0 + 1 && hole.behind.0 - 1 <= self.last.0 && !self.holes.iter().any(own)
+    }
+}
+
+/// What the numbers of all files prove together.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    /// Instruments of a file that were connected before its first event, or after its last, by the file's number.
+    pub(super) goes_on: [Vec<(usize, InstrumentId)>; 2],
+}
+
+/// Takes from each file's holes those that another file fills, and finds which files follow each other.
+pub(super) fn prove(files: &mut [(usize, &mut AllNumbers)]) -> Proof {
+    let mut by_key: BTreeMap<(InstrumentId, String), Vec<(usize, Numbers)>> = BTreeMap::new();
+    for (at, numbers) in files.iter() {
+        for (instrument, streams) in numbers.iter() {
+            for (stream, numbers) in streams {
+                let all = by_key.entry((instrument.clone(), stream.clone())).or_default();
+                all.push((*at, numbers.clone()));
+            }
+        }
+    }
+    let mut proof = Proof::default();
+    for (key, all) in &mut by_key {
+        all.sort_by_key(|(at, numbers)| (numbers.first, *at));
+        for pair in all.windows(2) {
+            let [(one, before), (other, behind)] = pair else { continue };
+            if before.last.0 + 1 == behind.first.0 && before.last.1 <= behind.first.1 {
+                proof.goes_on[1].push((*one, key.0.clone()));
+                proof.goes_on[0].push((*other, key.0.clone()));
+            }
+        }
+    }
+    for (at, numbers) in files {
+        let streams = numbers.iter_mut().flat_map(|(instrument, streams)| {
+            streams.iter_mut().map(|(stream, own)| ((instrument.clone(), stream.clone()), own))
+        });
+        for (key, own) in streams {
+            let others = by_key.get(&key).into_iter().flatten().filter(|(other, _)| other != at);
+            let others: Vec<&Numbers> = others.map(|(_, numbers)| numbers).collect();
+            own.holes.retain(|hole| !others.iter().any(|other| other.fills(hole)));
+        }
+    }
+    proof
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(numbers: &[u64]) -> Numbers {
+        let mut all = Numbers::new(numbers[0], numbers[0] as Ts);
+        numbers[1..].iter().for_each(|number| all.add(*number, *number as Ts));
+        all
+    }
+
+    fn holes(numbers: &Numbers) -> Vec<(u64, u64)> {
+        numbers.holes.iter().map(|hole| (hole.before.0, hole.behind.0)).collect()
+    }
+
+    #[test]
+    fn a_hole_is_what_no_trade_fills() {
+        assert_eq!(holes(&of(&[1, 2, 3])), []);
+        assert_eq!(holes(&of(&[1, 2, 7, 8, 12])), [(2, 7), (8, 12)]);
+        assert_eq!(holes(&of(&[1, 3, 2, 3, 3, 4])), []);
+        assert_eq!(holes(&of(&[1, 9, 5, 4])), [(1, 4), (5, 9)]);
+        let odd: Vec<u64> = (0..30_000).map(|n| 2 * n).collect();
+        assert_eq!(of(&odd).holes.len(), HOLES_MAX);
+        assert_eq!(of(&odd).holes[HOLES_MAX - 1].behind.0, 59_998);
+    }
+
+    fn files(all: &[&[u64]]) -> (Proof, Vec<Vec<(u64, u64)>>) {
+        let instrument = InstrumentId::new("binance", prism_schemas::Market::Spot, "BTCUSDT");
+        let streams = |all: &&[u64]| BTreeMap::from([("trade".to_string(), of(all))]);
+        let mut files: Vec<_> = all.iter().map(|all| BTreeMap::from([(instrument.clone(), streams(all))])).collect();
+        let proof = prove(&mut files.iter_mut().enumerate().collect::<Vec<_>>());
+        (proof, files.iter().map(|file| holes(&file[&instrument]["trade"])).collect())
+    }
+
+    #[test]
+    fn files_follow_and_fill_each_other() {
+        let (proof, _) = files(&[&[7, 8], &[1, 2, 3], &[4, 5]]);
+        assert_eq!(proof.goes_on.map(|all| all.iter().map(|(at, _)| *at).collect::<Vec<_>>()), [[2], [1]]);
+        let (proof, holes) = files(&[&[1, 9, 10, 20], &[2, 3, 4, 5, 6, 7, 8, 9]]);
+        assert_eq!(holes, [vec![(10, 20)], vec![]]);
+        assert!(proof.goes_on.iter().all(Vec::is_empty));
+        assert_eq!(files(&[&[1, 9], &[1, 5, 9]]).1, [[(1, 9)].to_vec(), vec![(1, 5), (5, 9)]]);
+    }
+}

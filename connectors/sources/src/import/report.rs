@@ -1,0 +1,111 @@
+//! What an import did: files, events by instrument and type, what was quarantined, skipped and refused.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use prism_schemas::event::event::Body;
+use prism_schemas::topic::event_type;
+use prism_schemas::{Event, InstrumentId, Ts};
+
+/// What was imported.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One entry per imported file, in the order given.
+    pub files: Vec<FileReport>,
+    /// Files below a named directory that are no recording, with the reason.
+    pub skipped: Vec<(PathBuf, String)>,
+    /// Files that were named and are no recording, and recordings that cannot be read to their ends, with the reason.
+    pub refused: Vec<(PathBuf, String)>,
+}
+
+impl Report {
+    /// Which files were written, for a message.
+    pub(super) fn written(&self) -> String {
+        let names = |wanted: Written| {
+            let mut files = self.files.iter().filter(|file| file.written == wanted);
+            let first = files.next().map(|file| file.path.display().to_string())?;
+            Some(match files.count() {
+                0 => first,
+                more => format!("{first} and {more} more"),
+            })
+        };
+        let whole = self.files.iter().filter(|file| file.written == Written::Whole).count();
+        let mut text = format!("{whole} of {} files are in the log", self.files.len());
+        if let Some(part) = names(Written::Part) {
+            text += &format!(", {part} in part");
+        }
+        if let Some(none) = names(Written::Nothing) {
+            text += &format!(", nothing of {none}");
+        }
+        text
+    }
+}
+
+/// How much of a file was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Written {
+    /// None of its events.
+    #[default]
+    Nothing,
+    /// Some.
+    Part,
+    /// All.
+    Whole,
+}
+
+/// What one file held.
+#[derive(Clone, Debug, Default)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The format it was recognised as.
+    pub format: &'static str,
+    /// How much of it was written.
+    pub written: Written,
+    /// Events written, by instrument and type.
+    pub counts: BTreeMap<(InstrumentId, &'static str), u64>,
+    /// Quarantined records by rule: how many, and the first one's detail.
+    pub quarantined: BTreeMap<String, (u64, String)>,
+    /// Bars of the venue by timeframe.
+    pub klines: BTreeMap<String, u64>,
+    /// Lines that carry no events by design: headers, acknowledgements, frames sent, connects.
+    pub control: u64,
+    /// The smallest and largest event time.
+    pub ts_event: Option<(Ts, Ts)>,
+}
+
+impl FileReport {
+    /// Counts an event that was written.
+    pub(super) fn count(&mut self, instrument: &InstrumentId, event: &Event) {
+        let Some(body) = &event.body else { return };
+        if let Body::Quarantined(quarantined) = body {
+            let entry = self.quarantined.entry(quarantined.rule.clone());
+            entry.or_insert_with(|| (0, quarantined.detail.clone())).0 += 1;
+        }
+        if let Body::Kline(kline) = body {
+            match self.klines.get_mut(&kline.timeframe) {
+                Some(n) => *n += 1,
+                None => drop(self.klines.insert(kline.timeframe.clone(), 1)),
+            }
+        }
+        let (low, high) = self.ts_event.unwrap_or((event.ts_event, event.ts_event));
+        self.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
+        let kind = event_type(body);
+        match self.counts.range_mut((instrument.clone(), kind)..).next() {
+            Some(((one, k), n)) if one == instrument && *k == kind => *n += 1,
+            _ => {
+                self.counts.insert((instrument.clone(), kind), 1);
+            }
+        }
+    }
+
+    /// Events written, all in all.
+    pub fn events(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Events of a type, over all instruments.
+    pub fn of_type(&self, kind: &str) -> u64 {
+        self.counts.iter().filter(|((_, k), _)| *k == kind).map(|(_, n)| n).sum()
+    }
+}
