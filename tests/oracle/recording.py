@@ -2,6 +2,7 @@
 
 import bisect
 import io
+import itertools
 import random
 
 import pyarrow as pa
@@ -85,6 +86,10 @@ def permute(lines, late, seed):
 
 
 def write_csv(path, header, lines):
+    """Each row with the time it was received at: that of the newest row up to it."""
+    received = itertools.accumulate((event_time(line) for line in lines), max)
+    lines = [f"{line},{at}" for line, at in zip(lines, received)]
+    header += ",received"
     with open(path, "w", encoding="ascii", newline="\n") as file:
         file.write(header + "\n")
         file.write("\n".join(lines) + "\n")

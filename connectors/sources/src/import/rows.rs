@@ -15,7 +15,7 @@ use prism_exchange::{quarantined, trade_event};
 /// How a row becomes an event.
 #[derive(Clone, Copy)]
 enum Layout {
-    /// timestamp,price,size: negative size is a taker's sale.
+    /// timestamp,price,size and perhaps received: negative size is a taker's sale.
     BitmexTrades,
     /// id, price, size, first id, last id, time, buyer is maker (, best match).
     AggTrades,
@@ -32,7 +32,7 @@ pub(super) fn recognise(path: &Path, first: &str, options: Options) -> Result<Re
     let headed = columns.first().is_some_and(|column| column.parse::<f64>().is_err());
     let truth = |column: &&str| matches!(column.to_ascii_lowercase().as_str(), "true" | "false");
     let (layout, instrument) = match (columns.as_slice(), headed) {
-        (["timestamp", "price", "size"], _) => {
+        (["timestamp", "price", "size"] | ["timestamp", "price", "size", "received"], _) => {
             (Layout::BitmexTrades, InstrumentId::new("bitmex", Market::Inverse, "XBTUSD"))
         }
         (["ts_ms", "open", "high", "low", "close", "volume"], _) => plain_klines(stem)?,
@@ -182,7 +182,8 @@ impl Rows {
                 let (price, size) = (number(column()?)?, number(column()?)?);
                 let side = if size.mantissa < 0 { Side::Sell } else { Side::Buy };
                 let size = Decimal::new(size.mantissa.saturating_abs(), size.decimals);
-                Ok(self.trade(self.row, (price, size, side), ts, "file", line))
+                let ts_recv = column().map_or(Ok(ts), |received| self.instants.read(received))?;
+                Ok(self.trade(self.row, (price, size, side), (ts, ts_recv), "file", line))
             }
             Layout::AggTrades => {
                 let id = column()?.parse().map_err(|_| "the id is no number".to_string())?;
@@ -194,7 +195,7 @@ impl Rows {
                     "false" => Side::Buy,
                     other => return Err(format!("\"{other}\" is neither true nor false")),
                 };
-                Ok(self.trade(id, (price, size, side), ts, "aggTrade", line))
+                Ok(self.trade(id, (price, size, side), (ts, ts), "aggTrade", line))
             }
             Layout::PlainKlines(timeframe) => {
                 let start = self.instants.read(column()?)?;
@@ -218,7 +219,14 @@ impl Rows {
         }
     }
 
-    fn trade(&self, id: u64, what: (Decimal, Decimal, Side), ts: Ts, stream: &str, line: &str) -> Event {
+    fn trade(
+        &self,
+        id: u64,
+        what: (Decimal, Decimal, Side),
+        (ts, ts_recv): (Ts, Ts),
+        stream: &str,
+        line: &str,
+    ) -> Event {
         let (price, size, side) = what;
         let trade = Trade {
             id: Some(trade::Id::Number(id)),
@@ -228,7 +236,7 @@ impl Rows {
             stream: stream.into(),
             ..Trade::default()
         };
-        trade_event(trade, ts, ts, Some(id), 0, line.as_bytes())
+        trade_event(trade, ts, ts_recv, Some(id), 0, line.as_bytes())
     }
 }
 
