@@ -154,12 +154,14 @@ impl Series {
     }
 
     /// Takes in the venue's bar of a shorter timeframe; gives its own, of the whole interval, with the last of them.
-    pub(super) fn roll(&mut self, part: &Kline, length: i64, time: &TimeSettings) -> Option<Kline> {
+    pub(super) fn roll(&mut self, part: &Kline, length: i64, now: Ts, time: &TimeSettings) -> Option<Kline> {
         let start = self.timeframe.start(part.start);
         let slot = self.slot(start, time);
         if slot.kline.is_some() {
             return None;
         }
+        // One that is over already must not hold up those behind it, whether it is filled or not.
+        slot.closed |= slot.close <= now;
         let first = || Box::new(Rolled { n: 1, span: (part.start, part.start), kline: Kline { start, ..*part } });
         match &mut slot.rolled {
             Some(rolled) => rolled.add(part),

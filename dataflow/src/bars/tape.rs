@@ -223,7 +223,7 @@ impl Tape {
             let length = self.series[at].timeframe.length();
             for longer in at + 1..self.series.len() {
                 if self.parts(longer) == Some(at) {
-                    let rolled = self.series[longer].roll(&kline, length, &settings.time);
+                    let rolled = self.series[longer].roll(&kline, length, now, &settings.time);
                     whole.extend(rolled.map(|kline| (longer, kline)));
                 }
             }

@@ -85,3 +85,16 @@ fn klines_fill_what_is_longer_than_the_gaps_that_are_told() {
     let bars = told_by_the_venue().run(&settings);
     assert_eq!(bars.qualities("A", Timeframe::M1, TEN, TEN + 30 * MINUTE), [(1, Partial), (29, Ok)]);
 }
+
+#[test]
+fn what_klines_fill_in_part_holds_nothing_up() {
+    // Three of the five minutes become known long after the interval is over, then five of the next.
+    let (mut log, late) = (Log::default(), TEN + 20 * MINUTE);
+    log.kline("A", Timeframe::M5, TEN - 5 * MINUTE, late);
+    for minute in 2..10 {
+        log.kline("A", Timeframe::M1, TEN + minute * MINUTE, late);
+    }
+    let bars = log.run(&minutes());
+    assert!(bars.bar("A", Timeframe::M5, TEN).is_none());
+    assert_eq!(bars.bar("A", Timeframe::M5, TEN + 5 * MINUTE).map(|bar| bar.source), Some(Source::Venue));
+}
