@@ -281,10 +281,10 @@ fn closes(seed: u64) -> Vec<Update> {
                     instrument,
                     timeframe,
                     end: timeframe.end(start),
-                    turnover: Some(volume * close),
-                    buy_volume: Some(volume * random.unit()),
-                    n_trades: Some(5),
-                    n_buys: Some(2),
+                    turnover: (volume * close).into(),
+                    buy_volume: (volume * random.unit()).into(),
+                    n_trades: 5.into(),
+                    n_buys: 2.into(),
                     source: Source::Trades,
                     ..Bar::ohlcv(start, [open, high, low, close, volume])
                 };

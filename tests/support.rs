@@ -29,7 +29,6 @@ use prism_schemas::{
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 use prism_store::digest::{Digest, Mode};
-use timely::dataflow::operators::probe::Handle as Probe;
 
 /// 2024-03-05T06:00:00Z, where made-up markets begin.
 pub(crate) const START: i64 = 1_709_618_400 * SECOND;
@@ -390,12 +389,8 @@ impl Tape {
         }
         let partitions = self.partitions.clone();
         let guards = timely::execute(timely::Config::process(how.workers), move |worker| {
-            let probe = Probe::new();
-            let inputs = worker.dataflow(|scope| {
-                let (inputs, outputs) = assemble(scope, &plan);
-                tables(outputs, &plan, &probe, &sink);
-                inputs
-            });
+            let (inputs, probe) =
+                worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));
             let mut driver = Driver::new(inputs, probe, pace);
             let mine = partitions.iter().skip(worker.index()).step_by(worker.peers());
             let mut records: Vec<&Record> = mine.flatten().collect();

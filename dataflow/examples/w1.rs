@@ -9,30 +9,39 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Float64Type, Int64Type},
 };
+use differential_dataflow::AsCollection;
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use prism_dataflow::{
-    admit::Clock,
+    admit::{Clock, even},
     analyse::{Analysed, analyse},
     assemble::{Inputs, Plan, assemble},
     bar::Bar,
     bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
-    event::Trade,
+    event::{Shape, Trade},
     operator::Misplaced,
     relation::{Relation, relations},
-    score::confluence::{Confluence, Score, confluence},
+    score::{
+        confluence::confluence,
+        rows::{Confluence, Score},
+    },
     settings::Settings,
     signals::signals,
     types::{Diff, Rows, Time},
 };
 use prism_schemas::{Decimal, InstrumentId, Market, time::MILLISECOND};
 use timely::{
+    container::CapacityContainerBuilder,
     dataflow::{
         channels::pact::Pipeline,
         operators::{Input, generic::operator::Operator, probe::Handle as Probe},
     },
     worker::Worker,
 };
+
+/// As in prism itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// W1's rules as settings: no flat bars, lateness 2 s, its own score.
 fn settings() -> Result<Settings, serde_json::Error> {
@@ -58,19 +67,32 @@ type Containers<D> = Vec<Vec<(D, Time, Diff)>>;
 #[derive(Default)]
 struct Results {
     bars: Containers<Bar>,
-    analysed: Containers<Analysed>,
+    analysed: Containers<Arc<Analysed>>,
     relations: Containers<Relation>,
     scores: Containers<Score>,
 }
 
-/// Moves a collection's updates to memory.
-fn collect<D: Clone + 'static>(rows: Rows<'_, D>, probe: &Probe<Time>) -> Rc<RefCell<Containers<D>>> {
-    let all = Rc::new(RefCell::new(Vec::new()));
-    let into = all.clone();
-    rows.probe_with(probe).inner.sink(Pipeline, "collect", move |(input, _)| {
-        input.for_each(|_, data| into.borrow_mut().push(std::mem::take(data)));
-    });
-    all
+/// Moves a collection's updates to memory, those of wanted rows.
+fn collect<'s, D: Clone + 'static>(
+    rows: Rows<'s, D>,
+    into: &Rc<RefCell<Containers<D>>>,
+    is_wanted: Option<fn(&D) -> bool>,
+) -> Rows<'s, ()> {
+    let into = into.clone();
+    let none = rows.inner.unary::<CapacityContainerBuilder<Vec<((), Time, Diff)>>, _, _, _>(
+        Pipeline,
+        "collect",
+        move |_, _| {
+            move |input, _| {
+                input.for_each(|_, data| {
+                    let mut updates = std::mem::take(data);
+                    is_wanted.into_iter().for_each(|is_wanted| updates.retain(|(row, ..)| is_wanted(row)));
+                    into.borrow_mut().push(updates);
+                });
+            }
+        },
+    );
+    none.as_collection()
 }
 
 /// The updates that stand at the end, by key; as they came where none was taken back.
@@ -96,14 +118,13 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
     let (plan_of_workers, trades) = (plan.clone(), trades.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let plan = &plan_of_workers;
-        let probe = Probe::new();
-        let (inputs, bars, analysed, relations, scores) = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, plan);
-            let bars = collect(outputs.bars, &probe);
-            let analysed = collect(outputs.analysed, &probe);
-            let relations = collect(outputs.relations, &probe);
-            let scores = outputs.scores.filter(|score| matches!(score, Score::Confluence(_)));
-            (inputs, bars, analysed, relations, collect(scores, &probe))
+        let (bars, analysed, relations, scores) = (Rc::default(), Rc::default(), Rc::default(), Rc::default());
+        let (inputs, probe) = worker.dataflow(|scope| {
+            assemble(scope, plan, |outputs| {
+                let rows = collect(outputs.bars, &bars, None);
+                let others = [collect(outputs.analysed, &analysed, None), collect(outputs.relations, &relations, None)];
+                rows.concatenate(others).concat(collect(outputs.scores, &scores, Some(|score| total(score).is_some())))
+            })
         });
         feed(worker, Driver::new(inputs, probe, pace(plan, stride, batch)), plan, &trades);
         Results { bars: bars.take(), analysed: analysed.take(), relations: relations.take(), scores: scores.take() }
@@ -120,7 +141,7 @@ fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch
         bars: standing(all.bars, |bar| (bar.instrument, bar.timeframe, bar.start)),
         analysed: standing(all.analysed, |row| (row.bar.instrument, row.bar.timeframe, row.bar.start)),
         relations: standing(all.relations, |relation| (relation.instrument, relation.start)),
-        scores: standing(all.scores, |score| total(score).map(|total| (total.bar.instrument, total.bar.start))),
+        scores: standing(all.scores, |score| total(score).map(|total| (total.bar().instrument, total.bar().start))),
     })
 }
 
@@ -177,22 +198,24 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
             let probe = Probe::new();
             let (settings, catalogue) = (&fresh.settings, &fresh.catalogue);
             let inputs = worker.dataflow(|scope| {
+                let end = |rows: Rows<'_, ()>| drop(rows.probe_with(&probe));
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
                 let (spare, misplaced) = (Spare::default(), Misplaced::default());
                 let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone());
                 if 3 <= depth {
-                    collect(relations(bars.clone(), settings, fresh.registry.clone(), &misplaced), &probe);
+                    let relations = relations(bars.clone(), settings, fresh.registry.clone(), &misplaced);
+                    end(collect(relations, &Rc::default(), None));
                 }
                 if 1 <= depth {
                     let analysed = analyse(bars.clone(), settings, catalogue.clone(), &misplaced);
                     if 2 <= depth {
                         let scores = confluence(analysed.clone(), settings, catalogue.clone(), &misplaced);
-                        collect(signals(scores.clone(), settings, &misplaced), &probe);
-                        collect(scores, &probe);
+                        end(collect(signals(scores.clone(), settings, &misplaced), &Rc::default(), None));
+                        end(collect(scores, &Rc::default(), None));
                     }
-                    collect(analysed, &probe);
+                    end(collect(analysed, &Rc::default(), None));
                 }
-                collect(bars, &probe);
+                end(collect(bars, &Rc::default(), None));
                 Inputs { trades, controls, spare }
             });
             feed(worker, Driver::new(inputs, probe, pace(&fresh, stride, 0)), &fresh, &trades);
@@ -208,6 +231,7 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
 fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(65_536).build()?;
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+    let mut decimals: Vec<[u32; 2]> = Vec::new();
     let mut trades: Vec<Trade> = Vec::new();
     for batch in reader {
         let batch = batch?;
@@ -229,6 +253,7 @@ fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
                 None => {
                     let number = plan.registry.number(&InstrumentId::new("w1", Market::Linear, symbol));
                     numbers.insert(symbol.into(), number);
+                    decimals.resize(decimals.len().max(number as usize + 1), [0; 2]);
                     number
                 }
             };
@@ -237,7 +262,8 @@ fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
                 Decimal::from_f64(value).ok_or(format!("row {row}: {value} is not an exact decimal"))
             };
             let integer = |values: &ArrayRef| values.as_primitive::<Int64Type>().value(row);
-            let (price, size) = (decimal(&prices)?, decimal(&sizes)?);
+            let [most, most_of_size] = &mut decimals[instrument as usize];
+            let (price, size) = (even(decimal(&prices)?, most), even(decimal(&sizes)?, most_of_size));
             let number = trades.len() as u64 + 1;
             trades.push(Trade {
                 ts_event: integer(&ts) * MILLISECOND,
@@ -249,12 +275,8 @@ fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
                 size: size.mantissa,
                 instrument,
                 index: 0,
-                price_decimals: price.decimals as u8,
-                size_decimals: size.decimals as u8,
-                id_kind: 1,
+                shape: Shape::new(0, price.decimals as u8, size.decimals as u8, 1, false),
                 buy: 0 < integer(&sides),
-                inverse: false,
-                stream: 0,
             });
         }
     }
@@ -295,10 +317,10 @@ fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>>
             ("low", float(|bar| Some(bar.low))),
             ("close", float(|bar| Some(bar.close))),
             ("volume", float(|bar| Some(bar.volume))),
-            ("buy_volume", float(|bar| bar.buy_volume)),
+            ("buy_volume", float(|bar| bar.buy_volume.get())),
             ("sell_volume", float(Bar::sell_volume)),
-            ("vwap", float(|bar| bar.turnover.map(|turnover| turnover / bar.volume))),
-            ("count", Arc::new(bars().map(|bar| bar.n_trades.map(|n| n as i64)).collect::<Int64Array>())),
+            ("vwap", float(|bar| bar.turnover.get().map(|turnover| turnover / bar.volume))),
+            ("count", Arc::new(bars().map(|bar| bar.n_trades.get().map(|n| n as i64)).collect::<Int64Array>())),
         ],
     )?;
 
@@ -326,7 +348,7 @@ fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>>
         ("talib_macd_hist", "talib_macd_hist"),
     ] {
         let at = plan.catalogue.columns.iter().position(|column| column == ours).ok_or(format!("no column {ours}"))?;
-        columns.push((name, Arc::new(analysed().map(|row| row.indicators[at]).collect::<Float64Array>()) as ArrayRef));
+        columns.push((name, Arc::new(analysed().map(|row| row.indicator(at)).collect::<Float64Array>()) as ArrayRef));
     }
     write(dir, "indicators.parquet", columns)?;
 
@@ -350,8 +372,8 @@ fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>>
         dir,
         "score.parquet",
         vec![
-            ("symbol", names(&mut scores().map(|row| row.bar.instrument))),
-            ("start_ms", starts(&mut scores().map(|row| row.bar.start))),
+            ("symbol", names(&mut scores().map(|row| row.bar().instrument))),
+            ("start_ms", starts(&mut scores().map(|row| row.bar().start))),
             ("score", Arc::new(scores().map(|row| Some(row.score)).collect::<Float64Array>())),
         ],
     )

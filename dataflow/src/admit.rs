@@ -9,7 +9,7 @@ use prism_schemas::{
 };
 
 use crate::{
-    event::{Control, Fact, FeedChange, Kline, RowError, Sign, Trade},
+    event::{Control, Fact, FeedChange, Kline, RowError, Shape, Sign, Trade},
     registry::Registry,
     settings::{Settings, TimeSettings},
     types::Time,
@@ -74,6 +74,8 @@ pub struct Admission {
     topic: Topic,
     partition: u32,
     last: Option<(InstrumentId, u32)>,
+    /// The most decimals of each instrument's prices and sizes so far, by number.
+    decimals: Vec<[u32; 2]>,
     /// The timeframe whose bars' ends tell how late a trade is.
     base: Timeframe,
     /// Streams of trades in order of preference.
@@ -94,11 +96,12 @@ impl Admission {
             registry,
             clock: Clock::new(settings.time.clone()),
             last: None,
+            decimals: Vec::new(),
             topic,
             partition,
             alive: Vec::new(),
             base: settings.timeframes.base(),
-            stream: (String::new(), Trade::stream_number("", &streams)),
+            stream: (String::new(), Shape::stream_number("", &streams)),
             streams,
             last_event: Ts::MIN,
         }
@@ -149,9 +152,14 @@ impl Admission {
             Some(Body::Trade(trade)) => {
                 self.note(event.ts_event, event.ts_recv);
                 if self.stream.0 != trade.stream {
-                    self.stream = (trade.stream.clone(), Trade::stream_number(&trade.stream, &self.streams));
+                    self.stream = (trade.stream.clone(), Shape::stream_number(&trade.stream, &self.streams));
                 }
-                records.push(match trade_record(event, trade, market, number, known, self.stream.1) {
+                let at = number as usize;
+                if self.decimals.len() <= at {
+                    self.decimals.resize(at + 1, [0; 2]);
+                }
+                let (most, stream) = (&mut self.decimals[at], self.stream.1);
+                records.push(match trade_record(event, trade, market, number, known, stream, most) {
                     Ok(trade) => Record::Trade(trade),
                     Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
                 });
@@ -290,10 +298,11 @@ fn trade_record(
     instrument: u32,
     known: Time,
     stream: u32,
+    most_decimals: &mut [u32; 2],
 ) -> Result<Trade, &'static str> {
-    let price = trade.price.as_ref().ok_or("it has no price")?;
-    let size = trade.size.as_ref().ok_or("it has no size")?;
-    let decimals = |decimal: &Decimal| u8::try_from(decimal.decimals).map_err(|_| "it has too many decimals");
+    let price = even(trade.price.ok_or("it has no price")?, &mut most_decimals[0]);
+    let size = even(trade.size.ok_or("it has no size")?, &mut most_decimals[1]);
+    let decimals = |decimal: Decimal| u8::try_from(decimal.decimals).map_err(|_| "it has too many decimals");
     let buy = match trade.side() {
         Side::Buy => true,
         Side::Sell => false,
@@ -314,13 +323,23 @@ fn trade_record(
         size: size.mantissa,
         instrument,
         index: u16::try_from(event.index).unwrap_or(u16::MAX),
-        price_decimals: decimals(price)?,
-        size_decimals: decimals(size)?,
-        id_kind,
+        shape: Shape::new(stream, decimals(price)?, decimals(size)?, id_kind, market == Market::Inverse),
         buy,
-        inverse: market == Market::Inverse,
-        stream,
     })
+}
+
+/// The same number with the most decimals that its kind had so far, so that trades of an instrument look alike; as it is
+/// where that is more than a float holds exactly.
+pub fn even(number: Decimal, most: &mut u32) -> Decimal {
+    const EXACT: u64 = 1 << 53;
+    if DECIMALS_MAX < number.decimals {
+        return number;
+    }
+    *most = number.decimals.max(*most);
+    match number.at(*most).filter(|mantissa| mantissa.unsigned_abs() <= EXACT) {
+        Some(mantissa) => Decimal::new(mantissa, *most),
+        None => number,
+    }
 }
 
 /// The first 16 hex digits of a UUID, or a hash of any other text.

@@ -14,6 +14,7 @@ use crate::{
     },
     settings::Settings,
     types::Rows,
+    values::Values,
 };
 
 impl Item for Bar {
@@ -39,12 +40,30 @@ impl Item for Bar {
 pub struct Analysed {
     /// The bar.
     pub bar: Bar,
-    /// Indicator values in the order of the kept columns; empty for a gap bar.
-    pub indicators: Arc<[Option<f64>]>,
-    /// Component readings in the order of the profile; empty for a gap bar and outside the roles.
-    pub readings: Arc<[Option<Reading>]>,
-    /// ADX 14, which validates divergences.
-    pub adx: Option<f64>,
+    /// Indicator values in the order of the kept columns, then raw value and score of each component in the order of the
+    /// profile. Nothing for a gap bar, no readings outside the roles.
+    values: Values,
+    n_columns: usize,
+}
+
+impl Analysed {
+    /// The value of a kept column.
+    pub fn indicator(&self, column: usize) -> Option<f64> {
+        if column < self.n_columns { self.values.get(column) } else { None }
+    }
+
+    /// The reading of a component.
+    #[inline]
+    pub fn reading(&self, number: usize) -> Option<Reading> {
+        let at = self.n_columns + 2 * number;
+        Some(Reading { raw: self.values.get(at)?, score: self.values.get(at + 1)? })
+    }
+
+    /// A row for tests: indicator values and no readings.
+    #[cfg(test)]
+    pub(crate) fn of(bar: Bar, indicators: &[f64]) -> Analysed {
+        Analysed { bar, values: Values::new(indicators), n_columns: indicators.len() }
+    }
 }
 
 /// The indicators and components that the settings ask for.
@@ -54,7 +73,8 @@ pub struct Catalogue {
     pub columns: Vec<String>,
     /// The score profile.
     pub profile: Profile,
-    adx: Option<usize>,
+    /// The column of ADX 14, which validates divergences.
+    pub adx: Option<usize>,
 }
 
 /// The settings name something that does not exist.
@@ -98,8 +118,8 @@ impl Catalogue {
         Analyst {
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: components.filter(|_| has_role).map(|weighted| weighted.component.boxed()).collect(),
-            n_columns: self.columns.len(),
-            adx: self.adx,
+            row: Vec::new(),
+            values: Vec::new(),
         }
     }
 }
@@ -108,8 +128,9 @@ impl Catalogue {
 struct Analyst {
     indicators: Vec<Box<dyn Running>>,
     components: Vec<Box<dyn Scoring>>,
-    n_columns: usize,
-    adx: Option<usize>,
+    /// Room for a row, empty between two.
+    row: Vec<Option<f64>>,
+    values: Vec<f64>,
 }
 
 impl Clone for Analyst {
@@ -117,28 +138,32 @@ impl Clone for Analyst {
         Analyst {
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: self.components.iter().map(|component| component.boxed()).collect(),
-            ..*self
+            row: Vec::new(),
+            values: Vec::new(),
         }
     }
 }
 
 impl Machine for Analyst {
     type In = Bar;
-    type Out = Analysed;
+    type Out = Arc<Analysed>;
 
-    fn next(&mut self, bar: &Bar) -> Option<Analysed> {
+    fn next(&mut self, bar: &Bar) -> Option<Arc<Analysed>> {
         if bar.quality == Quality::Gap {
-            let (indicators, readings) = (Arc::new([]), Arc::new([]));
-            return Some(Analysed { bar: *bar, indicators, readings, adx: None });
+            return Some(Arc::new(Analysed { bar: *bar, values: Values::default(), n_columns: 0 }));
         }
-        let mut row = Vec::with_capacity(self.n_columns);
-        for indicator in &mut self.indicators {
-            indicator.update(bar, &mut row);
+        let Analyst { indicators, components, row, values } = self;
+        indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
+        values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
+        let inputs = Inputs { bar, row };
+        for component in components {
+            let reading = component.update(inputs);
+            values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         }
-        let inputs = Inputs { bar, row: &row };
-        let readings: Arc<[Option<Reading>]> = self.components.iter_mut().map(|c| c.update(inputs)).collect();
-        let adx = self.adx.and_then(|at| row[at]);
-        Some(Analysed { bar: *bar, indicators: row.into(), readings, adx })
+        let analysed = Analysed { bar: *bar, values: Values::new(values), n_columns: row.len() };
+        row.clear();
+        values.clear();
+        Some(Arc::new(analysed))
     }
 }
 
@@ -148,7 +173,7 @@ pub fn analyse<'s>(
     settings: &Settings,
     catalogue: Arc<Catalogue>,
     misplaced: &Misplaced,
-) -> Rows<'s, Analysed> {
+) -> Rows<'s, Arc<Analysed>> {
     let roles = settings.timeframes.roles.clone();
     let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe));
     scan_by_key(bars, "analyse", settings.keep(), misplaced, analyst)

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use timely::dataflow::{InputHandle, Scope, operators::Input};
+use timely::dataflow::{
+    InputHandle, Scope,
+    operators::{Input, probe::Handle as Probe},
+};
 
 use crate::{
     analyse::{Analysed, Catalogue, CatalogueError, analyse},
@@ -12,7 +15,7 @@ use crate::{
     operator::Misplaced,
     registry::Registry,
     relation::{Relation, relations},
-    score::confluence::{Score, confluence},
+    score::{confluence::confluence, rows::Score},
     settings::Settings,
     signals::{Signal, signals},
     types::{Rows, Time},
@@ -54,7 +57,7 @@ pub struct Outputs<'s> {
     /// Bars of every maintained timeframe.
     pub bars: Rows<'s, Bar>,
     /// Bars with indicators and readings.
-    pub analysed: Rows<'s, Analysed>,
+    pub analysed: Rows<'s, Arc<Analysed>>,
     /// Component, dimension and confluence scores.
     pub scores: Rows<'s, Score>,
     /// Threshold crossings.
@@ -67,19 +70,29 @@ pub struct Outputs<'s> {
     pub misplaced: Misplaced,
 }
 
-/// Builds the graph: events to bars, indicators, scores, relations and signals.
-pub fn assemble<'s>(scope: Scope<'s, Time>, plan: &Plan) -> (Inputs, Outputs<'s>) {
+/// Builds the graph: events to bars, indicators, scores, relations and signals, and `leaves`, where they end. The probe
+/// tells up to which time all that is known has come through them.
+///
+/// All behind the bars is one region: an epoch in which nothing happens costs the inputs, the bars and the region's edge.
+pub fn assemble<'s>(
+    scope: Scope<'s, Time>,
+    plan: &Plan,
+    leaves: impl for<'r> FnOnce(Outputs<'r>) -> Rows<'r, ()>,
+) -> (Inputs, Probe<Time>) {
     let settings = &plan.settings;
     let (trades, trade_events) = scope.new_input();
     let (controls, control_events) = scope.new_input();
-
-    let spare = Spare::default();
+    let (spare, probe) = (Spare::default(), Probe::new());
     let (bars, errors) = bars(trade_events, control_events, settings, plan.sealed.clone(), spare.clone());
-    let misplaced = Misplaced::default();
-    let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &misplaced);
-    let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &misplaced);
-    let signals = signals(scores.clone(), settings, &misplaced);
-    let relations = relations(bars.clone(), settings, plan.registry.clone(), &misplaced);
-
-    (Inputs { trades, controls, spare }, Outputs { bars, analysed, scores, signals, relations, errors, misplaced })
+    scope.region_named("analysis", |region| {
+        let (bars, errors) = (bars.enter_region(region), errors.enter_region(region));
+        let misplaced = Misplaced::default();
+        let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &misplaced);
+        let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &misplaced);
+        let signals = signals(scores.clone(), settings, &misplaced);
+        let relations = relations(bars.clone(), settings, plan.registry.clone(), &misplaced);
+        let outputs = Outputs { bars, analysed, scores, signals, relations, errors, misplaced };
+        leaves(outputs).leave_region(scope).probe_with(&probe);
+    });
+    (Inputs { trades, controls, spare }, probe)
 }

@@ -36,6 +36,18 @@ pub enum EventId {
     None,
 }
 
+impl EventId {
+    /// Of a kind: 0 none, 1 number, 2 text.
+    #[inline]
+    pub fn of(kind: u8, id: u64) -> EventId {
+        match kind {
+            1 => EventId::Number(id),
+            2 => EventId::Text(id),
+            _ => EventId::None,
+        }
+    }
+}
+
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -43,6 +55,106 @@ impl std::fmt::Display for EventId {
             EventId::Text(id) => write!(f, "{id:016x}"),
             EventId::None => Ok(()),
         }
+    }
+}
+
+/// A number that may be absent, in its own eight bytes. Equal if both are, bit for bit.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Number(f64);
+
+impl Number {
+    /// No number.
+    pub const ABSENT: Number = Number(f64::NAN);
+
+    /// The number, if there is one.
+    #[inline]
+    pub fn get(self) -> Option<f64> {
+        (!self.0.is_nan()).then_some(self.0)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(number: f64) -> Number {
+        Number(number)
+    }
+}
+
+impl From<Option<f64>> for Number {
+    fn from(number: Option<f64>) -> Number {
+        number.map_or(Number::ABSENT, Number)
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl std::fmt::Debug for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// A count that may be absent, in its own eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count(u64);
+
+impl Count {
+    /// No count.
+    pub const ABSENT: Count = Count(u64::MAX);
+
+    /// The count, if there is one.
+    #[inline]
+    pub fn get(self) -> Option<u64> {
+        (self.0 != u64::MAX).then_some(self.0)
+    }
+}
+
+impl From<u64> for Count {
+    fn from(count: u64) -> Count {
+        Count(count)
+    }
+}
+
+impl From<Option<u64>> for Count {
+    fn from(count: Option<u64>) -> Count {
+        count.map_or(Count::ABSENT, Count)
+    }
+}
+
+impl std::fmt::Debug for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// The identities of a bar's first and last trade, in as few bytes as they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventIds {
+    ids: [u64; 2],
+    kinds: [u8; 2],
+}
+
+impl EventIds {
+    /// None.
+    pub const NONE: EventIds = EventIds { ids: [0; 2], kinds: [0; 2] };
+
+    /// Of the first and the last trade.
+    pub fn new(first: EventId, last: EventId) -> EventIds {
+        let of = |id| match id {
+            EventId::None => (0, 0),
+            EventId::Number(id) => (id, 1),
+            EventId::Text(id) => (id, 2),
+        };
+        let [(first, first_kind), (last, last_kind)] = [first, last].map(of);
+        EventIds { ids: [first, last], kinds: [first_kind, last_kind] }
+    }
+
+    /// Of the first and the last trade.
+    pub fn get(&self) -> [EventId; 2] {
+        [0, 1].map(|at| EventId::of(self.kinds[at], self.ids[at]))
     }
 }
 
@@ -68,17 +180,15 @@ pub struct Bar {
     /// Size traded (base).
     pub volume: f64,
     /// Value traded (quote).
-    pub turnover: Option<f64>,
+    pub turnover: Number,
     /// Size bought by takers (base); absent on venue bars.
-    pub buy_volume: Option<f64>,
+    pub buy_volume: Number,
     /// Number of trades.
-    pub n_trades: Option<u64>,
+    pub n_trades: Count,
     /// Number of trades bought by takers.
-    pub n_buys: Option<u64>,
-    /// Identity of the first trade.
-    pub first_id: EventId,
-    /// Identity of the last trade.
-    pub last_id: EventId,
+    pub n_buys: Count,
+    /// Identities of the first and the last trade.
+    pub ids: EventIds,
     /// Where the numbers come from.
     pub source: Source,
     /// How far they can be trusted.
@@ -88,12 +198,12 @@ pub struct Bar {
 impl Bar {
     /// Size sold by takers (base).
     pub fn sell_volume(&self) -> Option<f64> {
-        self.buy_volume.map(|buy| self.volume - buy)
+        self.buy_volume.get().map(|buy| self.volume - buy)
     }
 
     /// Taker buys minus taker sells (base).
     pub fn volume_delta(&self) -> Option<f64> {
-        self.buy_volume.map(|buy| buy - (self.volume - buy))
+        self.buy_volume.get().map(|buy| buy - (self.volume - buy))
     }
 
     /// `(high + low + close) / 3`.
@@ -114,12 +224,11 @@ impl Bar {
             low,
             close,
             volume,
-            turnover: None,
-            buy_volume: None,
-            n_trades: None,
-            n_buys: None,
-            first_id: EventId::None,
-            last_id: EventId::None,
+            turnover: Number::ABSENT,
+            buy_volume: Number::ABSENT,
+            n_trades: Count::ABSENT,
+            n_buys: Count::ABSENT,
+            ids: EventIds::NONE,
             source: Source::Venue,
             quality: Quality::Ok,
         }

@@ -19,48 +19,78 @@ pub struct Trade {
     pub known: Time,
     /// Order among trades of one `ts_event`: venue sequence or row number.
     pub seq: u64,
-    /// Identity; meaning by `id_kind`.
+    /// Identity; meaning by the shape.
     pub id: u64,
     /// Price mantissa.
     pub price: i64,
     /// Size mantissa, in base units or contracts.
     pub size: i64,
+    /// How to read all this.
+    pub shape: Shape,
     /// Dense number of the instrument.
     pub instrument: u32,
     /// Order among trades of one `seq`.
     pub index: u16,
-    /// Decimals of the price.
-    pub price_decimals: u8,
-    /// Decimals of the size.
-    pub size_decimals: u8,
-    /// 0 none, 1 number, 2 text.
-    pub id_kind: u8,
     /// The taker bought.
     pub buy: bool,
-    /// The contract is inverse: size in contracts.
-    pub inverse: bool,
-    /// The stream it came from: its place in `bars.streams`, or a number from [`Trade::UNLISTED`] on.
-    pub stream: u32,
 }
 
-impl Trade {
+/// How a trade's numbers are to be read: the same for nearly all trades of an instrument, and compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape(u64);
+
+impl Shape {
     /// The first number of streams that `bars.streams` does not name.
     pub const UNLISTED: u32 = 1 << 31;
+
+    /// Of a stream, by its number; an id kind: 0 none, 1 number, 2 text; inverse contracts have sizes in contracts.
+    pub fn new(stream: u32, price_decimals: u8, size_decimals: u8, id_kind: u8, inverse: bool) -> Shape {
+        let [price, size, kind] = [price_decimals, size_decimals, id_kind].map(u64::from);
+        Shape(u64::from(stream) << 32 | price << 24 | size << 16 | kind << 8 | u64::from(inverse))
+    }
 
     /// The number of a stream, given the names in `bars.streams`.
     pub fn stream_number(name: &str, listed: &[String]) -> u32 {
         let place = listed.iter().position(|have| have == name);
-        place.map_or_else(|| Trade::UNLISTED | fnv1a(name.as_bytes()) as u32, |place| place as u32)
+        place.map_or_else(|| Shape::UNLISTED | fnv1a(name.as_bytes()) as u32, |place| place as u32)
     }
 
+    /// The stream it came from: its place in `bars.streams`, or a number from [`Shape::UNLISTED`] on.
+    #[inline]
+    pub fn stream(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Decimals of the price.
+    #[inline]
+    pub fn price_decimals(self) -> u8 {
+        (self.0 >> 24) as u8
+    }
+
+    /// Decimals of the size.
+    #[inline]
+    pub fn size_decimals(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// An identity of this kind.
+    #[inline]
+    pub fn event_id(self, id: u64) -> EventId {
+        EventId::of((self.0 >> 8) as u8, id)
+    }
+
+    /// Whether the contract is inverse: sizes are in contracts.
+    #[inline]
+    pub fn is_inverse(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+impl Trade {
     /// Its identity.
     #[inline]
     pub fn event_id(&self) -> EventId {
-        match self.id_kind {
-            1 => EventId::Number(self.id),
-            2 => EventId::Text(self.id),
-            _ => EventId::None,
-        }
+        self.shape.event_id(self.id)
     }
 }
 

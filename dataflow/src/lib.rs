@@ -21,6 +21,7 @@ pub mod signals;
 pub mod stored;
 pub mod tables;
 pub mod types;
+pub mod values;
 
 #[cfg(test)]
 mod refusals;

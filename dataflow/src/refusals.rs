@@ -8,7 +8,6 @@ use prism_schemas::{
     time::{HOUR, MINUTE, SECOND},
 };
 use serde_json::json;
-use timely::dataflow::operators::probe::Handle as Probe;
 
 use crate::{
     admit::Admission,
@@ -78,12 +77,7 @@ fn rows(settings: &Settings, stride: u64, batches: &[Batch]) -> Vec<Version> {
         Arc::new(move |row| rows.lock().unwrap().push(row))
     };
     timely::execute_directly(move |worker| {
-        let probe = Probe::new();
-        let inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, &plan);
-            tables(outputs, &plan, &probe, &sink);
-            inputs
-        });
+        let (inputs, probe) = worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));
         let pace = Pace { epoch: plan.settings.time.epoch as u64, stride, batch: 0 };
         let mut driver = Driver::new(inputs, probe, pace);
         records.into_iter().for_each(|record| driver.send(worker, record));

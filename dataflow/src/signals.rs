@@ -7,7 +7,7 @@ use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
     operator::{Misplaced, find, first_from, in_order_of},
-    score::confluence::{Confluence, Score},
+    score::rows::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
 };
@@ -105,24 +105,25 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, misplaced: &Mis
         Score::Role(_) => None,
     };
     in_order_of(scores, "signals", Pipeline, pick, move |time, batch: &mut Vec<(Arc<Confluence>, Diff)>, emit| {
-        batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
+        batch.sort_by_key(|(row, diff)| (row.bar().instrument, *diff));
         touched.clear();
         for (row, diff) in batch.drain(..) {
-            let at = row.bar.instrument as usize;
+            let at = row.bar().instrument as usize;
             if instruments.len() <= at {
                 instruments.resize_with(at + 1, Instrument::default);
             }
             let Instrument { entries, is_trimmed, .. } = &mut instruments[at];
-            let start = row.bar.start;
+            let start = row.bar().start;
             match (find(entries, &start, |entry| entry.start), diff) {
                 (Ok(place), ..=-1) => drop(entries.remove(place)),
                 (Err(place), 1..) if 0 < place || !*is_trimmed => {
-                    let (score, reliability, price) = (row.score, row.reliability(), row.bar.close);
-                    let entry = Entry { start, end: row.bar.end, score, reliability, price, before: State::default() };
+                    let (score, reliability, price) = (row.score, row.reliability(), row.bar().close);
+                    let entry =
+                        Entry { start, end: row.bar().end, score, reliability, price, before: State::default() };
                     entries.insert(place, entry);
                 }
                 _ => {
-                    misplaced.tell("signals", row.bar.instrument, start, diff, time);
+                    misplaced.tell("signals", row.bar().instrument, start, diff, time);
                     continue;
                 }
             }

@@ -3,7 +3,7 @@
 use prism_schemas::{Cell, InstrumentId, Market, Timeframe, Ts, Version, table};
 
 use crate::{
-    bar::{Bar, EventId, Quality, Source},
+    bar::{Bar, EventIds, Quality, Source},
     event::{Control, Fact},
     registry::Registry,
     settings::Settings,
@@ -56,12 +56,11 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
         low: price("low")?,
         close: price("close")?,
         volume: price("volume")?,
-        turnover: float("turnover"),
-        buy_volume: float("buy_volume"),
-        n_trades: count("n_trades"),
-        n_buys: count("n_buys"),
-        first_id: EventId::None,
-        last_id: EventId::None,
+        turnover: float("turnover").into(),
+        buy_volume: float("buy_volume").into(),
+        n_trades: count("n_trades").into(),
+        n_buys: count("n_buys").into(),
+        ids: EventIds::NONE,
         source: if text("source") == Some("venue") { Source::Venue } else { Source::Trades },
         quality,
     };

@@ -13,17 +13,16 @@ use prism_schemas::{
     row,
     table::{self, INDICATOR_COLUMNS},
 };
-use timely::dataflow::operators::probe::Handle as Probe;
 
 use crate::{
     analyse::Analysed,
     assemble::{Outputs, Plan},
-    bar::{Bar, EventId, Quality, Source},
+    bar::{Bar, Count, EventId, Quality, Source},
     event::RowError,
     operator::{Emit, in_order},
     relation::Relation,
     revisions::{Key, Revisions},
-    score::confluence::{Confluence, DimensionScore, RoleScore, Score, Vote},
+    score::rows::{Confluence, Parts, RoleScore, Score, Vote},
     signals::{Direction, Signal, Status},
     types::{Diff, Rows, Time},
 };
@@ -34,14 +33,16 @@ pub type Sink = Arc<dyn Fn(Version) + Send + Sync>;
 /// Cells of a row without the tail.
 type Draft = (&'static Table, Vec<Cell>);
 
-/// Sends every table's versions to `sink` and probes each leaf.
-pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sink) {
+/// Sends every table's versions to `sink`; nothing else comes out.
+pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()> {
     let names = Rc::new(Names::new(plan));
-    leaf(outputs.bars, "bars rows", Names::bar, &names, sink, probe);
-    leaf(outputs.analysed, "indicators rows", Names::indicators, &names, sink, probe);
-    leaf(outputs.scores, "scores rows", Names::score, &names, sink, probe);
-    leaf(outputs.signals, "signals rows", Names::signal, &names, sink, probe);
-    leaf(outputs.relations, "relations rows", Names::relation, &names, sink, probe);
+    let leaves = [
+        leaf(outputs.bars, "bars rows", Names::bar, &names, sink),
+        leaf(outputs.analysed, "indicators rows", Names::indicators, &names, sink),
+        leaf(outputs.scores, "scores rows", Names::score, &names, sink),
+        leaf(outputs.signals, "signals rows", Names::signal, &names, sink),
+        leaf(outputs.relations, "relations rows", Names::relation, &names, sink),
+    ];
     let misplaced = (names.clone(), sink.clone());
     outputs.misplaced.listen(move |error, time| misplaced.1(misplaced.0.error(&error, time)));
     let sink = sink.clone();
@@ -49,7 +50,7 @@ pub fn tables(outputs: Outputs<'_>, plan: &Plan, probe: &Probe<Time>, sink: &Sin
         in_order(outputs.errors, "errors rows", move |time, batch: &mut Vec<(RowError, Diff)>, _: &mut Emit<()>| {
             batch.drain(..).for_each(|(error, _)| sink(names.error(&error, time)));
         });
-    errors.probe_with(probe);
+    errors.concatenate(leaves)
 }
 
 /// Turns a collection into versions: equal rows cancel, the rest count revisions.
@@ -61,14 +62,13 @@ fn leaf<'s, D: Clone + 'static>(
     draw: fn(&Names, &D, &mut Vec<Draft>),
     names: &Rc<Names>,
     sink: &Sink,
-    probe: &Probe<Time>,
-) {
+) -> Rows<'s, ()> {
     let (names, sink) = (names.clone(), sink.clone());
     let keep = 2 * names.plan.settings.keep() as Time;
     let mut revisions = Revisions::new(keep);
     let mut keys = Keys::default();
     let mut drafts = Vec::new();
-    let versions = in_order(rows, name, move |time, batch: &mut Vec<(D, Diff)>, _: &mut Emit<()>| {
+    in_order(rows, name, move |time, batch: &mut Vec<(D, Diff)>, _: &mut Emit<()>| {
         // The row before and the row after, for each key of this instant.
         let mut changes: BTreeMap<Key, [Option<Draft>; 2]> = BTreeMap::new();
         for (row, diff) in batch.drain(..) {
@@ -90,8 +90,7 @@ fn leaf<'s, D: Clone + 'static>(
             sink(names.version(draft, time, revision, retracted));
         }
         revisions.sweep(time);
-    });
-    versions.probe_with(probe);
+    })
 }
 
 /// Whether a row can change however old it is: an active signal ends some day.
@@ -183,13 +182,14 @@ impl Names {
         let mut cells = self.place(&table::BARS, bar.instrument, bar.start, bar.end);
         let is_gap = bar.quality == Quality::Gap;
         let number = |value: f64| Cell::from((!is_gap).then_some(value));
-        let count = |value: Option<u64>| value.map_or(Cell::Null, |value| Cell::Int(value as i64));
+        let count = |value: Count| value.get().map_or(Cell::Null, |value| Cell::Int(value as i64));
         let id = |id: EventId| if id == EventId::None { Cell::Null } else { Cell::text(id.to_string()) };
-        let vwap = bar.turnover.filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
+        let vwap = bar.turnover.get().filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
         cells.push(self.word(bar.timeframe.name()));
         cells.extend([bar.open, bar.high, bar.low, bar.close, bar.volume].map(number));
-        cells.extend([bar.turnover, bar.buy_volume, bar.sell_volume()].map(Cell::from));
-        cells.extend([count(bar.n_trades), count(bar.n_buys), vwap.into(), id(bar.first_id), id(bar.last_id)]);
+        cells.extend([bar.turnover.get(), bar.buy_volume.get(), bar.sell_volume()].map(Cell::from));
+        cells.extend([count(bar.n_trades), count(bar.n_buys), vwap.into()]);
+        cells.extend(bar.ids.get().map(id));
         cells.push(match bar.source {
             Source::Trades => self.word("trades"),
             Source::Venue => self.word("venue"),
@@ -198,13 +198,13 @@ impl Names {
         drafts.push((&table::BARS, cells));
     }
 
-    fn indicators(&self, row: &Analysed, drafts: &mut Vec<Draft>) {
+    fn indicators(&self, row: &Arc<Analysed>, drafts: &mut Vec<Draft>) {
         if row.bar.quality == Quality::Gap {
             return;
         }
         let mut cells = self.place(&table::INDICATORS, row.bar.instrument, row.bar.start, row.bar.end);
         cells.push(self.word(row.bar.timeframe.name()));
-        cells.extend(self.columns.iter().map(|at| Cell::from(at.and_then(|at| row.indicators[at]))));
+        cells.extend(self.columns.iter().map(|at| Cell::from(at.and_then(|at| row.indicator(at)))));
         drafts.push((&table::INDICATORS, cells));
     }
 
@@ -220,9 +220,9 @@ impl Names {
     }
 
     fn role(&self, role: &RoleScore, drafts: &mut Vec<Draft>) {
-        let Some(bar) = role.bar else { return };
+        let bar = role.analysed.bar;
         let timeframe = bar.timeframe.name();
-        for c in &role.components {
+        for c in role.components(&self.plan.catalogue.profile) {
             let mut cells = self.place(&table::COMPONENT_SCORES, bar.instrument, bar.start, bar.end);
             cells.extend([timeframe, self.dimension(c.dimension), c.name].map(|name| self.word(name)));
             cells.extend([c.raw_value, c.raw_score, c.div].map(Cell::from));
@@ -235,11 +235,11 @@ impl Names {
             cells.extend([self.word(c.label), c.coverage.into()]);
             drafts.push((&table::COMPONENT_SCORES, cells));
         }
-        self.dimensions(&bar, timeframe, &role.dimensions, drafts);
+        self.dimensions(&bar, timeframe, &role.parts, drafts);
     }
 
-    fn dimensions(&self, bar: &Bar, timeframe: &str, scores: &[DimensionScore], drafts: &mut Vec<Draft>) {
-        for d in scores {
+    fn dimensions(&self, bar: &Bar, timeframe: &str, parts: &Parts, drafts: &mut Vec<Draft>) {
+        for d in self.plan.catalogue.profile.shares(parts) {
             let mut cells = self.place(&table::DIMENSION_SCORES, bar.instrument, bar.start, bar.end);
             cells.extend([timeframe, self.dimension(d.dimension)].map(|name| self.word(name)));
             cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from));
@@ -248,11 +248,11 @@ impl Names {
     }
 
     fn confluence(&self, c: &Confluence, drafts: &mut Vec<Draft>) {
-        self.dimensions(&c.bar, "all", &c.dimensions, drafts);
-        let mut cells = self.place(&table::CONFLUENCE, c.bar.instrument, c.bar.start, c.bar.end);
+        self.dimensions(c.bar(), "all", &c.parts, drafts);
+        let mut cells = self.place(&table::CONFLUENCE, c.bar().instrument, c.bar().start, c.bar().end);
         cells.extend([self.word(self.plan.catalogue.profile.name), c.score.into(), c.coverage.into()]);
         for name in ["technical", "volume"] {
-            let found = c.dimensions.iter().find(|d| self.dimension(d.dimension) == name);
+            let found = self.plan.catalogue.profile.shares(&c.parts).find(|d| self.dimension(d.dimension) == name);
             match found {
                 Some(d) => cells.extend([d.score, d.weight, d.impact, d.coverage].map(Cell::from)),
                 None => cells.extend([Cell::Null, Cell::Null, Cell::Null, Cell::Float(0.0)]),
@@ -265,7 +265,7 @@ impl Names {
         });
         let factors = [c.quality, c.role_coverage, c.agreement, Confluence::CALIBRATION];
         cells.extend([c.consensus_strength, c.reliability()].into_iter().chain(factors).map(Cell::from));
-        cells.extend([c.bar.close.into(), self.word(quality(c.bar.quality))]);
+        cells.extend([c.bar().close.into(), self.word(quality(c.bar().quality))]);
         drafts.push((&table::CONFLUENCE, cells));
     }
 
@@ -359,14 +359,10 @@ mod tests {
         names.plan.registry.number(&InstrumentId::new("test", Market::Spot, "A"));
         let kept = names.plan.catalogue.columns.clone();
         assert_eq!(kept.len(), INDICATOR_COLUMNS.len());
-        let row = Analysed {
-            bar: Bar::ohlcv(0, [1.0; 5]),
-            indicators: (0..kept.len()).map(|at| Some(at as f64)).collect(),
-            readings: Arc::new([]),
-            adx: None,
-        };
+        let values: Vec<f64> = (0..kept.len()).map(|at| at as f64).collect();
+        let row = Analysed::of(Bar::ohlcv(0, [1.0; 5]), &values);
         let mut drafts = Vec::new();
-        names.indicators(&row, &mut drafts);
+        names.indicators(&Arc::new(row), &mut drafts);
         for name in INDICATOR_COLUMNS {
             let place = kept.iter().position(|have| have == name);
             let expected = place.map_or(Cell::Null, |at| Cell::Float(at as f64));

@@ -20,7 +20,7 @@ use prism_dataflow::{
 use prism_log::Log;
 use prism_schemas::time::SECOND;
 use prism_status::Status;
-use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
+use timely::worker::Worker;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -127,12 +127,7 @@ impl Workers {
         let Following { log, plan, outlet, clock, stop, cut, .. } = &self.of;
         let sink = self.of.sink();
         let mut stored = self.of.stored.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let probe = Probe::new();
-        let inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, plan);
-            tables(outputs, plan, &probe, &sink);
-            inputs
-        });
+        let (inputs, probe) = worker.dataflow(|scope| assemble(scope, plan, |outputs| tables(outputs, plan, &sink)));
         let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 600, batch: 0 };
         let mut driver = Driver::new(inputs, probe, pace);
         let mut merge = Merge::open(&**log, plan, (worker.index(), worker.peers()), true, cut.as_ref())?;

@@ -17,7 +17,7 @@ use prism_dataflow::{
     types::Time,
 };
 use prism_log::Log;
-use timely::{dataflow::operators::probe::Handle as Probe, worker::Worker};
+use timely::worker::Worker;
 
 use crate::merge::{Mark, Merge};
 
@@ -77,12 +77,7 @@ pub fn pass(how: &How, plan: &Plan, log: &Arc<dyn Log>, sink: &Sink) -> Result<P
     let workers = timely::Config::process(how.workers as usize);
     let guards = timely::execute(workers, move |worker| -> Result<Vec<String>, String> {
         let (plan, sink, how) = (&shared_plan, &shared_sink, &shared_how);
-        let probe = Probe::new();
-        let inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = assemble(scope, plan);
-            tables(outputs, plan, &probe, sink);
-            inputs
-        });
+        let (inputs, probe) = worker.dataflow(|scope| assemble(scope, plan, |outputs| tables(outputs, plan, sink)));
         let mut driver = Driver::new(inputs, probe, pace);
         let opened = Merge::open(&*log, plan, (worker.index(), worker.peers()), false, None);
         let read = opened.map_err(|error| error.to_string()).and_then(|mut merge| {

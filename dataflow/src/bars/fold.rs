@@ -5,7 +5,10 @@ use prism_schemas::{
     decimal::{DECIMALS_MAX, POW10},
 };
 
-use crate::{bar::EventId, event::Trade};
+use crate::{
+    bar::EventId,
+    event::{Shape, Trade},
+};
 
 /// Decimals of the base volume of inverse contracts.
 const INVERSE_DECIMALS: u32 = 12;
@@ -48,15 +51,15 @@ impl Scale {
     /// Whether it has all decimals of a trade, and its contract size.
     #[inline(always)]
     pub(super) fn fits(&self, trade: &Trade) -> bool {
-        u32::from(trade.price_decimals) <= self.price
-            && u32::from(trade.size_decimals) <= self.size
-            && (!trade.inverse || self.contract.is_some())
+        u32::from(trade.shape.price_decimals()) <= self.price
+            && u32::from(trade.shape.size_decimals()) <= self.size
+            && (!trade.shape.is_inverse() || self.contract.is_some())
     }
 
     /// The scale that also has the decimals of a trade, and this contract size; `None` if they are more than a number may have.
     pub(super) fn with(&self, trade: &Trade, contract: Option<(i64, u32)>) -> Option<Scale> {
-        let price = self.price.max(trade.price_decimals.into());
-        let size = self.size.max(trade.size_decimals.into());
+        let price = self.price.max(trade.shape.price_decimals().into());
+        let size = self.size.max(trade.shape.size_decimals().into());
         if DECIMALS_MAX < price.max(size) {
             return None;
         }
@@ -86,14 +89,17 @@ impl Scale {
     #[inline(always)]
     pub(super) fn part(&self, trade: &Trade) -> Option<Part> {
         let up = |mantissa: i64, from: u8, to: u32| mantissa.checked_mul(*POW10.get((to - u32::from(from)) as usize)?);
-        let part =
-            match (up(trade.price, trade.price_decimals, self.price), up(trade.size, trade.size_decimals, self.size)) {
-                (Some(price), Some(size)) if self.contract.is_none() && self.price + self.size <= TURNOVER_DECIMALS => {
-                    let turnover = i128::from(price) * i128::from(size);
-                    Part { price: price_of(trade), volume: i128::from(size), turnover }
-                }
-                _ => self.wide_part(trade)?,
-            };
+        let (price, size) = (
+            up(trade.price, trade.shape.price_decimals(), self.price),
+            up(trade.size, trade.shape.size_decimals(), self.size),
+        );
+        let part = match (price, size) {
+            (Some(price), Some(size)) if self.contract.is_none() && self.price + self.size <= TURNOVER_DECIMALS => {
+                let turnover = i128::from(price) * i128::from(size);
+                Part { price: price_of(trade), volume: i128::from(size), turnover }
+            }
+            _ => self.wide_part(trade)?,
+        };
         (part.turnover <= self.most).then_some(part)
     }
 
@@ -101,7 +107,8 @@ impl Scale {
     #[inline(never)]
     fn wide_part(&self, trade: &Trade) -> Option<Part> {
         let (price, size) = (i128::from(trade.price), i128::from(trade.size));
-        let [price_decimals, size_decimals] = [trade.price_decimals, trade.size_decimals].map(u32::from);
+        let decimals = [trade.shape.price_decimals(), trade.shape.size_decimals()];
+        let [price_decimals, size_decimals] = decimals.map(u32::from);
         let (volume, value, decimals) = match self.contract {
             None => (at(size, size_decimals, self.size)?, price * size, price_decimals + size_decimals),
             Some((contract, decimals)) => {
@@ -112,12 +119,35 @@ impl Scale {
         };
         Some(Part { price: price_of(trade), volume, turnover: at(value, decimals, self.turnover_decimals())? })
     }
+
+    /// The turnover, as a mantissa, that no trade of this shape exceeds (or more than 64 bits hold), where sums of its
+    /// mantissas are all that a fold needs.
+    pub(super) fn most(&self, shape: Shape) -> Option<u64> {
+        let decimals = u32::from(shape.price_decimals()) + u32::from(shape.size_decimals());
+        let is_plain = self.contract.is_none() && !shape.is_inverse() && decimals <= TURNOVER_DECIMALS;
+        let most = || TURNOVER_MOST.checked_mul(ten_to_integer(decimals)?).and_then(|most| u64::try_from(most).ok());
+        is_plain.then(|| most().unwrap_or(u64::MAX))
+    }
+
+    /// The unit of volumes and the sum of turnovers of this shape, which is plain and fits, at this scale.
+    pub(super) fn sums(&self, shape: Shape, turnover: u128) -> (i128, i128) {
+        let up = |have: u32, want: u32| ten_to_integer(want.saturating_sub(have)).unwrap_or(i128::MAX);
+        let [price, size] = [shape.price_decimals(), shape.size_decimals()].map(u32::from);
+        let turnover = i128::try_from(turnover).unwrap_or(i128::MAX);
+        (up(size, self.volume_decimals()), turnover.saturating_mul(up(price + size, self.turnover_decimals())))
+    }
 }
 
 /// A trade's price as the nearest float.
 #[inline(always)]
 fn price_of(trade: &Trade) -> f64 {
-    trade.price as f64 / TEN_TO[usize::from(trade.price_decimals)]
+    price_at(trade.shape, trade.price)
+}
+
+/// A price of this shape as the nearest float.
+#[inline(always)]
+pub(super) fn price_at(shape: Shape, mantissa: i64) -> f64 {
+    mantissa as f64 / TEN_TO[usize::from(shape.price_decimals())]
 }
 
 /// A number of `from` decimals at `to` decimals, the nearest if those are fewer.
@@ -164,11 +194,14 @@ pub(super) struct Part {
     turnover: i128,
 }
 
+/// What orders the trades of an instrument: event time, sequence, index.
+pub(super) type Order = (Ts, u64, u16);
+
 /// Trades of one interval, folded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fold {
-    first: (Ts, u64, u16),
-    last: (Ts, u64, u16),
+    pub(super) first: Order,
+    pub(super) last: Order,
     pub(super) open: f64,
     pub(super) high: f64,
     pub(super) low: f64,
@@ -231,7 +264,7 @@ impl Fold {
 
     /// Trades that nothing orders follow each other by price, then identity, so that the order of arrival cannot show.
     #[inline(never)]
-    fn tie(&mut self, order: (Ts, u64, u16), trade: &Trade, part: Part) {
+    fn tie(&mut self, order: Order, trade: &Trade, part: Part) {
         let this = (part.price, trade.event_id());
         if order == self.last && (self.close, self.last_id) < this {
             (self.close, self.last_id) = this;
@@ -241,22 +274,13 @@ impl Fold {
         }
     }
 
-    /// The newest event time.
-    pub(super) fn last_event(&self) -> Ts {
-        self.last.0
-    }
-
-    /// All trades of another interval.
+    /// All trades of another part of its interval, or of another interval.
     pub(super) fn merge(&mut self, other: &Fold) {
-        if self.last < other.last {
-            self.last = other.last;
-            self.close = other.close;
-            self.last_id = other.last_id;
+        if (self.last, self.close, self.last_id) < (other.last, other.close, other.last_id) {
+            (self.last, self.close, self.last_id) = (other.last, other.close, other.last_id);
         }
-        if other.first < self.first {
-            self.first = other.first;
-            self.open = other.open;
-            self.first_id = other.first_id;
+        if (other.first, other.open, other.first_id) < (self.first, self.open, self.first_id) {
+            (self.first, self.open, self.first_id) = (other.first, other.open, other.first_id);
         }
         self.high = self.high.max(other.high);
         self.low = self.low.min(other.low);

@@ -4,46 +4,58 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use prism_schemas::{Timeframe, Ts};
 
-use crate::{bar::EventId, event::Trade, settings::Settings};
+use crate::{bar::EventId, event::Trade, operator::find, settings::Settings};
 
 /// Entries of one instrument that are kept, of 8 bytes or a little more; then the oldest minute makes room.
-const ENTRIES_MAX: usize = 1 << 21;
+const ENTRIES_MAX: u32 = 1 << 21;
 
 /// Identities of one instrument's recent trades, minute by minute of event time: a trade that is told again has the time it
 /// had, while row numbers and counters begin anew.
 ///
-/// Keeps a minute while a trade of it would be accepted: a bit of 32 numbers that are near each other, and about 30 bytes of
-/// any other identity. What does not fit any more is not taken for new: see `Known::Unsure`.
+/// Keeps a minute while a trade of it would be accepted: 8 bytes for 32 numbers that are near each other, and about 30 bytes
+/// for any other identity. What does not fit any more is not taken for new: see `Known::Unsure`.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Identities {
-    /// Numbers of the newest minute, at hand, if there is one.
+    /// Start of the newest minute of numbers, whose last block that rose is at hand; none is `Ts::MIN`.
     start: Ts,
-    current: Numbers,
-    /// All others; rising.
-    minutes: VecDeque<Minute>,
-    n_entries: usize,
-    entries_max: usize,
+    /// Its first number's block: others are counted from there.
+    base: u64,
+    /// A block of 32 numbers, and a bit for each that is in.
+    last: (u32, u32),
+    stream: u32,
+    n_entries: u32,
+    /// Blocks that rose, of all minutes, the oldest first; at the end those of the newest.
+    rising: VecDeque<(u32, u32)>,
+    /// How many of them are of the newest.
+    n_rising: u32,
+    entries_max: u32,
+    /// Minutes of numbers, by minute and stream; the newest has what does not rise.
+    minutes: VecDeque<Numbers>,
+    /// By minute.
+    texts: VecDeque<(Ts, Texts)>,
     /// Minutes that begin before made room.
     unsure: Ts,
 }
 
-#[derive(Debug)]
-struct Minute {
-    start: Ts,
-    numbers: Vec<Numbers>,
-    texts: HashSet<(u32, u64), foldhash::fast::RandomState>,
-}
+/// Streams and identities that are no numbers.
+type Texts = HashSet<(u32, u64), foldhash::fast::RandomState>;
 
-/// Numbers of a stream: 32 to a block, which is counted from the first number's, with a bit for each that is in.
+/// Numbers of a stream in a minute.
 #[derive(Debug)]
 struct Numbers {
+    start: Ts,
     stream: u32,
-    /// The first number's block.
+    /// How many of the blocks that rose are its own; none of a minute that was never the newest.
+    n_rising: u32,
     base: u64,
-    /// The last block that rose, at hand, and those before it.
-    last: (u32, u32),
-    rising: Vec<(u32, u32)>,
     others: BTreeMap<u64, u32>,
+}
+
+impl Numbers {
+    fn n_entries(&self) -> u32 {
+        self.n_rising + self.others.len() as u32
+    }
 }
 
 /// What is known of an identity.
@@ -59,56 +71,19 @@ pub(super) enum Known {
 
 impl Default for Identities {
     fn default() -> Identities {
-        let (current, minutes) = (Numbers::new(0, 0), VecDeque::new());
-        Identities { start: Ts::MIN, current, minutes, n_entries: 0, entries_max: ENTRIES_MAX, unsure: Ts::MIN }
-    }
-}
-
-impl Numbers {
-    fn new(stream: u32, number: u64) -> Numbers {
-        Numbers { stream, base: number / 32, last: (0, bit(number)), rising: Vec::new(), others: BTreeMap::new() }
-    }
-
-    /// Begins anew with one number, in the room it has; gives what it was.
-    fn begin(&mut self, stream: u32, number: u64) -> Numbers {
-        let next = Numbers { rising: std::mem::take(&mut self.rising), ..Numbers::new(stream, number) };
-        let mut done = std::mem::replace(self, next);
-        done.rising = self.rising.as_slice().into();
-        self.rising.clear();
-        done
-    }
-
-    /// Takes a number in, if it is new; the number of entries that takes.
-    #[inline(always)]
-    fn insert(&mut self, number: u64) -> Option<usize> {
-        let (block, bit) = ((number / 32).wrapping_sub(self.base), bit(number));
-        if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) {
-            self.rising.push(self.last);
-            self.last = (block as u32, bit);
-            return Some(1);
+        Identities {
+            start: Ts::MIN,
+            base: 0,
+            last: (0, 0),
+            stream: 0,
+            n_entries: 0,
+            rising: VecDeque::new(),
+            n_rising: 0,
+            entries_max: ENTRIES_MAX,
+            minutes: VecDeque::new(),
+            texts: VecDeque::new(),
+            unsure: Ts::MIN,
         }
-        if block != u64::from(self.last.0) {
-            return self.insert_late(block, bit);
-        }
-        let is_new = self.last.1 & bit == 0;
-        self.last.1 |= bit;
-        is_new.then_some(0)
-    }
-
-    #[inline(never)]
-    fn insert_late(&mut self, block: u64, bit: u32) -> Option<usize> {
-        let n_before = self.others.len();
-        let bits = match self.rising.binary_search_by_key(&block, |(block, _)| u64::from(*block)) {
-            Ok(at) => &mut self.rising[at].1,
-            Err(_) => self.others.entry(block).or_default(),
-        };
-        let is_new = *bits & bit == 0;
-        *bits |= bit;
-        is_new.then(|| self.others.len() - n_before)
-    }
-
-    fn n_entries(&self) -> usize {
-        1 + self.rising.len() + self.others.len()
     }
 }
 
@@ -117,105 +92,176 @@ fn bit(number: u64) -> u32 {
     1 << (number % 32)
 }
 
-impl Minute {
-    fn new(start: Ts) -> Minute {
-        Minute { start, numbers: Vec::new(), texts: HashSet::default() }
-    }
-
-    /// Takes an identity in, if it is new; the number of entries that takes.
-    #[inline]
-    fn insert(&mut self, stream: u32, id: EventId) -> Option<usize> {
-        match id {
-            EventId::Number(number) => match self.numbers.iter_mut().find(|numbers| numbers.stream == stream) {
-                Some(numbers) => numbers.insert(number),
-                None => {
-                    self.numbers.push(Numbers::new(stream, number));
-                    Some(1)
-                }
-            },
-            EventId::Text(text) => self.texts.insert((stream, text)).then_some(1),
-            // Equal events without an identity are distinct.
-            EventId::None => Some(0),
-        }
-    }
-
-    fn n_entries(&self) -> usize {
-        self.texts.len() + self.numbers.iter().map(Numbers::n_entries).sum::<usize>()
-    }
-}
-
 impl Identities {
     /// Whether this is the first trade of its identity, which is remembered from now on.
     #[inline(always)]
     pub(super) fn hear(&mut self, trade: &Trade, settings: &Settings) -> Known {
         // The fast path, without a division.
-        let n_entries = if trade.id_kind == 1
-            && trade.stream == self.current.stream
+        if let EventId::Number(number) = trade.event_id()
+            && trade.shape.stream() == self.stream
             && (0..Timeframe::M1.length()).contains(&trade.ts_event.wrapping_sub(self.start))
         {
-            self.current.insert(trade.id)
-        } else {
-            match self.insert(trade, settings) {
-                Some(n_entries) => n_entries,
-                None => return Known::Unsure,
+            let block = (number / 32).wrapping_sub(self.base);
+            if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) && self.n_entries < self.entries_max {
+                self.rising.push_back(self.last);
+                (self.n_rising, self.n_entries) = (self.n_rising + 1, self.n_entries + 1);
+                self.last = (block as u32, bit(number));
+                return Known::First;
             }
-        };
-        let Some(n_entries) = n_entries else { return Known::Again };
-        self.n_entries += n_entries;
-        while self.entries_max < self.n_entries {
-            self.make_room();
+            if block == u64::from(self.last.0) && self.last.1 & bit(number) == 0 {
+                self.last.1 |= bit(number);
+                return Known::First;
+            }
         }
-        Known::First
+        self.hear_any(trade, settings)
     }
 
-    /// As `Minute::insert`; `None` if the trade's minute had to make room.
     #[inline(never)]
-    fn insert(&mut self, trade: &Trade, settings: &Settings) -> Option<Option<usize>> {
+    fn hear_any(&mut self, trade: &Trade, settings: &Settings) -> Known {
         self.forget(trade, settings);
         let start = Timeframe::M1.start(trade.ts_event);
         if start < self.unsure {
-            return None;
+            return Known::Unsure;
         }
-        match trade.event_id() {
-            EventId::Number(number) if self.start < start => {
-                let before = std::mem::replace(&mut self.start, start);
-                let done = self.current.begin(trade.stream, number);
-                if before != Ts::MIN {
-                    self.minute(before).numbers.push(done);
-                }
-                Some(Some(1))
+        let stream = trade.shape.stream();
+        let is_new = match trade.event_id() {
+            EventId::Number(number) if self.start < start => self.begin(start, stream, number),
+            EventId::Number(number) if (start, stream) == (self.start, self.stream) => self.insert(number),
+            EventId::Number(number) => self.insert_late(start, stream, number),
+            EventId::Text(text) => {
+                let at = find(&self.texts, &start, |(start, _)| *start).unwrap_or_else(|at| {
+                    self.texts.insert(at, (start, Texts::default()));
+                    at
+                });
+                let is_new = self.texts[at].1.insert((stream, text));
+                self.n_entries += u32::from(is_new);
+                is_new
             }
-            id => Some(self.minute(start).insert(trade.stream, id)),
+            // Equal events without an identity are distinct.
+            EventId::None => true,
+        };
+        while self.entries_max < self.n_entries {
+            self.make_room();
         }
+        if is_new { Known::First } else { Known::Again }
     }
 
-    fn minute(&mut self, start: Ts) -> &mut Minute {
-        let at = self.minutes.partition_point(|minute| minute.start < start);
-        if self.minutes.get(at).is_none_or(|minute| minute.start != start) {
-            self.minutes.insert(at, Minute::new(start));
+    /// Begins a minute with a number.
+    fn begin(&mut self, start: Ts, stream: u32, number: u64) -> bool {
+        self.end();
+        (self.start, self.stream) = (start, stream);
+        (self.base, self.last) = (number / 32, (0, bit(number)));
+        let at = self.find(start, stream).unwrap_or_else(|at| at);
+        let newest = Numbers { start, stream, n_rising: 0, base: self.base, others: BTreeMap::new() };
+        self.minutes.insert(at, newest);
+        self.n_entries += 1;
+        true
+    }
+
+    /// Puts what is at hand of the newest minute to the rest.
+    fn end(&mut self) {
+        if self.start == Ts::MIN {
+            return;
         }
-        &mut self.minutes[at]
+        self.rising.push_back(self.last);
+        if let Ok(at) = self.find(self.start, self.stream) {
+            self.minutes[at].n_rising = self.n_rising + 1;
+        }
+        (self.start, self.n_rising) = (Ts::MIN, 0);
+    }
+
+    /// Takes in a number of the newest minute.
+    fn insert(&mut self, number: u64) -> bool {
+        let block = (number / 32).wrapping_sub(self.base);
+        if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) {
+            self.rising.push_back(self.last);
+            (self.n_rising, self.n_entries) = (self.n_rising + 1, self.n_entries + 1);
+            self.last = (block as u32, bit(number));
+            return true;
+        }
+        if block == u64::from(self.last.0) {
+            let is_new = self.last.1 & bit(number) == 0;
+            self.last.1 |= bit(number);
+            return is_new;
+        }
+        let from = self.rising.len() - self.n_rising as usize;
+        let Ok(at) = self.find(self.start, self.stream) else { return true };
+        self.insert_in(at, from..self.rising.len(), number)
+    }
+
+    /// Takes in a number of another minute or stream than the newest.
+    fn insert_late(&mut self, start: Ts, stream: u32, number: u64) -> bool {
+        let at = self.find(start, stream).unwrap_or_else(|at| {
+            let base = number / 32;
+            self.minutes.insert(at, Numbers { start, stream, n_rising: 0, base, others: BTreeMap::new() });
+            at
+        });
+        let n_before: u32 = self.minutes.iter().take(at).map(|minute| minute.n_rising).sum();
+        let from = n_before as usize;
+        self.insert_in(at, from..from + self.minutes[at].n_rising as usize, number)
+    }
+
+    /// Takes a number into a minute that has these of the blocks that rose.
+    fn insert_in(&mut self, at: usize, rising: std::ops::Range<usize>, number: u64) -> bool {
+        let minute = &mut self.minutes[at];
+        let block = (number / 32).wrapping_sub(minute.base);
+        let mut least = rising.start;
+        let mut most = rising.end;
+        while least < most {
+            let middle = least.midpoint(most);
+            if u64::from(self.rising[middle].0) < block { least = middle + 1 } else { most = middle }
+        }
+        let bits = match self.rising.get_mut(least).filter(|have| rising.contains(&least) && u64::from(have.0) == block)
+        {
+            Some((_, bits)) => bits,
+            None => minute.others.entry(block).or_insert_with(|| {
+                self.n_entries += 1;
+                0
+            }),
+        };
+        let is_new = *bits & bit(number) == 0;
+        *bits |= bit(number);
+        is_new
+    }
+
+    fn find(&self, start: Ts, stream: u32) -> Result<usize, usize> {
+        find(&self.minutes, &(start, stream), |minute| (minute.start, minute.stream))
     }
 
     /// Forgets minutes whose trades the horizon does not accept any more.
     fn forget(&mut self, trade: &Trade, settings: &Settings) {
         let base = settings.timeframes.base();
-        let last = |minute: &Minute| minute.start.saturating_add(Timeframe::M1.length() - 1);
-        while let Some(first) = self.minutes.front()
-            && settings.time.horizon < (trade.known as Ts).saturating_sub(base.end(base.start(last(first))))
-        {
-            self.n_entries -= first.n_entries();
-            self.minutes.pop_front();
+        let is_over = |start: Ts| {
+            let last = start.saturating_add(Timeframe::M1.length() - 1);
+            settings.time.horizon < (trade.known as Ts).saturating_sub(base.end(base.start(last)))
+        };
+        while let Some(first) = self.oldest().filter(|first| *first != self.start && is_over(*first)) {
+            self.drop_minute(first);
+        }
+    }
+
+    fn oldest(&self) -> Option<Ts> {
+        let fronts = [self.minutes.front().map(|minute| minute.start), self.texts.front().map(|(start, _)| *start)];
+        fronts.into_iter().flatten().min()
+    }
+
+    fn drop_minute(&mut self, start: Ts) {
+        if start == self.start {
+            self.end();
+        }
+        while let Some(minute) = self.minutes.pop_front_if(|minute| minute.start == start) {
+            self.n_entries -= minute.n_entries();
+            self.rising.drain(..minute.n_rising as usize);
+        }
+        while let Some((_, texts)) = self.texts.pop_front_if(|(first, _)| *first == start) {
+            self.n_entries -= texts.len() as u32;
         }
     }
 
     #[cold]
     fn make_room(&mut self) {
-        let (start, n_entries) = match self.minutes.pop_front() {
-            Some(first) => (first.start, first.n_entries()),
-            None => (std::mem::replace(&mut self.start, Ts::MIN), self.current.n_entries()),
-        };
-        self.n_entries -= n_entries;
+        let Some(start) = self.oldest() else { return };
+        self.drop_minute(start);
         self.unsure = start.saturating_add(Timeframe::M1.length());
     }
 }
@@ -226,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bars::tests::settings;
+    use crate::{bars::tests::settings, event::Shape};
 
     fn trade(stream: u32, kind: u8, id: u64, second: i64, known: i64) -> Trade {
         Trade {
@@ -239,12 +285,8 @@ mod tests {
             size: 1,
             instrument: 0,
             index: 0,
-            price_decimals: 0,
-            size_decimals: 0,
-            id_kind: kind,
             buy: true,
-            inverse: false,
-            stream,
+            shape: Shape::new(stream, 0, 0, kind, false),
         }
     }
 
@@ -264,6 +306,20 @@ mod tests {
             (7, 30, 61 + horizon, Known::First),
         ] {
             assert_eq!(identities.hear(&trade(0, 1, id, second, known), &settings), expected, "{id} at {known}");
+        }
+    }
+
+    #[test]
+    fn what_the_horizon_does_not_accept_is_forgotten() {
+        let settings = settings();
+        let minutes = settings.time.horizon / MINUTE + 2;
+        for kind in [1, 2] {
+            let mut identities = Identities::default();
+            for minute in 0..5 * minutes {
+                identities.hear(&trade(0, kind, 32 * minute as u64, minute * 60, minute * 60), &settings);
+            }
+            assert!(i64::from(identities.n_entries) <= minutes, "{kind}: {}", identities.n_entries);
+            assert!((identities.rising.len() as i64) <= minutes, "{kind}");
         }
     }
 
@@ -319,13 +375,14 @@ mod tests {
                 if settings.time.horizon < one.known as Ts - base.end(base.start(one.ts_event)) {
                     continue;
                 }
-                let key = (one.stream, one.id_kind, one.id, Timeframe::M1.start(one.ts_event));
-                let expected = if one.id_kind != 0 && seen.contains(&key) { Known::Again } else { Known::First };
+                let key = (one.shape.stream(), one.event_id(), Timeframe::M1.start(one.ts_event));
+                let expected = if one.event_id() != EventId::None && seen.contains(&key) { Known::Again } else { Known::First };
                 prop_assert_eq!(identities.hear(&one, &settings), expected, "{:?}", one);
                 seen.push(key);
             }
-            let current = if identities.start == Ts::MIN { 0 } else { identities.current.n_entries() };
-            let n_entries = current + identities.minutes.iter().map(Minute::n_entries).sum::<usize>();
+            let current = if identities.start == Ts::MIN { 0 } else { 1 + identities.n_rising };
+            let numbers: u32 = identities.minutes.iter().map(Numbers::n_entries).sum();
+            let n_entries = current + numbers + identities.texts.iter().map(|(_, texts)| texts.len() as u32).sum::<u32>();
             prop_assert_eq!(identities.n_entries, n_entries);
         }
     }

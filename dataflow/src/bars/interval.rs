@@ -9,7 +9,7 @@ use super::{
     sessions::Sessions,
 };
 use crate::{
-    bar::{Bar, EventId, Quality, Source},
+    bar::{Bar, Count, EventIds, Number, Quality, Source},
     event::Kline,
     settings::{BarSettings, Empty},
 };
@@ -32,7 +32,7 @@ impl Instrument<'_> {
         first_start: Option<Ts>,
         last_close: Option<f64>,
     ) -> Option<Bar> {
-        let venue = || slot.kline.map(|kline| self.venue(timeframe, slot, &kline));
+        let venue = || slot.kline.as_ref().map(|kline| self.venue(timeframe, slot, kline));
         if slot.fold.is_none() && first_start.is_none_or(|first| slot.start <= first) {
             return venue();
         }
@@ -58,12 +58,11 @@ impl Instrument<'_> {
             (false, true) => Quality::Ok,
         };
         Bar {
-            turnover: Some(self.scale.turnover(fold.turnover)),
-            buy_volume: Some(self.scale.volume(fold.buy_volume)),
-            n_trades: Some(fold.n_trades),
-            n_buys: Some(fold.n_buys),
-            first_id: fold.first_id,
-            last_id: fold.last_id,
+            turnover: self.scale.turnover(fold.turnover).into(),
+            buy_volume: self.scale.volume(fold.buy_volume).into(),
+            n_trades: fold.n_trades.into(),
+            n_buys: fold.n_buys.into(),
+            ids: EventIds::new(fold.first_id, fold.last_id),
             quality,
             ..self.plain(timeframe, slot, [open, high, low, close, self.scale.volume(fold.volume)])
         }
@@ -71,22 +70,26 @@ impl Instrument<'_> {
 
     fn venue(&self, timeframe: Timeframe, slot: &Slot, kline: &Kline) -> Bar {
         let Kline { open, high, low, close, volume, turnover, .. } = *kline;
-        Bar { turnover, source: Source::Venue, ..self.plain(timeframe, slot, [open, high, low, close, volume]) }
+        Bar {
+            turnover: turnover.into(),
+            source: Source::Venue,
+            ..self.plain(timeframe, slot, [open, high, low, close, volume])
+        }
     }
 
     fn flat(&self, timeframe: Timeframe, slot: &Slot, close: f64) -> Bar {
         Bar {
-            turnover: Some(0.0),
-            buy_volume: Some(0.0),
-            n_trades: Some(0),
-            n_buys: Some(0),
+            turnover: 0.0.into(),
+            buy_volume: 0.0.into(),
+            n_trades: 0.into(),
+            n_buys: 0.into(),
             ..self.plain(timeframe, slot, [close, close, close, close, 0.0])
         }
     }
 
     fn gap(&self, timeframe: Timeframe, slot: &Slot) -> Option<Bar> {
         let is_paused = self.coverage.is_paused(slot.start, slot.end, self.settings.gap_max, self.sessions);
-        let bar = || Bar { n_trades: Some(0), quality: Quality::Gap, ..self.plain(timeframe, slot, [0.0; 5]) };
+        let bar = || Bar { n_trades: 0.into(), quality: Quality::Gap, ..self.plain(timeframe, slot, [0.0; 5]) };
         (!is_paused).then(bar)
     }
 
@@ -101,12 +104,11 @@ impl Instrument<'_> {
             low,
             close,
             volume,
-            turnover: None,
-            buy_volume: None,
-            n_trades: None,
-            n_buys: None,
-            first_id: EventId::None,
-            last_id: EventId::None,
+            turnover: Number::ABSENT,
+            buy_volume: Number::ABSENT,
+            n_trades: Count::ABSENT,
+            n_buys: Count::ABSENT,
+            ids: EventIds::NONE,
             source: Source::Trades,
             quality: Quality::Ok,
         }

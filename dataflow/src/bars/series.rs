@@ -24,7 +24,7 @@ pub(super) struct Slot {
     pub(super) close: Ts,
     pub(super) fold: Option<Fold>,
     /// The venue's own bar, or what its own shorter bars make together.
-    pub(super) kline: Option<Kline>,
+    pub(super) kline: Option<Box<Kline>>,
     /// The venue's shorter bars of the interval so far.
     rolled: Option<Box<Rolled>>,
     /// Version 0 is due or out.
@@ -41,6 +41,14 @@ impl Slot {
         match &mut self.fold {
             Some(fold) => fold.add(trade, part),
             None => self.fold = Some(Fold::of(trade, part)),
+        }
+    }
+
+    /// Takes in trades that are folded already.
+    pub(super) fn merge(&mut self, trades: &Fold) {
+        match &mut self.fold {
+            Some(fold) => fold.merge(trades),
+            fold => *fold = Some(*trades),
         }
     }
 
@@ -145,7 +153,7 @@ impl Series {
     /// Takes the venue's bar. Whether it is the first of its interval.
     pub(super) fn put(&mut self, kline: Kline, now: Ts, time: &TimeSettings) -> bool {
         let slot = self.slot(kline.start, time);
-        let is_first = slot.kline.replace(kline).is_none();
+        let is_first = slot.kline.replace(Box::new(kline)).is_none();
         if slot.close <= now {
             slot.closed = true;
             self.touch(kline.start);

@@ -2,7 +2,7 @@
 
 use prism_schemas::Ts;
 
-use crate::event::Trade;
+use crate::event::{Shape, Trade};
 
 /// The streams that own an instrument's event times, one after the other.
 ///
@@ -17,21 +17,20 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Whether a trade is of the newest owner's stream and time: nearly all are.
-    #[inline(always)]
-    pub(super) fn is_current(&self, trade: &Trade) -> bool {
-        self.owner.is_some_and(|(stream, after)| stream == trade.stream && after < trade.ts_event)
+    /// The first event time of the newest owner.
+    pub(super) fn owned_from(&self) -> Ts {
+        self.owner.map_or(Ts::MIN, |(_, after)| after.saturating_add(1))
     }
 
     /// Whether a trade's stream owns its event time.
     pub(super) fn owns(&self, trade: &Trade) -> bool {
         let mut owners = self.owner.iter().chain(self.earlier.iter().rev());
-        owners.find(|(_, after)| *after < trade.ts_event).is_some_and(|(stream, _)| *stream == trade.stream)
+        owners.find(|(_, after)| *after < trade.ts_event).is_some_and(|(stream, _)| *stream == trade.shape.stream())
     }
 
     /// Whether `bars.streams` wants a trade's stream more than the newest owner, or there is none.
     pub(super) fn is_wanted_more(&self, trade: &Trade) -> bool {
-        self.owner.is_none_or(|(stream, _)| trade.stream < Trade::UNLISTED.min(stream))
+        self.owner.is_none_or(|(stream, _)| trade.shape.stream() < Shape::UNLISTED.min(stream))
     }
 
     /// A stream owns what comes after the newest event time that was used.

@@ -5,7 +5,7 @@ use prism_schemas::{Timeframe, Ts};
 use super::{
     coverage::Coverage,
     fold::{Fold, Part, Scale},
-    identities::Identities,
+    hot::Hot,
     interval::{Instrument, compare},
     series::Series,
     sessions::Sessions,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bar::{Bar, Quality, Source},
     event::{FeedChange, Kline, Trade},
+    operator::find,
     settings::{Empty, Settings},
 };
 
@@ -32,10 +33,11 @@ pub(super) struct Tape {
     scale: Scale,
     /// Contract size and when it became known.
     contract: Option<(u64, (i64, u32))>,
+    /// Its trades that wait until it is known which contract size was declared before them.
+    pub(super) n_waiting: usize,
     streams: Streams,
     /// The newest event time used, apart from what the finest intervals hold.
     used_to: Ts,
-    pub(super) identities: Identities,
     coverage: Coverage,
     series: Vec<Series>,
 }
@@ -46,9 +48,9 @@ impl Tape {
             instrument,
             scale: Scale::default(),
             contract: None,
+            n_waiting: 0,
             streams: Streams::default(),
             used_to: Ts::MIN,
-            identities: Identities::default(),
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
         }
@@ -61,8 +63,12 @@ impl Tape {
         }
     }
 
+    /// Whether a trade must wait until all is known that was known by its time: its contract size, and those before it.
+    pub(super) fn must_wait(&self, trade: &Trade) -> bool {
+        0 < self.n_waiting || (trade.shape.is_inverse() && self.contract.is_none())
+    }
+
     /// The trade's exact contribution, widening the scale if it has more decimals; a rule if it cannot be used.
-    #[inline(always)]
     pub(super) fn part(&mut self, trade: &Trade) -> Result<Part, &'static str> {
         if !self.scale.fits(trade) {
             self.widen(trade)?;
@@ -73,7 +79,7 @@ impl Tape {
     #[cold]
     fn widen(&mut self, trade: &Trade) -> Result<(), &'static str> {
         let contract = match self.contract {
-            _ if !trade.inverse => None,
+            _ if !trade.shape.is_inverse() => None,
             Some((known, contract)) if known <= trade.known => Some(contract),
             _ => return Err("unknown_contract_size"),
         };
@@ -91,22 +97,20 @@ impl Tape {
 
     /// Whether the trade's stream feeds the bars at its event time; one that `bars.streams` wants more takes over from its
     /// first trade on that is newer than all that were used and not past the horizon. A rule if it does not.
-    #[inline(always)]
-    pub(super) fn own(&mut self, trade: &Trade) -> Result<(), &'static str> {
-        if self.streams.is_current(trade) { Ok(()) } else { self.own_or_take_over(trade) }
-    }
-
-    #[inline(never)]
-    fn own_or_take_over(&mut self, trade: &Trade) -> Result<(), &'static str> {
+    pub(super) fn own(&mut self, trade: &Trade, hot: &mut Hot) -> Result<(), &'static str> {
         if self.streams.owns(trade) {
             return Ok(());
         }
-        let held = self.series[0].slots.iter().rev().find_map(|slot| slot.fold.as_ref());
-        let used_to = held.map_or(self.used_to, |fold| fold.last_event().max(self.used_to));
-        if trade.ts_event <= used_to || !self.streams.is_wanted_more(trade) {
+        if !self.streams.is_wanted_more(trade) {
             return Err("second_stream");
         }
-        self.streams.take_over(trade.stream, used_to);
+        self.settle(hot);
+        let held = self.series[0].slots.iter().rev().find_map(|slot| slot.fold.as_ref());
+        let used_to = held.map_or(self.used_to, |fold| fold.last.0.max(self.used_to));
+        if trade.ts_event <= used_to {
+            return Err("second_stream");
+        }
+        self.streams.take_over(trade.shape.stream(), used_to);
         Ok(())
     }
 
@@ -115,33 +119,34 @@ impl Tape {
         self.used_to = self.used_to.max(trade.ts_event);
     }
 
-    /// Folds a trade that is known by the close of its finest bar.
-    #[inline(always)]
-    pub(super) fn fold(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
-        let known = trade.known as Ts;
-        // The newest interval, without a division: the fast path.
-        if let Some(slot) = self.series[0].slots.back_mut()
-            && slot.start <= trade.ts_event
-            && trade.ts_event < slot.end
-            && known <= slot.close
-            && let Some(fold) = &mut slot.fold
-        {
-            fold.add(trade, part);
-            return Place::Folded;
-        }
-        self.fold_anywhere(settings, trade, part)
-    }
-
-    #[inline(never)]
-    fn fold_anywhere(&mut self, settings: &Settings, trade: &Trade, part: Part) -> Place {
+    /// Folds a trade that is known by the close of its finest bar, and has those that follow it in that bar at hand.
+    pub(super) fn fold(&mut self, settings: &Settings, hot: &mut Hot, trade: &Trade, part: Part) -> Place {
         let finest = &mut self.series[0];
-        let known = trade.known as Ts;
         let start = finest.timeframe.start(trade.ts_event);
-        if settings.time.close(finest.timeframe.end(start)) < known {
+        if settings.time.close(finest.timeframe.end(start)) < trade.known as Ts {
             return Place::Late;
         }
-        finest.slot(start, &settings.time).add(trade, part);
+        let slot = finest.slot(start, &settings.time);
+        slot.add(trade, part);
+        let (end, close) = (slot.end, slot.close);
+        if hot.start < start
+            && let Some(most) = self.scale.most(trade.shape)
+        {
+            self.settle(hot);
+            let base = settings.timeframes.base();
+            let known_to = close.min(base.end(base.start(start)).saturating_add(settings.time.horizon));
+            hot.open(start, start.max(self.streams.owned_from()), end, known_to, trade.shape, most);
+        }
         Place::Folded
+    }
+
+    /// Puts what is at hand to the rest of its interval.
+    pub(super) fn settle(&mut self, hot: &mut Hot) {
+        let Some((start, fold)) = hot.settle(&self.scale) else { return };
+        let series = &mut self.series[0];
+        if let Ok(at) = find(&series.slots, &start, |slot| slot.start) {
+            series.slots[at].merge(&fold);
+        }
     }
 
     /// Folds a late trade into every interval that contains it and marks the closed ones to be made again. Whether one of
@@ -261,9 +266,18 @@ impl Tape {
         self.series.iter_mut().for_each(|series| series.touch_after(ts));
     }
 
+    /// The start of the first interval that is open, if there is one.
+    pub(super) fn open_from(&self) -> Option<Ts> {
+        let first = |series: &Series| {
+            // Those behind a closed one may be open: trades are folded as they come.
+            series.slots.iter().rev().take_while(|slot| !slot.closed).last().map(|slot| slot.start)
+        };
+        self.series.iter().filter_map(first).min()
+    }
+
     /// Whether time passing can make a bar that ends at `end` or later, open or empty.
     pub(super) fn is_alive(&self, settings: &Settings, sessions: &Sessions, end: Ts) -> bool {
-        let open = self.series.iter().any(|series| series.slots.back().is_some_and(|slot| !slot.closed));
+        let open = self.open_from().is_some_and(|start| start < end);
         let traded = self.series[0].first_start.is_some();
         let is_owed = |series: &Series| {
             let start = series.timeframe.start(end - 1);
@@ -274,15 +288,22 @@ impl Tape {
     }
 
     /// Closes the intervals that end at `end`. Empty ones are made, but those that start after the last event of a sealed log.
-    pub(super) fn close(&mut self, settings: &Settings, sessions: &Sessions, end: Ts, sealed: Option<Ts>) {
+    pub(super) fn close(
+        &mut self,
+        settings: &Settings,
+        sessions: &Sessions,
+        hot: &mut Hot,
+        end: Ts,
+        sealed: Option<Ts>,
+    ) {
         let finest_start = end - self.series[0].timeframe.length();
+        if hot.start == finest_start {
+            self.settle(hot);
+        }
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
             for series in &mut self.series[1..] {
                 let start = series.timeframe.start(finest_start);
-                match &mut series.slot(start, &settings.time).fold {
-                    Some(have) => have.merge(&fold),
-                    have => *have = Some(fold),
-                }
+                series.slot(start, &settings.time).merge(&fold);
                 Self::traded(series, &self.coverage, settings, sessions, start, end);
             }
         }

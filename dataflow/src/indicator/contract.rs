@@ -74,7 +74,7 @@ pub(crate) fn rows(bars: &[Bar]) -> Vec<Vec<Option<f64>>> {
 
 /// The i-th bar of a market that does not trade.
 pub(crate) fn flat(price: f64) -> impl Fn(i64) -> Bar {
-    move |i| Bar { buy_volume: Some(0.0), ..Bar::ohlcv(i * MINUTE, [price, price, price, price, 0.0]) }
+    move |i| Bar { buy_volume: 0.0.into(), ..Bar::ohlcv(i * MINUTE, [price, price, price, price, 0.0]) }
 }
 
 /// A random walk of one-minute bars with flow, prices around `scale`.
@@ -92,8 +92,8 @@ pub(crate) fn walk(n_bars: usize, seed: u64, scale: f64) -> Vec<Bar> {
         let low = open.min(close) * (1.0 - 0.002 * random());
         let volume = 1.0 + 9.0 * random();
         bars.push(Bar {
-            buy_volume: Some(volume * random()),
-            turnover: Some(volume * (high + low) / 2.0),
+            buy_volume: (volume * random()).into(),
+            turnover: (volume * (high + low) / 2.0).into(),
             ..Bar::ohlcv(i as i64 * MINUTE, [open, high, low, close, volume])
         });
         open = close;

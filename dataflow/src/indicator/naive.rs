@@ -118,13 +118,13 @@ fn bands_and_oscillators() {
 fn volume() {
     let mut bars = walk(400, 12, 40.0);
     for bar in bars.iter_mut().skip(100).take(30) {
-        (bar.volume, bar.turnover, bar.buy_volume) = (0.0, Some(0.0), Some(0.0));
+        (bar.volume, bar.turnover, bar.buy_volume) = (0.0, 0.0.into(), 0.0.into());
     }
     for bar in &mut bars[..50] {
-        bar.buy_volume = None;
+        bar.buy_volume = crate::bar::Number::ABSENT;
     }
     for bar in bars.iter_mut().step_by(3) {
-        bar.turnover = None;
+        bar.turnover = crate::bar::Number::ABSENT;
     }
     // Midnight falls into the silence.
     bars.iter_mut().for_each(|bar| bar.start += 20 * DAY - 120 * MINUTE);
@@ -134,14 +134,14 @@ fn volume() {
     let cmf = |bars: &[Bar]| last(bars, 20).filter(|bars| 0.0 < volume(bars)).map(|bars| adl(bars) / volume(bars));
     assert_eq!(check(&bars, &rows, "cmf_20", cmf), 400 - 19 - 11);
     let cvd = |bars: &[Bar]| {
-        bars.last()?.buy_volume?;
-        Some(bars.iter().filter_map(|bar| bar.buy_volume.map(|buy| 2.0 * buy - bar.volume)).sum())
+        bars.last()?.buy_volume.get()?;
+        Some(bars.iter().filter_map(|bar| bar.buy_volume.get().map(|buy| 2.0 * buy - bar.volume)).sum())
     };
     assert_eq!(check(&bars, &rows, "cvd", cvd), 350);
     let vwap = |bars: &[Bar]| {
         let midnight = bars.last()?.start / DAY * DAY;
         let day: Vec<Bar> = bars.iter().filter(|bar| midnight <= bar.start).copied().collect();
-        let value = |bar: &Bar| bar.turnover.unwrap_or((bar.high + bar.low + bar.close) / 3.0 * bar.volume);
+        let value = |bar: &Bar| bar.turnover.get().unwrap_or((bar.high + bar.low + bar.close) / 3.0 * bar.volume);
         (0.0 < volume(&day)).then(|| day.iter().map(value).sum::<f64>() / volume(&day))
     };
     assert_eq!(check(&bars, &rows, "vwap_day", vwap), 400 - 10);

@@ -38,7 +38,7 @@ impl Indicator for VwapDay {
         if day != self.day {
             *self = VwapDay { day, turnover: 0.0, volume: 0.0 };
         }
-        self.turnover += bar.turnover.unwrap_or_else(|| bar.typical() * bar.volume);
+        self.turnover += bar.turnover.get().unwrap_or_else(|| bar.typical() * bar.volume);
         self.volume += bar.volume;
         [(self.volume != 0.0).then(|| self.turnover / self.volume)]
     }

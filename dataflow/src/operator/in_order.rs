@@ -110,9 +110,6 @@ where
                 Some(frontier) => pending.partition_point(|(_, time, _)| *time < frontier),
                 None => pending.len(),
             };
-            if n_due == 0 {
-                return;
-            }
             let mut ready = pending.drain(..n_due).peekable();
             while let Some((row, time, diff)) = ready.next() {
                 batch.push((row, diff));
@@ -126,6 +123,7 @@ where
             if !emit.updates.is_empty() {
                 output.activate().session(capability).give_container(&mut emit.updates);
             }
+            // Also where nothing is due yet: what comes early must not hold time at when it came.
             match pending.first() {
                 Some((_, first, _)) => capability.downgrade(first),
                 None => held = None,
@@ -133,4 +131,35 @@ where
         }
     });
     stream.as_collection()
+}
+
+#[cfg(test)]
+mod tests {
+    use timely::dataflow::operators::{Input, probe::Handle as Probe};
+
+    use super::*;
+
+    #[test]
+    fn what_comes_before_its_time_holds_up_nothing() {
+        timely::execute_directly(|worker| {
+            let probe = Probe::new();
+            let mut input = worker.dataflow::<Time, _, _>(|scope| {
+                let (input, stream) = scope.new_input();
+                let rows: Rows<'_, u64> = stream.as_collection();
+                in_order(rows, "rows", |_, batch: &mut Vec<(u64, Diff)>, emit| {
+                    batch.drain(..).for_each(|(row, _)| emit.insert(row));
+                })
+                .probe_with(&probe);
+                input
+            });
+            input.send((7, 100, 1));
+            for (frontier, reached) in [(50, 50), (100, 100), (101, 101)] {
+                input.advance_to(frontier);
+                (0..10).for_each(|_| {
+                    worker.step();
+                });
+                assert_eq!(probe.with_frontier(|frontier| frontier.first().copied()), Some(reached));
+            }
+        });
+    }
 }

@@ -8,4 +8,4 @@ mod scan;
 pub use in_order::{Emit, in_order, in_order_of};
 pub use misplaced::Misplaced;
 pub use recent::{find, first_from};
-pub use scan::{Item, Machine, scan_by_key, scan_by_key_of};
+pub use scan::{Item, Machine, scan_by_key};

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 
 use prism_schemas::Ts;
-use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::{Misplaced, find, in_order_of},
+    operator::{Misplaced, find, in_order},
     types::{Diff, Rows, Time},
 };
 
@@ -124,23 +123,10 @@ pub fn scan_by_key<'s, M: Machine>(
     misplaced: &Misplaced,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> Rows<'s, M::Out> {
-    scan_by_key_of(rows, name, keep, misplaced, |_| true, machine)
-}
-
-/// Like [`scan_by_key`], over the rows that `wanted` names.
-pub fn scan_by_key_of<'s, M: Machine>(
-    rows: Rows<'s, M::In>,
-    name: &str,
-    keep: i64,
-    misplaced: &Misplaced,
-    wanted: impl Fn(&M::In) -> bool + 'static,
-    machine: impl Fn(&M::In) -> M + 'static,
-) -> Rows<'s, M::Out> {
     let mut all: Vec<Option<Series<M>>> = Vec::new();
     let mut touched: Vec<(usize, usize)> = Vec::new();
-    let pick = move |row| wanted(&row).then_some(row);
     let (operator, misplaced) = (name.to_string(), misplaced.clone());
-    in_order_of(rows, name, Pipeline, pick, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
+    in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
         // Retractions first, so that a replaced row is never there twice.
         batch.sort_by_key(|(row, diff)| (row.series(), *diff, row.start()));
         touched.clear();

@@ -1,14 +1,24 @@
-//! Relations: each symbol's returns against its benchmark's.
+//! Relations: each symbol's returns against its benchmark's, one dense series an instrument.
 
-mod pair;
 mod regression;
-mod returns;
+mod series;
 
-use prism_schemas::Ts;
+use std::collections::BTreeMap;
 
-use crate::{bar::Bar, operator::Misplaced, registry::Registry, settings::Settings, types::Rows};
+use prism_schemas::{Ts, instrument::fnv1a};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::Exchange;
+
+use crate::{
+    bar::{Bar, Quality},
+    operator::{Emit, Misplaced, in_order_of},
+    registry::Registry,
+    settings::{Empty, Settings},
+    types::{Diff, Rows, Time},
+};
 
 pub use regression::{Regression, regress};
+use series::Series;
 
 /// Alpha, beta and correlation of a symbol at a close.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,16 +33,146 @@ pub struct Relation {
     pub regression: Regression,
 }
 
+/// A base bar's close, on its way to a worker; NaN of a gap bar.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Close {
+    worker: u64,
+    is_benchmark: bool,
+    instrument: u32,
+    start: Ts,
+    end: Ts,
+    price: f64,
+}
+
+/// Instruments of one exchange and market: they share a benchmark.
+#[derive(Default)]
+struct Group {
+    benchmark: Series,
+    followers: Vec<u32>,
+}
+
+/// All groups and followers of a worker.
+struct Market {
+    groups: Vec<Group>,
+    /// Place of each exchange and market among the groups.
+    places: BTreeMap<u64, usize>,
+    /// By number of the instrument: its group, and its closes if it is a follower.
+    instruments: Vec<Option<(usize, Series)>>,
+    registry: Registry,
+    window: usize,
+    empty: Empty,
+    keep: i64,
+}
+
 /// Relations at every base close with a full window of pairs.
+///
+/// Keeps each instrument's closes of the horizon before its newest update and a window of pairs before them; older ones
+/// cannot be taken back. The benchmarks' closes go to every worker; all others stay where they are.
 pub fn relations<'s>(
     bars: Rows<'s, Bar>,
     settings: &Settings,
     registry: Registry,
     misplaced: &Misplaced,
 ) -> Rows<'s, Relation> {
-    let returns = returns::returns(bars, settings, misplaced);
-    let pairs = pair::pairs(returns, settings, registry, misplaced);
-    regression::rolling(pairs, settings, misplaced)
+    let scope = bars.inner.scope();
+    let index = scope.index();
+    let closes = addressed(bars, settings, registry.clone());
+    let pact = Exchange::new(|(close, ..): &(Close, Time, Diff)| close.worker);
+    let mut market = Market {
+        groups: Vec::new(),
+        places: BTreeMap::new(),
+        instruments: Vec::new(),
+        registry,
+        window: settings.relations.window,
+        empty: settings.bars.empty,
+        keep: settings.keep(),
+    };
+    let misplaced = misplaced.clone();
+    in_order_of(closes, "relations", pact, Some, move |time, batch: &mut Vec<(Close, Diff)>, emit| {
+        // Benchmarks first, so that each follower runs once; what is taken back before what replaces it.
+        batch.sort_by_key(|(close, diff)| (!close.is_benchmark, close.instrument, *diff));
+        let mut touched: Vec<(u32, Ts)> = Vec::new();
+        for (close, diff) in batch.drain(..) {
+            // Every worker has the benchmarks' closes.
+            let is_placed = market.apply(&close, diff, time as Ts, &mut touched);
+            if !is_placed && (index == 0 || !close.is_benchmark) {
+                misplaced.tell("relations", close.instrument, close.start, diff, time);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup_by_key(|(instrument, _)| *instrument);
+        touched.drain(..).for_each(|(instrument, from)| market.run(instrument, from, emit));
+    })
+}
+
+/// Closes of base bars, each for the workers that need it.
+fn addressed<'s>(bars: Rows<'s, Bar>, settings: &Settings, registry: Registry) -> Rows<'s, Close> {
+    let (base, symbol) = (settings.timeframes.base(), settings.relations.benchmark.clone());
+    let scope = bars.inner.scope();
+    let (index, peers) = (scope.index() as u64, scope.peers() as u64);
+    let mut benchmarks: Vec<Option<bool>> = Vec::new();
+    bars.flat_map(move |bar| {
+        let at = bar.instrument as usize;
+        if benchmarks.len() <= at {
+            benchmarks.resize(at + 1, None);
+        }
+        let is_benchmark = *benchmarks[at].get_or_insert_with(|| registry.id(bar.instrument).symbol == symbol);
+        let workers = match (bar.timeframe == base, is_benchmark) {
+            (false, _) => 0..0,
+            (true, true) => 0..peers,
+            (true, false) => index..index + 1,
+        };
+        let price = if bar.quality == Quality::Gap { f64::NAN } else { bar.close };
+        let Bar { instrument, start, end, .. } = bar;
+        workers.map(move |worker| Close { worker, is_benchmark, instrument, start, end, price })
+    })
+}
+
+impl Market {
+    /// Takes an update in and notes from where on whose relations may be others; false if it has no place.
+    fn apply(&mut self, close: &Close, diff: Diff, now: Ts, touched: &mut Vec<(u32, Ts)>) -> bool {
+        let at = close.instrument as usize;
+        if self.instruments.len() <= at {
+            self.instruments.resize_with(at + 1, || None);
+        }
+        let (group, own) = self.instruments[at].get_or_insert_with(|| {
+            let id = self.registry.id(close.instrument);
+            let of = fnv1a(format!("{}|{}", id.exchange, id.market.name()).as_bytes());
+            let group = *self.places.entry(of).or_insert_with(|| {
+                self.groups.push(Group::default());
+                self.groups.len() - 1
+            });
+            if !close.is_benchmark {
+                self.groups[group].followers.push(close.instrument);
+            }
+            (group, Series::default())
+        });
+        let group = &mut self.groups[*group];
+        let series = if close.is_benchmark { &mut group.benchmark } else { own };
+        // By its own updates alone: those of others would tell which of them share the worker.
+        series.trim(now - self.keep, self.window);
+        if !series.apply(close.start, close.end, close.price, diff) {
+            return false;
+        }
+        if close.is_benchmark {
+            series.refresh(close.start, self.empty);
+            series.settle();
+            touched.extend(group.followers.iter().map(|follower| (*follower, close.start)));
+        } else {
+            touched.push((close.instrument, close.start));
+        }
+        true
+    }
+
+    /// Makes a follower's relations again from a start on.
+    fn run(&mut self, instrument: u32, from: Ts, emit: &mut Emit<Relation>) {
+        let Some((group, series)) = &mut self.instruments[instrument as usize] else { return };
+        let relation = |(start, end, regression)| Relation { instrument, start, end, regression };
+        series.refresh(from, self.empty);
+        series.run(from, &self.groups[*group].benchmark, self.window, |old, new| {
+            emit.replace(old.map(relation), new.map(relation));
+        });
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +238,6 @@ mod tests {
         early.extend([(100, 0, 99, 100.0, 1), (101, 1, 5, close(5), -1)]);
         assert_eq!(run(early), ([learnt.clone(), vec![(5, -1)]].concat(), vec![]));
         updates.extend([(200, 0, 199, 100.0, 1), (201, 1, 5, close(5), -1)]);
-        assert_eq!(run(updates), (learnt, vec![format!("pairs {} -1", 5 * MINUTE)]));
+        assert_eq!(run(updates), (learnt, vec![format!("relations {} -1", 5 * MINUTE)]));
     }
 }

@@ -1,13 +1,4 @@
-//! Ordinary least squares over a rolling window of pairs, always from the window alone.
-
-use std::collections::VecDeque;
-
-use super::{Relation, pair::Pair};
-use crate::{
-    operator::{Machine, Misplaced, scan_by_key},
-    settings::Settings,
-    types::Rows,
-};
+//! Ordinary least squares over a window of pairs.
 
 /// Values are constant if their variance is at most this part of their mean square: far below what a tick makes, and far
 /// above what rounding does.
@@ -47,35 +38,6 @@ pub fn regress<'a>(pairs: impl ExactSizeIterator<Item = &'a (f64, f64)> + Clone)
     let correlation = (CONSTANT * squares.1 < yy).then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0));
     let residual = (yy - beta * xy).max(0.0) / n;
     Some(Regression { alpha: mean_y - beta * mean_x, beta, correlation, residual_volatility: residual.sqrt() })
-}
-
-#[derive(Clone)]
-struct Window {
-    length: usize,
-    pairs: VecDeque<(f64, f64)>,
-}
-
-impl Machine for Window {
-    type In = Pair;
-    type Out = Relation;
-
-    fn next(&mut self, pair: &Pair) -> Option<Relation> {
-        if self.pairs.len() == self.length {
-            self.pairs.pop_front();
-        }
-        self.pairs.push_back((pair.benchmark, pair.own));
-        if self.pairs.len() < self.length {
-            return None;
-        }
-        let regression = regress(self.pairs.iter())?;
-        Some(Relation { instrument: pair.instrument, start: pair.start, end: pair.end, regression })
-    }
-}
-
-pub(super) fn rolling<'s>(pairs: Rows<'s, Pair>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Relation> {
-    let length = settings.relations.window;
-    let window = move |_: &Pair| Window { length, pairs: VecDeque::with_capacity(length) };
-    scan_by_key(pairs, "rolling", settings.keep(), misplaced, window)
 }
 
 #[cfg(test)]

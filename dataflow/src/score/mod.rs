@@ -3,6 +3,7 @@
 pub mod component;
 pub mod confluence;
 pub mod profile;
+pub mod rows;
 pub mod technical;
 pub mod volume;
 pub mod w1;

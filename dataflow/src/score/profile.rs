@@ -23,6 +23,19 @@ pub struct Dimension {
     pub components: Vec<Weighted>,
 }
 
+impl Dimension {
+    /// The weight of the components that are there, by their numbers in the dimension.
+    pub fn present(&self, is_there: impl Fn(usize) -> bool) -> f64 {
+        let there = self.components.iter().enumerate().filter(|(n, _)| is_there(*n));
+        there.map(|(_, weighted)| weighted.weight).sum()
+    }
+}
+
+/// Dimensions of a profile at most.
+pub const DIMENSIONS_MAX: usize = 6;
+/// Components of a profile at most.
+pub const COMPONENTS_MAX: usize = 64;
+
 /// A way of scoring.
 pub struct Profile {
     /// Its name, as in `score.profile`.

@@ -21,7 +21,7 @@ fn the_venue_fills_what_nobody_watched() {
     for n in 1..30 {
         let bar = bars.bar("A", Timeframe::M1, TEN + n * MINUTE).unwrap();
         assert_eq!((bar.source, bar.quality, bar.close, bar.volume), (Source::Venue, Ok, 102.0, 7.0), "{n}");
-        assert_eq!((bar.buy_volume, bar.n_trades, bar.n_buys), (None, None, None), "{n}");
+        assert_eq!((bar.buy_volume.get(), bar.n_trades.get(), bar.n_buys.get()), (None, None, None), "{n}");
         let known: Vec<Ts> = bars.versions[&("A".into(), Timeframe::M1, TEN + n * MINUTE)]
             .iter()
             .map(|(known, _)| *known as Ts - TEN)
@@ -63,7 +63,7 @@ fn klines_fill_whenever_they_come_within_the_horizon() {
     log.trades("A", TEN + 3 * MINUTE, TEN + 4 * MINUTE, SECOND);
     log.kline("A", Timeframe::M1, TEN + MINUTE, TEN + 3 * MINUTE);
     let bars = log.run(&minutes());
-    assert_eq!(bars.bar("A", Timeframe::M1, TEN + MINUTE).unwrap().n_trades, Some(0));
+    assert_eq!(bars.bar("A", Timeframe::M1, TEN + MINUTE).unwrap().n_trades.get(), Some(0));
     assert_eq!(bars.errors, ["kline_differs"]);
     // Until it becomes known that it was not.
     log.says("", "A", TEN + 100 * SECOND, Feed::Gap);

@@ -157,6 +157,11 @@ impl Log {
 
     /// Likewise; a log whose last event is `sealed` is complete, which is known from the start.
     fn run_sealed(&self, settings: &Settings, stride: Time, workers: u32, sealed: Option<Ts>) -> Bars {
+        self.run_ahead(settings, stride, workers, sealed, 0)
+    }
+
+    /// Likewise; events come so long before the frontier that passes them.
+    fn run_ahead(&self, settings: &Settings, stride: Time, workers: u32, sealed: Option<Ts>, by: Time) -> Bars {
         let (records, registry) = self.admitted(settings);
         let newest = records.iter().map(Record::known).max().unwrap();
         let seal = Seal::default();
@@ -173,9 +178,9 @@ impl Log {
                 let next = ahead.peek().map_or(end, |record| record.known());
                 let step = stride * settings.time.epoch as Time;
                 frontier = (frontier + step).max(next - next % step).min(end);
-                while let Some(record) = ahead.next_if(|record| record.known() < frontier) {
+                while let Some(record) = ahead.next_if(|record| record.known() < frontier.saturating_add(by)) {
                     match record {
-                        Record::Trade(trade) => market.trades.push_back(vec![*trade]),
+                        Record::Trade(trade) => market.receive(vec![*trade]),
                         Record::Control(control) => market.controls.push((**control).clone()),
                     }
                 }

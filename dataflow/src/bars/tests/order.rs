@@ -9,7 +9,7 @@ use prism_schemas::{
 };
 
 use super::{Bars, Log, MS, TEN, minutes, settings, told_by_the_venue};
-use crate::bar::Quality::Ok;
+use crate::{bar::Quality::Ok, types::Time};
 
 /// The first trade, and its bars until something else happens, as if it had come in time.
 #[test]
@@ -113,6 +113,9 @@ fn strides_and_workers_do_not_show() {
     };
     for (stride, workers) in [(1, 1), (1, 3), (10, 2), (7, 1), (5_000, 2)] {
         agrees(log.run_with(&settings, stride, workers), format!("stride {stride}, {workers} workers"));
+    }
+    for by in [SECOND, 5 * MINUTE, 100 * HOUR] {
+        agrees(log.run_ahead(&settings, 10, 1, None, by as Time), format!("{} s ahead", by / SECOND));
     }
     for (stride, workers) in [(1, 1), (10, 2), (600, 3)] {
         let bars = log.run_in_engine(&settings, stride, workers);

@@ -80,7 +80,7 @@ fn formulas() {
     // Bars of the venue first, one more among the others, and a silence.
     let mut bars = walk(500, 32, 40.0);
     for i in (0..100).chain([200]) {
-        bars[i].buy_volume = None;
+        bars[i].buy_volume = crate::bar::Number::ABSENT;
     }
     let last = bars[299].close;
     bars.splice(300..360, (300..360).map(flat(last)));

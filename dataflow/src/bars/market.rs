@@ -1,0 +1,402 @@
+//! All instruments of a worker, walked through time.
+
+use prism_schemas::Ts;
+
+use super::{
+    Seal, Spare, Updates,
+    hot::{Hot, Taken},
+    identities::Known,
+    sessions::Sessions,
+    tape::{Place, Tape, is_past_horizon},
+};
+use crate::{
+    bar::Bar,
+    event::{Control, Fact, RowError, Sign, Trade},
+    settings::Settings,
+    types::Time,
+};
+
+/// All instruments of this worker and what waits for its time.
+pub(super) struct Market {
+    settings: Settings,
+    instruments: Instruments,
+    sessions: Sessions,
+    pub(super) controls: Vec<Control>,
+    /// Trades known after their finest bar closed, to be applied in order.
+    late: Vec<Trade>,
+    /// Trades of inverse contracts whose size is not known yet.
+    waiting: Vec<Trade>,
+    /// The earliest knowledge time of a trade, before there is a `next_end`.
+    first_known: Option<Time>,
+    /// The next end of a finest interval to close.
+    next_end: Option<Ts>,
+    /// Instruments whose bars are to be made again.
+    touched: Touched,
+    sealed: Seal,
+    spare: Spare,
+    pub(super) bars: Updates<Bar>,
+    pub(super) errors: Updates<RowError>,
+}
+
+impl Market {
+    pub(super) fn new(settings: Settings, sealed: Seal, spare: Spare) -> Market {
+        Market {
+            sessions: Sessions::new(&settings),
+            settings,
+            instruments: Instruments::default(),
+            controls: Vec::new(),
+            late: Vec::new(),
+            waiting: Vec::new(),
+            first_known: None,
+            next_end: None,
+            touched: Touched::default(),
+            sealed,
+            spare,
+            bars: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// When time alone makes the next change: an interval closes, or a session is not believed to live any more.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        let close = self.next_end.map(|end| self.settings.time.close(end) as Time);
+        close.into_iter().chain(self.sessions.next()).min()
+    }
+
+    /// Whether anything waits for its time.
+    pub(super) fn is_waiting(&self) -> bool {
+        let trades = !self.late.is_empty() || !self.waiting.is_empty() || self.first_known.is_some();
+        trades || !self.controls.is_empty() || !self.errors.is_empty()
+    }
+
+    /// Takes trades in as they come, in the order of their sender: those in time are folded at once.
+    pub(super) fn receive(&mut self, trades: Vec<Trade>) {
+        if self.next_end.is_none() {
+            self.first_known = self.first_known.into_iter().chain(trades.first().map(|trade| trade.known)).min();
+        }
+        for trade in &trades {
+            let hot = self.instruments.hot.get_mut(trade.instrument as usize);
+            match hot.map_or(Taken::Not, |hot| hot.take(trade, &self.settings)) {
+                Taken::Folded => {}
+                Taken::Again => self.refuse(trade, "duplicate"),
+                Taken::Not => self.take(trade),
+            }
+        }
+        self.spare.give(trades);
+    }
+
+    /// Takes one in by all the rules, or has it wait.
+    #[inline(never)]
+    fn take(&mut self, trade: &Trade) {
+        let (tape, _) = self.instruments.get(trade.instrument, &self.settings);
+        if tape.must_wait(trade) {
+            tape.n_waiting += 1;
+            self.waiting.push(*trade);
+        } else {
+            self.judge(trade);
+        }
+    }
+
+    fn judge(&mut self, trade: &Trade) {
+        let (tape, hot) = self.instruments.get(trade.instrument, &self.settings);
+        match judge(&self.settings, tape, hot, trade) {
+            Ok(Place::Folded) => {}
+            Ok(Place::Late) => self.late.push(*trade),
+            Err(rule) => self.refuse(trade, rule),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, trade: &Trade, rule: &str) {
+        self.errors.push((refused(trade, rule), trade.known, 1));
+    }
+
+    /// Applies everything known before `frontier`, in the order it became known.
+    pub(super) fn advance(&mut self, frontier: Time) {
+        self.controls.sort_by_key(|control| control.known);
+        let n_due = self.controls.partition_point(|control| control.known < frontier);
+        let (stored, controls): (Vec<Control>, Vec<Control>) =
+            self.controls.drain(..n_due).partition(|control| matches!(control.fact, Fact::Stored(_)));
+        for control in &controls {
+            if let Fact::ContractSize(size, decimals) = control.fact {
+                let (tape, _) = self.instruments.get(control.instrument, &self.settings);
+                tape.declare(control.known, (size, decimals));
+            }
+        }
+        let first_known = self.first_known.into_iter().chain(controls.first().map(|control| control.known)).min();
+        if let (None, Some(known)) = (self.next_end, first_known.filter(|known| *known < frontier)) {
+            self.next_end = Some(self.first_end(known as Ts));
+            self.first_known = None;
+        }
+        stored.iter().for_each(|control| self.store(control));
+        for trade in self.waiting.extract_if(.., |trade| trade.known < frontier).collect::<Vec<_>>() {
+            self.instruments.get(trade.instrument, &self.settings).0.n_waiting -= 1;
+            self.judge(&trade);
+        }
+        self.late.sort_by_key(|trade| trade.known);
+        let n_due = self.late.partition_point(|trade| trade.known < frontier);
+        let late: Vec<Trade> = self.late.drain(..n_due).collect();
+        let is_event_due = !late.is_empty() || !controls.is_empty();
+        if is_event_due || self.next_due().is_some_and(|due| due < frontier) {
+            self.walk(frontier, controls, late);
+        }
+    }
+
+    /// A bar that is stored is out as it stands, before anything is made of what the log has.
+    fn store(&mut self, control: &Control) {
+        let Fact::Stored(bar) = control.fact else { return };
+        // What is not walked through yet is still to be found stored.
+        let reached = self.next_end.map_or(control.known as Ts, |end| end.min(control.known as Ts));
+        let cutoff = reached - self.settings.keep();
+        self.instruments.get(bar.instrument, &self.settings).0.store(&self.settings, bar, cutoff);
+        self.bars.push((bar, control.known, 1));
+    }
+
+    /// The first end of a finest interval that closes at or after `known`.
+    fn first_end(&self, known: Ts) -> Ts {
+        let finest = self.settings.timeframes.maintained[0];
+        let mut end = finest.start(known - self.settings.time.grace - self.settings.time.epoch);
+        while self.settings.time.close(end) < known {
+            end = finest.end(end);
+        }
+        end
+    }
+
+    /// Walks through time: rare events and late trades when they become known, bars when they close.
+    fn walk(&mut self, frontier: Time, controls: Vec<Control>, late: Vec<Trade>) {
+        let (mut controls, mut late) = (controls.into_iter().peekable(), late.into_iter().peekable());
+        while let Some(end) = self.next_end {
+            // Signs of life are frequent, and mostly change nothing.
+            while controls.next_if(|control| goes_on(&mut self.sessions, control)).is_some() {}
+            let known = [
+                controls.peek().map(|control| control.known),
+                late.peek().map(|trade| trade.known),
+                self.sessions.next(),
+            ];
+            let event = known.into_iter().flatten().fold(frontier, Time::min);
+            if !self.instruments.tapes.iter().flatten().any(|tape| tape.is_alive(&self.settings, &self.sessions, end)) {
+                let finest = self.settings.timeframes.maintained[0];
+                let opens =
+                    self.instruments.tapes.iter().flatten().filter_map(|tape| Some(finest.end(tape.open_from()?)));
+                self.next_end = Some(end.max(opens.fold(self.first_end(event as Ts), Ts::min)));
+            }
+            let Some(now) = self.next_due().map(|due| due.min(event)).filter(|now| *now < frontier) else { break };
+            while let Some(control) = controls.next_if(|control| control.known == now) {
+                self.apply(control);
+            }
+            while let Some(trade) = late.next_if(|trade| trade.known == now) {
+                self.correct(&trade);
+            }
+            self.expire(now);
+            self.close(now);
+            self.render(now);
+        }
+    }
+
+    /// Applies a late trade.
+    fn correct(&mut self, trade: &Trade) {
+        let at = trade.instrument as usize;
+        let Some(tape) = &mut self.instruments.tapes[at] else { return };
+        let stays = match tape.part(trade) {
+            Ok(part) => tape.correct(&self.settings, &self.sessions, trade, part),
+            Err(rule) => return self.refuse(trade, rule),
+        };
+        self.touched.one(at);
+        if stays {
+            self.refuse(trade, "log_cut");
+        }
+    }
+
+    /// Makes bars that something happened to again.
+    fn render(&mut self, now: Time) {
+        let cutoff = now as Ts - self.settings.keep();
+        for at in self.touched.take(self.instruments.tapes.len()) {
+            let Some(tape) = &mut self.instruments.tapes[at] else { continue };
+            tape.render(&self.settings, &self.sessions, cutoff, |old, new| {
+                self.bars.extend(old.map(|bar| (bar, now, -1)));
+                self.bars.extend(new.map(|bar| (bar, now, 1)));
+            });
+        }
+    }
+
+    /// Ends the credit of sessions that were silent too long.
+    fn expire(&mut self, now: Time) {
+        for (session, last) in self.sessions.expire(now) {
+            self.touched.all();
+            let tapes = self.instruments.tapes.iter_mut().flatten();
+            tapes.for_each(|tape| tape.session(&self.settings, now as Ts, session, last));
+        }
+    }
+
+    /// Closes the intervals that are due now.
+    fn close(&mut self, now: Time) {
+        let finest = self.settings.timeframes.maintained[0];
+        while let Some(end) = self.next_end
+            && self.settings.time.close(end) as Time == now
+        {
+            let sealed = self.sealed.last_event(now);
+            let Instruments { tapes, hot } = &mut self.instruments;
+            for (tape, hot) in tapes.iter_mut().zip(hot) {
+                tape.iter_mut().for_each(|tape| tape.close(&self.settings, &self.sessions, hot, end, sealed));
+            }
+            self.touched.all();
+            self.next_end = Some(finest.end(end));
+        }
+    }
+
+    /// A session wrote, where that is news.
+    fn hear(&mut self, sign: Sign, now: Time) {
+        let Some(from) = self.sessions.hear(sign, now) else { return };
+        self.touched.all();
+        let tapes = self.instruments.tapes.iter_mut().flatten();
+        tapes.for_each(|tape| tape.session(&self.settings, now as Ts, sign.session, from));
+        for (session, last) in self.sessions.forget(now) {
+            self.instruments.tapes.iter_mut().flatten().for_each(|tape| tape.forget_session(session, last));
+        }
+    }
+
+    fn apply(&mut self, control: Control) {
+        if let Fact::Alive(sign) = control.fact {
+            return self.hear(sign, control.known);
+        }
+        let settings = &self.settings;
+        self.touched.one(control.instrument as usize);
+        let (tape, _) = self.instruments.get(control.instrument, settings);
+        match control.fact {
+            Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
+            Fact::Feed { session, at, change } => tape.feed(settings, control.known as Ts, session, at, change),
+            Fact::Refused(error) => self.errors.push((error, control.known, 1)),
+            Fact::Kline(timeframe, kline) => {
+                if let Err((rule, detail)) = tape.kline(settings, timeframe, kline, control.known as Ts) {
+                    let error = RowError {
+                        instrument: control.instrument,
+                        ts_event: kline.start,
+                        ts_recv: control.known as Ts,
+                        rule: rule.into(),
+                        detail,
+                        id: format!("{timeframe} kline {}", kline.start),
+                        trade: None,
+                        raw: String::new(),
+                    };
+                    self.errors.push((error, control.known, 1));
+                }
+            }
+        }
+    }
+}
+
+/// State of the instruments, by number.
+#[derive(Default)]
+struct Instruments {
+    tapes: Vec<Option<Tape>>,
+    hot: Vec<Hot>,
+}
+
+impl Instruments {
+    /// The instrument of this number, made if absent.
+    fn get(&mut self, number: u32, settings: &Settings) -> (&mut Tape, &mut Hot) {
+        let at = number as usize;
+        if self.tapes.len() <= at {
+            self.tapes.resize_with(at + 1, || None);
+            self.hot.resize_with(at + 1, Hot::default);
+        }
+        (self.tapes[at].get_or_insert_with(|| Tape::new(number, settings)), &mut self.hot[at])
+    }
+}
+
+/// Instruments that something happened to.
+#[derive(Default)]
+struct Touched {
+    some: Vec<usize>,
+    are_all: bool,
+}
+
+impl Touched {
+    fn one(&mut self, at: usize) {
+        self.some.push(at);
+    }
+
+    fn all(&mut self) {
+        self.are_all = true;
+    }
+
+    /// In order, each once; none from then on.
+    fn take(&mut self, n: usize) -> Vec<usize> {
+        let mut some = std::mem::take(&mut self.some);
+        if std::mem::take(&mut self.are_all) {
+            return (0..n).collect();
+        }
+        some.sort_unstable();
+        some.dedup();
+        some
+    }
+}
+
+/// Takes in a sign of life that changes no bar.
+fn goes_on(sessions: &mut Sessions, control: &Control) -> bool {
+    matches!(control.fact, Fact::Alive(sign) if sessions.extend(sign, control.known))
+}
+
+/// Applies the rules every trade must pass and folds it if it is in time; the rule it does not pass.
+fn judge(settings: &Settings, tape: &mut Tape, hot: &mut Hot, trade: &Trade) -> Result<Place, &'static str> {
+    if trade.price <= 0 || trade.size <= 0 {
+        return Err("non_positive");
+    }
+    if trade.ts_event < 0 {
+        return Err("impossible_time");
+    }
+    if settings.time.max_ahead < trade.ts_event.saturating_sub(trade.ts_recv) {
+        return Err("ahead_of_clock");
+    }
+    let part = tape.part(trade)?;
+    if is_past_horizon(settings, trade) {
+        return Err("late");
+    }
+    tape.own(trade, hot)?;
+    // The last to be judged: what is refused uses up no identity.
+    match hot.identities.hear(trade, settings) {
+        Known::First => {}
+        Known::Again => return Err("duplicate"),
+        Known::Unsure => return Err("unrecognised"),
+    }
+    let place = tape.fold(settings, hot, trade, part);
+    if let Place::Late = place {
+        tape.note(trade);
+    }
+    Ok(place)
+}
+
+/// What a rule says, as a sentence.
+fn reason(rule: &str) -> &'static str {
+    match rule {
+        "non_positive" => "price and size must be above 0",
+        "impossible_time" => "its event time is before 1970",
+        "ahead_of_clock" => "its event time is further ahead of its receive time than time.max_ahead",
+        "late" => "its base bar ended more than time.horizon before it became known",
+        "duplicate" => "a trade of this identity came before; the first holds",
+        "unrecognised" => "so many trades came since its minute that it is not known whether it came before",
+        "second_stream" => "another stream feeds the bars at its event time, by bars.streams",
+        "log_cut" => "a bar that holds it began before what retention left of the log, and stays as it is stored",
+        "unknown_contract_size" => "no contract size was declared before it",
+        _ => "it has more than 18 decimals, or is worth more than 10^14",
+    }
+}
+
+#[cold]
+fn refused(trade: &Trade, rule: &str) -> RowError {
+    let ten_to = |decimals: u8| 10f64.powi(i32::from(decimals));
+    RowError {
+        instrument: trade.instrument,
+        ts_event: trade.ts_event,
+        ts_recv: trade.ts_recv,
+        rule: rule.into(),
+        detail: reason(rule).into(),
+        id: trade.event_id().to_string(),
+        trade: Some((
+            trade.price as f64 / ten_to(trade.shape.price_decimals()),
+            trade.size as f64 / ten_to(trade.shape.size_decimals()),
+            trade.buy,
+        )),
+        raw: String::new(),
+    }
+}
