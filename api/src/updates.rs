@@ -115,7 +115,11 @@ impl Updates {
             one.next = next;
             return one.clone();
         }
-        let mut rows: Vec<Change> = self.live.latest(channel.table()).into_iter().filter_map(Change::new).collect();
+        let latest = self.live.latest(channel.table()).unwrap_or_else(|error| {
+            tracing::error!(%error, table = channel.table().name, "rows in memory cannot be read");
+            Vec::new()
+        });
+        let mut rows: Vec<Change> = latest.into_iter().map(Arc::new).filter_map(Change::new).collect();
         if channel == Channel::Signal {
             rows.sort_by_key(|change| std::cmp::Reverse(change.ts));
         }

@@ -2,9 +2,9 @@
 
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::{ops::RangeInclusive, sync::Arc};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -45,24 +45,25 @@ impl LiveRows {
         let mut newest: Option<Ts> = None;
         let mut instruments = BTreeSet::new();
         let mut refused = 0;
-        let mut rest = versions;
-        while let Some(first) = rest.first() {
-            let run = rest.iter().position(|version| version.table != first.table).unwrap_or(rest.len());
-            let (these, others) = rest.split_at(run);
-            rest = others;
-            let Some(lock) = self.table(first.table) else {
+        let mut by_table: BTreeMap<&str, Vec<&Version>> = BTreeMap::new();
+        for version in versions {
+            by_table.entry(version.table.name).or_default().push(version);
+        }
+        for these in by_table.into_values() {
+            let table = these[0].table;
+            let Some(lock) = self.table(table) else {
                 refused += these.len();
                 continue;
             };
-            let mut table = write(lock);
-            for version in these {
-                if !table.apply(version) {
-                    refused += 1;
-                    tracing::error!(table = version.table.name, key = %version.key(), "cells do not fit the table");
-                    continue;
-                }
+            let misfits = write(lock).apply(&these);
+            for version in &misfits {
+                tracing::error!(table = table.name, key = %version.key(), "cells do not fit the table");
+            }
+            refused += misfits.len();
+            let fit = |version: &&Version| !misfits.iter().any(|misfit| std::ptr::eq(*misfit, *version));
+            for version in these.into_iter().filter(fit) {
                 newest = newest.max(ts(version, "known_at"));
-                if first.table.name == "bars" || first.table.name == "confluence" {
+                if table.name == "bars" || table.name == "confluence" {
                     instruments.extend(instrument(version));
                 }
             }
@@ -134,8 +135,8 @@ impl LiveRows {
     }
 
     /// The newest row of each key without ts, retracted rows skipped.
-    pub fn latest(&self, table: &Table) -> Vec<Arc<Version>> {
-        self.table(table).map_or(Vec::new(), |lock| read(lock).latest())
+    pub fn latest(&self, table: &Table) -> Result<Vec<Version>, ArrowError> {
+        self.table(table).map_or(Ok(Vec::new()), |lock| read(lock).latest())
     }
 
     /// As [`LiveRows::latest`], as one batch.

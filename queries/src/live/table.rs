@@ -1,18 +1,21 @@
-//! One table's rows in memory: chunks by time, each with its record batch, and series by key.
+//! One table's rows in memory: record batches as they came, and where the newest version of each row stands in them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use prism_schemas::row::push_key;
-use prism_schemas::table::Kind;
-use prism_schemas::time::MINUTE;
+use prism_schemas::table::{Kind, each_row};
 use prism_schemas::{Cell, Table, Ts, Version};
 
-/// Rows whose `ts` are in the same chunk share a record batch, which is built again only after one of them changed.
-const CHUNK: i64 = 15 * MINUTE;
+/// Segments of fewer rows than this are merged with others.
+const SMALL: usize = 4_096;
+/// Small segments that wait for a merge at most.
+const SMALL_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct LiveTable {
@@ -23,15 +26,90 @@ pub(super) struct LiveTable {
     retracted: Option<usize>,
     status: Option<usize>,
     series_key: Vec<usize>,
-    chunks: BTreeMap<i64, Chunk>,
-    series: HashMap<Arc<str>, BTreeMap<Ts, Arc<Version>>>,
+    /// By number, which rises.
+    segments: BTreeMap<u64, Segment>,
+    next_segment: u64,
+    names: HashMap<Arc<str>, u32>,
+    series: Vec<Series>,
     latest: OnceLock<RecordBatch>,
 }
 
-#[derive(Debug, Default)]
-struct Chunk {
-    rows: BTreeMap<(Ts, Arc<str>), Arc<Version>>,
+/// Rows that came together or were merged.
+#[derive(Debug)]
+struct Segment {
+    rows: RecordBatch,
+    /// The series of each row.
+    series: Vec<u32>,
+    /// Whether each row is the newest version.
+    stands: Vec<bool>,
+    n_standing: usize,
+    /// First and last `ts`, in microseconds.
+    span: (i64, i64),
+    /// The standing rows, for who reads.
     batch: OnceLock<RecordBatch>,
+}
+
+/// Rows of one key without `ts`, in order of `ts`, in microseconds.
+#[derive(Debug)]
+struct Series {
+    name: Arc<str>,
+    places: VecDeque<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    ts: i64,
+    segment: u64,
+    row: usize,
+}
+
+impl Series {
+    fn find(&self, ts: i64) -> Result<usize, usize> {
+        match self.places.back() {
+            Some(last) if last.ts < ts => Err(self.places.len()),
+            _ => self.places.binary_search_by_key(&ts, |place| place.ts),
+        }
+    }
+}
+
+impl Segment {
+    fn new(rows: RecordBatch, series: Vec<u32>, ts: usize) -> Segment {
+        let times = rows.column(ts).as_primitive::<TimestampMicrosecondType>().values();
+        let span = times.iter().fold((i64::MAX, i64::MIN), |(first, last), ts| (first.min(*ts), last.max(*ts)));
+        let n_standing = rows.num_rows();
+        Segment { stands: vec![true; n_standing], rows, series, n_standing, span, batch: OnceLock::new() }
+    }
+
+    /// A newer version of this row came, or it leaves memory.
+    fn fell(&mut self, row: usize) {
+        self.n_standing -= usize::from(std::mem::take(&mut self.stands[row]));
+        self.batch = OnceLock::new();
+    }
+
+    fn standing(&self) -> Result<RecordBatch, ArrowError> {
+        if self.n_standing == self.stands.len() {
+            return Ok(self.rows.clone());
+        }
+        if let Some(batch) = self.batch.get() {
+            return Ok(batch.clone());
+        }
+        let batch = filter_record_batch(&self.rows, &BooleanArray::from(self.stands.clone()))?;
+        Ok(self.batch.get_or_init(|| batch).clone())
+    }
+
+    fn int(&self, column: Option<usize>, row: usize) -> i64 {
+        let Some(column) = column.map(|at| self.rows.column(at)).filter(|column| column.is_valid(row)) else {
+            return 0;
+        };
+        match column.as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(times) => times.value(row),
+            None => column.as_primitive_opt::<Int64Type>().map_or(0, |numbers| numbers.value(row)),
+        }
+    }
+
+    fn is_true(&self, column: Option<usize>, row: usize) -> bool {
+        column.map(|at| self.rows.column(at).as_boolean()).is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+    }
 }
 
 impl LiveTable {
@@ -45,138 +123,225 @@ impl LiveTable {
             retracted: table.position("retracted"),
             status: (table.name == "signals").then(|| table.position("status")).flatten(),
             series_key: table.key_positions().filter(|position| *position != ts).collect(),
-            chunks: BTreeMap::new(),
-            series: HashMap::new(),
+            segments: BTreeMap::new(),
+            next_segment: 0,
+            names: HashMap::new(),
+            series: Vec::new(),
             latest: OnceLock::new(),
         }
     }
 
-    /// False if the version does not fit the table.
-    pub(super) fn apply(&mut self, version: &Version) -> bool {
-        let Some(Cell::Ts(ts)) = version.cells.get(self.ts) else { return false };
-        let fits = version.cells.len() == self.table.columns.len()
-            && self.table.columns.iter().zip(&version.cells).all(|(column, cell)| is_of(column.kind, cell));
-        if !fits {
-            return false;
-        }
-        let mut key = String::new();
-        push_key(self.series_key.iter().map(|position| &version.cells[*position]), &mut key);
-        let key =
-            self.series.get_key_value(key.as_str()).map_or_else(|| Arc::from(key.as_str()), |(key, _)| key.clone());
-        let older = self.series.get(&key).and_then(|series| series.get(ts)).map(|old| self.age(old));
-        if older.is_some_and(|older| self.age(version) < older) {
-            return true;
-        }
-        let version = Arc::new(without_empty(version));
-        let chunk = self.chunks.entry(ts.div_euclid(CHUNK)).or_default();
-        chunk.rows.insert((*ts, key.clone()), version.clone());
-        chunk.batch = OnceLock::new();
-        self.series.entry(key).or_default().insert(*ts, version);
-        self.latest = OnceLock::new();
-        true
-    }
-
-    fn age(&self, version: &Version) -> (Ts, i64) {
-        let int = |position: Option<usize>| match position.map(|position| &version.cells[position]) {
-            Some(Cell::Ts(value) | Cell::Int(value)) => *value,
-            _ => 0,
+    /// Takes versions in any order; those that do not fit the table are given back.
+    pub(super) fn apply<'a>(&mut self, versions: &[&'a Version]) -> Vec<&'a Version> {
+        let (fit, misfits): (Vec<&Version>, Vec<&Version>) = versions.iter().partition(|version| self.fits(version));
+        let Ok(rows) = self.table.batch(&fit.iter().map(|version| version.cells.as_slice())) else {
+            return versions.to_vec();
         };
-        (int(self.known_at), int(self.revision))
+        let mut key = String::new();
+        let series: Vec<u32> = fit
+            .iter()
+            .map(|version| {
+                key.clear();
+                push_key(self.series_key.iter().map(|position| &version.cells[*position]), &mut key);
+                self.number(&key)
+            })
+            .collect();
+        if !fit.is_empty() {
+            self.add(rows, series);
+        }
+        misfits
     }
 
-    fn is_retracted(&self, version: &Version) -> bool {
-        self.retracted.is_some_and(|position| version.cells[position] == Cell::Bool(true))
+    fn fits(&self, version: &Version) -> bool {
+        matches!(version.cells.get(self.ts), Some(Cell::Ts(_)))
+            && version.cells.len() == self.table.columns.len()
+            && self.table.columns.iter().zip(&version.cells).all(|(column, cell)| is_of(column.kind, cell))
+    }
+
+    /// The number of a series.
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.names.get(name) {
+            return *number;
+        }
+        let (name, number) = (Arc::<str>::from(name), self.series.len() as u32);
+        self.names.insert(name.clone(), number);
+        self.series.push(Series { name, places: VecDeque::new() });
+        number
+    }
+
+    /// Adds rows, of which the newest versions of their keys stand.
+    fn add(&mut self, rows: RecordBatch, series: Vec<u32>) {
+        let number = self.next_segment;
+        self.next_segment += 1;
+        let (n_rows, of) = (rows.num_rows(), series.clone());
+        self.segments.insert(number, Segment::new(rows, series, self.ts));
+        for (row, series) in (0..n_rows).zip(of) {
+            let place = Place { ts: self.int(number, Some(self.ts), row), segment: number, row };
+            let series = series as usize;
+            let fallen = match self.series[series].find(place.ts) {
+                Err(at) => {
+                    self.series[series].places.insert(at, place);
+                    continue;
+                }
+                Ok(at) => {
+                    let old = self.series[series].places[at];
+                    if self.age(place) < self.age(old) {
+                        place
+                    } else {
+                        std::mem::replace(&mut self.series[series].places[at], place)
+                    }
+                }
+            };
+            if let Some(segment) = self.segments.get_mut(&fallen.segment) {
+                segment.fell(fallen.row);
+            }
+        }
+        self.latest = OnceLock::new();
+        self.merge();
+    }
+
+    fn int(&self, number: u64, column: Option<usize>, row: usize) -> i64 {
+        self.segments.get(&number).map_or(0, |segment| segment.int(column, row))
+    }
+
+    /// When a version became known, and its revision.
+    fn age(&self, place: Place) -> (i64, i64) {
+        (self.int(place.segment, self.known_at, place.row), self.int(place.segment, self.revision, place.row))
+    }
+
+    /// Puts small segments together, once there are many.
+    fn merge(&mut self) {
+        let small = |segment: &Segment| segment.n_standing < SMALL;
+        let numbers: Vec<u64> =
+            self.segments.iter().filter(|(_, segment)| small(segment)).map(|(number, _)| *number).collect();
+        if SMALL_MAX < numbers.len() {
+            self.rewrite(&numbers);
+        }
+    }
+
+    /// Makes one segment of the standing rows of these.
+    fn rewrite(&mut self, numbers: &[u64]) {
+        let taken: Vec<Segment> = numbers.iter().filter_map(|number| self.segments.remove(number)).collect();
+        let parts: Result<Vec<RecordBatch>, ArrowError> = taken.iter().map(Segment::standing).collect();
+        let merged = parts.and_then(|parts| concat_batches(&self.table.schema(), &parts));
+        let series = taken.iter().flat_map(|segment| {
+            let stands = segment.series.iter().zip(&segment.stands);
+            stands.filter(|(_, stands)| **stands).map(|(series, _)| *series)
+        });
+        // Batches of one schema can be put together; if not, rows of before stay readable as they are.
+        let (Ok(rows), series) = (merged, series.collect::<Vec<u32>>()) else {
+            self.segments.extend(numbers.iter().copied().zip(taken));
+            return;
+        };
+        if rows.num_rows() == 0 {
+            return;
+        }
+        let number = self.next_segment;
+        self.next_segment += 1;
+        let segment = Segment::new(rows, series, self.ts);
+        for (row, series) in segment.series.iter().enumerate() {
+            let ts = segment.int(Some(self.ts), row);
+            let series = &mut self.series[*series as usize];
+            if let Ok(at) = series.find(ts) {
+                series.places[at] = Place { ts, segment: number, row };
+            }
+        }
+        self.segments.insert(number, segment);
+    }
+
+    fn is_retracted(&self, place: Place) -> bool {
+        self.segments.get(&place.segment).is_none_or(|segment| segment.is_true(self.retracted, place.row))
+    }
+
+    /// The newest row of a series that is not retracted.
+    fn newest(&self, series: &Series) -> Option<Place> {
+        series.places.iter().rev().copied().find(|place| !self.is_retracted(*place))
     }
 
     /// Drops rows known before `before`, except the newest of a series (of signals: those still active).
     pub(super) fn forget(&mut self, before: Ts) {
-        if self.known_at.is_none() {
+        let Some(known_at) = self.known_at else { return };
+        let before = before.div_euclid(1_000);
+        let mut gone: Vec<(u64, usize)> = Vec::new();
+        for (number, segment) in &self.segments {
+            let known = segment.rows.column(known_at).as_primitive::<TimestampMicrosecondType>();
+            let old = |row: &usize| segment.stands[*row] && known.is_valid(*row) && known.value(*row) < before;
+            gone.extend((0..segment.stands.len()).filter(old).map(|row| (*number, row)));
+        }
+        gone.retain(|(number, row)| !self.is_kept(*number, *row));
+        for (number, row) in &gone {
+            let Some(segment) = self.segments.get_mut(number) else { continue };
+            let ts = segment.int(Some(self.ts), *row);
+            let series = &mut self.series[segment.series[*row] as usize];
+            if let Ok(at) = series.find(ts) {
+                series.places.remove(at);
+            }
+            segment.fell(*row);
+        }
+        if gone.is_empty() {
             return;
         }
-        let old: Vec<i64> = self.chunks.range(..=before.div_euclid(CHUNK)).map(|(at, _)| *at).collect();
-        for at in old {
-            let Some(mut chunk) = self.chunks.remove(&at) else { continue };
-            let n_rows = chunk.rows.len();
-            chunk.rows.retain(|(ts, key), version| {
-                let keep = before <= self.age(version).0 || self.is_kept(key, *ts, version);
-                if !keep && let Some(series) = self.series.get_mut(key) {
-                    series.remove(ts);
-                    if series.is_empty() {
-                        self.series.remove(key);
-                    }
-                }
-                keep
-            });
-            if chunk.rows.len() < n_rows {
-                chunk.batch = OnceLock::new();
-                self.latest = OnceLock::new();
-            }
-            if !chunk.rows.is_empty() {
-                self.chunks.insert(at, chunk);
-            }
+        self.latest = OnceLock::new();
+        // What is mostly gone gives its memory back.
+        let sparse = |segment: &Segment| 2 * segment.n_standing < segment.stands.len();
+        let numbers: Vec<u64> =
+            self.segments.iter().filter(|(_, segment)| sparse(segment)).map(|(number, _)| *number).collect();
+        if !numbers.is_empty() {
+            self.rewrite(&numbers);
         }
     }
 
-    fn is_kept(&self, key: &str, ts: Ts, version: &Version) -> bool {
+    fn is_kept(&self, number: u64, row: usize) -> bool {
+        let Some(segment) = self.segments.get(&number) else { return false };
         match self.status {
-            Some(status) => version.cells[status] == Cell::from("active") && !self.is_retracted(version),
+            Some(status) => {
+                segment.rows.column(status).as_string::<i32>().value(row) == "active"
+                    && !segment.is_true(self.retracted, row)
+            }
             None if !super::LIVE_VIEWS.contains(&self.table.name) => false,
             None => {
-                let series = self.series.get(key);
-                let newest = series.and_then(|series| series.iter().rev().find(|(_, row)| !self.is_retracted(row)));
-                newest.is_some_and(|(newest, _)| *newest == ts)
+                let newest = self.newest(&self.series[segment.series[row] as usize]);
+                newest.is_some_and(|newest| (newest.segment, newest.row) == (number, row))
             }
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.chunks.values().map(|chunk| chunk.rows.len()).sum()
+        self.segments.values().map(|segment| segment.n_standing).sum()
     }
 
     pub(super) fn batches(&self, range: &RangeInclusive<Ts>) -> Result<Vec<RecordBatch>, ArrowError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let chunks = self.chunks.range(range.start().div_euclid(CHUNK)..=range.end().div_euclid(CHUNK));
-        chunks
-            .map(|(_, chunk)| {
-                if let Some(batch) = chunk.batch.get() {
-                    return Ok(batch.clone());
-                }
-                let batch = self.table.batch(&chunk.rows.values().map(|version| version.cells.as_slice()))?;
-                Ok(chunk.batch.get_or_init(|| batch).clone())
-            })
-            .collect()
+        let (first, last) = (range.start().div_euclid(1_000), range.end().div_euclid(1_000));
+        let overlaps = |segment: &&Segment| segment.span.0 <= last && first <= segment.span.1 && 0 < segment.n_standing;
+        self.segments.values().filter(overlaps).map(Segment::standing).collect()
     }
 
-    pub(super) fn latest(&self) -> Vec<Arc<Version>> {
-        let newest = |series: &BTreeMap<Ts, Arc<Version>>| {
-            series.values().rev().find(|version| !self.is_retracted(version)).cloned()
-        };
-        let mut rows: Vec<_> = self.series.iter().filter_map(|(key, series)| Some((key, newest(series)?))).collect();
-        rows.sort_by_key(|(key, _)| *key);
-        rows.into_iter().map(|(_, version)| version).collect()
+    pub(super) fn latest(&self) -> Result<Vec<Version>, ArrowError> {
+        let mut rows = Vec::new();
+        each_row(self.table, &self.latest_batch()?, |row| rows.push(row));
+        Ok(rows)
     }
 
     pub(super) fn latest_batch(&self) -> Result<RecordBatch, ArrowError> {
         if let Some(batch) = self.latest.get() {
             return Ok(batch.clone());
         }
-        let rows = self.latest();
-        let batch = self.table.batch(&rows.iter().map(|version| version.cells.as_slice()))?;
+        let mut places: Vec<(&str, Place)> =
+            self.series.iter().filter_map(|series| Some((&*series.name, self.newest(series)?))).collect();
+        places.sort_by_key(|(name, _)| *name);
+        let numbers: HashMap<u64, usize> = self.segments.keys().enumerate().map(|(at, number)| (*number, at)).collect();
+        let batches: Vec<&RecordBatch> = self.segments.values().map(|segment| &segment.rows).collect();
+        let indices: Vec<(usize, usize)> =
+            places.iter().map(|(_, place)| (numbers.get(&place.segment).copied().unwrap_or(0), place.row)).collect();
+        let batch = match indices.is_empty() {
+            true => RecordBatch::new_empty(self.table.schema()),
+            false => interleave_record_batch(&batches, &indices)?,
+        };
         Ok(self.latest.get_or_init(|| batch).clone())
     }
-}
-
-/// A row with its empty texts as nulls: absent text has one spelling.
-fn without_empty(version: &Version) -> Version {
-    let mut version = version.clone();
-    for cell in &mut version.cells {
-        if matches!(cell, Cell::Text(text) if text.is_empty()) {
-            *cell = Cell::Null;
-        }
-    }
-    version
 }
 
 fn is_of(kind: Kind, cell: &Cell) -> bool {
@@ -187,5 +352,133 @@ fn is_of(kind: Kind, cell: &Cell) -> bool {
         Cell::Float(value) => kind == Kind::F64 && value.is_finite(),
         Cell::Text(_) => matches!(kind, Kind::Symbol | Kind::Text),
         Cell::Ts(_) => kind == Kind::Ts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_schemas::random::Random;
+    use prism_schemas::table::{CONFLUENCE, FEED_STATUS, SIGNALS};
+
+    use super::*;
+
+    fn row(table: &'static Table, random: &mut Random, known: Ts) -> Version {
+        let cell = |name: &str, random: &mut Random| match name {
+            "ts" => Cell::Ts(random.below(40) as i64 * 60_000_000_000),
+            "symbol" | "signal_id" => Cell::from(["A", "B", ""][random.below(3) as usize]),
+            "score" => Cell::Float(random.below(1_000) as f64),
+            "status" => Cell::from(["active", "closed"][random.below(2) as usize]),
+            "known_at" => Cell::Ts((known - random.below(3) as i64) * 1_000_000),
+            "revision" => Cell::Int(random.below(3) as i64),
+            "retracted" => Cell::Bool(random.below(4) == 0),
+            _ => Cell::Null,
+        };
+        Version { table, cells: table.columns.iter().map(|column| cell(column.name, random)).collect() }
+    }
+
+    fn int(version: &Version, column: &str) -> i64 {
+        match version.get(column) {
+            Some(Cell::Ts(value) | Cell::Int(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    fn standing(table: &LiveTable) -> Vec<String> {
+        let mut rows = Vec::new();
+        for batch in table.batches(&(Ts::MIN..=Ts::MAX)).unwrap() {
+            each_row(table.table, &batch, |row| rows.push(row.to_json().to_string()));
+        }
+        rows.sort();
+        rows
+    }
+
+    /// What should stand: by key the newest, less what was forgotten.
+    #[derive(Default)]
+    struct Plain(BTreeMap<String, Version>);
+
+    impl Plain {
+        fn apply(&mut self, version: &Version) {
+            let age = |version: &Version| (int(version, "known_at"), int(version, "revision"));
+            if self.0.get(&version.key()).is_none_or(|have| age(have) <= age(version)) {
+                self.0.insert(version.key(), version.clone());
+            }
+        }
+
+        /// The newest row of each series that is not retracted.
+        fn latest(&self) -> Vec<Version> {
+            let mut newest: BTreeMap<String, &Version> = BTreeMap::new();
+            for row in self.0.values().filter(|row| row.get("retracted") != Some(&Cell::Bool(true))) {
+                // Keys begin with `ts`.
+                let series = row.key().split_once('|').unwrap().1.to_string();
+                let series = newest.entry(series).or_insert(row);
+                if int(series, "ts") < int(row, "ts") {
+                    *series = row;
+                }
+            }
+            newest.into_values().cloned().collect()
+        }
+
+        fn forget(&mut self, before: Ts) {
+            let newest: Vec<String> = self.latest().iter().map(Version::key).collect();
+            self.0.retain(|key, row| {
+                let is_kept = match row.table.name {
+                    "signals" => {
+                        row.get("status") == Some(&"active".into()) && row.get("retracted") != Some(&Cell::Bool(true))
+                    }
+                    "confluence" => newest.contains(key),
+                    _ => false,
+                };
+                before <= int(row, "known_at") || is_kept
+            });
+        }
+    }
+
+    #[test]
+    fn equals_a_plain_map_whatever_comes() {
+        for (seed, table) in [(1, &CONFLUENCE), (2, &SIGNALS), (3, &FEED_STATUS), (4, &CONFLUENCE), (5, &SIGNALS)] {
+            let mut random = Random::new(seed, "live rows");
+            let (mut live, mut plain) = (LiveTable::new(table), Plain::default());
+            for known in 0..200 {
+                let rows: Vec<Version> = (0..random.below(6)).map(|_| row(table, &mut random, known)).collect();
+                assert!(live.apply(&rows.iter().collect::<Vec<_>>()).is_empty());
+                rows.iter().for_each(|row| plain.apply(row));
+                if random.below(5) == 0 {
+                    let before = (known - random.below(20) as i64) * 1_000_000;
+                    live.forget(before);
+                    plain.forget(before);
+                }
+                let mut expected: Vec<String> = plain
+                    .0
+                    .values()
+                    .map(|row| {
+                        let mut rows = Vec::new();
+                        let batch = table.batch(&std::iter::once(row.cells.as_slice())).unwrap();
+                        each_row(table, &batch, |row| rows.push(row.to_json().to_string()));
+                        rows.remove(0)
+                    })
+                    .collect();
+                expected.sort();
+                assert_eq!(standing(&live), expected, "seed {seed} at {known}");
+                assert_eq!(live.len(), expected.len());
+                assert!(live.segments.len() <= 2 * SMALL_MAX, "{} segments", live.segments.len());
+                let keys = |rows: Vec<Version>| {
+                    let mut keys: Vec<String> = rows.iter().map(Version::key).collect();
+                    keys.sort();
+                    keys
+                };
+                assert_eq!(keys(live.latest().unwrap()), keys(plain.latest()), "seed {seed} at {known}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_given_back() {
+        let (mut random, mut live) = (Random::new(1, "live rows"), LiveTable::new(&CONFLUENCE));
+        let good = row(&CONFLUENCE, &mut random, 5);
+        let mut bad = good.clone();
+        bad.cells[CONFLUENCE.position("score").unwrap()] = Cell::from("high");
+        let short = Version { table: &CONFLUENCE, cells: Vec::new() };
+        assert_eq!(live.apply(&[&bad, &good, &short]), [&bad, &short]);
+        assert_eq!(live.len(), 1);
     }
 }

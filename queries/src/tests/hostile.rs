@@ -262,7 +262,7 @@ async fn what_operators_keep_is_counted() {
     }
     let sql = format!("SELECT COUNT(*) {pairs} JOIN bars c ON b.retracted = c.retracted");
     let error = f.sql(&sql).await.unwrap_err();
-    assert!(matches!(&error, Error::OutOfMemory { message } if message.contains("for batches")), "{sql}: {error}");
+    assert!(matches!(&error, Error::OutOfMemory { message } if message.contains("batches#")), "{sql}: {error}");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod market;
 mod newest;
 mod operations;
 mod reference;
+#[cfg(feature = "arrow")]
+mod rows;
 
 use std::sync::LazyLock;
 
@@ -13,6 +15,8 @@ pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, RELATIONS, SI
 pub use market::{BARS, INDICATOR_COLUMNS, INDICATORS};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
 pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
+#[cfg(feature = "arrow")]
+pub use rows::each_row;
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
@@ -195,15 +199,19 @@ impl Table {
                 Arc::new(builder.finish()) as ArrayRef
             }};
         }
+        // No more room than they take: some are kept for long.
+        let n = rows.clone().count();
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (at, column) in self.columns.iter().enumerate() {
             arrays.push(match column.kind {
-                Kind::Ts => build!(TimestampMicrosecondBuilder::new().with_timezone("UTC"), at,
+                Kind::Ts => build!(TimestampMicrosecondBuilder::with_capacity(n).with_timezone("UTC"), at,
                     Cell::Ts(ts) => ts.div_euclid(1_000)),
-                Kind::Symbol | Kind::Text => build!(StringBuilder::new(), at, Cell::Text(text) => text),
-                Kind::F64 => build!(Float64Builder::new(), at, Cell::Float(value) => *value),
-                Kind::I64 => build!(Int64Builder::new(), at, Cell::Int(value) => *value),
-                Kind::Bool => build!(BooleanBuilder::new(), at, Cell::Bool(value) => *value),
+                Kind::Symbol | Kind::Text => {
+                    build!(StringBuilder::with_capacity(n, 8 * n), at, Cell::Text(text) => text)
+                }
+                Kind::F64 => build!(Float64Builder::with_capacity(n), at, Cell::Float(value) => *value),
+                Kind::I64 => build!(Int64Builder::with_capacity(n), at, Cell::Int(value) => *value),
+                Kind::Bool => build!(BooleanBuilder::with_capacity(n), at, Cell::Bool(value) => *value),
             });
         }
         arrow::array::RecordBatch::try_new(self.schema(), arrays)

@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use prism_schemas::layout::run_folder;
 use prism_schemas::store::{StoreResult, is_run_name, withdrawal};
-use prism_schemas::table::TABLES;
+use prism_schemas::table::{TABLES, each_row};
 use prism_schemas::{Health, RowStore, Table, Ts, Version};
 
 use buffer::Buffer;
 use days::Days;
-pub(crate) use file::each_row;
 use lock::Lock;
 pub use reader::Reader;
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use prism_schemas::layout::{day_name, day_of_file, day_of_folder};
 use prism_schemas::store::{RowReader, StoreResult};
-use prism_schemas::table::RUNS;
+use prism_schemas::table::{RUNS, each_row};
 use prism_schemas::{Cell, Table, Ts, Version};
 
 use super::days::{names, parts};
 use super::file::Open;
-use super::{Store, StoreError, each_row};
+
+use super::{Store, StoreError};
 use crate::news::{Given, known_at};
 
 /// Rows that become known now are of these days at most: the longest bars began a month ago.

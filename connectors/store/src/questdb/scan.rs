@@ -8,12 +8,12 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prism_questdb::blocking::Client;
 use prism_questdb::{Error, within};
+use prism_schemas::table::each_row;
 use prism_schemas::time::{format_ts, parse_ts};
 use prism_schemas::{Ts, Version};
 use serde_json::Value;
 
 use super::{QuestDbError, STATEMENT, Target};
-use crate::parquet::each_row;
 
 /// Rows asked for at once, about.
 const ROWS_AT_ONCE: u64 = 200_000;
