@@ -139,6 +139,9 @@ pub(super) enum Tape {
     Recording(Box<Recording>),
 }
 
+/// Closed bars, by symbol and timeframe.
+type Bars = BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>;
+
 pub(super) struct Venue {
     tape: Tape,
     seed: u64,
@@ -150,7 +153,7 @@ pub(super) struct Venue {
     pub(super) trades: BTreeMap<String, VecDeque<Done>>,
     /// Times and ids of all trades.
     pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
-    bars: BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>,
+    bars: Bars,
     /// Values that were asked for, by kind too.
     series: BTreeMap<(String, &'static str), BTreeMap<Ts, Decimal>>,
     /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
@@ -166,15 +169,15 @@ impl Venue {
     /// The synthetic market of a seed; every instrument has traded by now.
     pub(super) fn market(seed_of_faults: u64, seed: u64, symbols: &[Symbol], now: Ts) -> Venue {
         let market = Box::new(Market::new(seed, symbols, now - BEFORE));
-        let warm_up = market.warm_up(&TIMEFRAMES, BARS);
-        let mut venue = Venue::new(Tape::Market(market, Bybit::new(MARKET), Vec::new()), seed_of_faults);
-        for (id, event) in warm_up {
-            match event.body {
-                Some(Body::Instrument(instrument)) => drop(venue.instruments.insert(id.symbol, *instrument)),
-                Some(Body::Kline(kline)) => venue.remember(&id.symbol, &kline),
-                _ => {}
+        let instruments = market.declarations().map(|(id, instrument)| (id.symbol, instrument)).collect();
+        let mut bars = BTreeMap::new();
+        for (id, event) in market.past(&TIMEFRAMES, BARS) {
+            if let Some(Body::Kline(kline)) = event.body {
+                remember(&mut bars, &id.symbol, &kline);
             }
         }
+        let tape = Tape::Market(market, Bybit::new(MARKET), Vec::new());
+        let mut venue = Venue { instruments, bars, ..Venue::new(tape, seed_of_faults) };
         venue.step(now, 0.0);
         venue
     }
@@ -201,29 +204,6 @@ impl Venue {
             spared: Vec::new(),
             frozen: false,
         }
-    }
-
-    fn remember(&mut self, symbol: &str, kline: &Kline) {
-        let prices = [kline.open, kline.high, kline.low, kline.close];
-        let ([Some(open), Some(high), Some(low), Some(close)], Ok(timeframe)) = (prices, kline.timeframe.parse())
-        else {
-            return;
-        };
-        let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
-        let (volume, turnover) = (number(kline.volume), number(kline.turnover));
-        let bar = Bar {
-            open,
-            high,
-            low,
-            close,
-            volume,
-            turnover,
-            n_trades: 1,
-            bought: volume / 2.0,
-            first: kline.start,
-            last: kline.start,
-        };
-        self.bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
     }
 
     /// Why what was recorded could not be read to its end.
@@ -478,4 +458,27 @@ fn merge(ticker: &mut Ticker, change: &Ticker) {
     }
     take!(last mark index bid_price bid_size ask_price ask_size open_interest open_interest_value funding_rate);
     take!(next_funding_ts open_24h high_24h low_24h volume_24h turnover_24h);
+}
+
+/// Takes a closed bar in.
+fn remember(bars: &mut Bars, symbol: &str, kline: &Kline) {
+    let prices = [kline.open, kline.high, kline.low, kline.close];
+    let ([Some(open), Some(high), Some(low), Some(close)], Ok(timeframe)) = (prices, kline.timeframe.parse()) else {
+        return;
+    };
+    let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
+    let (volume, turnover) = (number(kline.volume), number(kline.turnover));
+    let bar = Bar {
+        open,
+        high,
+        low,
+        close,
+        volume,
+        turnover,
+        n_trades: 1,
+        bought: volume / 2.0,
+        first: kline.start,
+        last: kline.start,
+    };
+    bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
 }

@@ -111,24 +111,34 @@ impl Market {
     /// the simulated past is shorter: 400 hours of minutes, 400 days before them of hours), in the order they ended.
     /// `ts_event` and `ts_recv` of a bar are its end.
     pub fn warm_up(&self, timeframes: &[Timeframe], n_bars: usize) -> Vec<(InstrumentId, Event)> {
-        let mut klines = Vec::new();
-        for (at, trader) in self.traders.iter().enumerate() {
-            let id = InstrumentId::new(EXCHANGE, MARKET, trader.symbol.name);
-            for timeframe in timeframes {
-                for (start, bar) in self.history.bars(at, *timeframe, n_bars) {
-                    klines.push((id.clone(), trader.kline(*timeframe, start, &bar)));
-                }
-            }
-        }
+        let mut klines: Vec<(InstrumentId, Event)> = self.past(timeframes, n_bars).collect();
         // Stable: equal ends stay in order of symbol and timeframe.
         klines.sort_by_key(|(_, event)| event.ts_recv);
         let first = klines.first().map_or(self.start, |(_, event)| event.ts_recv);
         let mut events: Vec<(InstrumentId, Event)> = Vec::with_capacity(klines.len() + self.traders.len());
-        for (id, trader) in self.instruments().into_iter().zip(&self.traders) {
-            events.push((id, plain(first, Body::Instrument(Box::new(trader.declaration())))));
-        }
+        events.extend(self.declarations().map(|(id, of)| (id, plain(first, Body::Instrument(Box::new(of))))));
         events.append(&mut klines);
         events
+    }
+
+    /// What its instruments are.
+    pub fn declarations(&self) -> impl Iterator<Item = (InstrumentId, Instrument)> + '_ {
+        self.instruments().into_iter().zip(&self.traders).map(|(id, trader)| (id, trader.declaration()))
+    }
+
+    /// The closed bars of `warm_up`, one after the other: those of a symbol and timeframe in order, never all at once.
+    pub fn past<'a>(
+        &'a self,
+        timeframes: &'a [Timeframe],
+        n_bars: usize,
+    ) -> impl Iterator<Item = (InstrumentId, Event)> + 'a {
+        self.traders.iter().enumerate().flat_map(move |(at, trader)| {
+            let id = InstrumentId::new(EXCHANGE, MARKET, trader.symbol.name);
+            timeframes.iter().flat_map(move |timeframe| {
+                let (id, bars) = (id.clone(), self.history.bars(at, *timeframe, n_bars));
+                bars.into_iter().map(move |(start, bar)| (id.clone(), trader.kline(*timeframe, start, &bar)))
+            })
+        })
     }
 
     /// What a driver logs when its connection opens: FeedStatus connected, at the start.
