@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use prism_schemas::{
     Cell, Decimal, Event, Topic, Ts, Version,
     event::{Batch, Instrument, Kline, Quarantined, Side, Trade, event::Body, trade::Id},
+    random::Random,
     time::{HOUR, MINUTE, SECOND},
 };
 use serde_json::json;
@@ -308,6 +309,54 @@ fn trades_that_nothing_orders_have_an_order_of_their_own() {
     for order in all {
         let rows = spot(order);
         assert_eq!(minutes(&rows, &["open", "close", "volume", "n_trades"]), ["99.0 103.0 10.0 4"]);
+    }
+}
+
+/// Trades of one minute in any order, of mixed decimals, with ties, and with sizes whose sum leaves 64 bits, against sums and
+/// orders made apart.
+#[test]
+fn whatever_a_minute_holds_it_folds_exactly() {
+    for seed in 0..6 {
+        let mut random = Random::new(seed, "minute");
+        let mut trades = Vec::new();
+        for id in 1..=60 {
+            let at = 10 + random.below(40) as i64;
+            let price = (1 + random.below(900) as i64, random.below(3) as u32);
+            let size = match random.below(8) {
+                0 => (8_000_000_000_000_000_000, 8),
+                1 => (1 + random.below(1 << 50) as i64, 8),
+                _ => (1 + random.below(5_000) as i64, random.below(5) as u32),
+            };
+            // So that a turnover fits 64 bits where a sum of sizes does not.
+            let price = if 1 << 60 < size.0 { (1 + random.below(2) as i64, 2) } else { price };
+            trades.push((at, id, price, size));
+        }
+        let number = |(mantissa, decimals): (i64, u32)| mantissa as f64 / 10f64.powi(decimals as i32);
+        let prices = || trades.iter().map(|(_, _, price, _)| number(*price));
+        // One session's ids order trades of one time.
+        let of = |(_, _, price, _): &(i64, u64, (i64, u32), (i64, u32))| number(*price);
+        let first = of(trades.iter().min_by_key(|(at, id, ..)| (*at, *id)).unwrap());
+        let last = of(trades.iter().max_by_key(|(at, id, ..)| (*at, *id)).unwrap());
+        let volume: i128 =
+            trades.iter().map(|(.., (size, decimals))| i128::from(*size) * 10i128.pow(8 - decimals)).sum();
+        let whole = (volume / 100_000_000) as f64 + (volume % 100_000_000) as f64 / 1e8;
+        let expected = [first, prices().fold(0.0, f64::max), prices().fold(f64::MAX, f64::min), last, whole]
+            .map(|value| format!("{value:?}"))
+            .join(" ");
+        for _ in 0..4 {
+            for at in (1..trades.len()).rev() {
+                trades.swap(at, random.below(at as u64 + 1) as usize);
+            }
+            // All are received at once, so that only their arrival differs.
+            let events = trades
+                .iter()
+                .map(|(at, id, price, size)| Event { ts_recv: START + SECOND / 10, ..trade(*at, *id, *price, *size) });
+            // One of the minute before has all the decimals there are, so that those of this one look alike.
+            let before = trade(-30_000, 1_000, (1, 2), (1, 8));
+            let rows = spot([before].into_iter().chain(events).collect());
+            let got = minutes(&rows, &["open", "high", "low", "close", "volume", "n_trades"]);
+            assert_eq!(got[1..], [format!("{expected} 60")], "seed {seed}");
+        }
     }
 }
 
