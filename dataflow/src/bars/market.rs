@@ -6,6 +6,7 @@ use super::{
     Seal, Spare, Updates,
     hot::{Hot, Taken},
     identities::Known,
+    refused::refused,
     sessions::Sessions,
     tape::{Place, Tape, is_past_horizon},
 };
@@ -364,39 +365,4 @@ fn judge(settings: &Settings, tape: &mut Tape, hot: &mut Hot, trade: &Trade) -> 
         tape.note(trade);
     }
     Ok(place)
-}
-
-/// What a rule says, as a sentence.
-fn reason(rule: &str) -> &'static str {
-    match rule {
-        "non_positive" => "price and size must be above 0",
-        "impossible_time" => "its event time is before 1970",
-        "ahead_of_clock" => "its event time is further ahead of its receive time than time.max_ahead",
-        "late" => "its base bar ended more than time.horizon before it became known",
-        "duplicate" => "a trade of this identity came before; the first holds",
-        "unrecognised" => "so many trades came since its minute that it is not known whether it came before",
-        "second_stream" => "another stream feeds the bars at its event time, by bars.streams",
-        "log_cut" => "a bar that holds it began before what retention left of the log, and stays as it is stored",
-        "unknown_contract_size" => "no contract size was declared before it",
-        _ => "it has more than 18 decimals, or is worth more than 10^14",
-    }
-}
-
-#[cold]
-fn refused(trade: &Trade, rule: &str) -> RowError {
-    let ten_to = |decimals: u8| 10f64.powi(i32::from(decimals));
-    RowError {
-        instrument: trade.instrument,
-        ts_event: trade.ts_event,
-        ts_recv: trade.ts_recv,
-        rule: rule.into(),
-        detail: reason(rule).into(),
-        id: trade.event_id().to_string(),
-        trade: Some((
-            trade.price as f64 / ten_to(trade.shape.price_decimals()),
-            trade.size as f64 / ten_to(trade.shape.size_decimals()),
-            trade.buy,
-        )),
-        raw: String::new(),
-    }
 }

@@ -6,6 +6,7 @@ mod hot;
 mod identities;
 mod interval;
 mod market;
+mod refused;
 mod seal;
 mod series;
 mod sessions;

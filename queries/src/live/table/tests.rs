@@ -1,0 +1,126 @@
+//! Rows in memory against a plain map.
+
+use prism_schemas::random::Random;
+use prism_schemas::table::{CONFLUENCE, FEED_STATUS, SIGNALS};
+
+use super::*;
+
+fn row(table: &'static Table, random: &mut Random, known: Ts) -> Version {
+    let cell = |name: &str, random: &mut Random| match name {
+        "ts" => Cell::Ts(random.below(40) as i64 * 60_000_000_000),
+        "symbol" | "signal_id" => Cell::from(["A", "B", ""][random.below(3) as usize]),
+        "score" => Cell::Float(random.below(1_000) as f64),
+        "status" => Cell::from(["active", "closed"][random.below(2) as usize]),
+        "known_at" => Cell::Ts((known - random.below(3) as i64) * 1_000_000),
+        "revision" => Cell::Int(random.below(3) as i64),
+        "retracted" => Cell::Bool(random.below(4) == 0),
+        _ => Cell::Null,
+    };
+    Version { table, cells: table.columns.iter().map(|column| cell(column.name, random)).collect() }
+}
+
+fn int(version: &Version, column: &str) -> i64 {
+    match version.get(column) {
+        Some(Cell::Ts(value) | Cell::Int(value)) => *value,
+        _ => 0,
+    }
+}
+
+fn standing(table: &LiveTable) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in table.batches(&(Ts::MIN..=Ts::MAX)).unwrap() {
+        each_row(table.table, &batch, |row| rows.push(row.to_json().to_string()));
+    }
+    rows.sort();
+    rows
+}
+
+/// What should stand: by key the newest, less what was forgotten.
+#[derive(Default)]
+struct Plain(BTreeMap<String, Version>);
+
+impl Plain {
+    fn apply(&mut self, version: &Version) {
+        let age = |version: &Version| (int(version, "known_at"), int(version, "revision"));
+        if self.0.get(&version.key()).is_none_or(|have| age(have) <= age(version)) {
+            self.0.insert(version.key(), version.clone());
+        }
+    }
+
+    /// The newest row of each series that is not retracted.
+    fn latest(&self) -> Vec<Version> {
+        let mut newest: BTreeMap<String, &Version> = BTreeMap::new();
+        for row in self.0.values().filter(|row| row.get("retracted") != Some(&Cell::Bool(true))) {
+            // Keys begin with `ts`.
+            let series = row.key().split_once('|').unwrap().1.to_string();
+            let series = newest.entry(series).or_insert(row);
+            if int(series, "ts") < int(row, "ts") {
+                *series = row;
+            }
+        }
+        newest.into_values().cloned().collect()
+    }
+
+    fn forget(&mut self, before: Ts) {
+        let newest: Vec<String> = self.latest().iter().map(Version::key).collect();
+        self.0.retain(|key, row| {
+            let is_kept = match row.table.name {
+                "signals" => {
+                    row.get("status") == Some(&"active".into()) && row.get("retracted") != Some(&Cell::Bool(true))
+                }
+                "confluence" => newest.contains(key),
+                _ => false,
+            };
+            before <= int(row, "known_at") || is_kept
+        });
+    }
+}
+
+#[test]
+fn equals_a_plain_map_whatever_comes() {
+    for (seed, table) in [(1, &CONFLUENCE), (2, &SIGNALS), (3, &FEED_STATUS), (4, &CONFLUENCE), (5, &SIGNALS)] {
+        let mut random = Random::new(seed, "live rows");
+        let (mut live, mut plain) = (LiveTable::new(table), Plain::default());
+        for known in 0..200 {
+            let rows: Vec<Version> = (0..random.below(6)).map(|_| row(table, &mut random, known)).collect();
+            assert!(live.apply(&rows.iter().collect::<Vec<_>>()).is_empty());
+            rows.iter().for_each(|row| plain.apply(row));
+            if random.below(5) == 0 {
+                let before = (known - random.below(20) as i64) * 1_000_000;
+                live.forget(before);
+                plain.forget(before);
+            }
+            let mut expected: Vec<String> = plain
+                .0
+                .values()
+                .map(|row| {
+                    let mut rows = Vec::new();
+                    let batch = table.batch(&std::iter::once(row.cells.as_slice())).unwrap();
+                    each_row(table, &batch, |row| rows.push(row.to_json().to_string()));
+                    rows.remove(0)
+                })
+                .collect();
+            expected.sort();
+            assert_eq!(standing(&live), expected, "seed {seed} at {known}");
+            assert_eq!(live.len(), expected.len());
+            assert!(live.segments.len() <= 2 * SMALL_MAX, "{} segments", live.segments.len());
+            let keys = |rows: Vec<Version>| {
+                let mut keys: Vec<String> = rows.iter().map(Version::key).collect();
+                keys.sort();
+                keys
+            };
+            assert_eq!(keys(live.latest().unwrap()), keys(plain.latest()), "seed {seed} at {known}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_given_back() {
+    let (mut random, mut live) = (Random::new(1, "live rows"), LiveTable::new(&CONFLUENCE));
+    let good = row(&CONFLUENCE, &mut random, 5);
+    let mut bad = good.clone();
+    bad.cells[CONFLUENCE.position("score").unwrap()] = Cell::from("high");
+    let short = Version { table: &CONFLUENCE, cells: Vec::new() };
+    assert_eq!(live.apply(&[&bad, &good, &short]), [&bad, &short]);
+    assert_eq!(live.len(), 1);
+}
