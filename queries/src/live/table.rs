@@ -31,6 +31,8 @@ pub(super) struct LiveTable {
     next_segment: u64,
     names: HashMap<Arc<str>, u32>,
     series: Vec<Series>,
+    /// Numbers of series without rows: of signals and refusals each is one of its own.
+    free: Vec<u32>,
     latest: OnceLock<RecordBatch>,
 }
 
@@ -127,6 +129,7 @@ impl LiveTable {
             next_segment: 0,
             names: HashMap::new(),
             series: Vec::new(),
+            free: Vec::new(),
             latest: OnceLock::new(),
         }
     }
@@ -163,9 +166,14 @@ impl LiveTable {
         if let Some(number) = self.names.get(name) {
             return *number;
         }
-        let (name, number) = (Arc::<str>::from(name), self.series.len() as u32);
+        let name = Arc::<str>::from(name);
+        let number = self.free.pop().unwrap_or(self.series.len() as u32);
         self.names.insert(name.clone(), number);
-        self.series.push(Series { name, places: VecDeque::new() });
+        let series = Series { name, places: VecDeque::new() };
+        match self.series.get_mut(number as usize) {
+            Some(free) => *free = series,
+            None => self.series.push(series),
+        }
         number
     }
 
@@ -272,9 +280,13 @@ impl LiveTable {
         for (number, row) in &gone {
             let Some(segment) = self.segments.get_mut(number) else { continue };
             let ts = segment.int(Some(self.ts), *row);
-            let series = &mut self.series[segment.series[*row] as usize];
+            let number = segment.series[*row];
+            let series = &mut self.series[number as usize];
             if let Ok(at) = series.find(ts) {
                 series.places.remove(at);
+            }
+            if series.places.is_empty() && self.names.remove(&series.name).is_some() {
+                self.free.push(number);
             }
             segment.fell(*row);
         }

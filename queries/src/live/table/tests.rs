@@ -124,3 +124,18 @@ fn what_does_not_fit_is_given_back() {
     assert_eq!(live.apply(&[&bad, &good, &short]), [&bad, &short]);
     assert_eq!(live.len(), 1);
 }
+
+#[test]
+fn series_that_are_over_leave_memory() {
+    let mut random = Random::new(1, "live rows");
+    let mut live = LiveTable::new(&SIGNALS);
+    for known in 0..500 {
+        let mut one = row(&SIGNALS, &mut random, known);
+        one.cells[SIGNALS.position("signal_id").unwrap()] = Cell::text(format!("{known:016x}"));
+        one.cells[SIGNALS.position("status").unwrap()] = Cell::from("closed");
+        assert!(live.apply(&[&one]).is_empty());
+        live.forget((known - 20) * 1_000_000);
+        assert!(live.len() <= 25 && live.series.len() <= 25 && live.names.len() <= 25, "{} series", live.series.len());
+        assert!(live.latest().unwrap().len() <= live.names.len());
+    }
+}
