@@ -134,7 +134,8 @@ fn klines_make_longer_ones_of_the_timeframe_they_have() {
     let minutes: Vec<Vec<f64>> = text.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect();
     for (timeframe, length) in [("3m", 3), ("5m", 5), ("15m", 15), ("1h", 60), ("4h", 240)] {
         let sql = format!(
-            "SELECT open, high, low, close, volume, turnover, source FROM bars WHERE timeframe = '{timeframe}' ORDER BY ts"
+            "SELECT open, high, low, close, volume, turnover, source FROM bars \
+             WHERE timeframe = '{timeframe}' AND quality = 'ok' ORDER BY ts"
         );
         let rows = ask(std::slice::from_ref(&day), None, &sql);
         assert!(minutes[0][0] % (length as f64 * 60_000.0) == 0.0);
@@ -156,6 +157,28 @@ fn klines_make_longer_ones_of_the_timeframe_they_have() {
     assert!(refused.code == 1 && refused.err.contains("line 2: a bar of 1m that closes 3600 s after"), "{refused:?}");
     assert!(refused.out.contains("3 klines of 2h, which is not maintained"), "{refused:?}");
     assert_eq!(ask(&[odd], None, RULES), [["not_maintained", "3"]]);
+}
+
+#[test]
+fn a_hole_among_klines_is_a_gap_and_no_window_reaches_over_it_unsaid() {
+    let file = [case("klines_hole/IIIUSDT-1m-2019-02.csv")];
+    for (timeframe, before, hole, behind) in [("1m", 60, 360, 60), ("5m", 12, 72, 12), ("1h", 1, 6, 1)] {
+        let sql = format!("SELECT quality, source FROM bars WHERE timeframe = '{timeframe}' ORDER BY ts");
+        let rows = ask(&file, None, &sql);
+        let kinds: Vec<(usize, &str)> = rows.chunk_by(|a, b| a == b).map(|rows| (rows.len(), &*rows[0][0])).collect();
+        assert_eq!(kinds, [(before, "ok"), (hole, "gap"), (behind, "ok")], "{timeframe}");
+    }
+    let quality = |table: &str| {
+        let sql = format!(
+            "SELECT quality, COUNT(*), MIN(ts) FROM {table} WHERE ts_close - ts = INTERVAL '1 minute' GROUP BY 1 ORDER BY 1"
+        );
+        ask(&file, None, &sql)
+    };
+    let rows = quality("indicators");
+    assert!(rows.len() == 2 && rows[0][1] == "60" && rows[1][1] == "60", "{rows:?}");
+    assert!(rows[1][0] == "partial" && rows[1][2].starts_with("2019-02-08T07:00"), "{rows:?}");
+    let sql = "SELECT quality, reliability_quality, COUNT(*) FROM confluence WHERE '2019-02-08T07:00:00Z' <= ts GROUP BY 1, 2";
+    assert_eq!(ask(&file, None, sql), [["partial", "0.5", "60"]]);
 }
 
 #[test]

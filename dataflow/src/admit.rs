@@ -4,6 +4,7 @@ use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic, Ts,
     decimal::DECIMALS_MAX,
     event::{Batch, Feed, Instrument, Quarantined, Side, event::Body, trade::Id},
+    feed::KLINES,
     instrument::fnv1a,
     time::MILLISECOND,
 };
@@ -181,7 +182,13 @@ impl Admission {
                     self.hear(&status.session, event.ts_recv, known, if is_of_trades { 1 } else { HEARTBEAT }, records);
                 let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
                 let change = FeedChange::of(feed).filter(|_| is_of_trades);
-                records.extend(change.map(|change| control(Fact::Feed { session, at: event.ts_event, change })));
+                let at = event.ts_event;
+                records.extend(change.map(|change| control(Fact::Feed { session, at, change })));
+                let goes_on = matches!(feed, Feed::Connected);
+                let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
+                if let (Some(timeframe), Feed::Connected | Feed::Disconnected) = (timeframe, feed) {
+                    records.push(control(Fact::History { timeframe, at, goes_on }));
+                }
             }
             Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
             None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),

@@ -12,7 +12,7 @@ use crate::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         profile::Profile,
     },
-    settings::Settings,
+    settings::{Empty, Settings},
     types::Rows,
     values::Values,
 };
@@ -35,6 +35,11 @@ impl Item for Bar {
     }
 }
 
+/// The longest window of a component, in bars: `atr_50`.
+pub const WINDOW_OF_SCORES: u8 = 50;
+/// The longest window of an indicator, in bars.
+pub const WINDOW_OF_INDICATORS: u8 = 200;
+
 /// A bar with all that its own series says about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysed {
@@ -43,26 +48,42 @@ pub struct Analysed {
     /// Indicator values in the order of the kept columns, then raw value and score of each component in the order of the
     /// profile. Nothing for a gap bar, no readings outside the roles.
     values: Values,
-    n_columns: usize,
+    n_columns: u16,
+    /// Bars between this one and the last hole before it; no more than the longest window.
+    unbroken: u8,
 }
 
 impl Analysed {
+    /// Whether what is made of so many bars before this one reaches over a hole.
+    pub fn reaches_over_hole(&self, window: u8) -> bool {
+        self.unbroken < window
+    }
+
+    /// How sound its indicators are.
+    pub fn quality(&self) -> Quality {
+        match self.bar.quality {
+            Quality::Ok if self.reaches_over_hole(WINDOW_OF_INDICATORS) => Quality::Partial,
+            quality => quality,
+        }
+    }
+
     /// The value of a kept column.
     pub fn indicator(&self, column: usize) -> Option<f64> {
-        if column < self.n_columns { self.values.get(column) } else { None }
+        if column < usize::from(self.n_columns) { self.values.get(column) } else { None }
     }
 
     /// The reading of a component.
     #[inline]
     pub fn reading(&self, number: usize) -> Option<Reading> {
-        let at = self.n_columns + 2 * number;
+        let at = usize::from(self.n_columns) + 2 * number;
         Some(Reading { raw: self.values.get(at)?, score: self.values.get(at + 1)? })
     }
 
     /// A row for tests: indicator values and no readings.
     #[cfg(test)]
     pub(crate) fn of(bar: Bar, indicators: &[f64]) -> Analysed {
-        Analysed { bar, values: Values::new(indicators), n_columns: indicators.len() }
+        let n_columns = indicators.len() as u16;
+        Analysed { bar, values: Values::new(indicators), n_columns, unbroken: WINDOW_OF_INDICATORS }
     }
 }
 
@@ -113,11 +134,14 @@ impl Catalogue {
         Ok(Catalogue { indicators, columns, profile, adx })
     }
 
-    fn analyst(&self, has_role: bool) -> Analyst {
+    fn analyst(&self, has_role: bool, are_flat: bool) -> Analyst {
         let components = self.profile.dimensions.iter().flat_map(|dimension| &dimension.components);
         Analyst {
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: components.filter(|_| has_role).map(|weighted| weighted.component.boxed()).collect(),
+            ends: None,
+            are_flat,
+            unbroken: WINDOW_OF_INDICATORS,
             row: Vec::new(),
             values: Vec::new(),
         }
@@ -126,6 +150,12 @@ impl Catalogue {
 
 /// The state of one series.
 struct Analyst {
+    /// The end of the bar before.
+    ends: Option<Ts>,
+    /// Whether intervals without trades have bars.
+    are_flat: bool,
+    /// Bars since the last hole.
+    unbroken: u8,
     indicators: Vec<Box<dyn Running>>,
     components: Vec<Box<dyn Scoring>>,
     /// Room for a row, empty between two.
@@ -140,7 +170,22 @@ impl Clone for Analyst {
             components: self.components.iter().map(|component| component.boxed()).collect(),
             row: Vec::new(),
             values: Vec::new(),
+            ..*self
         }
+    }
+}
+
+impl Analyst {
+    /// Bars between this one and the last hole.
+    fn unbroken(&mut self, bar: &Bar) -> u8 {
+        let is_hole = bar.quality == Quality::Gap || (self.are_flat && self.ends.is_some_and(|end| end < bar.start));
+        self.ends = Some(bar.end);
+        let unbroken = if is_hole { 0 } else { self.unbroken };
+        self.unbroken = match bar.quality {
+            Quality::Gap => 0,
+            _ => (unbroken + 1).min(WINDOW_OF_INDICATORS),
+        };
+        unbroken
     }
 }
 
@@ -149,10 +194,11 @@ impl Machine for Analyst {
     type Out = Arc<Analysed>;
 
     fn next(&mut self, bar: &Bar) -> Option<Arc<Analysed>> {
+        let unbroken = self.unbroken(bar);
         if bar.quality == Quality::Gap {
-            return Some(Arc::new(Analysed { bar: *bar, values: Values::default(), n_columns: 0 }));
+            return Some(Arc::new(Analysed { bar: *bar, values: Values::default(), n_columns: 0, unbroken }));
         }
-        let Analyst { indicators, components, row, values } = self;
+        let Analyst { indicators, components, row, values, .. } = self;
         indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
         values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
         let inputs = Inputs { bar, row };
@@ -160,7 +206,7 @@ impl Machine for Analyst {
             let reading = component.update(inputs);
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         }
-        let analysed = Analysed { bar: *bar, values: Values::new(values), n_columns: row.len() };
+        let analysed = Analysed { bar: *bar, values: Values::new(values), n_columns: row.len() as u16, unbroken };
         row.clear();
         values.clear();
         Some(Arc::new(analysed))
@@ -175,6 +221,40 @@ pub fn analyse<'s>(
     misplaced: &Misplaced,
 ) -> Rows<'s, Arc<Analysed>> {
     let roles = settings.timeframes.roles.clone();
-    let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe));
+    let are_flat = settings.bars.empty == Empty::Flat;
+    let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
     scan_by_key(bars, "analyse", settings.keep(), misplaced, analyst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusals::settings;
+
+    #[test]
+    fn what_reaches_over_a_hole_is_partial_until_it_is_not() {
+        let mut settings = settings();
+        for (empty, behind) in [(Empty::Flat, Quality::Partial), (Empty::Omit, Quality::Ok)] {
+            settings.bars.empty = empty;
+            let catalogue = Catalogue::new(&settings).unwrap();
+            let mut analyst = catalogue.analyst(false, empty == Empty::Flat);
+            let mut next = |at: i64, quality| {
+                let mut bar = Bar { quality, ..Bar::ohlcv(0, [1.0; 5]) };
+                (bar.start, bar.end) = (at, at + 1);
+                analyst.next(&bar).unwrap()
+            };
+            assert_eq!(next(0, Quality::Ok).quality(), Quality::Ok);
+            // No bar from 1 to 5: with `omit` nothing says that one is missing.
+            let rows: Vec<_> = (5..300).map(|at| next(at, Quality::Ok)).collect();
+            assert!(rows[..200].iter().all(|row| row.quality() == behind), "{empty:?}");
+            assert!(rows[200..].iter().all(|row| row.quality() == Quality::Ok));
+            assert_eq!(
+                rows.iter().position(|row| !row.reaches_over_hole(50)),
+                Some(if empty == Empty::Flat { 50 } else { 0 })
+            );
+            assert_eq!(next(300, Quality::Gap).quality(), Quality::Gap);
+            assert_eq!(next(301, Quality::Ok).quality(), Quality::Partial);
+            assert_eq!(next(302, Quality::Suspect).quality(), Quality::Suspect);
+        }
+    }
 }

@@ -132,6 +132,15 @@ pub enum Fact {
         /// How it changed.
         change: FeedChange,
     },
+    /// A history of klines goes on from here, or ended.
+    History {
+        /// Theirs.
+        timeframe: Timeframe,
+        /// Event time from which it is so.
+        at: Ts,
+        /// Whether more is to come.
+        goes_on: bool,
+    },
     /// A session lived. It concerns the instruments of all workers.
     Alive(Sign),
     /// The venue's own bar.
@@ -142,6 +151,16 @@ pub enum Fact {
     Begin,
     /// An event was refused before it became a record.
     Refused(RowError),
+}
+
+impl Fact {
+    /// Where klines stand among each other, behind all else that became known with them.
+    pub fn kline_start(&self) -> Option<Ts> {
+        match self {
+            Fact::Kline(_, kline) => Some(kline.start),
+            _ => None,
+        }
+    }
 }
 
 /// A rare event with its knowledge time.

@@ -205,6 +205,7 @@ impl Names {
         let mut cells = self.place(&table::INDICATORS, row.bar.instrument, row.bar.start, row.bar.end);
         cells.push(self.word(row.bar.timeframe.name()));
         cells.extend(self.columns.iter().map(|at| Cell::from(at.and_then(|at| row.indicator(at)))));
+        cells.push(self.word(quality(row.quality())));
         drafts.push((&table::INDICATORS, cells));
     }
 
@@ -263,9 +264,9 @@ impl Names {
             Vote::Sell => self.word("SELL"),
             Vote::Neutral => self.word("NEUTRAL"),
         });
-        let factors = [c.quality, c.role_coverage, c.agreement, Confluence::CALIBRATION];
+        let factors = [c.reliability_quality(), c.role_coverage, c.agreement, Confluence::CALIBRATION];
         cells.extend([c.consensus_strength, c.reliability()].into_iter().chain(factors).map(Cell::from));
-        cells.extend([c.bar().close.into(), self.word(quality(c.bar().quality))]);
+        cells.extend([c.bar().close.into(), self.word(quality(c.quality))]);
         drafts.push((&table::CONFLUENCE, cells));
     }
 

@@ -168,6 +168,7 @@ CREATE TABLE IF NOT EXISTS indicators (
     psar DOUBLE,
     supertrend DOUBLE,
     supertrend_direction DOUBLE,
+    quality SYMBOL,
     known_at TIMESTAMP,
     revision LONG,
     retracted BOOLEAN,

@@ -2,7 +2,7 @@
 
 use prism_schemas::Ts;
 
-use super::{sessions::Sessions, switch::Switch};
+use super::{klines::Klines, sessions::Sessions, switch::Switch};
 use crate::event::FeedChange;
 
 /// Connections that are kept; the oldest makes room.
@@ -89,9 +89,10 @@ impl Coverage {
         self.connections.iter().rev().any(|one| one.covers(start, end, sessions))
     }
 
-    /// Whether the feed ended so long before the interval that there is no gap bar.
-    pub(super) fn is_paused(&self, start: Ts, end: Ts, gap_max: i64, sessions: &Sessions) -> bool {
-        let last = self.connections.iter().filter_map(|one| one.last(end - 1, sessions)).max().max(self.ended);
+    /// Whether the feed, and what there is of klines, ended so long before the interval that there is no gap bar.
+    pub(super) fn is_paused(&self, start: Ts, end: Ts, klines: &Klines, gap_max: i64, sessions: &Sessions) -> bool {
+        let connected = self.connections.iter().filter_map(|one| one.last(end - 1, sessions)).max();
+        let last = connected.max(self.ended).max(klines.last(end - 1));
         last.is_some_and(|last| last.saturating_add(gap_max) < start)
     }
 
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn gaps_are_counted_from_the_last_connection_before_them() {
         let mut coverage = told(&[(None, 0, Connected), (None, 10, Disconnected), (None, 90, Connected)]);
-        let is_paused = |coverage: &Coverage, start| coverage.is_paused(start, start + 2, 20, &alive());
+        let is_paused = |coverage: &Coverage, start| coverage.is_paused(start, start + 2, &Klines::new(), 20, &alive());
         for _ in 0..2 {
             for (start, expected) in [(30, false), (31, true), (88, true), (89, false), (90, false), (500, false)] {
                 assert_eq!(is_paused(&coverage, start), expected, "{start}");

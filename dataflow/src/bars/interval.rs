@@ -5,6 +5,7 @@ use prism_schemas::{Timeframe, Ts};
 use super::{
     coverage::Coverage,
     fold::{Fold, Scale},
+    klines::Klines,
     series::Slot,
     sessions::Sessions,
 };
@@ -30,11 +31,13 @@ impl Instrument<'_> {
         timeframe: Timeframe,
         slot: &Slot,
         first_start: Option<Ts>,
+        klines: &Klines,
         last_close: Option<f64>,
     ) -> Option<Bar> {
         let venue = || slot.kline.as_ref().map(|kline| self.venue(timeframe, slot, kline));
         if slot.fold.is_none() && first_start.is_none_or(|first| slot.start <= first) {
-            return venue();
+            let is_owed = self.settings.empty == Empty::Flat && klines.first.is_some_and(|first| first < slot.start);
+            return venue().or_else(|| self.gap(timeframe, slot, klines).filter(|_| is_owed));
         }
         let covered = self.coverage.covers(slot.start, slot.end, self.sessions);
         if let Some(fold) = &slot.fold {
@@ -44,7 +47,7 @@ impl Instrument<'_> {
             (true, Empty::Flat, Some(close)) => Some(self.flat(timeframe, slot, close)),
             (true, Empty::Omit, _) => None,
             (_, Empty::Omit, _) => venue(),
-            (_, Empty::Flat, _) => venue().or_else(|| self.gap(timeframe, slot)),
+            (_, Empty::Flat, _) => venue().or_else(|| self.gap(timeframe, slot, klines)),
         }
     }
 
@@ -87,8 +90,8 @@ impl Instrument<'_> {
         }
     }
 
-    fn gap(&self, timeframe: Timeframe, slot: &Slot) -> Option<Bar> {
-        let is_paused = self.coverage.is_paused(slot.start, slot.end, self.settings.gap_max, self.sessions);
+    fn gap(&self, timeframe: Timeframe, slot: &Slot, klines: &Klines) -> Option<Bar> {
+        let is_paused = self.coverage.is_paused(slot.start, slot.end, klines, self.settings.gap_max, self.sessions);
         let bar = || Bar { n_trades: 0.into(), quality: Quality::Gap, ..self.plain(timeframe, slot, [0.0; 5]) };
         (!is_paused).then(bar)
     }

@@ -114,7 +114,7 @@ impl Market {
 
     /// Applies everything known before `frontier`, in the order it became known.
     pub(super) fn advance(&mut self, frontier: Time) {
-        self.controls.sort_by_key(|control| control.known);
+        self.controls.sort_by_key(|control| (control.known, control.fact.kline_start()));
         let n_due = self.controls.partition_point(|control| control.known < frontier);
         let (stored, controls): (Vec<Control>, Vec<Control>) =
             self.controls.drain(..n_due).partition(|control| matches!(control.fact, Fact::Stored(_)));
@@ -266,13 +266,15 @@ impl Market {
         match control.fact {
             Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
             Fact::Feed { session, at, change } => tape.feed(settings, control.known as Ts, session, at, change),
+            Fact::History { timeframe, at, goes_on } => tape.history(timeframe, at, goes_on),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
-                if let Err((rule, detail)) = tape.kline(settings, timeframe, kline, control.known as Ts) {
+                let known = control.known as Ts;
+                if let Err((rule, detail)) = tape.kline(settings, &self.sessions, timeframe, kline, known) {
                     let error = RowError {
                         instrument: control.instrument,
                         ts_event: kline.start,
-                        ts_recv: control.known as Ts,
+                        ts_recv: known,
                         rule: rule.into(),
                         detail,
                         id: format!("{timeframe} kline {}", kline.start),

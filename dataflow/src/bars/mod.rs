@@ -5,6 +5,7 @@ mod fold;
 mod hot;
 mod identities;
 mod interval;
+mod klines;
 mod market;
 mod refused;
 mod seal;

@@ -7,6 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use super::{
     fold::{Fold, Part},
     interval::Instrument,
+    klines::Klines,
 };
 use crate::{
     bar::{Bar, Quality, Source},
@@ -90,6 +91,7 @@ pub(super) struct Series {
     pub(super) slots: VecDeque<Slot>,
     /// Start of the interval that holds the earliest trade.
     pub(super) first_start: Option<Ts>,
+    pub(super) klines: Klines,
     /// Close of the newest forgotten bar with a price.
     forgotten_close: Option<f64>,
     /// End of the newest forgotten bar.
@@ -105,6 +107,7 @@ impl Series {
             timeframe,
             slots: VecDeque::new(),
             first_start: None,
+            klines: Klines::new(),
             forgotten_close: None,
             forgotten_to: None,
             dirty: None,
@@ -138,6 +141,11 @@ impl Series {
         find(&self.slots, &start, |slot| slot.start).ok().map(|at| &self.slots[at])
     }
 
+    /// Whether an interval that starts then has a bar, whatever is known of it.
+    pub(super) fn is_begun(&self, start: Ts) -> bool {
+        self.first_start.into_iter().chain(self.klines.first).min().is_some_and(|first| first < start)
+    }
+
     /// The bar that starts at `start`, and those that depend on it, are to be made again.
     pub(super) fn touch(&mut self, start: Ts) {
         self.dirty = Some(self.dirty.map_or(start, |have| have.min(start)));
@@ -150,13 +158,29 @@ impl Series {
         }
     }
 
-    /// Takes the venue's bar. Whether it is the first of its interval.
-    pub(super) fn put(&mut self, kline: Kline, now: Ts, time: &TimeSettings) -> bool {
+    /// Takes the venue's bar. Whether it is the first of its interval. If that is over, those after it that closed by `now`
+    /// without one come to be, where `is_made` says so.
+    pub(super) fn put(
+        &mut self,
+        kline: Kline,
+        now: Ts,
+        time: &TimeSettings,
+        is_made: impl Fn(Ts, Ts, &Klines) -> bool,
+    ) -> bool {
+        self.klines.note(kline.start, self.timeframe.end(kline.start));
         let slot = self.slot(kline.start, time);
         let is_first = slot.kline.replace(Box::new(kline)).is_none();
         if slot.close <= now {
             slot.closed = true;
             self.touch(kline.start);
+            for (start, end) in closed_after(self.timeframe, kline.start, now, time) {
+                if self.find(start).is_some_and(|slot| slot.kline.is_some() || slot.fold.is_some())
+                    || !is_made(start, end, &self.klines)
+                {
+                    break;
+                }
+                self.slot(start, time).closed = true;
+            }
         }
         is_first
     }
@@ -181,23 +205,24 @@ impl Series {
 
     /// An interval holds a trade. If it is the earliest, those after it that closed by `now` without one come to be, where
     /// `is_made` says so for their start and end.
-    pub(super) fn traded(&mut self, start: Ts, now: Ts, time: &TimeSettings, is_made: impl Fn(Ts, Ts) -> bool) {
+    pub(super) fn traded(
+        &mut self,
+        start: Ts,
+        now: Ts,
+        time: &TimeSettings,
+        is_made: impl Fn(Ts, Ts, &Klines) -> bool,
+    ) {
         let first = self.first_start;
         if first.is_some_and(|first| first <= start) {
             return;
         }
         self.first_start = Some(start);
         self.touch(start);
-        let mut next = self.timeframe.end(start);
-        while first.is_none_or(|first| next < first) {
-            let end = self.timeframe.end(next);
-            if now <= time.close(end) {
-                break;
+        let after = closed_after(self.timeframe, start, now, time);
+        for (start, end) in after.take_while(|(start, _)| first.is_none_or(|first| *start < first)) {
+            if is_made(start, end, &self.klines) {
+                self.slot(start, time).closed = true;
             }
-            if is_made(next, end) {
-                self.slot(next, time).closed = true;
-            }
-            next = end;
         }
     }
 
@@ -216,7 +241,7 @@ impl Series {
             if !slot.closed {
                 break;
             }
-            let made = || instrument.bar(self.timeframe, slot, self.first_start, last_close);
+            let made = || instrument.bar(self.timeframe, slot, self.first_start, &self.klines, last_close);
             let bar = if slot.is_stored { slot.bar } else { made() };
             if slot.bar != bar {
                 changed(std::mem::replace(&mut slot.bar, bar), bar);
@@ -229,8 +254,10 @@ impl Series {
 
     /// Takes in a bar that is stored already; forgets what is past `cutoff`.
     pub(super) fn store(&mut self, bar: Bar, time: &TimeSettings, cutoff: Ts) {
-        if bar.source == Source::Trades && bar.quality != Quality::Gap {
-            self.first_start = Some(self.first_start.map_or(bar.start, |first| first.min(bar.start)));
+        match bar.source {
+            Source::Trades if bar.quality == Quality::Gap => {}
+            Source::Trades => self.first_start = Some(self.first_start.map_or(bar.start, |first| first.min(bar.start))),
+            Source::Venue => self.klines.note(bar.start, bar.end),
         }
         let slot = self.slot(bar.start, time);
         (slot.bar, slot.closed, slot.is_stored) = (Some(bar), true, true);
@@ -247,4 +274,11 @@ impl Series {
             self.slots.pop_front();
         }
     }
+}
+
+/// Starts and ends of the intervals after one that closed before `now`.
+fn closed_after(timeframe: Timeframe, start: Ts, now: Ts, time: &TimeSettings) -> impl Iterator<Item = (Ts, Ts)> {
+    let next = move |start: &Ts| Some(timeframe.end(*start));
+    let intervals = std::iter::successors(next(&start), next).map(move |start| (start, timeframe.end(start)));
+    intervals.take_while(move |(_, end)| time.close(*end) < now)
 }

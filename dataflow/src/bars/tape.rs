@@ -7,6 +7,7 @@ use super::{
     fold::{Fold, Part, Scale},
     hot::Hot,
     interval::{Instrument, compare},
+    klines::Klines,
     series::Series,
     sessions::Sessions,
     streams::Streams,
@@ -179,9 +180,8 @@ impl Tape {
 
     /// Notes that an interval holds a trade.
     fn traded(series: &mut Series, coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, now: Ts) {
-        let bars = &settings.bars;
-        series.traded(start, now, &settings.time, |start, end| {
-            bars.empty == Empty::Flat && !coverage.is_paused(start, end, bars.gap_max, sessions)
+        series.traded(start, now, &settings.time, |start, end, klines| {
+            is_owed(coverage, settings, sessions, start, end, klines)
         });
     }
 
@@ -189,6 +189,7 @@ impl Tape {
     pub(super) fn kline(
         &mut self,
         settings: &Settings,
+        sessions: &Sessions,
         timeframe: Timeframe,
         kline: Kline,
         now: Ts,
@@ -214,15 +215,17 @@ impl Tape {
         } else if series.forgotten_to.is_some_and(|to| kline.start < to) {
             return Err(("kline_too_late", "a later bar is already past the horizon".into()));
         }
-        self.fill(settings, at, kline, now);
+        self.fill(settings, sessions, at, kline, now);
         compared
     }
 
     /// Fills an interval with the venue's bar, and the longer ones that are whole by it.
-    fn fill(&mut self, settings: &Settings, at: usize, kline: Kline, now: Ts) {
+    fn fill(&mut self, settings: &Settings, sessions: &Sessions, at: usize, kline: Kline, now: Ts) {
         let mut whole = vec![(at, kline)];
         while let Some((at, kline)) = whole.pop() {
-            if !self.series[at].put(kline, now, &settings.time) {
+            let coverage = &self.coverage;
+            let is_made = |start, end, klines: &Klines| is_owed(coverage, settings, sessions, start, end, klines);
+            if !self.series[at].put(kline, now, &settings.time, is_made) {
                 continue;
             }
             let length = self.series[at].timeframe.length();
@@ -245,6 +248,14 @@ impl Tape {
     pub(super) fn feed(&mut self, settings: &Settings, now: Ts, session: Option<u64>, at: Ts, change: FeedChange) {
         self.coverage.tell(session, at, change);
         self.touch_after(settings, now, at);
+    }
+
+    /// A history of klines of this timeframe goes on from this time on, or ended then: so do the longer ones made of it.
+    pub(super) fn history(&mut self, timeframe: Timeframe, at: Ts, goes_on: bool) {
+        let first = self.series.iter().position(|series| series.timeframe == timeframe);
+        for series in self.series.iter_mut().skip(first.unwrap_or(usize::MAX)) {
+            series.klines.history(at, goes_on);
+        }
     }
 
     /// What a session vouches for is other than was known, from this time on.
@@ -278,13 +289,13 @@ impl Tape {
     /// Whether time passing can make a bar that ends at `end` or later, open or empty.
     pub(super) fn is_alive(&self, settings: &Settings, sessions: &Sessions, end: Ts) -> bool {
         let open = self.open_from().is_some_and(|start| start < end);
-        let traded = self.series[0].first_start.is_some();
-        let is_owed = |series: &Series| {
+        let owes = |series: &Series| {
             let start = series.timeframe.start(end - 1);
-            !self.coverage.is_paused(start, series.timeframe.end(start), settings.bars.gap_max, sessions)
+            series.is_begun(start)
+                && is_owed(&self.coverage, settings, sessions, start, series.timeframe.end(start), &series.klines)
         };
         // The longest mostly began earliest.
-        open || (traded && settings.bars.empty == Empty::Flat && self.series.iter().rev().any(is_owed))
+        open || self.series.iter().rev().any(owes)
     }
 
     /// Closes the intervals that end at `end`. Empty ones are made, but those that start after the last event of a sealed log.
@@ -326,10 +337,12 @@ impl Tape {
     ) -> Option<Fold> {
         let series = &mut self.series[at];
         if series.find(start).is_none() {
-            let is_owed = series.first_start.is_some_and(|first| first < start) && settings.bars.empty == Empty::Flat;
             let end = series.timeframe.end(start);
             let is_over = sealed.is_some_and(|last| last < start);
-            if !is_owed || is_over || self.coverage.is_paused(start, end, settings.bars.gap_max, sessions) {
+            if is_over
+                || !series.is_begun(start)
+                || !is_owed(&self.coverage, settings, sessions, start, end, &series.klines)
+            {
                 return None;
             }
         }
@@ -366,8 +379,15 @@ impl Tape {
             return;
         }
         let oldest = self.series.iter().filter_map(|series| series.slots.front()).map(|slot| slot.start).min();
-        self.coverage.forget(oldest.map_or(cutoff, |oldest| oldest.min(cutoff)), sessions);
+        let limit = oldest.map_or(cutoff, |oldest| oldest.min(cutoff));
+        self.coverage.forget(limit, sessions);
+        self.series.iter_mut().for_each(|series| series.klines.forget(limit));
     }
+}
+
+/// Whether an interval of which nothing came is to have a bar.
+fn is_owed(coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, end: Ts, klines: &Klines) -> bool {
+    settings.bars.empty == Empty::Flat && !coverage.is_paused(start, end, klines, settings.bars.gap_max, sessions)
 }
 
 /// Whether a trade became known so long after its base bar that it changes nothing.

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    analyse::{Analysed, Catalogue},
+    analyse::{Analysed, Catalogue, WINDOW_OF_SCORES},
     bar::Quality,
     operator::{Misplaced, find, first_from, in_order_of},
     score::{
@@ -246,6 +246,7 @@ impl Scorer {
             false => (profile.finish)(profile.shares(&parts).map(|dimension| dimension.impact).sum()),
         };
         let (consensus, consensus_strength) = self.vote(&roles);
+        let reaches_over_hole = |role: &RoleScore| role.analysed.reaches_over_hole(WINDOW_OF_SCORES);
         let scores = || parts.present().map(|part| part.score);
         let range = scores().fold(f64::MIN, f64::max) - scores().fold(f64::MAX, f64::min);
         Some(Confluence {
@@ -255,10 +256,8 @@ impl Scorer {
             consensus,
             consensus_strength,
             quality: match bar.quality {
-                Quality::Ok => 1.0,
-                Quality::Partial => 0.5,
-                Quality::Suspect => 0.25,
-                Quality::Gap => 0.0,
+                Quality::Ok if roles.iter().flatten().any(|(_, role)| reaches_over_hole(role)) => Quality::Partial,
+                quality => quality,
             },
             role_coverage: role_covered / (all_roles * profile.weight),
             agreement: if is_absent { 1.0 } else { 1.0 - range / 100.0 },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     analyse::Analysed,
-    bar::Bar,
+    bar::{Bar, Quality},
     score::profile::{DIMENSIONS_MAX, Profile},
     values::Values,
 };
@@ -127,8 +127,8 @@ pub struct Confluence {
     pub consensus: Vote,
     /// Its share of all vote weight.
     pub consensus_strength: f64,
-    /// Data quality of the base bar.
-    pub quality: f64,
+    /// Of the base bar, and of the windows of all roles.
+    pub quality: Quality,
     /// Role-weighted coverage.
     pub role_coverage: f64,
     /// Agreement between the dimensions.
@@ -144,9 +144,19 @@ impl Confluence {
     /// Learnt from forward returns once those are kept; neutral until then.
     pub const CALIBRATION: f64 = 1.0;
 
+    /// What the quality of its data makes of the score's reliability.
+    pub fn reliability_quality(&self) -> f64 {
+        match self.quality {
+            Quality::Ok => 1.0,
+            Quality::Partial => 0.5,
+            Quality::Suspect => 0.25,
+            Quality::Gap => 0.0,
+        }
+    }
+
     /// How far the score can be relied on: the product of its four factors.
     pub fn reliability(&self) -> f64 {
-        self.quality * self.role_coverage * self.agreement * Confluence::CALIBRATION
+        self.reliability_quality() * self.role_coverage * self.agreement * Confluence::CALIBRATION
     }
 }
 

@@ -56,6 +56,7 @@ macro_rules! indicators {
                 col("symbol", Symbol, "", "canonical symbol"),
                 col("timeframe", Symbol, "", "duration of the bar"),
                 $(col($name, F64, $unit, $doc),)+
+                col("quality", Symbol, "", "the bar's; partial if windows reach over a hole"),
                 col("known_at", Ts, "", "when this version became known"),
                 col("revision", I64, "", "number of earlier versions of this key with other values"),
                 col("retracted", Bool, "", "true if the row no longer exists"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Levels};
+use prism_schemas::feed::KLINES;
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
 use super::merge::{Item, Key};
@@ -30,6 +31,8 @@ pub(super) struct Summary {
     is_unsorted: bool,
     /// Whether it is a recording of a feed, not a history of bars.
     feed: bool,
+    /// The timeframes of its klines, with the end of the first and the last, by instrument.
+    klines: BTreeMap<(InstrumentId, String), (Ts, Ts)>,
     quarantined: bool,
     /// The numbers of its trades.
     numbers: AllNumbers,
@@ -73,6 +76,11 @@ impl Summary {
             Some(ref body) => {
                 self.number(&instrument, &event);
                 self.feed |= matches!(body, Body::Trade(_) | Body::Book(_) | Body::Ticker(_));
+                if let Body::Kline(kline) = body {
+                    let span = self.klines.entry((instrument.clone(), kline.timeframe.clone()));
+                    let (first, last) = span.or_insert((event.ts_event, event.ts_event));
+                    (*first, *last) = ((*first).min(event.ts_event), (*last).max(event.ts_event));
+                }
                 decimals(body)
             }
             None => return,
@@ -116,7 +124,7 @@ impl Summary {
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let at = |ts_event, ts_recv, body| Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) };
-            let status = |feed: Feed| status(feed, format!("recording {name}"));
+            let of = |channel: String, feed: Feed| status(feed, channel, format!("recording {name}"));
             for (id, (price_decimals, size_decimals)) in &self.seen {
                 let inferred = || market::inferred(id, *price_decimals, *size_decimals);
                 let mut instrument = self.declared.remove(id).unwrap_or_else(inferred);
@@ -126,8 +134,13 @@ impl Summary {
                 ready.push_back((id.clone(), at(ts_first, recv_first, Body::Instrument(instrument.into()))));
             }
             for id in self.seen.keys().filter(|_| self.feed) {
-                ready.push_back((id.clone(), at(ts_first, recv_first, status(Feed::Connected))));
-                tail.push((id.clone(), at(ts_last, recv_last, status(Feed::Disconnected))));
+                ready.push_back((id.clone(), at(ts_first, recv_first, of(String::new(), Feed::Connected))));
+                tail.push((id.clone(), at(ts_last, recv_last, of(String::new(), Feed::Disconnected))));
+            }
+            for ((id, timeframe), (first, last)) in self.klines.into_iter().filter(|_| !self.feed) {
+                let channel = format!("{KLINES}{timeframe}");
+                ready.push_back((id.clone(), at(first, recv_first, of(channel.clone(), Feed::Connected))));
+                tail.push((id, at(last, recv_last, of(channel, Feed::Disconnected))));
             }
         }
         // A file without an event gives nothing but its end, at once.
@@ -137,8 +150,8 @@ impl Summary {
     }
 }
 
-fn status(feed: Feed, cause: String) -> Body {
-    Body::FeedStatus(FeedStatus { status: feed.into(), cause, ..FeedStatus::default() })
+fn status(feed: Feed, channel: String, cause: String) -> Body {
+    Body::FeedStatus(FeedStatus { status: feed.into(), channel, cause, ..FeedStatus::default() })
 }
 
 /// Decimals of an event's traded or quoted prices and sizes.
@@ -193,7 +206,7 @@ fn tell(numbers: &mut AllNumbers, instrument: InstrumentId, event: Event, ready:
     let holes = streams.and_then(|streams| streams.get_mut(&trade.stream)).map(|numbers| &mut numbers.holes);
     let state = |feed: Feed, ts_event: Ts, hole: &Hole| {
         let cause = format!("{}s {} to {} are missing", trade.stream, hole.before.0 + 1, hole.behind.0 - 1);
-        Event { ts_event, ts_recv: event.ts_recv, seq: None, index: 0, body: Some(status(feed, cause)) }
+        Event { ts_event, ts_recv: event.ts_recv, seq: None, index: 0, body: Some(status(feed, String::new(), cause)) }
     };
     let (mut before, mut behind) = (None, None);
     if let Some(holes) = holes {

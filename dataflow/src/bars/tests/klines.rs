@@ -2,11 +2,11 @@
 
 use prism_schemas::{
     Timeframe, Ts,
-    event::Feed,
+    event::{Feed, FeedStatus, event::Body},
     time::{HOUR, MINUTE, SECOND},
 };
 
-use super::{Log, MS, TEN, killed, minutes, told_by_the_venue};
+use super::{Bars, Log, MS, TEN, killed, minutes, told_by_the_venue};
 use crate::{
     bar::{
         Quality::{Gap, Ok, Partial},
@@ -95,6 +95,27 @@ fn what_klines_fill_in_part_holds_nothing_up() {
         log.kline("A", Timeframe::M1, TEN + minute * MINUTE, late);
     }
     let bars = log.run(&minutes());
-    assert!(bars.bar("A", Timeframe::M5, TEN).is_none());
+    assert_eq!(bars.bar("A", Timeframe::M5, TEN).map(|bar| bar.quality), Some(Gap));
     assert_eq!(bars.bar("A", Timeframe::M5, TEN + 5 * MINUTE).map(|bar| bar.source), Some(Source::Venue));
+}
+
+#[test]
+fn a_hole_among_klines_that_come_at_once_is_told_for_as_long_as_any() {
+    let mut settings = minutes();
+    settings.bars.gap_max = 5 * MINUTE;
+    let (mut log, known) = (Log::default(), TEN + 30 * MINUTE + 30 * SECOND);
+    // In whichever order the venue gives them.
+    for minute in (0..3).chain(20..30).rev() {
+        log.kline("A", Timeframe::M1, TEN + minute * MINUTE, known);
+    }
+    let gap = |bars: &Bars, minutes: std::ops::Range<i64>| {
+        minutes.filter(|n| bars.bar("A", Timeframe::M1, TEN + n * MINUTE).is_some_and(|bar| bar.quality == Gap)).count()
+    };
+    let bars = log.run(&settings);
+    assert_eq!((gap(&bars, 3..9), gap(&bars, 9..20)), (6, 0));
+    // A history that goes on has no end before it says so.
+    let body = FeedStatus { status: Feed::Connected.into(), channel: "klines_1m".into(), ..FeedStatus::default() };
+    log.push(TEN, "A", TEN, TEN, Body::FeedStatus(body));
+    let bars = log.run(&settings);
+    assert_eq!(gap(&bars, 3..20), 17);
 }
