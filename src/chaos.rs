@@ -12,7 +12,7 @@ use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_pipeline::pass::{How, pass};
 use prism_schemas::{
-    Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version,
+    Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version, Versions,
     book::{Numbering, Rules, State},
     event::{Feed, event::Body, trade::Id},
     table,
@@ -210,10 +210,11 @@ fn compare_bars(
     let rows: Arc<Mutex<BTreeMap<String, Version>>> = Arc::default();
     let sink: Sink = {
         let rows = rows.clone();
-        Arc::new(move |row: Version| {
-            if row.table == &table::BARS && row.get("timeframe") == Some(&"1m".into()) {
-                rows.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key(), row);
-            }
+        Arc::new(move |versions: Versions| {
+            let bars = (*versions.table() == table::BARS).then(|| versions.to_vec());
+            let minutes = bars.into_iter().flatten().filter(|row| row.get("timeframe") == Some(&"1m".into()));
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            rows.extend(minutes.map(|row| (row.key(), row)));
         })
     };
     let how = How {

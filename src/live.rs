@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use prism_api::{App, Clock, Door, Limits, Snapshots, Status, Updates};
 use prism_pipeline::{Live, Subscribers};
 use prism_queries::{Engine, LiveRows, Options, Place};
-use prism_schemas::{Timeframe, Ts, Version};
+use prism_schemas::{Timeframe, Ts, Versions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -105,7 +105,7 @@ impl Serving {
     /// Hands rows to whoever is connected.
     pub(crate) fn subscribers(&self) -> Subscribers {
         let updates = self.updates.clone();
-        Box::new(move |rows| updates.tell(&rows))
+        Box::new(move |rows| updates.tell(rows))
     }
 
     /// Serves whoever connects until the end.
@@ -129,8 +129,8 @@ impl Serving {
 pub(crate) struct Memory(pub(crate) Arc<LiveRows>);
 
 impl Live for Memory {
-    fn apply(&self, rows: &[Version]) -> usize {
-        self.0.apply(rows)
+    fn apply(&self, rows: &[Versions]) {
+        self.0.apply(rows);
     }
 
     fn stored_up_to(&self, frontier: Ts) {

@@ -21,7 +21,7 @@ use prism_pipeline::{
 };
 use prism_queries::Place;
 use prism_schemas::{
-    Cell, Version,
+    Versions,
     store::{RowStore, replay_name},
     table,
     time::format_ts,
@@ -131,11 +131,11 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     };
 
     let (outlet, outputs) = Outlet::new();
-    let sink: Sink = Arc::new(move |row: Version| {
-        let outside = |known: i64| known < from || to.is_some_and(|to| to as i64 <= known);
-        if !matches!(row.get("known_at"), Some(Cell::Ts(known)) if outside(*known)) {
-            outlet.put(row);
-        }
+    let range = from..to.map_or(i64::MAX, |to| to as i64);
+    let sink: Sink = Arc::new(move |rows: Versions| match rows.known_within(range.clone()) {
+        Ok(rows) if rows.is_empty() => {}
+        // Rows of one schema can always be chosen from.
+        wanted => outlet.put(wanted.unwrap_or(rows)),
     });
     let cancelled = how.cancelled.clone();
     let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
@@ -149,7 +149,7 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
         std::thread::sleep(PATIENCE);
     }
     run.advance(&mark);
-    store.write(vec![run.row()]).map_err(told)?;
+    store.write(Versions::of(&[run.row()])?).map_err(told)?;
     finish(&mut *store)?;
     torn.iter().for_each(|tail| tracing::warn!("{tail}: what is complete before it was replayed"));
 

@@ -268,7 +268,8 @@ fn a_symbol_list_that_is_cut_says_so() {
         };
         prism_schemas::Version { table, cells: table.columns.iter().map(cell).collect() }
     });
-    store.write(rows.collect()).unwrap();
+    let rows: Vec<_> = rows.collect();
+    store.write(prism_schemas::Versions::of(&rows).unwrap()).unwrap();
     store.flush().unwrap();
     let said = run("analyze S99USDT --store {}", &[&dir]);
     assert!(said.err.contains("S19USDT and 5 more") && !said.err.contains("S20USDT"), "{said:?}");

@@ -11,7 +11,7 @@ use prism_kafka::{KafkaLog, KafkaOptions};
 use prism_log::{Log, LogWriter};
 use prism_questdb::blocking::Client;
 use prism_schemas::{
-    QuestDbAddress, RowStore, Topic,
+    QuestDbAddress, RowStore, Topic, Versions,
     event::{Batch, Message},
     table::TABLES,
     time::{HOUR, MILLISECOND, SECOND, format_ts},
@@ -126,7 +126,7 @@ impl Services {
     fn copy(&self, from: &str) {
         let (from, mut to) = (Store::open_read(from.as_ref(), "live").unwrap(), self.keeper("live"));
         for table in TABLES {
-            to.write(from.read(table).unwrap()).unwrap();
+            to.write(Versions::of(&from.read(table).unwrap()).unwrap()).unwrap();
         }
         until(60, || "rows cannot be read".into(), || to.finish().unwrap());
     }

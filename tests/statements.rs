@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use prism_queries::{Engine, LiveRows, Options, Parameters, Place};
-use prism_schemas::{QuestDbAddress, Version, time::HOUR};
+use prism_schemas::{QuestDbAddress, Version, Versions, time::HOUR};
 
 use crate::services::{Services, until};
 
@@ -14,7 +14,7 @@ const N_STATEMENTS: usize = 200;
 
 fn engine(store: Option<Place>, in_memory: &[Version]) -> Engine {
     let rows = LiveRows::new(48 * HOUR);
-    assert_eq!(rows.apply(in_memory), 0);
+    rows.apply(&Versions::of(in_memory).unwrap());
     Engine::new(Options { store, threads: 2, ..Options::default() }, Arc::new(rows)).unwrap()
 }
 
@@ -25,12 +25,12 @@ fn statements_have_the_same_answers_over_memory_files_and_questdb() {
     let all: Vec<Version> = first.iter().chain(&corrected).cloned().collect();
     let files = PathBuf::from(services.embedded("statements"));
     let mut embedded = prism_store::Store::open(&files, "live").unwrap();
-    embedded.write(all.clone()).unwrap();
+    embedded.write(Versions::of(&all).unwrap()).unwrap();
     embedded.flush().unwrap();
     drop(embedded);
     let mut stored = services.keeper("live");
     for rows in [&first, &corrected] {
-        stored.write(rows.clone()).unwrap();
+        stored.write(Versions::of(rows).unwrap()).unwrap();
         until(60, || "rows cannot be read".into(), || stored.finish().unwrap());
     }
     let server = || Some(Place::QuestDb(QuestDbAddress::parse(&services.store()).unwrap()));

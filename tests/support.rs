@@ -23,7 +23,7 @@ use prism_dataflow::{
 };
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
-    Cell, Decimal, Event, InstrumentId, Market, Table, Timeframe, Topic, Version,
+    Cell, Decimal, Event, InstrumentId, Market, Table, Timeframe, Topic, Version, Versions,
     event::{Batch, Feed, FeedStatus, Instrument, Kline, Side, Trade, event::Body, trade::Id},
     table::TABLES,
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
@@ -377,7 +377,7 @@ impl Tape {
         let rows = Arc::new(Mutex::new(Vec::new()));
         let sink: Sink = {
             let rows = rows.clone();
-            Arc::new(move |row| rows.lock().unwrap().push(row))
+            Arc::new(move |versions: Versions| rows.lock().unwrap().extend(versions.to_vec()))
         };
         let time = &self.settings.time;
         let pace = Pace { epoch: time.epoch as u64, stride: how.stride, batch: how.batch };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use prism_queries::LiveRows;
-use prism_schemas::Version;
+use prism_schemas::Versions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -72,10 +72,10 @@ impl Updates {
 
     /// Tells subscribers of rows that became known. They are in memory already; of several versions of what has one key only
     /// the last is told, so that nothing is told that is older than what a snapshot of this moment has.
-    pub fn tell(&self, rows: &[Version]) {
+    pub fn tell(&self, rows: &[Versions]) {
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         for (channel, snapshot) in Channel::ALL.iter().zip(&mut *self.snapshots()) {
-            if rows.iter().any(|row| row.table == channel.table()) {
+            if rows.iter().any(|rows| rows.table() == channel.table()) {
                 *snapshot = None;
             }
         }
@@ -137,11 +137,11 @@ impl Updates {
 }
 
 /// The changes of rows: of each key that of the latest bar, and of this bar the last version.
-fn last_of_keys(rows: &[Version]) -> Vec<Change> {
+fn last_of_keys(rows: &[Versions]) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     let mut places: HashMap<(Channel, Arc<str>), usize> = HashMap::new();
-    let of_channels = rows.iter().filter(|row| Channel::of(row.table).is_some());
-    for mut change in of_channels.filter_map(|row| Change::new(Arc::new(row.clone()))) {
+    let of_channels = rows.iter().filter(|rows| Channel::of(rows.table()).is_some()).flat_map(Versions::to_vec);
+    for mut change in of_channels.filter_map(|row| Change::new(Arc::new(row))) {
         match places.entry((change.channel, change.key.clone())) {
             Entry::Vacant(place) => {
                 place.insert(changes.len());

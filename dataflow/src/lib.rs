@@ -14,7 +14,6 @@ pub mod indicator;
 pub mod operator;
 pub mod registry;
 pub mod relation;
-mod revisions;
 pub mod score;
 pub mod settings;
 pub mod signals;

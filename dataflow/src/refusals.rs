@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use prism_schemas::{
-    Cell, Decimal, Event, Topic, Ts, Version,
+    Cell, Decimal, Event, Topic, Ts, Version, Versions,
     event::{Batch, Instrument, Kline, Quarantined, Side, Trade, event::Body, trade::Id},
     random::Random,
     time::{HOUR, MINUTE, SECOND},
@@ -75,7 +75,7 @@ fn rows(settings: &Settings, stride: u64, batches: &[Batch]) -> Vec<Version> {
     let rows = Arc::new(Mutex::new(Vec::new()));
     let sink: Sink = {
         let rows = rows.clone();
-        Arc::new(move |row| rows.lock().unwrap().push(row))
+        Arc::new(move |versions: Versions| rows.lock().unwrap().extend(versions.to_vec()))
     };
     timely::execute_directly(move |worker| {
         let (inputs, probe) = worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));

@@ -2,14 +2,14 @@
 
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::error::ArrowError;
 use prism_schemas::table::TABLES;
-use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version};
+use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 
 use self::table::LiveTable;
 
@@ -40,32 +40,18 @@ impl LiveRows {
         LiveRows { keep, tables, progress: RwLock::default() }
     }
 
-    /// Takes versions in any order. Returns how many were refused because a cell is not of its column's kind.
-    pub fn apply(&self, versions: &[Version]) -> usize {
+    /// Takes versions in any order.
+    pub fn apply(&self, versions: &[Versions]) {
         let mut newest: Option<Ts> = None;
         let mut instruments = BTreeSet::new();
-        let mut refused = 0;
-        let mut by_table: BTreeMap<&str, Vec<&Version>> = BTreeMap::new();
-        for version in versions {
-            by_table.entry(version.table.name).or_default().push(version);
-        }
-        for these in by_table.into_values() {
-            let table = these[0].table;
-            let Some(lock) = self.table(table) else {
-                refused += these.len();
-                continue;
-            };
-            let misfits = write(lock).apply(&these);
-            for version in &misfits {
-                tracing::error!(table = table.name, key = %version.key(), "cells do not fit the table");
-            }
-            refused += misfits.len();
-            let fit = |version: &&Version| !misfits.iter().any(|misfit| std::ptr::eq(*misfit, *version));
-            for version in these.into_iter().filter(fit) {
-                newest = newest.max(ts(version, "known_at"));
-                if table.name == "bars" || table.name == "confluence" {
-                    instruments.extend(instrument(version));
-                }
+        // What comes together is one segment; batches of one schema can always be put together.
+        let together = Versions::together(versions).unwrap_or_else(|_| versions.to_vec());
+        for versions in &together {
+            let Some(lock) = self.table(versions.table()) else { continue };
+            write(lock).apply(versions.rows());
+            newest = newest.max(versions.newest());
+            if versions.table().name == "bars" || versions.table().name == "confluence" {
+                instruments.extend(instruments_of(versions));
             }
         }
         let known = read(&self.progress);
@@ -76,7 +62,6 @@ impl LiveRows {
             progress.newest = progress.newest.max(newest);
             progress.instruments.append(&mut instruments);
         }
-        refused
     }
 
     /// Says that every row known before `frontier` is in the store, so that old ones can leave memory.
@@ -161,11 +146,18 @@ pub fn instrument(version: &Version) -> Option<InstrumentId> {
     Some(InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?))
 }
 
-fn ts(version: &Version, column: &str) -> Option<Ts> {
-    match version.get(column)? {
-        Cell::Ts(ts) => Some(*ts),
-        _ => None,
-    }
+/// The instruments that rows are about, each once where they stand together.
+fn instruments_of(versions: &Versions) -> BTreeSet<InstrumentId> {
+    let text = |column: &str| versions.rows().column_by_name(column)?.as_string_opt::<i32>();
+    let (Some(exchange), Some(market), Some(symbol)) = (text("exchange"), text("market"), text("symbol")) else {
+        return BTreeSet::new();
+    };
+    let names = (0..versions.len()).map(|at| [exchange, market, symbol].map(|column| column.value(at)));
+    let distinct: BTreeSet<[&str; 3]> = names.collect();
+    let parsed = distinct
+        .into_iter()
+        .filter_map(|[exchange, market, symbol]| Some(InstrumentId::new(exchange, Market::parse(market)?, symbol)));
+    parsed.collect()
 }
 
 // A panic while a lock is held leaves rows that are each whole, so readers may go on.

@@ -4,17 +4,16 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type, Schema, TimestampMicrosecondType};
+use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::prelude::{Expr, col, lit};
-use prism_schemas::table::{Kind, TABLES};
+use prism_schemas::table::TABLES;
 use prism_schemas::time::DAY;
-use prism_schemas::{Cell, Table, Timeframe, Ts, Version};
+use prism_schemas::{Table, Timeframe, Ts, Versions};
 use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
@@ -110,8 +109,8 @@ impl Catalogue {
             let means = Means { batch_rows: BATCH_ROWS, pool, deadline: Instant::now() + PATIENCE };
             let Some(mut reader) = Reader::open(&piece, &want, &means).await? else { continue };
             while let Some(batch) = reader.next(&want.schema)? {
-                let rows = versions(table, &batch);
-                self.live.apply(&rows);
+                let rows = Versions::new(table, batch)?;
+                self.live.apply(std::slice::from_ref(&rows));
                 n_rows += rows.len();
                 since_sweep += rows.len();
                 if SWEEP_ROWS < since_sweep {
@@ -128,25 +127,4 @@ impl Catalogue {
             self.live.stored_through(newest);
         }
     }
-}
-
-/// A batch of a table's columns as rows.
-fn versions(table: &'static Table, batch: &RecordBatch) -> Vec<Version> {
-    let cell = |at: usize, row: usize| -> Cell {
-        let array = batch.column(at);
-        if array.is_null(row) {
-            return Cell::Null;
-        }
-        match table.columns[at].kind {
-            Kind::Ts => Cell::Ts(array.as_primitive::<TimestampMicrosecondType>().value(row).saturating_mul(1_000)),
-            Kind::Symbol | Kind::Text => Cell::text(array.as_string::<i32>().value(row)),
-            Kind::F64 => Cell::from(array.as_primitive::<Float64Type>().value(row)),
-            Kind::I64 => Cell::Int(array.as_primitive::<Int64Type>().value(row)),
-            Kind::Bool => Cell::Bool(array.as_boolean().value(row)),
-        }
-    };
-    let columns = 0..table.columns.len();
-    (0..batch.num_rows())
-        .map(|row| Version { table, cells: columns.clone().map(|at| cell(at, row)).collect() })
-        .collect()
 }

@@ -111,21 +111,26 @@ pub fn push_key<'a>(cells: impl Iterator<Item = &'a Cell>, key: &mut String) {
     let mut digits = itoa::Buffer::new();
     for cell in cells {
         match cell {
-            Cell::Text(text) if text.contains(['|', '\\']) => {
-                for c in text.chars() {
-                    if matches!(c, '|' | '\\') {
-                        key.push('\\');
-                    }
-                    key.push(c);
-                }
-            }
-            Cell::Text(text) => key.push_str(text),
+            Cell::Text(text) => push_text(text, key),
             Cell::Ts(value) | Cell::Int(value) => key.push_str(digits.format(*value)),
             Cell::Float(value) => key.push_str(digits.format(value.to_bits())),
             Cell::Bool(value) => key.push_str(if *value { "true" } else { "false" }),
             Cell::Null => {}
         }
         key.push('|');
+    }
+}
+
+/// A text as a part of a key.
+pub(crate) fn push_text(text: &str, key: &mut String) {
+    if !text.contains(['|', '\\']) {
+        return key.push_str(text);
+    }
+    for c in text.chars() {
+        if matches!(c, '|' | '\\') {
+            key.push('\\');
+        }
+        key.push(c);
     }
 }
 

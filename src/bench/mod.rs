@@ -21,9 +21,8 @@ use prism_pipeline::{
 use prism_queries::Place;
 use prism_questdb::blocking::Client;
 use prism_schemas::{
-    Event, InstrumentId, QuestDbAddress, Topic, Version,
+    Event, InstrumentId, QuestDbAddress, Topic, Versions,
     event::event::Body,
-    store::RowStore,
     table::run_tables,
     time::{HOUR, MINUTE},
 };
@@ -41,8 +40,6 @@ const EVENTS_AT_ONCE: usize = 100_000;
 const STATEMENT: Duration = Duration::from_secs(60);
 /// How often all of it is run; the median counts.
 const TIMES: usize = 3;
-/// Rows handed to the store at once.
-const ROWS_AT_ONCE: usize = 5_000;
 /// Where the synthetic market begins: 2001, where nobody else has rows.
 const START: i64 = 978_307_200 * 1_000_000_000;
 /// Before this, all rows of the tables of runs are the bench's.
@@ -113,13 +110,13 @@ fn measure(
     let (produced, produce) = produce(args.events, log)?;
     let (consumed, consume) = timed(|| consume(&**log))?;
 
-    let rows: Arc<Mutex<Vec<Version>>> = Arc::default();
+    let rows: Arc<Mutex<Vec<Versions>>> = Arc::default();
     let into = rows.clone();
     let collect: Sink = Arc::new(move |row| into.lock().unwrap_or_else(PoisonError::into_inner).push(row));
     let (passed, compute) = timed(|| pass(&how(), &plan()?, log, &collect))?;
     drop(collect);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    let n_rows = rows.len();
+    let n_rows: usize = rows.iter().map(Versions::len).sum();
 
     let place = Place::QuestDb(address.clone());
     let open = || {
@@ -130,7 +127,7 @@ fn measure(
     };
     let mut store = open()?;
     let (_, sink) = timed(|| {
-        keep_all(&mut *store, rows)?;
+        rows.into_iter().try_for_each(|rows| store.write(vec![rows]).map_err(told))?;
         finish(&mut *store)
     })?;
     drop(store);
@@ -225,15 +222,6 @@ fn consume(log: &dyn Log) -> Result<u64> {
         }
     }
     Ok(n_events)
-}
-
-fn keep_all(store: &mut dyn RowStore, mut rows: Vec<Version>) -> Result<()> {
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
-        store.write(rows).map_err(told)?;
-        rows = rest;
-    }
-    Ok(())
 }
 
 /// Removes the bench's rows.

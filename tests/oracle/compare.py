@@ -32,7 +32,7 @@ TABLES = {
     ),
     "indicators": (
         columns(TEXT, "timeframe") + columns(TIME, "ts"),
-        columns(TIME, "ts_close") + columns(FLOAT, " ".join(NAMES)),
+        columns(TIME, "ts_close") + columns(FLOAT, " ".join(NAMES)) + columns(TEXT, "quality"),
     ),
     "component_scores": (
         columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(TEXT, "dimension component"),
@@ -87,11 +87,12 @@ def stored_column(table, name, kind):
 class Comparison:
     """Counts of rows compared and rows that differ, and the first differences."""
 
-    def __init__(self, store, strict, show=20):
+    def __init__(self, store, strict, tables=TABLES, constant=CONSTANT, show=20):
         # A store of one replay holds its rows in that run's folder.
         runs = sorted(Path(store).glob("run_id=*"))
         self.store = runs[0] if len(runs) == 1 else Path(store)
         self.strict, self.show = strict, show
+        self.tables, self.constant = tables, constant
         self.compared = self.differing = self.revised = 0
         self.config_hashes = set()
 
@@ -102,7 +103,7 @@ class Comparison:
 
     def read(self, name):
         """{key: versions in order of revision}, each (known_at, retracted, values, revision)."""
-        keys, values = TABLES[name]
+        keys, values = self.tables[name]
         found = {}
         files = sorted((self.store / name).glob("*.parquet"))
         if not files:
@@ -110,12 +111,12 @@ class Comparison:
         for file in files:
             table = parquet.ParquetFile(file).read()
             wanted = keys + values + TAIL
-            missing = {c for c, _ in wanted} | set(CONSTANT) | {"config_hash"}
+            missing = {c for c, _ in wanted} | set(self.constant) | {"config_hash"}
             missing -= set(table.column_names)
             if missing:
                 self.differ(name, file.name, "columns", sorted(missing), "missing")
                 wanted = [(c, kind) for c, kind in wanted if c not in missing]
-            for column, value in CONSTANT.items():
+            for column, value in self.constant.items():
                 if column not in missing and set(stored_column(table, column, TEXT)) - {value}:
                     self.differ(name, file.name, column, value, "other values")
             if "config_hash" not in missing:
@@ -143,7 +144,7 @@ class Comparison:
 
     def table(self, name, expected_rows):
         """Compares one table and prints its line of the summary."""
-        keys, columns_ = TABLES[name]
+        keys, columns_ = self.tables[name]
         kinds = [kind for _, kind in columns_]
         times = [i for i, kind in enumerate(kinds) if kind == TIME]
         key_times = [i for i, (_, kind) in enumerate(keys) if kind == TIME]

@@ -1,5 +1,6 @@
 """The indicators of one bar series, each from its definition, kept as one list per column."""
 
+import bisect
 import math
 
 NAMES = """
@@ -30,11 +31,11 @@ class Indicators:
     """All columns of one series; going back to an earlier bar is cutting every list.
 
     Names that start with `_` are inputs and states that are not stored. Every list has one value per bar.
-    A recording is connected throughout, so there are no gap bars and bar `i` is always the i-th interval.
+    Gap bars are left out. Venue bars have no flow, and may have no turnover.
     """
 
     def __init__(self, length):
-        self.bars_per_day = DAY // length
+        self.by_time_of_day = length < DAY
         self.columns = {}
 
     def __len__(self):
@@ -262,20 +263,31 @@ class Indicators:
         self.put("mfi_14", mfi)
 
         same_day = not first and self.ago("_start", 1) // DAY == bar.start // DAY
-        turnover = self.put("_day_turnover", bar.turnover + (self.columns["_day_turnover"][-1] if same_day else 0.0))
+        value = typical * v if bar.turnover is None else bar.turnover
+        turnover = self.put("_day_turnover", value + (self.columns["_day_turnover"][-1] if same_day else 0.0))
         total = self.put("_day_volume", v + (self.columns["_day_volume"][-1] if same_day else 0.0))
         self.put("vwap_day", turnover / total if total else None)
 
-        count, average = 0, 0.0
-        if len(self) > self.bars_per_day:
-            count, average = self.columns["_time_of_day"][-self.bars_per_day]
+        count, average = self.same_time_before(bar.start)
         previous = self.columns["_volume"][-21:-1]
         baseline = average if count >= 3 else sum(previous) / 20 if len(previous) == 20 else None
         self.put("relative_volume", v / baseline if baseline else None)
         self.put("_time_of_day", (count + 1, average + (v - average) / min(count + 1, 20)))
 
-        delta = self.put("volume_delta", bar.buy_volume - bar.sell_volume)
-        self.put("cvd", delta if first else self.columns["cvd"][-1] + delta)
+        delta = self.put("volume_delta", None if bar.buy_volume is None else bar.buy_volume - bar.sell_volume)
+        total = 0.0 if first else self.columns["_cvd"][-1]
+        self.put("_cvd", total if delta is None else total + delta)
+        self.put("cvd", None if delta is None else self.now("_cvd"))
+
+    def same_time_before(self, start):
+        """How many bars began at this time of day on earlier days, and the running mean of their volumes."""
+        starts = self.columns["_start"]
+        if self.by_time_of_day:
+            for time in range(start - DAY, starts[0] - 1, -DAY):
+                i = bisect.bisect_left(starts, time)
+                if starts[i] == time:
+                    return self.columns["_time_of_day"][i]
+        return 0, 0.0
 
     def parabolic(self, bar):
         """TA-Lib's SAR: the state is what holds after this bar (long, stop, extreme, acceleration)."""

@@ -1,4 +1,5 @@
-"""Replays real trades with some of them late through prism and compares every stored row with an independent recomputation."""
+"""Replays real trades with some of them late, and synthetic ones with holes, through prism and compares every stored row
+with an independent recomputation."""
 
 import argparse
 import shutil
@@ -8,12 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import holes
 import recording
 import timeline
 from compare import Comparison
 
 SOURCE = "bitmex_1m_trades/Bitmex_XBTUSD_1M.csv.zst"
-CSV, CONFIG = "Bitmex_XBTUSD_late.csv", "oracle.toml"
+CSV, CONFIG, HOLES = "Bitmex_XBTUSD_late.csv", "oracle.toml", "holes"
 LEAST_ROWS = 100_000  # of a comparison over the full recording
 
 
@@ -73,13 +75,16 @@ def check(options, work):
         print(f"too few rows were compared: {comparison.compared} < {least}")
     if not comparison.revised:
         print("no row had a revision above 0")
-    print(f"{comparison.compared} rows compared, {comparison.differing} differ")
-    return not comparison.differing and comparison.compared >= least and comparison.revised > 0
+    passed = not comparison.differing and comparison.compared >= least and comparison.revised > 0
+
+    compared, differing = holes.check(options.prism, work / HOLES, options.strict)
+    print(f"{comparison.compared + compared} rows compared, {comparison.differing + differing} differ")
+    return passed and not differing
 
 
 def remove(work, whole):
     """Removes what this program made; a folder that was given stays."""
-    for folder in (work / "log", work / "store"):
+    for folder in (work / "log", work / "store", work / HOLES):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (work / CSV, work / CONFIG):
         file.unlink(missing_ok=True)

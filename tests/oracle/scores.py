@@ -115,7 +115,7 @@ def components(ind, i):
         technical("atr", x, 50 + 50 * math.tanh((close - col["ema_20"][i]) / atr) * min(x, 2) / 2)
 
     deltas, volumes = window("volume_delta", 14), window("_volume", 14)
-    share = sum(deltas) / sum(volumes) if volumes and sum(volumes) else None
+    share = sum(deltas) / sum(volumes) if deltas and volumes and sum(volumes) else None
     adx = col["adx_14"][i]
     if share is not None and adx is not None:
         volume("volume_delta", share, 50 + 50 * math.tanh(2 * share * (0.5 + adx / 50)))

@@ -206,7 +206,7 @@ class Engine:
             for i in range(first, len(series.bars)):
                 bar = series.bars[i]
                 self.tables["bars"].put((series.name, bar.start), time, bar[1:])
-                self.tables["indicators"].put((series.name, bar.start), time, (bar.end, *series.indicators.row(i)))
+                self.tables["indicators"].put((series.name, bar.start), time, (bar.end, *series.indicators.row(i), bar.quality))
         # A bar's scores depend on its own series and on the higher ones: highest first.
         changed_end = None
         for role in reversed(range(len(self.series))):

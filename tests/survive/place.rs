@@ -284,7 +284,7 @@ impl Place {
                 *frontier += nanos;
             }
         }
-        store.write(rows).unwrap();
+        store.write(prism_schemas::Versions::of(&rows).unwrap()).unwrap();
         store.flush().unwrap();
     }
 

@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use prism_queries::{Engine, LiveRows, Options};
 use prism_schemas::table::{BARS, COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, INDICATORS, SIGNALS};
 use prism_schemas::time::{HOUR, MINUTE, SECOND, parse_ts};
-use prism_schemas::{Cell, Table, Version};
+use prism_schemas::{Cell, Table, Version, Versions};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -169,7 +169,7 @@ impl Fixture {
 
     fn with(options: Options) -> Fixture {
         let live = Arc::new(LiveRows::new(6 * HOUR));
-        assert_eq!(live.apply(&versions(ts(NOW))), 0);
+        live.apply(&Versions::of(&versions(ts(NOW))).unwrap());
         let engine = Arc::new(Engine::new(options, live.clone()).unwrap());
         let state = App::new(engine, Arc::new(Updates::new(live)), Arc::new(Status::new()));
         Fixture::of(state)
@@ -181,8 +181,9 @@ impl Fixture {
 
     /// Applies and tells, as the wiring does.
     fn tell(&self, versions: &[Version]) {
-        assert_eq!(self.app.live.apply(versions), 0);
-        self.app.updates.tell(versions);
+        let versions = Versions::of(versions).unwrap();
+        self.app.live.apply(&versions);
+        self.app.updates.tell(&versions);
     }
 
     async fn call(&self, mut request: Request<Body>) -> (StatusCode, HeaderMap, String) {

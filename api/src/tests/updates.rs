@@ -1,5 +1,6 @@
 //! What subscribers are told, without sockets.
 
+use prism_schemas::Versions;
 use std::collections::BTreeMap;
 
 use serde_json::json;
@@ -159,13 +160,14 @@ fn of_versions_at_one_time_the_last_is_told() {
     ask(&mut client, &json!({"op": "subscribe", "channel": "confluence"}));
     let now = ts(NOW);
     // Rows reach memory, somebody takes a snapshot, and then they are told.
-    let rows = [
+    let rows = Versions::of(&[
         confluence("BTCUSDT", now, 60.0),
         confluence("BTCUSDT", now, 61.0),
         signal("BTCUSDT", "dd04", now, 61.0, "active"),
         withdrawn("BTCUSDT", "dd04", now),
-    ];
-    assert_eq!(f.app.live.apply(&rows), 0);
+    ])
+    .unwrap();
+    f.app.live.apply(&rows);
     let mut between = subscriber(&f);
     let snapshot = ask(&mut between, &json!({"op": "subscribe", "channel": "signal"}));
     let row = snapshot[0]["rows"].as_array().unwrap().iter().find(|row| row["signal_id"] == "dd04").unwrap();
@@ -190,7 +192,7 @@ fn of_versions_at_one_time_the_last_is_told() {
 fn rows_that_are_no_news_are_in_snapshots_only() {
     let f = Fixture::new();
     let mut client = subscriber(&f);
-    assert_eq!(f.app.live.apply(&[confluence("ETHUSDT", ts(NOW), 62.0)]), 0);
+    f.app.live.apply(&Versions::of(&[confluence("ETHUSDT", ts(NOW), 62.0)]).unwrap());
     let wish = json!({"op": "subscribe", "channel": "confluence", "symbols": ["ETHUSDT"]});
     assert_eq!(ask(&mut client, &wish)[0]["rows"][0]["score"], 62.0);
     assert!(told(&mut client).is_empty());

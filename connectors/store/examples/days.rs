@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use prism_schemas::table::{BARS, INDICATORS, Kind};
 use prism_schemas::time::DAY;
-use prism_schemas::{Cell, Table, Version};
+use prism_schemas::{Cell, Table, Version, Versions};
 use prism_store::Store;
 
 /// A row whose numbers look like prices.
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for day in 0..days {
         for n in 0..per_day / 2 {
             let ts = day * DAY + n * (DAY / (per_day / 2).max(1));
-            store.write(vec![row(&BARS, ts, n), row(&INDICATORS, ts, n)])?;
+            store.write(Versions::of(&[row(&BARS, ts, n), row(&INDICATORS, ts, n)])?)?;
         }
     }
     let written = began.elapsed();

@@ -28,7 +28,7 @@ use crate::{
     cut::Cut,
     merge::{Mark, Merge},
     outlet::Outlet,
-    publish::known_at,
+    publish::known_from,
     stored::StoredBars,
     tasks::named,
 };
@@ -59,12 +59,8 @@ impl Following {
     fn sink(&self) -> Sink {
         let outlet = self.outlet.clone();
         match self.cut.as_ref().map_or(0, |cut| cut.floor) as i64 {
-            0 => Arc::new(move |row| outlet.put(row)),
-            floor => Arc::new(move |row| {
-                if known_at(&row).is_none_or(|known| floor <= known) {
-                    outlet.put(row);
-                }
-            }),
+            0 => Arc::new(move |rows| outlet.put(rows)),
+            floor => Arc::new(move |rows| known_from(&[rows], floor).into_iter().for_each(|rows| outlet.put(rows))),
         }
     }
 

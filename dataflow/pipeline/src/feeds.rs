@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use prism_schemas::{
-    Cell, Ts, Version,
-    feed::{ALL, ENDED, NOT_FOLLOWED},
+    Cell, Ts, Version, Versions,
+    feed::{ALL, ENDED, KLINES, NOT_FOLLOWED},
     table,
 };
 use prism_status::Status;
@@ -20,12 +20,13 @@ pub(crate) struct Feeds(BTreeMap<String, &'static str>);
 impl Feeds {
     /// Takes what rows say; prism is not ready while a feed is not connected, or none is. Reconnections are counted from
     /// `news_from` on.
-    pub(crate) fn take(&mut self, rows: &[Version], status: &Status, news_from: Option<Ts>) {
+    pub(crate) fn take(&mut self, rows: &[Versions], status: &Status, news_from: Option<Ts>) {
         let mut is_changed = false;
-        for row in rows.iter().filter(|row| row.table == &table::FEED_STATUS) {
+        let told = rows.iter().filter(|rows| *rows.table() == table::FEED_STATUS).flat_map(Versions::to_vec);
+        for row in told {
             let n_down = self.n_disconnected();
-            is_changed |= self.take_row(row);
-            let is_news = news_from.is_some_and(|from| known_at(row).is_some_and(|known| from <= known));
+            is_changed |= self.take_row(&row);
+            let is_news = news_from.is_some_and(|from| known_at(&row).is_some_and(|known| from <= known));
             if let Some(Cell::Text(venue)) = row.get("exchange")
                 && self.n_disconnected() < n_down
                 && row.get("status") == Some(&Cell::text("connected"))
@@ -50,7 +51,7 @@ impl Feeds {
             _ => String::new(),
         };
         let Some(state) = STATES.into_iter().find(|state| *state == text("status")) else { return false };
-        if text("symbol") == ALL {
+        if text("symbol") == ALL || text("channel").starts_with(KLINES) {
             return false;
         }
         let id = ["exchange", "market", "symbol", "channel"].map(text).join(":");
@@ -96,9 +97,9 @@ impl Feeds {
 mod tests {
     use super::*;
 
-    fn told(symbol: &str, channel: &str, status: &str, cause: &str, known: Ts) -> Version {
+    fn told(symbol: &str, channel: &str, status: &str, cause: &str, known: Ts) -> Vec<Versions> {
         let cell = |name: &str| match name {
-            "ts" | "known_at" => Cell::Ts(known),
+            "ts" | "known_at" => Cell::Ts(1_000 * known),
             "exchange" => Cell::text("bybit"),
             "market" => Cell::text("linear"),
             "symbol" => Cell::text(symbol),
@@ -108,7 +109,8 @@ mod tests {
             _ => Cell::Null,
         };
         let table = &table::FEED_STATUS;
-        Version { table, cells: table.columns.iter().map(|column| cell(column.name)).collect() }
+        let row = Version { table, cells: table.columns.iter().map(|column| cell(column.name)).collect() };
+        Versions::of(&[row]).unwrap()
     }
 
     #[test]
@@ -117,6 +119,7 @@ mod tests {
         for (symbol, channel, state, cause, why) in [
             ("A", "", "connected", "", None),
             ("*", "requests", "disconnected", "throttled", None),
+            ("A", "klines_1m", "disconnected", "recording", None),
             ("A", "book", "stale", "", Some("bybit:linear:A:book is stale")),
             ("B", "", "disconnected", "reset", Some("bybit:linear:A:book is stale, and 1 more")),
             ("A", "", "connected", "", Some("bybit:linear:A:book is stale, and 1 more")),
@@ -124,7 +127,7 @@ mod tests {
             ("B", "", "disconnected", NOT_FOLLOWED, None),
             ("A", "", "disconnected", ENDED, Some("no feed is connected")),
         ] {
-            feeds.take(&[told(symbol, channel, state, cause, 1)], &status, Some(0));
+            feeds.take(&told(symbol, channel, state, cause, 1), &status, Some(0));
             assert_eq!(status.reasons().get("feeds").map(String::as_str), why, "{symbol} {channel} {state} {cause}");
         }
     }
@@ -138,10 +141,10 @@ mod tests {
             line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
         };
         for known in [1, 10] {
-            feeds.take(&[told("A", "", "connected", "", known)], &status, Some(5));
-            feeds.take(&[told("A", "", "disconnected", "reset", known)], &status, Some(5));
+            feeds.take(&told("A", "", "connected", "", known), &status, Some(5_000));
+            feeds.take(&told("A", "", "disconnected", "reset", known), &status, Some(5_000));
         }
-        feeds.take(&[told("A", "", "connected", "", 11)], &status, Some(5));
+        feeds.take(&told("A", "", "connected", "", 11), &status, Some(5_000));
         assert_eq!(count(&status), 2.0, "one at 10 and one at 11");
     }
 }

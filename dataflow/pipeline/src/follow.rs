@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use prism_schemas::{
-    Table,
+    Table, Versions,
     store::{RowReader, StoreResult},
 };
 use prism_status::Status;
@@ -80,9 +80,10 @@ impl Follower {
     fn look(&mut self) -> StoreResult<()> {
         let rows = self.reader.news(&self.tables)?;
         if !rows.is_empty() {
-            self.live.apply(&rows);
             self.status.rows.fetch_add(rows.len() as u64, Relaxed);
-            (self.subscribers)(Arc::new(rows));
+            let rows = Versions::of(&rows)?;
+            self.live.apply(&rows);
+            (self.subscribers)(&rows);
         }
         match self.reader.frontier()? {
             Some(frontier) => {
@@ -134,9 +135,7 @@ mod tests {
     struct Nothing;
 
     impl Live for Nothing {
-        fn apply(&self, _: &[Version]) -> usize {
-            0
-        }
+        fn apply(&self, _: &[Versions]) {}
 
         fn stored_up_to(&self, _: Ts) {}
 

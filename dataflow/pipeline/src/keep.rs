@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use prism_log::Log;
 use prism_schemas::{
-    Cell, Topic, Ts, Version,
+    Topic, Ts, Versions,
     store::{RowStore, StoreError},
 };
 use prism_status::Status;
@@ -18,7 +18,7 @@ use prism_status::Status;
 use crate::{
     merge::Mark,
     outlet::Output,
-    publish::{Live, known_at},
+    publish::Live,
     queue::{Kept, Receiver, Taken},
     runs::Run,
     stored::StoredBarsOut,
@@ -47,7 +47,7 @@ pub(crate) struct Keeper {
     /// Told to others.
     pub(crate) offsets: Offsets,
     /// Rows that wait for the next flush.
-    pub(crate) waiting: Vec<Version>,
+    pub(crate) waiting: Vec<Versions>,
     /// The newest mark handed over whose rows are not known to be kept.
     pub(crate) newest: Option<Mark>,
     /// Rows of derived tables that begin before this are not this run's to write.
@@ -55,23 +55,27 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Whether a row is in the store already, or stays there as it is.
-    fn is_kept(&self) -> impl Fn(&Version) -> bool + use<> {
-        let (already, since) = (self.run.frontier as i64, self.since);
-        let begins = |row: &Version| match row.get(row.table.designated) {
-            Some(Cell::Ts(ts)) if row.table.derived => *ts,
-            _ => Ts::MAX,
-        };
-        move |row| known_at(row).is_some_and(|known| known < already) || Ts::MIN < since && begins(row) < since
+    /// Leaves the rows that are not in the store already and do not stay there as they are.
+    fn unkept(&self) -> impl Fn(&Versions) -> Option<Versions> + use<> {
+        let (already, since) = (self.run.frontier as i64 / 1_000, self.since);
+        move |rows| {
+            let begins = rows.times(rows.table().designated).filter(|_| rows.table().derived && Ts::MIN < since);
+            let is_kept = |at: usize| {
+                rows.known_at().get(at).is_some_and(|known| *known < already)
+                    || begins.is_some_and(|begins| begins[at] < since.div_euclid(1_000))
+            };
+            // Rows of one schema can always be chosen from.
+            rows.filter(|at| !is_kept(at)).ok().filter(|rows| !rows.is_empty())
+        }
     }
 
     /// Hands the stored bars to the graph, before anything is kept: what comes out meanwhile waits in memory.
     pub(crate) fn restore(&mut self, bars: StoredBarsOut, queue: &Receiver) -> Result<()> {
-        let is_kept = self.is_kept();
+        let unkept = self.unkept();
         let Keeper { store, waiting, newest, .. } = self;
         bars.send(&**store, || {
             if let Taken::Some(kept) = queue.take(PATIENCE) {
-                take_in(kept, &is_kept, waiting, newest);
+                take_in(kept, &unkept, waiting, newest);
             }
         })
     }
@@ -80,16 +84,16 @@ impl Keeper {
     pub(crate) fn run(mut self, queue: &Receiver, every: Duration) -> Result<()> {
         #[expect(clippy::disallowed_methods, reason = "how often rows are stored changes no row")]
         let now = Instant::now;
-        let is_kept = self.is_kept();
+        let unkept = self.unkept();
         let (mut flushed, mut looked) = (now(), now());
         loop {
             let taken = queue.take(STEP.min(every));
             let is_over = matches!(taken, Taken::Over);
             match taken {
-                Taken::Some(kept) => take_in(kept, &is_kept, &mut self.waiting, &mut self.newest),
+                Taken::Some(kept) => take_in(kept, &unkept, &mut self.waiting, &mut self.newest),
                 Taken::Nothing | Taken::Over => {}
             }
-            if WAITING_MAX <= self.waiting.len() {
+            if WAITING_MAX <= self.waiting.iter().map(Versions::len).sum() {
                 self.write()?;
             }
             if is_over || every <= flushed.elapsed() {
@@ -147,7 +151,7 @@ impl Keeper {
             }
             self.log.sync()?;
             self.run.advance(mark);
-            self.store.write(vec![self.run.row()]).map_err(told)?;
+            self.store.write(Versions::of(&[self.run.row()])?).map_err(told)?;
             if !self.store.flush().map_err(told)? {
                 return Ok(false);
             }
@@ -166,8 +170,8 @@ impl Keeper {
             return Ok(false);
         }
         let live = self.live.clone();
-        let mut see = |rows: Vec<Version>| {
-            live.apply(&rows);
+        let mut see = |rows: &[Versions]| {
+            live.apply(rows);
         };
         let withdrawn =
             self.store.withdraw(&self.run.config_hash, self.since, mark.frontier as i64, &mut see).map_err(told)?;
@@ -219,9 +223,14 @@ impl Keeper {
 }
 
 /// Takes in what came out of the queue.
-fn take_in(kept: Kept, is_kept: &impl Fn(&Version) -> bool, waiting: &mut Vec<Version>, newest: &mut Option<Mark>) {
+fn take_in(
+    kept: Kept,
+    unkept: &impl Fn(&Versions) -> Option<Versions>,
+    waiting: &mut Vec<Versions>,
+    newest: &mut Option<Mark>,
+) {
     match kept {
-        Kept::Rows(rows) => waiting.extend(Arc::unwrap_or_clone(rows).into_iter().filter(|row| !is_kept(row))),
+        Kept::Rows(rows) => waiting.extend(rows.iter().filter_map(unkept)),
         Kept::Mark(mark) => match newest {
             Some(newest) => newest.merge(mark),
             newest => *newest = Some(mark),

@@ -34,7 +34,7 @@ use std::{
 use anyhow::Result;
 use prism_dataflow::assemble::Plan;
 use prism_log::Log;
-use prism_schemas::{Ts, store::RowStore};
+use prism_schemas::{Ts, Versions, store::RowStore};
 use prism_status::Status;
 
 pub use cut::reach;
@@ -91,7 +91,7 @@ impl Pipeline {
         let offsets = keep::Offsets::default();
         if let Some(cut) = &cut {
             tracing::warn!(run = run.run_id, "{}", cut.told(&run, &plan.settings));
-            outlet.put(cut.row(&run, &plan.settings));
+            Versions::of(&[cut.row(&run, &plan.settings)])?.into_iter().for_each(|rows| outlet.put(rows));
         }
         let since = cut.as_ref().filter(|_| run.is_changed).map_or(Ts::MIN, |cut| cut.since);
         let (restore, stored) =

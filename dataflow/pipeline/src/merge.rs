@@ -10,7 +10,7 @@ use prism_dataflow::{
 };
 use prism_log::{Log, LogError, Records};
 use prism_schemas::{
-    Event, Topic,
+    Event, Topic, Versions,
     event::{Batch, Heartbeat, event::Body},
     time::SECOND,
 };
@@ -155,7 +155,9 @@ impl Merge {
                 _ => partition.offsets.push_back((known, record.offset + 1)),
             }
             self.passthrough.rows(record.batch, known as i64, &mut self.rows);
-            self.rows.drain(..).for_each(|row| sink(row));
+            let rows = Versions::of(&self.rows).map_err(|error| LogError::Usage(error.to_string()))?;
+            self.rows.clear();
+            rows.into_iter().for_each(|rows| sink(rows));
             partition.queue.extend(self.scratch.drain(..));
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use prism_schemas::Version;
+use prism_schemas::Versions;
 
 use crate::merge::Mark;
 
@@ -16,15 +16,22 @@ const AHEAD: usize = 10;
 
 /// What comes out.
 pub enum Output {
-    /// Rows, in the order they became known.
-    Rows(Vec<Version>),
+    /// Rows, those of a key in the order they became known.
+    Rows(Vec<Versions>),
     /// All rows known before it are out.
     Mark(Mark),
 }
 
+/// What is not handed over yet.
+#[derive(Default)]
+struct Waiting {
+    rows: Vec<Versions>,
+    n_rows: usize,
+}
+
 /// Where all workers put their rows.
 pub struct Outlet {
-    waiting: Mutex<Vec<Version>>,
+    waiting: Mutex<Waiting>,
     taker: SyncSender<Output>,
 }
 
@@ -35,11 +42,12 @@ impl Outlet {
         (Arc::new(Outlet { waiting: Mutex::default(), taker }), outputs)
     }
 
-    /// Takes a row.
-    pub fn put(&self, row: Version) {
+    /// Takes rows.
+    pub fn put(&self, rows: Versions) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(row);
-        if waiting.len() == ROWS_AT_ONCE {
+        waiting.n_rows += rows.len();
+        waiting.rows.push(rows);
+        if ROWS_AT_ONCE <= waiting.n_rows {
             self.hand_over(&mut waiting);
         }
     }
@@ -51,9 +59,9 @@ impl Outlet {
         let _ = self.taker.send(Output::Mark(mark));
     }
 
-    fn hand_over(&self, waiting: &mut Vec<Version>) {
-        if !waiting.is_empty() {
-            let rows = std::mem::replace(waiting, Vec::with_capacity(ROWS_AT_ONCE));
+    fn hand_over(&self, waiting: &mut Waiting) {
+        let Waiting { rows, .. } = std::mem::take(waiting);
+        if !rows.is_empty() {
             // The taker ends early only with an error, which its thread reports.
             let _ = self.taker.send(Output::Rows(rows));
         }

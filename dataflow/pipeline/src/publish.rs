@@ -10,7 +10,7 @@ use std::{
 };
 
 use prism_dataflow::types::Time;
-use prism_schemas::{Cell, Table, Ts, Version, table};
+use prism_schemas::{Cell, Table, Ts, Version, Versions, table};
 use prism_status::Status;
 
 use crate::{
@@ -26,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Rows in memory, which readers see.
 pub trait Live: Send + Sync {
-    /// Takes rows; gives how many were refused because they do not fit their tables.
-    fn apply(&self, rows: &[Version]) -> usize;
+    /// Takes rows.
+    fn apply(&self, rows: &[Versions]);
 
     /// Every row known before `frontier` can be read from the store, so that old ones may leave memory.
     fn stored_up_to(&self, frontier: Ts);
@@ -38,7 +38,7 @@ pub trait Live: Send + Sync {
 }
 
 /// Hands rows to whoever follows them live.
-pub type Subscribers = Box<dyn Fn(Arc<Vec<Version>>) + Send>;
+pub type Subscribers = Box<dyn Fn(&[Versions]) + Send>;
 
 /// Takes what comes out of the graph.
 pub(crate) struct Publisher {
@@ -72,34 +72,27 @@ impl Publisher {
         }
     }
 
-    fn rows(&self, rows: Arc<Vec<Version>>, feeds: &mut Feeds) {
+    fn rows(&self, rows: Arc<Vec<Versions>>, feeds: &mut Feeds) {
         let status = &self.status;
-        let count = |table: &Table| rows.iter().filter(|row| row.table == table).count() as u64;
-        status.rows.fetch_add(rows.len() as u64, Relaxed);
-        status.quarantined.fetch_add(count(&table::QUARANTINE), Relaxed);
-        status.late.fetch_add(count(&table::LATE_EVENTS), Relaxed);
+        let count = |is_counted: &dyn Fn(&Table) -> bool| -> u64 {
+            rows.iter().filter(|rows| is_counted(rows.table())).map(|rows| rows.len() as u64).sum()
+        };
+        status.rows.fetch_add(count(&|_| true), Relaxed);
+        status.quarantined.fetch_add(count(&|of| *of == table::QUARANTINE), Relaxed);
+        status.late.fetch_add(count(&|of| *of == table::LATE_EVENTS), Relaxed);
         feeds.take(&rows, status, self.news_from.map(|from| from as Ts));
-        let n_refused = self.live.apply(&rows);
-        if 0 < n_refused {
-            tracing::error!(n_refused, "rows do not fit their tables");
-        }
+        self.live.apply(&rows);
         self.tell(&rows);
         self.kept.put(Kept::Rows(rows));
     }
 
     /// Tells subscribers what is news.
-    fn tell(&self, rows: &Arc<Vec<Version>>) {
+    fn tell(&self, rows: &[Versions]) {
         let Some(from) = self.news_from else { return };
-        let is_news = |row: &&Version| known_at(row).is_some_and(|known| from as Ts <= known);
-        let n_news = rows.iter().filter(is_news).count();
-        if n_news == rows.len() {
-            (self.subscribers)(rows.clone());
-        } else if 0 < n_news {
-            (self.subscribers)(Arc::new(rows.iter().filter(is_news).cloned().collect()));
-        }
-        let now = (self.clock)();
-        if let Some(newest) = rows.iter().filter(is_news).filter_map(known_at).max() {
-            self.status.streamed(newest, now);
+        let news = known_from(rows, from as Ts);
+        (self.subscribers)(&news);
+        if let Some(newest) = news.iter().filter_map(Versions::newest).max() {
+            self.status.streamed(newest, (self.clock)());
         }
     }
 
@@ -113,6 +106,13 @@ impl Publisher {
         self.status.gauge("prism_store_queue_rows", &[], self.kept.rows() as f64);
         self.kept.put(Kept::Mark(mark));
     }
+}
+
+/// The rows that became known at or after `from`.
+pub(crate) fn known_from(rows: &[Versions], from: Ts) -> Vec<Versions> {
+    // Rows of one schema can always be chosen from.
+    let news = rows.iter().filter_map(|rows| rows.known_within(from..Ts::MAX).ok());
+    news.filter(|rows| !rows.is_empty()).collect()
 }
 
 /// When a row became known.

@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-use prism_schemas::Version;
+use prism_schemas::Versions;
 
 use crate::merge::Mark;
 
 /// What the store has to hold.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// Rows, in the order they became known.
-    Rows(Arc<Vec<Version>>),
+    /// Rows, those of a key in the order they became known.
+    Rows(Arc<Vec<Versions>>),
     /// All rows known before this were handed over.
     Mark(Mark),
 }
@@ -22,7 +22,7 @@ pub(crate) enum Kept {
 impl Kept {
     fn rows(&self) -> usize {
         match self {
-            Kept::Rows(rows) => rows.len(),
+            Kept::Rows(rows) => rows.iter().map(Versions::len).sum(),
             Kept::Mark(_) => 0,
         }
     }
@@ -123,13 +123,13 @@ impl Drop for Receiver {
 mod tests {
     use std::thread;
 
-    use prism_schemas::{Cell, table};
+    use prism_schemas::{Cell, Version, table};
 
     use super::*;
 
     fn rows(n: usize) -> Kept {
         let row = || Version { table: &table::RUNS, cells: vec![Cell::Null; table::RUNS.columns.len()] };
-        Kept::Rows(Arc::new((0..n).map(|_| row()).collect()))
+        Kept::Rows(Arc::new(Versions::of(&(0..n).map(|_| row()).collect::<Vec<_>>()).unwrap()))
     }
 
     #[test]

@@ -56,15 +56,39 @@ where
     in_order_of(rows, name, Pipeline, Some, logic)
 }
 
+/// Like [`in_order`], where nothing comes out: `done` is called after the last of the times that have become due together,
+/// before anybody downstream can know that they have.
+pub fn in_order_to_end<'s, D, L>(rows: Rows<'s, D>, name: &str, logic: L, done: impl FnMut() + 'static) -> Rows<'s, ()>
+where
+    D: Clone + 'static,
+    L: FnMut(Time, &mut Vec<(D, Diff)>) + 'static,
+{
+    let mut logic = logic;
+    ordered(rows, name, Pipeline, Some, move |time, batch: &mut Vec<(D, Diff)>, _| logic(time, batch), done)
+}
+
 /// Like [`in_order`], over what `pick` makes of each row, on the worker that `pact` says.
 ///
 /// Costs nothing while it waits for no row: neither a capability nor a call when the frontier moves.
-pub fn in_order_of<'s, C, D, O, P, K, L>(
+pub fn in_order_of<'s, C, D, O, P, K, L>(rows: Rows<'s, C>, name: &str, pact: P, pick: K, logic: L) -> Rows<'s, O>
+where
+    C: Clone + 'static,
+    D: 'static,
+    O: Clone + 'static,
+    P: ParallelizationContract<Time, Vec<(C, Time, Diff)>>,
+    K: FnMut(C) -> Option<D> + 'static,
+    L: FnMut(Time, &mut Vec<(D, Diff)>, &mut Emit<O>) + 'static,
+{
+    ordered(rows, name, pact, pick, logic, || {})
+}
+
+fn ordered<'s, C, D, O, P, K, L>(
     rows: Rows<'s, C>,
     name: &str,
     pact: P,
     mut pick: K,
     mut logic: L,
+    mut done: impl FnMut() + 'static,
 ) -> Rows<'s, O>
 where
     C: Clone + 'static,
@@ -120,6 +144,9 @@ where
                 }
             }
             drop(ready);
+            if 0 < n_due {
+                done();
+            }
             if !emit.updates.is_empty() {
                 output.activate().session(capability).give_container(&mut emit.updates);
             }

@@ -5,7 +5,7 @@ mod misplaced;
 mod recent;
 mod scan;
 
-pub use in_order::{Emit, in_order, in_order_of};
+pub use in_order::{Emit, in_order, in_order_of, in_order_to_end};
 pub use misplaced::Misplaced;
 pub use recent::{find, first_from};
 pub use scan::{Item, Machine, scan_by_key};

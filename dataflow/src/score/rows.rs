@@ -49,6 +49,8 @@ impl Parts {
 /// A component's share in a dimension at one role.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ComponentScore {
+    /// Its number in the profile.
+    pub number: usize,
     /// Number of its dimension in the profile.
     pub dimension: usize,
     /// Its name.
@@ -195,6 +197,7 @@ impl RoleScore {
                 let score = profile.adjusted(reading.score, div);
                 let share = weighted.weight / weight;
                 Some(ComponentScore {
+                    number: first + n,
                     dimension: d,
                     name: weighted.component.name(),
                     raw_value: reading.raw,

@@ -8,9 +8,7 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use prism_schemas::row::push_key;
-use prism_schemas::table::{Kind, each_row};
-use prism_schemas::{Cell, Table, Ts, Version};
+use prism_schemas::{Cells, Table, Ts, Version, each_row};
 
 /// Segments of fewer rows than this are merged with others.
 const SMALL: usize = 4_096;
@@ -134,31 +132,21 @@ impl LiveTable {
         }
     }
 
-    /// Takes versions in any order; those that do not fit the table are given back.
-    pub(super) fn apply<'a>(&mut self, versions: &[&'a Version]) -> Vec<&'a Version> {
-        let (fit, misfits): (Vec<&Version>, Vec<&Version>) = versions.iter().partition(|version| self.fits(version));
-        let Ok(rows) = self.table.batch(&fit.iter().map(|version| version.cells.as_slice())) else {
-            return versions.to_vec();
-        };
+    /// Takes versions in any order.
+    pub(super) fn apply(&mut self, rows: &RecordBatch) {
+        let keys: Vec<Cells<'_>> =
+            self.series_key.iter().map(|at| Cells::of(self.table.columns[*at].kind, rows.column(*at))).collect();
         let mut key = String::new();
-        let series: Vec<u32> = fit
-            .iter()
-            .map(|version| {
+        let series: Vec<u32> = (0..rows.num_rows())
+            .map(|row| {
                 key.clear();
-                push_key(self.series_key.iter().map(|position| &version.cells[*position]), &mut key);
+                keys.iter().for_each(|cells| cells.push_key(row, &mut key));
                 self.number(&key)
             })
             .collect();
-        if !fit.is_empty() {
-            self.add(rows, series);
+        if !series.is_empty() {
+            self.add(rows.clone(), series);
         }
-        misfits
-    }
-
-    fn fits(&self, version: &Version) -> bool {
-        matches!(version.cells.get(self.ts), Some(Cell::Ts(_)))
-            && version.cells.len() == self.table.columns.len()
-            && self.table.columns.iter().zip(&version.cells).all(|(column, cell)| is_of(column.kind, cell))
     }
 
     /// The number of a series.
@@ -353,17 +341,6 @@ impl LiveTable {
             false => interleave_record_batch(&batches, &indices)?,
         };
         Ok(self.latest.get_or_init(|| batch).clone())
-    }
-}
-
-fn is_of(kind: Kind, cell: &Cell) -> bool {
-    match cell {
-        Cell::Null => true,
-        Cell::Bool(_) => kind == Kind::Bool,
-        Cell::Int(_) => kind == Kind::I64,
-        Cell::Float(value) => kind == Kind::F64 && value.is_finite(),
-        Cell::Text(_) => matches!(kind, Kind::Symbol | Kind::Text),
-        Cell::Ts(_) => kind == Kind::Ts,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::server::Server;
 use super::statements::{rows, statements};
 use super::*;
+use prism_schemas::Versions;
 use prism_schemas::time::{DAY, HOUR, format_ts};
 
 const N_STATEMENTS: usize = 200;
@@ -17,7 +18,7 @@ struct Case {
 
 fn case(name: &'static str, place: Option<Place>, live: &[Version]) -> Case {
     let rows = LiveRows::new(48 * HOUR);
-    assert_eq!(rows.apply(live), 0);
+    rows.apply(&Versions::of(live).unwrap());
     let options = Options { store: place, threads: 2, ..Options::default() };
     Case { name, engine: Engine::new(options, Arc::new(rows)).unwrap(), _server: None, _directory: None }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "what a stopped statement still burns is timed")]
 
+use prism_schemas::Versions;
 use std::time::{Duration, Instant};
 
 use super::statements::Random;
@@ -20,7 +21,7 @@ fn crowded(name: &str, options: Options) -> Fixture {
         row.cells[row.table.position("symbol").unwrap()] = format!("S{}USDT", n % 40).as_str().into();
         row
     });
-    f.live.apply(&rows.collect::<Vec<_>>());
+    f.live.apply(&Versions::of(&rows.collect::<Vec<_>>()).unwrap());
     f
 }
 

@@ -1,5 +1,6 @@
 //! Named queries and parameters.
 
+use prism_schemas::Versions;
 use prism_schemas::table::TABLES;
 use serde_json::json;
 
@@ -63,7 +64,7 @@ async fn every_table_has_its_columns() {
 #[tokio::test]
 async fn parameters_are_bound_by_name_and_type() {
     let f = fixture();
-    f.live.apply(&[bar("2024-08-09T00:00:00Z", 2.0, "2024-08-09T00:01:00.3Z", 0)]);
+    f.live.apply(&Versions::of(&[bar("2024-08-09T00:00:00Z", 2.0, "2024-08-09T00:01:00.3Z", 0)]).unwrap());
     let given = |pairs: &[(&str, serde_json::Value)]| -> Parameters {
         pairs.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
     };

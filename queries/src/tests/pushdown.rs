@@ -1,5 +1,6 @@
 //! What QuestDB is asked for.
 
+use prism_schemas::Versions;
 use prism_schemas::time::HOUR;
 
 use super::server::Server;
@@ -84,7 +85,7 @@ async fn what_became_known_within_the_newest_stored_microsecond_is_held_against_
     let known_at = newest.table.position("known_at").unwrap();
     let Cell::Ts(at) = newest.cells[known_at] else { unreachable!() };
     newest.cells[known_at] = Cell::Ts(at + 1_700);
-    asked.live.apply(&[newest]);
+    asked.live.apply(&Versions::of(&[newest]).unwrap());
     let shown = async || asked.of("EXPLAIN SELECT * FROM bars").await.0.csv().unwrap();
     asked.live.stored_up_to(at + 1_700);
     assert!(shown().await.contains("bars: 1 in memory"), "known at that moment, so perhaps not stored");

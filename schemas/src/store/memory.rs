@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Health, RowStore, StoreResult, withdrawal};
-use crate::{Cell, Table, Ts, Version};
+use crate::{Cell, Table, Ts, Version, Versions};
 
 /// Rows in memory, the newest of each key. Clones are handles of the same store.
 #[derive(Clone, Debug, Default)]
@@ -103,17 +103,12 @@ impl RowStore for MemoryStore {
         &self.run_id
     }
 
-    fn write(&mut self, rows: Vec<Version>) -> StoreResult<()> {
+    fn write(&mut self, rows: Vec<Versions>) -> StoreResult<()> {
         let mut inner = self.inner();
         inner.check()?;
-        inner.n_written += rows.len() as u64;
-        for mut row in rows {
-            if row.cells.len() != row.table.columns.len() {
-                return Err(format!("a row of {} has {} cells", row.table.name, row.cells.len()).into());
-            }
-            let is_empty = |cell: &&mut Cell| matches!(cell, Cell::Text(text) if text.is_empty());
-            row.cells.iter_mut().filter(is_empty).for_each(|cell| *cell = Cell::Null);
-            inner.taken.push(row);
+        for rows in rows {
+            inner.n_written += rows.len() as u64;
+            rows.each(|row| inner.taken.push(row));
         }
         Ok(())
     }
@@ -151,7 +146,7 @@ impl RowStore for MemoryStore {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> StoreResult<Option<u64>> {
         if !self.finish()? {
             return Ok(None);
@@ -160,9 +155,10 @@ impl RowStore for MemoryStore {
             self.inner().kept.values().filter_map(|row| withdrawal(row, config_hash, since, frontier)).collect();
         let n_rows = withdrawn.len() as u64;
         if 0 < n_rows {
+            let withdrawn = Versions::of(&withdrawn)?;
             self.write(withdrawn.clone())?;
             self.flush()?;
-            see(withdrawn);
+            see(&withdrawn);
         }
         Ok(Some(n_rows))
     }
@@ -184,14 +180,19 @@ mod tests {
         Version { table, cells: table.columns.iter().map(|column| value(column.name).unwrap_or(Cell::Null)).collect() }
     }
 
+    fn of(rows: &[Version]) -> Vec<Versions> {
+        Versions::of(rows).unwrap()
+    }
+
+    /// Times in microseconds, as rows travel.
     fn bar(ts: Ts, close: f64, known_at: Ts, hash: &str) -> Version {
         row(
             &BARS,
             &[
-                ("ts", Cell::Ts(ts)),
+                ("ts", Cell::Ts(1_000 * ts)),
                 ("symbol", "A".into()),
                 ("close", close.into()),
-                ("known_at", Cell::Ts(known_at)),
+                ("known_at", Cell::Ts(1_000 * known_at)),
                 ("revision", Cell::Int(0)),
                 ("retracted", Cell::Bool(false)),
                 ("config_hash", hash.into()),
@@ -203,7 +204,7 @@ mod tests {
     fn the_last_version_of_a_key_stays_and_an_absence_delays_it() {
         let store = MemoryStore::new("live");
         let mut boxed: Box<dyn RowStore> = Box::new(store.clone());
-        boxed.write(vec![bar(2, 1.0, 10, "a"), bar(1, 2.0, 11, "a"), bar(2, 3.0, 12, "a")]).unwrap();
+        boxed.write(of(&[bar(2, 1.0, 10, "a"), bar(1, 2.0, 11, "a"), bar(2, 3.0, 12, "a")])).unwrap();
         store.set_away(Some("gone"));
         assert!(!boxed.flush().unwrap() && !boxed.finish().unwrap());
         assert_eq!(boxed.health(), Health { away: Some("gone".into()), spooled_rows: 3, ..Health::default() });
@@ -226,7 +227,7 @@ mod tests {
         assert!(!store.finish().unwrap());
         store.set_behind(false);
         assert_eq!(store.readable().unwrap(), Some(5));
-        store.write(vec![row(&RUNS, &[("ts", Cell::Ts(0)), ("run_id", "live".into())])]).unwrap();
+        store.write(of(&[row(&RUNS, &[("ts", Cell::Ts(0)), ("run_id", "live".into())])])).unwrap();
         assert!(store.finish().unwrap());
         assert!(store.run("live").unwrap().is_some() && store.run("other").unwrap().is_none());
     }
@@ -234,20 +235,29 @@ mod tests {
     #[test]
     fn rows_of_other_settings_are_withdrawn_once_and_what_was_received_stays() {
         let mut store = MemoryStore::new("live");
-        let told = row(&FEED_STATUS, &[("ts", Cell::Ts(1)), ("symbol", "".into()), ("known_at", Cell::Ts(1))]);
-        store.write(vec![bar(1, 1.0, 10, "old"), bar(2, 2.0, 11, "old"), bar(3, 3.0, 50, "old"), told]).unwrap();
-        store.write(vec![bar(1, 1.5, 10, "new")]).unwrap();
+        let told = row(&FEED_STATUS, &[("ts", Cell::Ts(1_000)), ("symbol", "".into()), ("known_at", Cell::Ts(1_000))]);
+        store.write(of(&[bar(1, 1.0, 10, "old"), bar(2, 2.0, 11, "old"), bar(3, 3.0, 50, "old"), told])).unwrap();
+        store.write(of(&[bar(1, 1.5, 10, "new")])).unwrap();
         store.set_behind(true);
-        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |_| panic!()).unwrap(), None);
+        assert_eq!(store.withdraw("new", Ts::MIN, 40_000, &mut |_| panic!()).unwrap(), None);
         store.set_behind(false);
-        assert_eq!(store.withdraw("new", 3, 40, &mut |_| panic!()).unwrap(), Some(0), "what begins before stays");
+        assert_eq!(
+            store.withdraw("new", 3_000, 40_000, &mut |_| panic!()).unwrap(),
+            Some(0),
+            "what begins before stays"
+        );
         let mut seen = Vec::new();
-        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |rows| seen.extend(rows)).unwrap(), Some(1));
+        assert_eq!(
+            store
+                .withdraw("new", Ts::MIN, 40_000, &mut |rows| seen.extend(rows.iter().flat_map(Versions::to_vec)))
+                .unwrap(),
+            Some(1)
+        );
         let is = |row: &Version, column, cell: Cell| row.get(column) == Some(&cell);
-        assert!(is(&seen[0], "retracted", true.into()) && is(&seen[0], "known_at", Cell::Ts(40)));
-        assert!(is(&seen[0], "revision", Cell::Int(1)) && is(&seen[0], "ts", Cell::Ts(2)));
+        assert!(is(&seen[0], "retracted", true.into()) && is(&seen[0], "known_at", Cell::Ts(40_000)));
+        assert!(is(&seen[0], "revision", Cell::Int(1)) && is(&seen[0], "ts", Cell::Ts(2_000)));
         assert_eq!(store.rows(&BARS), [bar(1, 1.5, 10, "new"), seen[0].clone(), bar(3, 3.0, 50, "old")]);
         assert_eq!(store.rows(&FEED_STATUS)[0].get("symbol"), Some(&Cell::Null));
-        assert_eq!(store.withdraw("new", Ts::MIN, 40, &mut |_| panic!()).unwrap(), Some(0));
+        assert_eq!(store.withdraw("new", Ts::MIN, 40_000, &mut |_| panic!()).unwrap(), Some(0));
     }
 }

@@ -9,7 +9,7 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::table::RUNS;
-use crate::{Cell, Table, Ts, Version};
+use crate::{Cell, Table, Ts, Version, Versions};
 
 /// What went wrong, in words for a person: what to do is part of them.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
@@ -42,11 +42,11 @@ pub trait RowStore: Send {
     /// The run whose rows these are.
     fn run_id(&self) -> &str;
 
-    /// Takes rows, which must come in the order they became known. Memory is bounded: it may write on its own account,
+    /// Takes rows, those of a table in the order they became known. Memory is bounded: it may write on its own account,
     /// and it waits only while the disk under it is full of rows that a server does not take.
     ///
     /// Fails if a row does not fit its table or the disk refuses; what was taken before stays taken.
-    fn write(&mut self, rows: Vec<Version>) -> StoreResult<()>;
+    fn write(&mut self, rows: Vec<Versions>) -> StoreResult<()>;
 
     /// Makes all rows taken so far durable. False while the server is away, which is no error: they are safe on disk
     /// or in memory, and are sent by a later call. Never waits longer than a few seconds for an absent server.
@@ -90,7 +90,7 @@ pub trait RowStore: Send {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> StoreResult<Option<u64>>;
 
     /// How it is now; asks the server if there is one.

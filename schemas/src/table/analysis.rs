@@ -72,6 +72,19 @@ pub static DIMENSION_SCORES: Table = Table {
     derived: true,
 };
 
+macro_rules! confluence {
+    ($($dimension:literal),+ $(,)?) => {
+        /// The dimensions with columns in `confluence`, and those: score, weight, contribution and coverage.
+        pub static DIMENSION_COLUMNS: &[(&str, [&str; 4])] = &[$((
+            $dimension,
+            [
+                concat!($dimension, "_score"),
+                concat!($dimension, "_weight"),
+                concat!($dimension, "_contribution"),
+                concat!($dimension, "_coverage"),
+            ],
+        )),+];
+
 /// The confluence of all dimensions at base closes.
 pub static CONFLUENCE: Table = Table {
     name: "confluence",
@@ -85,14 +98,12 @@ pub static CONFLUENCE: Table = Table {
         col("profile", Symbol, "", "score profile"),
         col("score", F64, "0..100", "50 is neutral"),
         col("coverage", F64, "0..1", "component weight present in at least one role"),
-        col("technical_score", F64, "0..100", "technical dimension"),
-        col("technical_weight", F64, "0..1", "its share"),
-        col("technical_contribution", F64, "points", "share x score"),
-        col("technical_coverage", F64, "0..1", "its coverage"),
-        col("volume_score", F64, "0..100", "volume dimension"),
-        col("volume_weight", F64, "0..1", "its share"),
-        col("volume_contribution", F64, "points", "share x score"),
-        col("volume_coverage", F64, "0..1", "its coverage"),
+                $(
+                    col(concat!($dimension, "_score"), F64, "0..100", concat!($dimension, " dimension")),
+                    col(concat!($dimension, "_weight"), F64, "0..1", "its share"),
+                    col(concat!($dimension, "_contribution"), F64, "points", "share x score"),
+                    col(concat!($dimension, "_coverage"), F64, "0..1", "its coverage"),
+                )+
         col("consensus", Symbol, "", "BUY, SELL or NEUTRAL: most vote weight of the roles"),
         col("consensus_strength", F64, "0..1", "its share of all vote weight"),
         col("reliability", F64, "0..1", "product of the four factors"),
@@ -112,6 +123,10 @@ pub static CONFLUENCE: Table = Table {
     partition_by: "DAY",
     derived: true,
 };
+    };
+}
+
+confluence!("technical", "volume");
 
 /// Signals: the current state of each crossing.
 pub static SIGNALS: Table = Table {

@@ -6,17 +6,13 @@ mod market;
 mod newest;
 mod operations;
 mod reference;
-#[cfg(feature = "arrow")]
-mod rows;
 
 use std::sync::LazyLock;
 
-pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, RELATIONS, SIGNALS};
+pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS, SIGNALS};
 pub use market::{BARS, INDICATOR_COLUMNS, INDICATORS};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
 pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
-#[cfg(feature = "arrow")]
-pub use rows::each_row;
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
@@ -69,6 +65,21 @@ pub enum Kind {
     I64,
     /// A truth value.
     Bool,
+}
+
+#[cfg(feature = "arrow")]
+impl Kind {
+    /// The type of a column in Arrow.
+    pub fn arrow(self) -> arrow::datatypes::DataType {
+        use arrow::datatypes::{DataType, TimeUnit};
+        match self {
+            Kind::Ts => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Symbol | Kind::Text => DataType::Utf8,
+            Kind::F64 => DataType::Float64,
+            Kind::I64 => DataType::Int64,
+            Kind::Bool => DataType::Boolean,
+        }
+    }
 }
 
 /// One column.
@@ -156,17 +167,8 @@ impl Table {
     /// The Arrow schema.
     #[cfg(feature = "arrow")]
     pub fn schema(&self) -> arrow::datatypes::SchemaRef {
-        use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-        let field = |column: &Column| {
-            let kind = match column.kind {
-                Kind::Ts => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                Kind::Symbol | Kind::Text => DataType::Utf8,
-                Kind::F64 => DataType::Float64,
-                Kind::I64 => DataType::Int64,
-                Kind::Bool => DataType::Boolean,
-            };
-            Field::new(column.name, kind, true)
-        };
+        use arrow::datatypes::{Field, Schema};
+        let field = |column: &Column| Field::new(column.name, column.kind.arrow(), true);
         std::sync::Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use prism_schemas::time::DAY;
-use prism_schemas::{Cell, Table, Version};
+use prism_schemas::{Table, Versions};
 
-/// Rows of a table that are turned into columns, a fraction of their size, at once.
-const PACK_ROWS: usize = 1024;
+/// Batches of fewer rows than this are put together.
+const SMALL: usize = 1024;
 
 /// Rows of all tables.
 #[derive(Default)]
@@ -19,30 +19,28 @@ pub(super) struct Buffer {
     bytes: usize,
 }
 
-/// Rows of one table, in the order they came: first those in columns.
+/// Rows of one table, in the order they came.
 struct Waiting {
     table: &'static Table,
     columns: Vec<RecordBatch>,
-    rows: Vec<Version>,
+    /// How many of them, at the end, are small, and the rows in those.
+    small: (usize, usize),
     bytes: usize,
 }
 
 impl Buffer {
-    /// Takes a row; fails if it does not fit its table.
-    pub(super) fn push(&mut self, row: Version) -> Result<(), ArrowError> {
-        let table = row.table;
-        if row.cells.len() != table.columns.len() || !matches!(row.get(table.designated), Some(Cell::Ts(_))) {
-            let message = format!("{}.{} cannot hold {:?}", table.name, table.designated, row.get(table.designated));
+    /// Takes rows; fails if one has no time.
+    pub(super) fn push(&mut self, versions: &Versions) -> Result<(), ArrowError> {
+        let (table, rows) = (versions.table(), versions.rows());
+        let has_times = rows.column_by_name(table.designated).is_some_and(|times| times.null_count() == 0);
+        if !has_times {
+            let message = format!("{}.{} cannot hold null", table.name, table.designated);
             return Err(ArrowError::SchemaError(message));
         }
-        let empty = || Waiting { table, columns: Vec::new(), rows: Vec::new(), bytes: 0 };
+        let empty = || Waiting { table, columns: Vec::new(), small: (0, 0), bytes: 0 };
         let waiting = self.tables.entry(table.name).or_insert_with(empty);
         let before = waiting.bytes;
-        waiting.bytes += size_of::<Version>() + row.cells.capacity() * size_of::<Cell>();
-        waiting.rows.push(row);
-        if waiting.rows.len() == PACK_ROWS {
-            waiting.pack()?;
-        }
+        waiting.push(rows.clone())?;
         self.bytes = self.bytes + waiting.bytes - before;
         Ok(())
     }
@@ -71,11 +69,21 @@ impl Buffer {
 }
 
 impl Waiting {
-    fn pack(&mut self) -> Result<(), ArrowError> {
-        if !self.rows.is_empty() {
-            let batch = self.table.batch(&self.rows.iter().map(|row| row.cells.as_slice()))?;
-            self.rows.clear();
-            self.columns.push(batch);
+    fn push(&mut self, rows: RecordBatch) -> Result<(), ArrowError> {
+        self.bytes += rows.get_array_memory_size();
+        let n_rows = rows.num_rows();
+        self.columns.push(rows);
+        if SMALL <= n_rows {
+            self.small = (0, 0);
+            return Ok(());
+        }
+        self.small = (self.small.0 + 1, self.small.1 + n_rows);
+        if SMALL <= self.small.1 {
+            let from = self.columns.len() - self.small.0;
+            let together = concat_batches(&self.table.schema(), &self.columns[from..])?;
+            self.columns.truncate(from);
+            self.columns.push(together);
+            self.small = (0, 0);
             self.count();
         }
         Ok(())
@@ -89,7 +97,7 @@ impl Waiting {
         &mut self,
         take: &mut impl FnMut(&'static Table, i64, &RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.pack()?;
+        self.small = (0, 0);
         // Each step replaces what it was made of: there are never three copies.
         self.columns = vec![concat_batches(&self.table.schema(), &self.columns)?];
         let newest = self.table.newest_per_key(&self.columns[0])?;

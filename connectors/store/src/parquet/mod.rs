@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use prism_schemas::layout::run_folder;
 use prism_schemas::store::{StoreResult, is_run_name, withdrawal};
-use prism_schemas::table::{TABLES, each_row};
-use prism_schemas::{Health, RowStore, Table, Ts, Version};
+use prism_schemas::table::TABLES;
+use prism_schemas::{Health, RowStore, Table, Ts, Version, Versions, each_row};
 
 use buffer::Buffer;
 use days::Days;
@@ -122,9 +122,9 @@ impl Store {
     }
 
     /// Buffers versions, which must arrive in the order they became known: the last of a key wins.
-    pub fn write(&mut self, rows: Vec<Version>) -> Result<(), StoreError> {
-        for row in rows {
-            self.buffer.push(row)?;
+    pub fn write(&mut self, rows: Vec<Versions>) -> Result<(), StoreError> {
+        for versions in rows {
+            self.buffer.push(&versions)?;
             if self.buffer_max <= self.buffer.bytes() {
                 self.stage()?;
             }
@@ -179,7 +179,7 @@ impl Store {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> Result<u64, StoreError> {
         self.flush()?;
         let mut n_rows = 0;
@@ -190,19 +190,24 @@ impl Store {
                     each_row(table, &batch?, |row| left.extend(withdrawal(&row, config_hash, since, frontier)));
                     if WITHDRAWN <= left.len() {
                         n_rows += left.len() as u64;
-                        self.write(left.clone())?;
-                        see(std::mem::take(&mut left));
+                        self.withdraw_these(&std::mem::take(&mut left), see)?;
                     }
                 }
-                if !left.is_empty() {
-                    n_rows += left.len() as u64;
-                    self.write(left.clone())?;
-                    see(left);
-                }
+                n_rows += left.len() as u64;
+                self.withdraw_these(&left, see)?;
             }
         }
         self.flush()?;
         Ok(n_rows)
+    }
+
+    fn withdraw_these(&mut self, rows: &[Version], see: &mut dyn FnMut(&[Versions])) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = Versions::of(rows)?;
+        see(&rows);
+        self.write(rows)
     }
 }
 
@@ -215,7 +220,7 @@ impl RowStore for Store {
         &self.run_id
     }
 
-    fn write(&mut self, rows: Vec<Version>) -> StoreResult<()> {
+    fn write(&mut self, rows: Vec<Versions>) -> StoreResult<()> {
         Ok(Store::write(self, rows)?)
     }
 
@@ -246,7 +251,7 @@ impl RowStore for Store {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> StoreResult<Option<u64>> {
         Ok(Some(self.withdraw_rows(config_hash, since, frontier, see)?))
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use prism_schemas::each_row;
 use prism_schemas::layout::{day_name, day_of_file, day_of_folder};
 use prism_schemas::store::{RowReader, StoreResult};
-use prism_schemas::table::{RUNS, each_row};
+use prism_schemas::table::RUNS;
 use prism_schemas::{Cell, Table, Ts, Version};
 
 use super::days::{names, parts};
@@ -105,6 +106,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use prism_schemas::Versions;
     use prism_schemas::table::BARS;
     use prism_schemas::time::{DAY, SECOND};
 
@@ -127,7 +129,7 @@ mod tests {
     fn each_version_is_given_once_whether_its_part_was_merged_meanwhile_or_not() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path(), "live").unwrap();
-        store.write(vec![bar("A", 0, SECOND)]).unwrap();
+        store.write(Versions::of(&[bar("A", 0, SECOND)]).unwrap()).unwrap();
         store.flush().unwrap();
         let mut reader = Reader::new(dir.path());
         assert_eq!(reader.news(&[&BARS]).unwrap(), [], "what was there is no news");
@@ -138,7 +140,7 @@ mod tests {
             let ts = n % 3 * DAY;
             let rows = vec![bar("A", ts + n * SECOND, n * SECOND), bar("B", ts, n * SECOND)];
             expected.extend(rows.clone());
-            store.write(rows).unwrap();
+            store.write(Versions::of(&rows).unwrap()).unwrap();
             store.flush().unwrap();
             if n % 7 == 0 {
                 store.finish().unwrap();

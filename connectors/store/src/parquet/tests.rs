@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use prism_schemas::table::{BARS, FEED_STATUS, LATE_EVENTS, RUNS};
 use prism_schemas::time::{DAY, MINUTE};
-use prism_schemas::{Cell, RowStore};
+use prism_schemas::{Cell, RowStore, Versions};
 
 use super::*;
 use crate::digest::{Mode, digest};
+
+fn columns(rows: impl AsRef<[Version]>) -> Vec<Versions> {
+    Versions::of(rows.as_ref()).unwrap()
+}
 
 fn row(table: &'static Table, values: &[(&str, Cell)]) -> Version {
     let value = |name: &str| values.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell.clone());
@@ -69,7 +73,7 @@ fn the_newest_version_of_a_key_wins_however_often_it_is_flushed() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = live(&dir);
         for rows in rows.chunks(every) {
-            store.write(rows.to_vec()).unwrap();
+            store.write(columns(rows.to_vec())).unwrap();
             store.flush().unwrap();
         }
         assert_eq!(store.read(&BARS).unwrap(), expected);
@@ -90,7 +94,7 @@ fn digests_see_values_and_not_retracted_rows() {
     let of = |rows: Vec<Version>, mode| {
         let dir = tempfile::tempdir().unwrap();
         let mut store = live(&dir);
-        store.write(rows).unwrap();
+        store.write(columns(rows)).unwrap();
         store.flush().unwrap();
         digest(&store, mode).unwrap()
     };
@@ -111,7 +115,7 @@ fn a_row_that_does_not_fit_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut row = bar(0, "A", 1.0, 0, 0);
     row.cells[0] = Cell::Null;
-    assert!(matches!(live(&dir).write(vec![row]), Err(StoreError::Row(_))));
+    assert!(matches!(live(&dir).write(columns(vec![row])), Err(StoreError::Row(_))));
 }
 
 #[test]
@@ -122,7 +126,9 @@ fn the_buffer_is_bounded_by_the_bytes_of_all_rows_in_it() {
     let mut most = 0;
     for day in 0..40 {
         // Never enough rows of one day to be turned into columns.
-        store.write((0..100).map(|i| bar(day * DAY + i * MINUTE, "A", i as f64, 0, 0)).collect()).unwrap();
+        store
+            .write(columns((0..100).map(|i| bar(day * DAY + i * MINUTE, "A", i as f64, 0, 0)).collect::<Vec<_>>()))
+            .unwrap();
         most = most.max(store.buffer.bytes());
     }
     assert!(most < (1 << 20) && (1 << 18) < most, "{most}");
@@ -135,7 +141,7 @@ fn the_buffer_is_bounded_by_the_bytes_of_all_rows_in_it() {
 fn a_second_writer_is_refused_before_it_touches_anything_and_readers_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = live(&dir);
-    first.write(vec![bar(0, "A", 1.0, 0, 0)]).unwrap();
+    first.write(columns(vec![bar(0, "A", 1.0, 0, 0)])).unwrap();
     first.stage().unwrap();
     let before = tree(dir.path());
     let error = Store::open(dir.path(), "live").map(|_| ()).unwrap_err().to_string();
@@ -155,7 +161,10 @@ fn runs_never_touch_each_others_rows() {
     for (at, run) in ["live", "replay", "what-if"].into_iter().enumerate() {
         let mut store = Store::open(dir.path(), run).unwrap();
         store
-            .write(vec![bar(0, "A", at as f64, 0, 0), row(&RUNS, &[("ts", Cell::Ts(0)), ("run_id", run.into())])])
+            .write(columns(vec![
+                bar(0, "A", at as f64, 0, 0),
+                row(&RUNS, &[("ts", Cell::Ts(0)), ("run_id", run.into())]),
+            ]))
             .unwrap();
         store.finish().unwrap();
     }
@@ -176,7 +185,7 @@ fn a_day_has_few_parts_however_often_it_is_flushed_and_one_file_once_it_is_left(
     let mut store = live(&dir);
     let mut most = 0;
     for i in 0..80 {
-        store.write(vec![bar(i % 50 * MINUTE, "A", i as f64, i, 0)]).unwrap();
+        store.write(columns(vec![bar(i % 50 * MINUTE, "A", i as f64, i, 0)])).unwrap();
         store.flush().unwrap();
         most = most.max(tree(dir.path()).len());
         if i % 13 == 0 {
@@ -185,7 +194,7 @@ fn a_day_has_few_parts_however_often_it_is_flushed_and_one_file_once_it_is_left(
     }
     assert!(most <= 2 * 8 + 2, "{most} files");
     for i in 0..66 {
-        store.write(vec![bar(DAY + i * MINUTE, "A", i as f64, i, 0)]).unwrap();
+        store.write(columns(vec![bar(DAY + i * MINUTE, "A", i as f64, i, 0)])).unwrap();
         store.flush().unwrap();
     }
     let first: Vec<String> = tree(dir.path()).into_iter().filter(|path| path.contains("1970-01-01")).collect();
@@ -201,7 +210,7 @@ fn what_a_crash_left_is_removed_or_merged_and_never_wins_over_newer_rows() {
     let mut store = live(&dir);
     let mut parts = Vec::new();
     for i in 0..4 {
-        store.write(vec![bar(0, "A", i as f64, i, 0)]).unwrap();
+        store.write(columns(vec![bar(0, "A", i as f64, i, 0)])).unwrap();
         store.flush().unwrap();
         let part = dir.path().join(format!("bars/1970-01-01/{:06}.parquet", i));
         parts.extend(std::fs::read(&part).ok().map(|bytes| (part, bytes)));
@@ -216,7 +225,7 @@ fn what_a_crash_left_is_removed_or_merged_and_never_wins_over_newer_rows() {
     let reader = Store::open_read(dir.path(), "live").unwrap();
     assert_eq!(reader.read(&BARS).unwrap(), [bar(0, "A", 3.0, 3, 0)]);
     let mut store = live(&dir);
-    store.write(vec![bar(0, "A", 4.0, 4, 0)]).unwrap();
+    store.write(columns(vec![bar(0, "A", 4.0, 4, 0)])).unwrap();
     store.flush().unwrap();
     assert_eq!(reader.read(&BARS).unwrap(), [bar(0, "A", 4.0, 4, 0)]);
     store.finish().unwrap();
@@ -229,11 +238,11 @@ fn a_reader_sees_each_key_once_while_parts_are_merged_under_it() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_path_buf();
     let mut store = live(&dir);
-    store.write(vec![bar(0, "A", 0.0, 0, 0)]).unwrap();
+    store.write(columns(vec![bar(0, "A", 0.0, 0, 0)])).unwrap();
     store.flush().unwrap();
     let writer = std::thread::spawn(move || {
         for i in 1..50 {
-            store.write(vec![bar(0, "A", i as f64, i, 0)]).unwrap();
+            store.write(columns(vec![bar(0, "A", i as f64, i, 0)])).unwrap();
             if i % 3 == 0 { store.finish().unwrap() } else { store.flush().unwrap() }
         }
     });
@@ -255,9 +264,9 @@ fn an_empty_text_is_a_null_in_rows_keys_and_digests() {
         |channel: Cell| row(&FEED_STATUS, &[("ts", Cell::Ts(0)), ("channel", channel), ("status", "stale".into())]);
     let dir = tempfile::tempdir().unwrap();
     let mut store = live(&dir);
-    store.write(vec![told("".into())]).unwrap();
+    store.write(columns(vec![told("".into())])).unwrap();
     store.flush().unwrap();
-    store.write(vec![told(Cell::Null)]).unwrap();
+    store.write(columns(vec![told(Cell::Null)])).unwrap();
     store.flush().unwrap();
     assert_eq!(store.read(&FEED_STATUS).unwrap(), [told(Cell::Null)]);
     let (mut empty, mut null) = (crate::digest::Digest::default(), crate::digest::Digest::default());
@@ -273,12 +282,17 @@ fn rows_of_other_settings_are_withdrawn_once() {
     let mut old: Vec<Version> = (0..3).map(|i| bar(i * DAY, "A", i as f64, 10 + i, 0)).collect();
     let hash = BARS.position("config_hash").unwrap();
     old.iter_mut().for_each(|row| row.cells[hash] = "old".into());
-    store.write(old).unwrap();
+    store.write(columns(old)).unwrap();
     store.flush().unwrap();
-    store.write(vec![bar(0, "A", 7.0, 10, 0)]).unwrap();
+    store.write(columns(vec![bar(0, "A", 7.0, 10, 0)])).unwrap();
     let mut seen = Vec::new();
     let store: &mut dyn RowStore = &mut store;
-    assert_eq!(store.withdraw("new", i64::MIN, 1_000_000, &mut |rows| seen.extend(rows)).unwrap(), Some(2));
+    assert_eq!(
+        store
+            .withdraw("new", i64::MIN, 1_000_000, &mut |rows| seen.extend(rows.iter().flat_map(Versions::to_vec)))
+            .unwrap(),
+        Some(2)
+    );
     let mut kept = Vec::new();
     store.scan(&BARS, &mut |row| kept.push(row)).unwrap();
     assert_eq!((kept.len(), &kept[0]), (3, &bar(0, "A", 7.0, 10, 0)));
@@ -291,7 +305,7 @@ fn rows_of_other_settings_are_withdrawn_once() {
 fn a_torn_or_foreign_file_and_a_column_of_another_type_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = live(&dir);
-    store.write(vec![bar(0, "A", 1.0, 0, 0)]).unwrap();
+    store.write(columns(vec![bar(0, "A", 1.0, 0, 0)])).unwrap();
     store.flush().unwrap();
     let path = dir.path().join("bars/1970-01-01.parquet");
     let whole = std::fs::read(&path).unwrap();
@@ -323,10 +337,10 @@ fn groups_of_rows_tell_their_times_and_only_names_have_dictionaries() {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     let dir = tempfile::tempdir().unwrap();
     let mut store = live(&dir);
-    let rows = |from: i64| (from..from + 50_000).map(|i| bar(i * 1_000_000, "A", i as f64, i, 0)).collect();
-    store.write(rows(0)).unwrap();
+    let rows = |from: i64| (from..from + 50_000).map(|i| bar(i * 1_000_000, "A", i as f64, i, 0)).collect::<Vec<_>>();
+    store.write(columns(rows(0))).unwrap();
     store.flush().unwrap();
-    store.write(rows(50_000)).unwrap();
+    store.write(columns(rows(50_000))).unwrap();
     store.finish().unwrap();
     let file = std::fs::File::open(dir.path().join("bars/1970-01-01.parquet")).unwrap();
     let reader = SerializedFileReader::new(file).unwrap();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prism_questdb::blocking::Client;
 use prism_questdb::{Error, within};
-use prism_schemas::table::each_row;
+use prism_schemas::each_row;
 use prism_schemas::time::{format_ts, parse_ts};
 use prism_schemas::{Ts, Version};
 use serde_json::Value;

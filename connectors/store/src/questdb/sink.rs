@@ -16,7 +16,7 @@ use bytes::Bytes;
 use prism_questdb::blocking::Client;
 use prism_questdb::{Error, WalTable, Written};
 use prism_schemas::table::TABLES;
-use prism_schemas::{QuestDbAddress, Table, Ts, Version};
+use prism_schemas::{QuestDbAddress, Table, Ts, Versions};
 use questdb::ingress::{Buffer, ProtocolVersion};
 
 use super::connection::{Connection, protocol};
@@ -200,23 +200,17 @@ impl Sink {
     }
 
     /// Takes rows, which must come in the order they became known. Waits only while the spool is full.
-    pub fn write(&mut self, rows: &[Version]) -> Result<(), QuestDbError> {
-        // Rows of one table stay in order; a key never spans tables.
-        let mut by_table: BTreeMap<&str, (&'static Table, Vec<&Version>)> = BTreeMap::new();
-        for row in rows {
-            by_table.entry(row.table.name).or_insert((row.table, Vec::new())).1.push(row);
-        }
-        for (table, rows) in by_table.into_values() {
-            for rows in rows.chunks(ENCODED_ROWS) {
-                let batch = table.batch(&rows.iter().map(|row| row.cells.as_slice()))?;
-                self.write_batch(table, &batch)?;
+    pub fn write(&mut self, rows: &[Versions]) -> Result<(), QuestDbError> {
+        for versions in rows {
+            for from in (0..versions.len()).step_by(ENCODED_ROWS) {
+                let n_rows = ENCODED_ROWS.min(versions.len() - from);
+                self.write_batch(versions.table(), &versions.rows().slice(from, n_rows))?;
             }
         }
         Ok(())
     }
 
-    /// As `write`, one table's rows as columns.
-    pub fn write_batch(&mut self, table: &'static Table, batch: &RecordBatch) -> Result<(), QuestDbError> {
+    fn write_batch(&mut self, table: &'static Table, batch: &RecordBatch) -> Result<(), QuestDbError> {
         let target = self.target(table);
         encode(&mut self.filling, &target, batch)
             .map_err(|error| arrow::error::ArrowError::SchemaError(format!("{}: {}", table.name, error.msg())))?;

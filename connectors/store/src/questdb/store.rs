@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prism_schemas::store::{StoreResult, withdrawal};
 use prism_schemas::table::TABLES;
-use prism_schemas::{Health, RowStore, Table, Ts, Version};
+use prism_schemas::{Health, RowStore, Table, Ts, Version, Versions};
 
 use super::{QuestDbError, Sink};
 
@@ -52,7 +52,7 @@ impl Sink {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> Result<Option<u64>, QuestDbError> {
         if !self.is_all_readable()? {
             return Ok(None);
@@ -71,8 +71,9 @@ impl Sink {
                 })?;
                 if !left.is_empty() {
                     n_rows += left.len() as u64;
+                    let left = Versions::of(&left)?;
                     self.write(&left)?;
-                    see(left);
+                    see(&left);
                 }
             }
         }
@@ -90,7 +91,7 @@ impl RowStore for Sink {
         &self.run_id
     }
 
-    fn write(&mut self, rows: Vec<Version>) -> StoreResult<()> {
+    fn write(&mut self, rows: Vec<Versions>) -> StoreResult<()> {
         Ok(Sink::write(self, &rows)?)
     }
 
@@ -119,7 +120,7 @@ impl RowStore for Sink {
         config_hash: &str,
         since: Ts,
         frontier: Ts,
-        see: &mut dyn FnMut(Vec<Version>),
+        see: &mut dyn FnMut(&[Versions]),
     ) -> StoreResult<Option<u64>> {
         Ok(self.withdraw_rows(config_hash, since, frontier, see)?)
     }

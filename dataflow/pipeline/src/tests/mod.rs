@@ -17,7 +17,7 @@ use anyhow::Result;
 use prism_dataflow::{assemble::Plan, settings::Settings};
 use prism_log::{Log, LogWriter};
 use prism_schemas::{
-    Cell, Decimal, Event, InstrumentId, Market, Table, Topic, Ts, Version,
+    Cell, Decimal, Event, InstrumentId, Market, Table, Topic, Ts, Version, Versions,
     event::{Feed, FeedStatus, Side, Trade, event::Body, trade::Id},
     store::MemoryStore,
     table::{BARS, RUNS},
@@ -59,11 +59,11 @@ struct Rows {
 }
 
 impl Live for Rows {
-    fn apply(&self, rows: &[Version]) -> usize {
+    fn apply(&self, rows: &[Versions]) {
         assert!(!self.panics, "memory is broken");
         let mut by_key = self.by_key.lock().unwrap();
-        by_key.extend(rows.iter().map(|row| (format!("{} {}", row.table.name, row.key()), row.clone())));
-        0
+        let rows = rows.iter().flat_map(Versions::to_vec);
+        by_key.extend(rows.map(|row| (format!("{} {}", row.table.name, row.key()), row)));
     }
 
     fn stored_up_to(&self, frontier: Ts) {
@@ -180,7 +180,7 @@ impl Start {
             live: live.clone(),
             subscribers: Box::new({
                 let news = news.clone();
-                move |rows: Arc<Vec<Version>>| news.lock().unwrap().extend(rows.iter().cloned())
+                move |rows: &[Versions]| news.lock().unwrap().extend(rows.iter().flat_map(Versions::to_vec))
             }),
             status: status.clone(),
             clock: Arc::new(move || self.now),

@@ -8,7 +8,7 @@ use prism_questdb::Error;
 use prism_schemas::store::RowReader;
 use prism_schemas::table::{BARS, FEED_STATUS};
 use prism_schemas::time::MINUTE;
-use prism_schemas::{Cell, RowStore, Table, Ts, Version};
+use prism_schemas::{Cell, RowStore, Table, Ts, Version, Versions};
 use server::{Fate, Server};
 
 use super::{QuestDbError, Reader, Sink, SinkOptions};
@@ -75,9 +75,9 @@ impl Fixture {
 fn a_request_committed_after_its_answer_was_given_up_never_wins_over_newer_rows() {
     let mut f = fixture();
     f.server.state().fates.push_back(Fate::CutThenCommitted(3));
-    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
     assert!(!f.sink.flush().unwrap());
-    f.sink.write(&[bar(0, 2)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 2)]).unwrap()).unwrap();
     f.flush_until_kept();
     let state = f.server.state();
     // The late one, the same once more, and only then what is newer.
@@ -96,7 +96,7 @@ fn rows_wait_on_disk_and_in_no_memory_while_the_server_is_away_and_go_down_as_th
     f.server.state().fates.extend((0..15).map(|at| Fate::Status(statuses[at % 5], trouble[at % 3].into())));
     let mut most = 0;
     for i in 0..60 {
-        f.sink.write(&[bar(i, i)]).unwrap();
+        f.sink.write(&Versions::of(&[bar(i, i)]).unwrap()).unwrap();
         assert!(!f.sink.flush().unwrap() || f.server.state().fates.is_empty());
         let health = f.sink.health();
         most = most.max(health.spooled_rows);
@@ -140,12 +140,12 @@ fn a_writer_on_another_machine_is_seen() {
 fn a_slow_server_blocks_nobody_and_is_not_asked_twice() {
     let mut f = fixture();
     f.server.state().fates.push_back(Fate::Slow);
-    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test of patience")]
     let began = Instant::now();
     assert!(!f.sink.flush().unwrap());
     for i in 2..40 {
-        f.sink.write(&[bar(0, i)]).unwrap();
+        f.sink.write(&Versions::of(&[bar(0, i)]).unwrap()).unwrap();
     }
     assert!(!f.sink.flush().unwrap());
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -163,8 +163,8 @@ fn a_full_spool_makes_the_writer_wait_until_rows_are_sent() {
     drop(f.sink);
     f.sink = Sink::open(f.server.address(), "live", SinkOptions { spool_bytes: 1, ..options(&f.dir) }).unwrap();
     f.sink.pace.back_off = (Duration::from_millis(1), Duration::from_millis(1));
-    f.sink.write(&(0..200).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap();
-    f.sink.write(&(200..400).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap();
+    f.sink.write(&Versions::of(&(0..200).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap()).unwrap();
+    f.sink.write(&Versions::of(&(200..400).map(|i| bar(i, i)).collect::<Vec<_>>()).unwrap()).unwrap();
     f.flush_until_kept();
     assert_eq!(f.server.state().commits.concat().lines().count(), 400);
 }
@@ -174,7 +174,7 @@ fn what_questdb_itself_refuses_is_no_absence() {
     let mut f = fixture();
     let refusal = "{\"code\":\"invalid\",\"message\":\"cast error\",\"line\":1,\"errorId\":\"1\"}";
     f.server.state().fates.push_back(Fate::Status(400, refusal.into()));
-    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
     assert!(
         matches!(f.sink.flush(), Err(QuestDbError::Server(Error::Refused { detail, .. })) if detail == "cast error")
     );
@@ -190,7 +190,7 @@ fn what_stands_between_refuses_nothing() {
         // After a request without an answer the sequencers are asked for, and so they are for marks and health.
         f.server.state().fates.push_back(Fate::CutThenCommitted(1));
         f.server.state().between = Some(between);
-        f.sink.write(&[bar(0, 1)]).unwrap();
+        f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
         for _ in 0..3 {
             assert!(!f.sink.flush().unwrap(), "{between:?}");
             std::thread::sleep(Duration::from_millis(5));
@@ -246,7 +246,7 @@ fn tables_are_read_whole_and_in_parts_that_fit_their_bound() {
 fn only_tables_of_prism_decide_what_can_be_read() {
     let mut f = fixture();
     f.server.state().wal.push(("somebody_else".into(), true, 90, 1));
-    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
     f.flush_until_kept();
     let store: &mut dyn RowStore = &mut f.sink;
     assert_eq!(store.readable().unwrap(), None);
@@ -271,7 +271,7 @@ fn only_tables_of_prism_decide_what_can_be_read() {
 fn an_empty_text_is_not_sent() {
     let mut f = fixture();
     let told = [("ts", Cell::Ts(0)), ("channel", "".into()), ("cause", "".into()), ("status", "stale".into())];
-    f.sink.write(&[row(&FEED_STATUS, &told)]).unwrap();
+    f.sink.write(&Versions::of(&[row(&FEED_STATUS, &told)]).unwrap()).unwrap();
     f.flush_until_kept();
     assert_eq!(f.server.state().commits.concat(), "feed_status,status=stale 0\n");
 }
@@ -323,7 +323,10 @@ fn rows_of_other_settings_are_withdrawn() {
     let mut f = fixture();
     f.server.state().bars = vec![bar(0, 1)];
     let mut seen = Vec::new();
-    let n = RowStore::withdraw(&mut f.sink, "new", i64::MIN, 500 * MINUTE, &mut |rows| seen.extend(rows)).unwrap();
+    let n = RowStore::withdraw(&mut f.sink, "new", i64::MIN, 500 * MINUTE, &mut |rows| {
+        seen.extend(rows.iter().flat_map(Versions::to_vec))
+    })
+    .unwrap();
     assert_eq!((n, seen.len()), (Some(1), 1));
     let state = f.server.state();
     assert!(state.asked.iter().any(|sql| sql.contains("config_hash != 'new'") && sql.contains("retracted = false")));
@@ -344,7 +347,7 @@ fn a_password_is_sent_and_never_said() {
     assert!(f.server.state().logins.iter().all(|login| login == "Basic YWRtaW46aHVudGVyMg=="));
     assert!(!f.server.state().logins.is_empty());
     f.server.state().fates.push_back(Fate::Status(401, String::new()));
-    f.sink.write(&[bar(0, 1)]).unwrap();
+    f.sink.write(&Versions::of(&[bar(0, 1)]).unwrap()).unwrap();
     let error = f.sink.flush().unwrap_err();
     let said = [
         format!("{:?} {}", f.server.address(), f.server.address()),

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use prism_schemas::Ts;
+
 use crate::types::Time;
 
-/// A row's table and key.
-pub(crate) type Key = (&'static str, String);
+/// A row among those of its table: instrument, start, and what tells it from others of both.
+pub(crate) type Key = (u32, Ts, u32);
 
 /// What is known of a key beyond its current row.
 struct Past {
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn revisions_do_not_depend_on_when_others_are_swept() {
         let hour = HOUR as Time;
-        let key = |symbol: &str| ("signals", symbol.to_string());
+        let key = |symbol: &str| (u32::from(symbol == "A"), 0, 0);
         for sweeps in [vec![], vec![4 * hour], vec![hour, 5 * hour, 6 * hour, 7 * hour]] {
             let mut revisions = Revisions::new(4 * hour);
             let mut sweeps = sweeps.into_iter().peekable();

@@ -1,0 +1,110 @@
+//! The leaves: collections to versions of table rows, with known_at and revision. One file a table.
+
+mod bars;
+mod column;
+mod components;
+mod confluence;
+mod dimensions;
+mod indicators;
+mod leaf;
+mod names;
+mod refusals;
+mod relations;
+mod revisions;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use prism_schemas::Versions;
+
+use crate::{
+    assemble::{Outputs, Plan},
+    bar::Quality,
+    operator::in_order_to_end,
+    score::rows::Score,
+    types::{Diff, Rows, Time},
+};
+use leaf::{Common, Leaf, Row};
+use names::Names;
+use refusals::Refusals;
+
+/// Takes versions of rows, those of a key in the order of known_at.
+pub type Sink = Arc<dyn Fn(Versions) + Send + Sync>;
+
+/// Sends every table's versions to `sink`; nothing else comes out.
+pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()> {
+    let common = Common {
+        names: Rc::new(Names::new(plan.registry.clone())),
+        config_hash: plan.settings.hash().into(),
+        keep: 2 * plan.settings.keep() as Time,
+        sink: sink.clone(),
+    };
+    let refusals = Refusals::new(plan.registry.clone(), sink.clone());
+    let told = refusals.clone();
+    outputs.misplaced.listen(move |error, time| {
+        let mut told = told.borrow_mut();
+        told.take(&error, time);
+        told.flush();
+    });
+    let leaves = [
+        rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
+        rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
+        scores(outputs.scores, &common, plan),
+        rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
+        rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
+    ];
+    refusals::rows(outputs.errors, refusals).concatenate(leaves)
+}
+
+/// The rows of one table.
+///
+/// Keeps the revisions of keys that were corrected within the horizon, and of open rows that were.
+fn rows_of<'s, D: Clone + 'static, R: Row + From<D>>(rows: Rows<'s, D>, name: &str, leaf: Leaf<R>) -> Rows<'s, ()> {
+    let leaf = Rc::new(RefCell::new(leaf));
+    let flushed = leaf.clone();
+    let logic = move |time, batch: &mut Vec<(D, Diff)>| {
+        let mut leaf = leaf.borrow_mut();
+        batch.drain(..).for_each(|(row, diff)| leaf.take(R::from(row), diff));
+        leaf.settle(time);
+    };
+    in_order_to_end(rows, name, logic, move || flushed.borrow_mut().flush())
+}
+
+/// The tables of scores.
+fn scores<'s>(scores: Rows<'s, Score>, common: &Common, plan: &Plan) -> Rows<'s, ()> {
+    let leaves = (components::leaf(common), dimensions::leaf(common), confluence::leaf(common, plan));
+    let leaves = Rc::new(RefCell::new(leaves));
+    let (flushed, catalogue) = (leaves.clone(), plan.catalogue.clone());
+    let logic = move |time, batch: &mut Vec<(Score, Diff)>| {
+        let (components, dimensions, confluence) = &mut *leaves.borrow_mut();
+        let profile = &catalogue.profile;
+        for (score, diff) in batch.drain(..) {
+            dimensions::of(&score, profile, |row| dimensions.take(row, diff));
+            match score {
+                Score::Role(role) => components::of(&role, profile, |row| components.take(row, diff)),
+                Score::Confluence(all) => confluence.take(all, diff),
+            }
+        }
+        components.settle(time);
+        dimensions.settle(time);
+        confluence.settle(time);
+    };
+    in_order_to_end(scores, "scores rows", logic, move || {
+        let (components, dimensions, confluence) = &mut *flushed.borrow_mut();
+        components.flush();
+        dimensions.flush();
+        confluence.flush();
+    })
+}
+
+/// A quality in words.
+fn quality(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Ok => "ok",
+        Quality::Partial => "partial",
+        Quality::Suspect => "suspect",
+        Quality::Gap => "gap",
+    }
+}

@@ -1,0 +1,131 @@
+"""What follows from the bars of one instrument that have holes: indicators, components, confluence and signals."""
+
+import bisect
+
+import scores
+from indicators import Indicators
+from markets import FRAMES
+from timeline import PROFILE, close_time
+
+ROLES = ("1m", "5m", "1h", "4h")
+INDICATOR_WINDOW, COMPONENT_WINDOW = 200, 50
+
+
+class Series:
+    """The bars of one timeframe that are not gaps, and how many stand between each and the last hole before it."""
+
+    def __init__(self, name, bars, flat):
+        self.name = name
+        self.ends = [bar.end for bar in bars]
+        self.index = []  # of every bar, gaps included: its place among those that are not gaps, or None
+        self.bars, self.behind_hole = [], []
+        self.indicators = Indicators(FRAMES[name])
+        since, previous_end = None, None
+        for bar in bars:
+            if previous_end is not None and flat and bar.start != previous_end:
+                since = 0
+            previous_end = bar.end
+            if bar.quality == "gap":
+                since = 0
+                self.index.append(None)
+                continue
+            self.index.append(len(self.bars))
+            self.bars.append(bar)
+            self.behind_hole.append(since)
+            self.indicators.append(bar)
+            since = None if since is None else since + 1
+
+    def quality(self, i, window):
+        """The bar's; an ok one is partial where fewer than so many bars stand between it and a hole."""
+        quality, since = self.bars[i].quality, self.behind_hole[i]
+        return "partial" if quality == "ok" and since is not None and since < window else quality
+
+    def as_of(self, end):
+        """Place of the newest bar that ends at or before an instant; None if there is none or it is a gap."""
+        newest = bisect.bisect_right(self.ends, end) - 1
+        return self.index[newest] if newest >= 0 else None
+
+
+class Scored:
+    """`rows` holds {table: {key: versions}}, each version (when its inputs are known, values)."""
+
+    def __init__(self, history):
+        self.history, self.symbol = history, history.symbol
+        self.rows = {}
+        self.series = {name: Series(name, bars, history.flat) for name, bars in history.bars.items()}
+        for name, bars in history.bars.items():
+            for bar in bars:
+                self.put("bars", bar, (name, bar.start), bar[1:])
+        for name, series in self.series.items():
+            for i, bar in enumerate(series.bars):
+                values = (bar.end, *series.indicators.row(i), series.quality(i, INDICATOR_WINDOW))
+                self.put("indicators", bar, (name, bar.start), values)
+        self.score_roles()
+        self.score_all()
+
+    def put(self, table, bar, key, values):
+        rows = self.rows.setdefault(table, {})
+        rows.setdefault((self.symbol, *key), []).append((close_time(bar.end), values))
+
+    def score_roles(self):
+        self.components, self.dimensions = {}, {}
+        own = {}
+        for name in ROLES:
+            series = self.series[name]
+            own[name] = [scores.components(series.indicators, i) for i in range(len(series.bars))]
+        for role, name in enumerate(ROLES):
+            series = self.series[name]
+            self.components[name], self.dimensions[name] = [], []
+            for i, bar in enumerate(series.bars):
+                higher = []
+                for weight, other in zip(scores.ROLE_WEIGHTS[role + 1 :], ROLES[role + 1 :]):
+                    j = self.series[other].as_of(bar.end)
+                    if j is not None:
+                        higher.append((weight, own[other][j]))
+                rows = scores.component_rows(own[name][i], series.indicators.columns["adx_14"][i], higher)
+                dimensions = scores.dimension_rows(rows)
+                self.components[name].append(rows)
+                self.dimensions[name].append(dimensions)
+                for (dimension, component), values in rows.items():
+                    self.put("component_scores", bar, (name, bar.start, dimension, component), (bar.end, *values))
+                for dimension, values in dimensions.items():
+                    self.put("dimension_scores", bar, (name, bar.start, dimension), (bar.end, *values))
+
+    def score_all(self):
+        base = self.series[ROLES[0]]
+        ends = [bar.end for bar in base.bars]
+        signals, confluence = scores.Signals(), []
+        for i, bar in enumerate(base.bars):
+            roles, quality = [], bar.quality
+            for weight, name in zip(scores.ROLE_WEIGHTS, ROLES):
+                series = self.series[name]
+                j = series.as_of(bar.end)
+                if j is None:
+                    continue
+                roles.append((weight, self.components[name][j], self.dimensions[name][j]))
+                since = series.behind_hole[j] if self.dimensions[name][j] else None  # a role without a component is not present
+                if quality == "ok" and since is not None and since < COMPONENT_WINDOW:
+                    quality = "partial"
+            everything = scores.all_rows(roles)
+            for dimension, values in everything.items():
+                self.put("dimension_scores", bar, ("all", bar.start, dimension), (bar.end, *values))
+            row = scores.confluence_row(everything, roles, bar._replace(quality=quality))
+            confluence.append(row)
+            if row:
+                self.put("confluence", bar, (bar.start,), (bar.end, *row))
+                signals.append(i, row[1], ends)
+        for row, direction, ended, status in signals.list:
+            self.signal(base.bars, row, confluence[row], direction, ended, status)
+
+    def signal(self, bars, row, confluence, direction, ended, status):
+        bar, score, reliability = bars[row], confluence[1], confluence[13]
+        key = (signal_id(self.symbol, bar.start, direction),)
+        head = (bar.start, bar.end, ROLES[0], PROFILE, direction)
+        tail = (score, abs(score - 50) / 50, reliability, bar.close)
+        self.put("signals", bar, key, (*head, "active", None, *tail))
+        if ended is not None:
+            self.put("signals", bars[ended], key, (*head, status, bars[ended].end, *tail))
+
+
+def signal_id(symbol, start, direction):
+    return scores.fnv1a(f"binance|linear|{symbol}|{PROFILE}|{start * 1_000_000}|{direction}")
