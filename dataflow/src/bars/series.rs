@@ -188,6 +188,10 @@ impl Series {
     /// Takes in the venue's bar of a shorter timeframe; gives its own, of the whole interval, with the last of them.
     pub(super) fn roll(&mut self, part: &Kline, length: i64, now: Ts, time: &TimeSettings) -> Option<Kline> {
         let start = self.timeframe.start(part.start);
+        // What is forgotten stays as it is.
+        if self.forgotten_to.is_some_and(|to| start < to) {
+            return None;
+        }
         let slot = self.slot(start, time);
         if slot.kline.is_some() {
             return None;

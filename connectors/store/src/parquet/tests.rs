@@ -73,7 +73,7 @@ fn the_newest_version_of_a_key_wins_however_often_it_is_flushed() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = live(&dir);
         for rows in rows.chunks(every) {
-            store.write(columns(rows.to_vec())).unwrap();
+            store.write(columns(rows)).unwrap();
             store.flush().unwrap();
         }
         assert_eq!(store.read(&BARS).unwrap(), expected);

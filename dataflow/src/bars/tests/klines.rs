@@ -119,3 +119,17 @@ fn a_hole_among_klines_that_come_at_once_is_told_for_as_long_as_any() {
     let bars = log.run(&settings);
     assert_eq!(gap(&bars, 3..20), 17);
 }
+
+#[test]
+fn shorter_klines_that_come_later_make_nothing_again_that_is_forgotten() {
+    let settings = minutes();
+    let (mut log, day) = (Log::default(), 24 * HOUR);
+    // As at a start: the longest history first, and all of it long past.
+    let times = |length: i64| (0..day / length).map(move |n| TEN - day + n * length);
+    times(HOUR).for_each(|start| log.kline("A", Timeframe::H1, start, TEN));
+    times(5 * MINUTE).for_each(|start| log.kline("A", Timeframe::M5, start, TEN + SECOND));
+    times(MINUTE).for_each(|start| log.kline("A", Timeframe::M1, start, TEN + 2 * SECOND));
+    let bars = log.run(&settings);
+    let n_again = bars.versions.values().filter(|versions| versions.len() != 1).count();
+    assert_eq!((bars.versions.len(), n_again), (24 * (1 + 12 + 60), 0));
+}
