@@ -20,6 +20,8 @@ const EPOCHS_AHEAD: Time = 64;
 
 /// How long a worker waits before it looks again whether others moved.
 const PATIENCE: Duration = Duration::from_micros(200);
+/// Such looks before it goes on with its own share.
+const WAITS: usize = 50;
 
 /// How the frontier moves: nothing here changes results.
 #[derive(Clone, Copy, Debug)]
@@ -125,20 +127,21 @@ impl Driver {
         self.flush();
     }
 
-    /// Runs until everything before the frontier is out.
+    /// Runs until everything before the frontier is out; other workers have to reach it too.
     pub fn drain(&mut self, worker: &mut Worker) {
-        self.drain_until(worker, self.frontier);
-    }
-
-    /// Runs until everything known before `time` is out; other workers have to reach it too.
-    pub fn drain_until(&mut self, worker: &mut Worker, time: Time) {
-        while self.probe.less_than(&time) {
+        while self.probe.less_than(&self.frontier) {
             worker.step_or_park(Some(PATIENCE));
         }
     }
 
-    /// Whether everything known before `time` is out.
-    pub fn is_done(&self, time: Time) -> bool {
-        !self.probe.less_than(&time)
+    /// The time before which everything known is out, of all workers, after a wait for this one's own share of it.
+    pub fn reached(&mut self, worker: &mut Worker) -> Time {
+        for _ in 0..WAITS {
+            if !self.probe.less_than(&self.frontier) {
+                break;
+            }
+            worker.step_or_park(Some(PATIENCE));
+        }
+        self.probe.with_frontier(|frontier| frontier.first().copied()).unwrap_or(self.frontier)
     }
 }

@@ -82,8 +82,6 @@ impl Following {
 /// What the workers know of each other.
 struct Workers {
     of: Following,
-    /// By worker, the time before which it has handed everything over.
-    frontiers: Vec<AtomicU64>,
     /// By worker, messages that were in the log at the start and are not read yet.
     behind: Vec<AtomicU64>,
     /// The newest knowledge time.
@@ -98,7 +96,6 @@ struct Workers {
 pub(crate) fn compute(of: Following, workers: usize) -> Result<()> {
     let all = Workers {
         of,
-        frontiers: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         behind: (0..workers).map(|_| AtomicU64::new(u64::MAX)).collect(),
         newest: AtomicU64::new(0),
         first: AtomicU64::new(Time::MAX),
@@ -155,7 +152,8 @@ impl Workers {
             if !self.of.restore(&mut stored, merge.frontier(), |bar| driver.send(worker, bar)) {
                 return Ok(());
             }
-            let frontier = self.reach(worker, &mut driver, merge.frontier());
+            driver.advance(merge.frontier());
+            let frontier = driver.reached(worker);
             if marked < (frontier, caught_up) {
                 marked = (frontier, caught_up);
                 let first = Some(self.first.load(Relaxed)).filter(|first| *first < Time::MAX);
@@ -189,15 +187,5 @@ impl Workers {
             status.release("clock");
         }
         all == 0
-    }
-
-    /// This worker has handed over everything before `own`. Gives the time before which all workers have, once all rows
-    /// known before it are out.
-    fn reach(&self, worker: &mut Worker, driver: &mut Driver, own: Time) -> Time {
-        driver.advance(own);
-        self.frontiers[worker.index()].store(own, Release);
-        let frontier = self.frontiers.iter().map(|frontier| frontier.load(Acquire)).min().unwrap_or(own);
-        driver.drain_until(worker, frontier);
-        frontier
     }
 }
