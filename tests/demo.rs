@@ -87,6 +87,8 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     }
     let snapshot = json(port, "GET", "/api/snapshot/BTCUSDT", "");
     assert_eq!((&snapshot["symbol"], &snapshot["missing"]), (&"BTCUSDT".into(), &serde_json::json!([])), "{snapshot}");
+    let misplaced = sql(port, "SELECT count(*) FROM quarantine WHERE rule = 'misplaced_row'");
+    assert_eq!(misplaced["rows"][0][0], 0, "{misplaced}");
     let answer = sql(port, "SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5");
     assert_eq!(answer["columns"].as_array().unwrap().len(), 2, "{answer}");
     assert_eq!(answer["rows"].as_array().unwrap().len(), 5, "{answer}");

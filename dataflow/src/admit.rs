@@ -10,7 +10,7 @@ use prism_schemas::{
 };
 
 use crate::{
-    event::{Control, Fact, FeedChange, Kline, RowError, Shape, Sign, Trade},
+    event::{Control, Fact, FeedChange, Kline, RowError, Shape, Sign, Teller, Trade},
     registry::Registry,
     settings::{Settings, TimeSettings},
     types::Time,
@@ -182,8 +182,13 @@ impl Admission {
                     self.hear(&status.session, event.ts_recv, known, if is_of_trades { 1 } else { HEARTBEAT }, records);
                 let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
                 let change = FeedChange::of(feed).filter(|_| is_of_trades);
+                let teller = match session {
+                    Some(session) => Teller::Session(session),
+                    None if status.recording.is_empty() => Teller::Nobody,
+                    None => Teller::Recording(fnv1a(status.recording.as_bytes())),
+                };
                 let at = event.ts_event;
-                records.extend(change.map(|change| control(Fact::Feed { session, at, change })));
+                records.extend(change.map(|change| control(Fact::Feed { teller, at, change })));
                 let goes_on = matches!(feed, Feed::Connected);
                 let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
                 if let (Some(timeframe), Feed::Connected | Feed::Disconnected) = (timeframe, feed) {

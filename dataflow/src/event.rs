@@ -118,6 +118,17 @@ pub struct Sign {
     pub at: Ts,
 }
 
+/// Who says how a feed is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Teller {
+    /// A session, as in `Sign`.
+    Session(u64),
+    /// A recording, by the hash of its text.
+    Recording(u64),
+    /// Not said, as in logs of old.
+    Nobody,
+}
+
 /// Rare events that change how trades are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
@@ -125,8 +136,8 @@ pub enum Fact {
     ContractSize(i64, u32),
     /// The feed's state changed.
     Feed {
-        /// The session that says so, as in `Sign`; none in recordings.
-        session: Option<u64>,
+        /// Who says so.
+        teller: Teller,
         /// Event time from which it is so.
         at: Ts,
         /// How it changed.

@@ -65,6 +65,23 @@ def kline_ends_with_the_interval(seed):
     return [[of_trades("a", source, last=at(0, "01:30")), klines]]
 
 
+def klines_from_before_the_first_trade(seed, first="03:00", without=()):
+    """Klines of before the first trade, imported when that is more than the horizon ago."""
+    source = market(seed, "IIIUSDT", at_times=[END])
+    trades = [of_trades("a", source, at(0, first)), File("a", "IIIUSDT", "1m", source.klines(MINUTE, END - MINUTE, END))]
+    return [trades, [File("b", "IIIUSDT", "1m", source.klines(MINUTE, BEGIN, at(0, "02:50"), without))]]
+
+
+def klines_older_than_the_horizon(seed):
+    """Klines of before the first trade, older than the horizon when they are imported; the first trade is not."""
+    return klines_from_before_the_first_trade(seed, "04:30")
+
+
+def a_hole_in_klines_older_than_the_horizon(seed):
+    """The same with a hole that is longer than gap bars go on."""
+    return klines_from_before_the_first_trade(seed, "04:30", [(at(0, "00:30"), at(0, "02:10"))])
+
+
 def other_kline_over_trades(seed):
     """Klines with another high than their minutes' trades, every ten minutes."""
     source = market(seed, "GGGUSDT")
@@ -75,5 +92,7 @@ def other_kline_over_trades(seed):
 
 CASES = (
     two_jumps_at_one_instant, a_jump_that_ends_where_another_begins_and_ends, one_file_within_another, files_that_overlap,
-    missing_trades_in_a_later_import, suspect_kline, kline_ends_with_the_interval, other_kline_over_trades,
+    missing_trades_in_a_later_import, suspect_kline, kline_ends_with_the_interval,
+    klines_from_before_the_first_trade, klines_older_than_the_horizon, a_hole_in_klines_older_than_the_horizon,
+    other_kline_over_trades,
 )  # fmt: skip

@@ -1,9 +1,8 @@
 """The bars of one instrument on every timeframe, from its trades and klines and from what is covered, with their holes."""
 
-from timeline import BASE, HORIZON, JUMP, Bar, round_up
-
 from coverage import Coverage
 from markets import FRAMES, MINUTE, PRICE_UNIT, SIZE_UNIT
+from timeline import BASE, HORIZON, JUMP, Bar, round_up
 
 GAP_MAX = 3_600_000
 
@@ -55,7 +54,7 @@ class History:
                         self.klines[file.kind, kline.start] = kline
 
     def kline(self, name, start):
-        """(open, high, low, close, volume, turnover, trades) of the venue's own kline, or of what shorter ones make."""
+        """(open, high, low, close, volume, turnover, count) of the venue's own kline, or of what shorter ones make."""
         own = self.klines.get((name, start))
         if own:
             return own[2:]
@@ -93,7 +92,8 @@ class History:
         )  # fmt: skip
 
     def venue(self, start, end, kline, previous):
-        *prices, volume, turnover, count = kline
+        """The number of trades is taken to be one of the flow columns: null."""
+        *prices, volume, turnover, _ = kline
         open_, high, low, close = (price / PRICE_UNIT for price in prices)
         vwap = turnover / volume / PRICE_UNIT if volume else None
         return Bar(

@@ -257,7 +257,8 @@ fn bitmex_counts_sides_and_row_numbers() {
     assert_eq!(status[0].1.ts_event, 1_514_764_802_610_000_000);
     assert_eq!(status[1].1.ts_event, trades.iter().map(|(_, event)| event.ts_event).max().unwrap());
     let cause = "recording Bitmex_XBTUSD_1M.csv.zst".to_string();
-    let connected = FeedStatus { status: Feed::Connected.into(), cause, ..FeedStatus::default() };
+    let recording = "Bitmex_XBTUSD_1M.csv.zst 1514764802610000000".to_string();
+    let connected = FeedStatus { status: Feed::Connected.into(), cause, recording, ..FeedStatus::default() };
     assert_eq!(status[0].1.body, Some(Body::FeedStatus(connected)));
 }
 
@@ -269,7 +270,8 @@ fn klines_counts_and_times() {
     let report = &imported.report;
     assert_eq!(report.files.len(), 16);
     assert_eq!(report.files.iter().map(|file| file.of_type("kline")).sum::<u64>(), 708_180);
-    assert!(report.files.iter().all(|file| file.quarantined.is_empty() && file.of_type("feed_status") == 0));
+    // Where the history begins and ends.
+    assert!(report.files.iter().all(|file| file.quarantined.is_empty() && file.of_type("feed_status") == 2));
     assert_eq!(report.skipped.len(), 38 + 2);
     let mut klines = imported.events(Topic::Reference);
     klines.retain(|(id, _)| id.symbol == "ADAUSDT");

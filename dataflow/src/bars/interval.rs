@@ -34,7 +34,7 @@ impl Instrument<'_> {
         klines: &Klines,
         last_close: Option<f64>,
     ) -> Option<Bar> {
-        let venue = || slot.kline.as_ref().map(|kline| self.venue(timeframe, slot, kline));
+        let venue = || slot.kline.as_ref().map(|kline| self.venue(timeframe, slot, kline, last_close));
         if slot.fold.is_none() && first_start.is_none_or(|first| slot.start <= first) {
             let is_owed = self.settings.empty == Empty::Flat && klines.first.is_some_and(|first| first < slot.start);
             return venue().or_else(|| self.gap(timeframe, slot, klines).filter(|_| is_owed));
@@ -53,9 +53,7 @@ impl Instrument<'_> {
 
     fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
         let Fold { open, high, low, close, .. } = *fold;
-        let jump = self.settings.jump;
-        let jumps = last_close.is_some_and(|last| jump * last < high || low * jump < last);
-        let quality = match (jumps, covered) {
+        let quality = match (self.jumps(high, low, last_close), covered) {
             (true, _) => Quality::Suspect,
             (false, false) => Quality::Partial,
             (false, true) => Quality::Ok,
@@ -71,11 +69,19 @@ impl Instrument<'_> {
         }
     }
 
-    fn venue(&self, timeframe: Timeframe, slot: &Slot, kline: &Kline) -> Bar {
+    /// Whether a bar is further from the last close than can be trusted.
+    fn jumps(&self, high: f64, low: f64, last_close: Option<f64>) -> bool {
+        let jump = self.settings.jump;
+        last_close.is_some_and(|last| jump * last < high || low * jump < last)
+    }
+
+    fn venue(&self, timeframe: Timeframe, slot: &Slot, kline: &Kline, last_close: Option<f64>) -> Bar {
         let Kline { open, high, low, close, volume, turnover, .. } = *kline;
+        let quality = if self.jumps(high, low, last_close) { Quality::Suspect } else { Quality::Ok };
         Bar {
             turnover: turnover.into(),
             source: Source::Venue,
+            quality,
             ..self.plain(timeframe, slot, [open, high, low, close, volume])
         }
     }

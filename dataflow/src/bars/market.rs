@@ -6,7 +6,8 @@ use super::{
     Seal, Spare, Updates,
     hot::{Hot, Taken},
     identities::Known,
-    refused::refused,
+    interval::compare,
+    refused::{refused, refused_kline},
     sessions::Sessions,
     tape::{Place, Tape, is_past_horizon},
 };
@@ -213,9 +214,15 @@ impl Market {
         let cutoff = now as Ts - self.settings.keep();
         for at in self.touched.take(self.instruments.tapes.len()) {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
-            tape.render(&self.settings, &self.sessions, cutoff, |old, new| {
+            tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {
                 self.bars.extend(old.map(|bar| (bar, now, -1)));
                 self.bars.extend(new.map(|bar| (bar, now, 1)));
+                if let (None, Some(bar), Some(kline)) = (old, new, kline)
+                    && let Err(why) = compare(&bar, kline)
+                {
+                    let error = refused_kline(bar.instrument, bar.timeframe, kline, now as Ts, why);
+                    self.errors.push((error, now, 1));
+                }
             });
         }
     }
@@ -265,22 +272,13 @@ impl Market {
         let (tape, _) = self.instruments.get(control.instrument, settings);
         match control.fact {
             Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
-            Fact::Feed { session, at, change } => tape.feed(settings, control.known as Ts, session, at, change),
+            Fact::Feed { teller, at, change } => tape.feed(settings, control.known as Ts, teller, at, change),
             Fact::History { timeframe, at, goes_on } => tape.history(timeframe, at, goes_on),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let known = control.known as Ts;
-                if let Err((rule, detail)) = tape.kline(settings, &self.sessions, timeframe, kline, known) {
-                    let error = RowError {
-                        instrument: control.instrument,
-                        ts_event: kline.start,
-                        ts_recv: known,
-                        rule: rule.into(),
-                        detail,
-                        id: format!("{timeframe} kline {}", kline.start),
-                        trade: None,
-                        raw: String::new(),
-                    };
+                if let Err(why) = tape.kline(settings, &self.sessions, timeframe, kline, known) {
+                    let error = refused_kline(control.instrument, timeframe, &kline, known, why);
                     self.errors.push((error, control.known, 1));
                 }
             }

@@ -68,8 +68,8 @@ pub fn bars<'s>(
     let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Bar>>>::from(bars_to);
     let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
     builder.build(move |_| {
-        // For what comes due by time alone, and for events that wait (bars, errors).
-        let mut closing: Option<Capability<Time>> = None;
+        // Of bars and errors: for what comes due by time alone, and for events that wait.
+        let mut closing: Option<[Capability<Time>; 2]> = None;
         let mut waiting: Option<[Capability<Time>; 2]> = None;
         let mut reached: Time = 0;
         move |frontiers| {
@@ -98,18 +98,22 @@ pub fn bars<'s>(
             }
             reached = frontier;
             market.advance(frontier);
-            let earliest = closing.iter().chain(waiting.iter().map(|[bars, _]| bars)).min_by_key(|held| *held.time());
-            if let (Some(earliest), false) = (earliest, market.bars.is_empty()) {
-                bars_to.activate().session(earliest).give_container(&mut market.bars);
-            }
-            if let (Some([_, earliest]), false) = (&waiting, market.errors.is_empty()) {
-                errors_to.activate().session(earliest).give_container(&mut market.errors);
+            if let Some([bars, errors]) = closing.iter().chain(&waiting).min_by_key(|[bars, _]| *bars.time()) {
+                if !market.bars.is_empty() {
+                    bars_to.activate().session(bars).give_container(&mut market.bars);
+                }
+                if !market.errors.is_empty() {
+                    errors_to.activate().session(errors).give_container(&mut market.errors);
+                }
             }
             match (&mut closing, market.next_due()) {
-                (Some(closing), Some(due)) if *closing.time() <= due => closing.downgrade(&due),
+                (Some(closing), Some(due)) if *closing[0].time() <= due => {
+                    closing.iter_mut().for_each(|held| held.downgrade(&due));
+                }
                 // None yet, or one of the events that waited makes something due earlier than what was.
                 (closing, Some(due)) => {
-                    *closing = waiting.as_ref().map(|[bars, _]| bars.delayed(&due)).or(closing.take())
+                    let of_waiting = waiting.as_ref().map(|held| held.each_ref().map(|held| held.delayed(&due)));
+                    *closing = of_waiting.or(closing.take());
                 }
                 _ => {}
             }

@@ -1,6 +1,8 @@
-//! Trades that are refused, as rows that say why.
+//! Trades and klines that are refused, as rows that say why.
 
-use crate::event::{RowError, Trade};
+use prism_schemas::{Timeframe, Ts};
+
+use crate::event::{Kline, RowError, Trade};
 
 /// What a rule says, as a sentence.
 fn reason(rule: &str) -> &'static str {
@@ -34,6 +36,26 @@ pub(super) fn refused(trade: &Trade, rule: &str) -> RowError {
             trade.size as f64 / ten_to(trade.shape.size_decimals()),
             trade.buy,
         )),
+        raw: String::new(),
+    }
+}
+
+/// The venue's own bar, and why it is none or is not what trades made.
+pub(super) fn refused_kline(
+    instrument: u32,
+    timeframe: Timeframe,
+    kline: &Kline,
+    known: Ts,
+    (rule, detail): (&str, String),
+) -> RowError {
+    RowError {
+        instrument,
+        ts_event: kline.start,
+        ts_recv: known,
+        rule: rule.into(),
+        detail,
+        id: format!("{timeframe} kline {}", kline.start),
+        trade: None,
         raw: String::new(),
     }
 }

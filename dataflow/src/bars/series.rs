@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub(super) fold: Option<Fold>,
     /// The venue's own bar, or what its own shorter bars make together.
     pub(super) kline: Option<Box<Kline>>,
+    /// The venue told that bar itself.
+    pub(super) is_told: bool,
     /// The venue's shorter bars of the interval so far.
     rolled: Option<Box<Rolled>>,
     /// Version 0 is due or out.
@@ -125,6 +127,7 @@ impl Series {
                 close,
                 fold: None,
                 kline: None,
+                is_told: false,
                 rolled: None,
                 closed: false,
                 bar: None,
@@ -185,6 +188,12 @@ impl Series {
         is_first
     }
 
+    /// Notes what the venue says itself of an interval.
+    pub(super) fn tell(&mut self, kline: Kline, time: &TimeSettings) {
+        let slot = self.slot(kline.start, time);
+        (slot.kline, slot.is_told) = (Some(Box::new(kline)), true);
+    }
+
     /// Takes in the venue's bar of a shorter timeframe; gives its own, of the whole interval, with the last of them.
     pub(super) fn roll(&mut self, part: &Kline, length: i64, now: Ts, time: &TimeSettings) -> Option<Kline> {
         let start = self.timeframe.start(part.start);
@@ -236,7 +245,7 @@ impl Series {
         &mut self,
         instrument: &Instrument<'_>,
         cutoff: Ts,
-        changed: &mut impl FnMut(Option<Bar>, Option<Bar>),
+        changed: &mut impl FnMut(Option<Bar>, Option<Bar>, Option<&Kline>),
     ) -> bool {
         let Some(dirty) = self.dirty.take() else { return false };
         let from = first_from(&self.slots, &dirty, |slot| slot.start);
@@ -248,7 +257,8 @@ impl Series {
             let made = || instrument.bar(self.timeframe, slot, self.first_start, &self.klines, last_close);
             let bar = if slot.is_stored { slot.bar } else { made() };
             if slot.bar != bar {
-                changed(std::mem::replace(&mut slot.bar, bar), bar);
+                let kline = slot.kline.as_deref().filter(|_| slot.is_told);
+                changed(std::mem::replace(&mut slot.bar, bar), bar, kline);
             }
             last_close = slot.price().or(last_close);
         }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     bar::{Bar, Quality, Source},
-    event::{FeedChange, Kline, Trade},
+    event::{FeedChange, Kline, Teller, Trade},
     operator::find,
     settings::{Empty, Settings},
 };
@@ -209,13 +209,19 @@ impl Tape {
         if series.first_start.is_some_and(|first| first < end) {
             let slot = series.find(kline.start);
             compared = slot.and_then(|slot| slot.bar).map_or(Ok(()), |bar| compare(&bar, &kline));
-            if slot.is_some_and(|slot| slot.fold.is_some()) || settings.time.horizon < now - end {
+            if settings.time.horizon < now - end {
+                return compared;
+            }
+            if slot.is_some_and(|slot| slot.fold.is_some()) {
+                // If it is not closed yet, they are compared when it is.
+                series.tell(kline, &settings.time);
                 return compared;
             }
         } else if series.forgotten_to.is_some_and(|to| kline.start < to) {
             return Err(("kline_too_late", "a later bar is already past the horizon".into()));
         }
         self.fill(settings, sessions, at, kline, now);
+        self.series[at].tell(kline, &settings.time);
         compared
     }
 
@@ -245,8 +251,8 @@ impl Tape {
     }
 
     /// The feed's state changed at this event time, says a session or a recording.
-    pub(super) fn feed(&mut self, settings: &Settings, now: Ts, session: Option<u64>, at: Ts, change: FeedChange) {
-        self.coverage.tell(session, at, change);
+    pub(super) fn feed(&mut self, settings: &Settings, now: Ts, teller: Teller, at: Ts, change: FeedChange) {
+        self.coverage.tell(teller, at, change);
         self.touch_after(settings, now, at);
     }
 
@@ -362,7 +368,7 @@ impl Tape {
         settings: &Settings,
         sessions: &Sessions,
         cutoff: Ts,
-        mut changed: impl FnMut(Option<Bar>, Option<Bar>),
+        mut changed: impl FnMut(Option<Bar>, Option<Bar>, Option<&Kline>),
     ) {
         let instrument = Instrument {
             number: self.instrument,

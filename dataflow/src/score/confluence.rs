@@ -47,6 +47,16 @@ impl Instrument {
         Instrument { roles: (0..n_roles).map(|_| VecDeque::new()).collect(), trimmed: vec![false; n_roles] }
     }
 
+    /// Forgets what ended before `cutoff`, but for the newest of each role.
+    fn trim(&mut self, cutoff: Ts) {
+        for (entries, trimmed) in self.roles.iter_mut().zip(&mut self.trimmed) {
+            while entries.get(1).is_some_and(|next| next.analysed.bar.end < cutoff) {
+                entries.pop_front();
+                *trimmed = true;
+            }
+        }
+    }
+
     /// The newest entry of a role that ends at or before `end`.
     fn as_of(&self, role: usize, end: Ts) -> Option<&Entry> {
         let entries = &self.roles[role];
@@ -127,13 +137,9 @@ pub fn confluence<'s>(
                             emit.replace(old.map(Score::Confluence), all.map(Score::Confluence));
                         }
                     }
-                    let cutoff = time as Ts - keep;
-                    let entries = &mut instrument.roles[role];
-                    while entries.get(1).is_some_and(|next| next.analysed.bar.end < cutoff) {
-                        entries.pop_front();
-                        instrument.trimmed[role] = true;
-                    }
                 }
+                // After all roles: the rows of one that come late may need those of another.
+                instrument.trim(time as Ts - keep);
             }
         },
     )

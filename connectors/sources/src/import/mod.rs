@@ -271,11 +271,11 @@ impl Examined {
 fn follow(streams: &mut [Stream]) {
     let mut files: Vec<&mut Around> = streams.iter_mut().filter_map(Stream::file).collect();
     let proof = numbers::prove(&mut files.iter_mut().map(|file| file.numbers()).collect::<Vec<_>>());
-    for (after, proven) in [false, true].into_iter().zip(proof.goes_on) {
-        for (number, instrument) in proven {
-            let file = files.iter_mut().find(|file| file.first().1 == number);
-            file.into_iter().for_each(|file| file.go_on(&instrument, after));
-        }
+    for (before, behind, instrument) in proof.goes_on {
+        let at = |number: usize| files.iter().position(|file| file.first().1 == number);
+        let (Some(before), Some(behind)) = (at(before), at(behind)) else { continue };
+        let recording = files[before].end_open(&instrument);
+        files[behind].go_on(&instrument, &recording);
     }
 }
 

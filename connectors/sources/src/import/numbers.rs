@@ -77,6 +77,22 @@ impl Numbers {
         }
     }
 
+    /// Puts holes together of which one ends at the instant where the next begins, if one of them is that instant alone:
+    /// several ends and beginnings of one instant would not tell how it is behind them.
+    fn join(&mut self) {
+        let mut joined: VecDeque<Hole> = VecDeque::new();
+        for hole in self.holes.drain(..) {
+            let is_instant = |hole: &Hole| hole.before.1 == hole.behind.1;
+            match joined.back_mut() {
+                Some(last) if last.behind.1 == hole.before.1 && (is_instant(last) || is_instant(&hole)) => {
+                    last.behind = hole.behind;
+                }
+                _ => joined.push_back(hole),
+            }
+        }
+        self.holes = joined;
+    }
+
     /// Whether it has each number of another's hole.
     fn fills(&self, hole: &Hole) -> bool {
         let own = |own: &Hole| own.before.0 < hole.behind.0 - 1 && hole.before.0 + 1 < own.behind.0;
@@ -87,8 +103,8 @@ impl Numbers {
 /// What the numbers of all files prove together.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
-    /// Instruments of a file that were connected before its first event, or after its last, by the file's number.
-    pub(super) goes_on: [Vec<(usize, InstrumentId)>; 2],
+    /// Files of which the second goes on with an instrument where the first ends, by number, in order.
+    pub(super) goes_on: Vec<(usize, usize, InstrumentId)>,
 }
 
 /// Takes from each file's holes those that another file fills, and finds which files follow each other.
@@ -105,11 +121,12 @@ pub(super) fn prove(files: &mut [(usize, &mut AllNumbers)]) -> Proof {
     let mut proof = Proof::default();
     for (key, all) in &mut by_key {
         all.sort_by_key(|(at, numbers)| (numbers.first, *at));
-        for pair in all.windows(2) {
-            let [(one, before), (other, behind)] = pair else { continue };
-            if before.last.0 + 1 == behind.first.0 && before.last.1 <= behind.first.1 {
-                proof.goes_on[1].push((*one, key.0.clone()));
-                proof.goes_on[0].push((*other, key.0.clone()));
+        let ends: BTreeMap<u64, (usize, Ts)> =
+            all.iter().map(|(at, numbers)| (numbers.last.0, (*at, numbers.last.1))).collect();
+        for (at, numbers) in all.iter() {
+            let before = numbers.first.0.checked_sub(1).and_then(|number| ends.get(&number));
+            if let Some((before, _)) = before.filter(|(_, ts)| *ts <= numbers.first.1) {
+                proof.goes_on.push((*before, *at, key.0.clone()));
             }
         }
     }
@@ -121,6 +138,7 @@ pub(super) fn prove(files: &mut [(usize, &mut AllNumbers)]) -> Proof {
             let others = by_key.get(&key).into_iter().flatten().filter(|(other, _)| other != at);
             let others: Vec<&Numbers> = others.map(|(_, numbers)| numbers).collect();
             own.holes.retain(|hole| !others.iter().any(|other| other.fills(hole)));
+            own.join();
         }
     }
     proof
@@ -151,6 +169,18 @@ mod tests {
         assert_eq!(of(&odd).holes[HOLES_MAX - 1].behind.0, 59_998);
     }
 
+    #[test]
+    fn holes_of_one_instant_are_one_with_what_they_touch() {
+        let mut numbers = Numbers::new(1, 10);
+        // Of three at 30 the second is missing, and what is behind them and before 70.
+        for (number, ts) in [(2, 20), (3, 30), (5, 30), (9, 70), (11, 80), (12, 90), (14, 90)] {
+            numbers.add(number, ts);
+        }
+        assert_eq!(holes(&numbers), [(3, 5), (5, 9), (9, 11), (12, 14)]);
+        numbers.join();
+        assert_eq!(holes(&numbers), [(3, 9), (9, 11), (12, 14)]);
+    }
+
     fn files(all: &[&[u64]]) -> (Proof, Vec<Vec<(u64, u64)>>) {
         let instrument = InstrumentId::new("binance", prism_schemas::Market::Spot, "BTCUSDT");
         let streams = |all: &&[u64]| BTreeMap::from([("trade".to_string(), of(all))]);
@@ -162,10 +192,14 @@ mod tests {
     #[test]
     fn files_follow_and_fill_each_other() {
         let (proof, _) = files(&[&[7, 8], &[1, 2, 3], &[4, 5]]);
-        assert_eq!(proof.goes_on.map(|all| all.iter().map(|(at, _)| *at).collect::<Vec<_>>()), [[2], [1]]);
+        let pairs = |proof: &Proof| proof.goes_on.iter().map(|(one, other, _)| (*one, *other)).collect::<Vec<_>>();
+        assert_eq!(pairs(&proof), [(1, 2)]);
+        assert_eq!(pairs(&files(&[&[6, 7], &[1, 2, 3], &[4, 5]]).0), [(1, 2), (2, 0)]);
+        // Also where another one stands between them.
+        assert_eq!(pairs(&files(&[&[1, 2, 3], &[2, 3], &[4, 5]]).0), [(1, 2)]);
         let (proof, holes) = files(&[&[1, 9, 10, 20], &[2, 3, 4, 5, 6, 7, 8, 9]]);
         assert_eq!(holes, [vec![(10, 20)], vec![]]);
-        assert!(proof.goes_on.iter().all(Vec::is_empty));
+        assert!(proof.goes_on.is_empty());
         assert_eq!(files(&[&[1, 9], &[1, 5, 9]]).1, [[(1, 9)].to_vec(), vec![(1, 5), (5, 9)]]);
     }
 }

@@ -120,11 +120,13 @@ impl Summary {
     /// The file's events with each instrument's declaration and its feed's status around them.
     pub(super) fn around(mut self, recognised: Recognised, path: PathBuf, number: usize) -> Around {
         let mut ready = VecDeque::new();
-        let mut tail = Vec::new();
+        let (mut tail, mut recording) = (Vec::new(), String::new());
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let at = |ts_event, ts_recv, body| Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) };
-            let of = |channel: String, feed: Feed| status(feed, channel, format!("recording {name}"));
+            // Two files of one name that begin at one time are the same.
+            recording = format!("{name} {ts_first}");
+            let of = |channel: String, feed: Feed| status(feed, channel, format!("recording {name}"), &recording);
             for (id, (price_decimals, size_decimals)) in &self.seen {
                 let inferred = || market::inferred(id, *price_decimals, *size_decimals);
                 let mut instrument = self.declared.remove(id).unwrap_or_else(inferred);
@@ -146,12 +148,26 @@ impl Summary {
         // A file without an event gives nothing but its end, at once.
         let (first, last) = self.ts_recv.unwrap_or((Ts::MIN, Ts::MIN));
         let reading = Reading::NotYet(recognised);
-        Around { path, number, first, last, reading, ready, tail, numbers: self.numbers, batch: Vec::new(), at: first }
+        Around {
+            path,
+            number,
+            first,
+            last,
+            reading,
+            ready,
+            tail,
+            recording,
+            goes_on: HashMap::new(),
+            numbers: self.numbers,
+            batch: Vec::new(),
+            at: first,
+        }
     }
 }
 
-fn status(feed: Feed, channel: String, cause: String) -> Body {
-    Body::FeedStatus(FeedStatus { status: feed.into(), channel, cause, ..FeedStatus::default() })
+fn status(feed: Feed, channel: String, cause: String, recording: &str) -> Body {
+    let recording = recording.into();
+    Body::FeedStatus(FeedStatus { status: feed.into(), channel, cause, recording, ..FeedStatus::default() })
 }
 
 /// Decimals of an event's traded or quoted prices and sizes.
@@ -182,6 +198,10 @@ pub(super) struct Around {
     reading: Reading,
     ready: VecDeque<(InstrumentId, Event)>,
     tail: Events,
+    /// What its states carry.
+    recording: String,
+    /// By instrument, the recording that this one goes on with.
+    goes_on: HashMap<InstrumentId, String>,
     /// The numbers of its trades, with the holes that are not told yet.
     numbers: AllNumbers,
     batch: Events,
@@ -198,7 +218,13 @@ enum Reading {
 }
 
 /// Gives an event, and says where trades are missing: from the one before the hole on, until the one behind it.
-fn tell(numbers: &mut AllNumbers, instrument: InstrumentId, event: Event, ready: &mut VecDeque<(InstrumentId, Event)>) {
+fn tell(
+    numbers: &mut AllNumbers,
+    recording: &str,
+    instrument: InstrumentId,
+    event: Event,
+    ready: &mut VecDeque<(InstrumentId, Event)>,
+) {
     let Some((trade, number)) = numbers::number(&instrument, &event) else {
         return ready.push_back((instrument, event));
     };
@@ -206,7 +232,13 @@ fn tell(numbers: &mut AllNumbers, instrument: InstrumentId, event: Event, ready:
     let holes = streams.and_then(|streams| streams.get_mut(&trade.stream)).map(|numbers| &mut numbers.holes);
     let state = |feed: Feed, ts_event: Ts, hole: &Hole| {
         let cause = format!("{}s {} to {} are missing", trade.stream, hole.before.0 + 1, hole.behind.0 - 1);
-        Event { ts_event, ts_recv: event.ts_recv, seq: None, index: 0, body: Some(status(feed, String::new(), cause)) }
+        Event {
+            ts_event,
+            ts_recv: event.ts_recv,
+            seq: None,
+            index: 0,
+            body: Some(status(feed, String::new(), cause, recording)),
+        }
     };
     let (mut before, mut behind) = (None, None);
     if let Some(holes) = holes {
@@ -229,14 +261,21 @@ impl Around {
         (self.number, &mut self.numbers)
     }
 
-    /// Its instrument was connected before its first event already, or is after its last.
-    pub(super) fn go_on(&mut self, instrument: &InstrumentId, after: bool) {
-        let is_state =
-            |(id, event): &(InstrumentId, Event)| id == instrument && matches!(event.body, Some(Body::FeedStatus(_)));
-        match after {
-            true => self.tail.retain(|event| !is_state(event)),
-            false => self.ready.retain(|event| !is_state(event)),
+    /// Its instrument goes on in another file; gives the recording they are together.
+    pub(super) fn end_open(&mut self, instrument: &InstrumentId) -> String {
+        self.tail.retain(|(id, event)| id != instrument || !matches!(event.body, Some(Body::FeedStatus(_))));
+        self.goes_on.get(instrument).unwrap_or(&self.recording).clone()
+    }
+
+    /// Its instrument goes on where another file of this recording ended.
+    pub(super) fn go_on(&mut self, instrument: &InstrumentId, recording: &str) {
+        self.ready.retain(|(id, event)| id != instrument || !matches!(event.body, Some(Body::FeedStatus(_))));
+        for (_, event) in self.tail.iter_mut().filter(|(id, _)| id == instrument) {
+            if let Some(Body::FeedStatus(status)) = &mut event.body {
+                status.recording = recording.into();
+            }
         }
+        self.goes_on.insert(instrument.clone(), recording.into());
     }
 
     /// The key of what it gives first.
@@ -267,7 +306,8 @@ impl Around {
                     if source.next(&mut self.batch)? {
                         for (instrument, event) in self.batch.drain(..) {
                             if !matches!(event.body, Some(Body::Instrument(_))) {
-                                tell(&mut self.numbers, instrument, event, &mut self.ready);
+                                let recording = self.goes_on.get(&instrument).unwrap_or(&self.recording);
+                                tell(&mut self.numbers, recording, instrument, event, &mut self.ready);
                             }
                         }
                     } else {
