@@ -109,7 +109,7 @@ start_questdb() {
     QDB_HTTP_BIND_TO=127.0.0.1:$http_port QDB_PG_NET_BIND_TO=127.0.0.1:$pg_port \
         QDB_HTTP_MIN_NET_BIND_TO=127.0.0.1:$health_port QDB_LINE_TCP_ENABLED=false QDB_LINE_UDP_ENABLED=false \
         QDB_TELEMETRY_ENABLED=false QDB_CAIRO_WRITER_DATA_APPEND_PAGE_SIZE=262144 \
-        setsid java -Xms256m -Xmx1g -cp "$cp" io.questdb.ServerMain -d "$dir/questdb" >"$dir/questdb.log" 2>&1 </dev/null &
+        setsid java -Djava.io.tmpdir="$dir/questdb" -Xms256m -Xmx1g -cp "$cp" io.questdb.ServerMain -d "$dir/questdb" >"$dir/questdb.log" 2>&1 </dev/null &
     echo $! >"$dir/questdb.pid"
     # A server that wants a login answers 401.
     wait_for questdb curl -s -o /dev/null "http://127.0.0.1:$health_port/status"
