@@ -192,7 +192,7 @@ impl Admission {
                 let goes_on = matches!(feed, Feed::Connected);
                 let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
                 if let (Some(timeframe), Feed::Connected | Feed::Disconnected) = (timeframe, feed) {
-                    records.push(control(Fact::History { timeframe, at, goes_on }));
+                    records.push(control(Fact::History { teller, timeframe, at, goes_on }));
                 }
             }
             Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),

@@ -145,6 +145,8 @@ pub enum Fact {
     },
     /// A history of klines goes on from here, or ended.
     History {
+        /// Who says so.
+        teller: Teller,
         /// Theirs.
         timeframe: Timeframe,
         /// Event time from which it is so.

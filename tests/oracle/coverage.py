@@ -1,5 +1,6 @@
 """What the imported files of an instrument say of when its trades, and its klines, were followed."""
 
+from markets import FRAMES
 from timeline import BASE, HORIZON, round_up
 
 LATER = float("inf")
@@ -13,69 +14,97 @@ class Span:
         self.known_first, self.known_last = known_first, known_last
 
     def seen(self, end):
-        """(first, last) as it counts for a bar that ends at `end`, or None: what becomes known more than the horizon
-        and one base bar after it does not count; until its end is known a span goes on."""
+        """(first, last) as it counts for a bar of trades that ends at `end`, or None: what becomes known more than the
+        horizon and one base bar after it does not count; until its end is known a span goes on."""
         limit = end + HORIZON + BASE
         if self.known_first > limit:
             return None
         return self.first, self.last if self.known_last <= limit else LATER
 
 
-class Coverage:
-    """The states of one instrument: of `imports`, each (known, files), up to what is known before `before`."""
+class Recording:
+    """Files of one import whose numbers follow each other: when it was connected, and when trades were missing."""
 
-    def __init__(self, imports, before):
-        self.connections, self.missing, self.histories = [], [], []
-        for floor, files in imports:
-            self.floor = floor
-            self.numbers([f for f in files if f.kind == "trades"])
-            for file in files:
-                if file.kind != "trades":
-                    self.histories.append(self.span(min(k.end for k in file.rows), max(k.end for k in file.rows)))
-        for spans in (self.connections, self.missing, self.histories):
-            spans[:] = [span for span in spans if span.known_first < before]
-            for span in spans:
-                if span.known_last >= before:
-                    span.known_last = LATER
-
-    def span(self, first, last):
-        return Span(first, last, *(round_up(max(self.floor, time)) for time in (first, last)))
-
-    def numbers(self, files):
-        """Connections and missing trades of the files of one import. Two numbers are a jump if a file has both and no file
-        has one between them."""
-        ends = []
-        for file in files:
-            rows = sorted(file.rows)
-            ends.append((rows[0].number, rows[-1].number, min(t.time for t in rows), max(t.time for t in rows)))
-        chains = []  # [last number, first time, last time]
-        for first_number, last_number, first, last in sorted(ends):
-            before = [chain for chain in chains if chain[0] == first_number - 1]
-            for chain in before:
-                chain[0], chain[2] = last_number, last
-            if not before:
-                chains.append([last_number, first, last])
-        self.connections += [self.span(first, last) for _, first, last in chains]
-
-        trades = sorted({t.number: t for file in files for t in file.rows}.values())
-        for before, behind in zip(trades, trades[1:]):
-            within = any(first <= before.number and behind.number <= last for first, last, *_ in ends)
-            if behind.number > before.number + 1 and within:
-                self.missing.append(self.span(before.time, behind.time))
+    def __init__(self, connection, missing):
+        self.connection, self.missing = connection, missing
 
     def covered(self, start, end):
-        for span in self.missing:
-            seen = span.seen(end)
-            if seen and seen[0] < end and start < seen[1]:
-                return False
-        connections = (span.seen(end) for span in self.connections)
-        return any(seen and seen[0] <= start and end <= seen[1] for seen in connections)
+        connected = self.connection.seen(end)
+        if not connected or start < connected[0] or connected[1] < end:
+            return False
+        missing = (span.seen(end) for span in self.missing)
+        return not any(seen and seen[0] < end and start < seen[1] for seen in missing)
 
-    def last_sign(self, end):
-        """The last instant before `end` at which the feed was connected or a history of klines went on, or None."""
-        instants = []
-        for span in self.connections + self.histories:
-            seen = span.seen(end)
-            if seen and seen[0] < end:
-                instants.append(min(seen[1], end - 1))
-        return max(instants, default=None)
+
+class Coverage:
+    """The states of one instrument: of `imports`, each (floors, files), up to what is known before `before`."""
+
+    def __init__(self, imports, before):
+        self.before = before
+        self.recordings, self.histories = [], {}  # histories: spans by timeframe
+        for floors, files in imports:
+            self.floor = floors.states
+            self.record([f for f in files if f.kind == "trades"])
+            for file in files:
+                if file.kind != "trades":
+                    ends = [kline.end for kline in file.rows]
+                    self.histories.setdefault(file.kind, []).extend(self.spans([(min(ends), max(ends))]))
+
+    def spans(self, times):
+        """Those of the times, each (first, last), of which something is known."""
+        found = []
+        for first, last in times:
+            known_first, known_last = (round_up(max(self.floor, time)) for time in (first, last))
+            if known_first < self.before:
+                found.append(Span(first, last, known_first, known_last if known_last < self.before else LATER))
+        return found
+
+    def record(self, files):
+        """The recordings of one import."""
+        numbers = [(min(file.rows).number, max(file.rows).number) for file in files]
+        chains = []  # lists of files
+        for (first, _), file in sorted(zip(numbers, files)):
+            before = [chain for chain in chains if max(chain[-1].rows).number == first - 1]
+            for chain in before:
+                chain.append(file)
+            if not before:
+                chains.append([file])
+        trades = sorted({t.number: t for file in files for t in file.rows}.values())
+        for chain in chains:
+            times = [t.time for file in chain for t in file.rows]
+            for connection in self.spans([(min(times), max(times))]):
+                self.recordings.append(Recording(connection, self.spans(missing(trades, chain))))
+
+    def covered(self, start, end):
+        return any(recording.covered(start, end) for recording in self.recordings)
+
+    def last_sign(self, end, length, time):
+        """The last instant before `end` at which the feed was connected or a history of klines of at most this length
+        went on as it was known at a time, or None."""
+        spans = [recording.connection.seen(end) for recording in self.recordings]
+        for name, histories in self.histories.items():
+            if FRAMES[name] <= length:
+                known = (span for span in histories if span.known_first <= time)
+                spans += [(span.first, span.last if span.known_last <= time else LATER) for span in known]
+        return max((min(last, end - 1) for first, last in filter(None, spans) if first < end), default=None)
+
+
+def is_instant(jump):
+    return jump[0] == jump[1]
+
+
+def missing(trades, files):
+    """(time before, time behind) of the jumps within these files among all trades of an import, by number. One within an
+    instant is one with the jump that ends there or, if there is none, with the one that begins there."""
+    ranges = [(min(file.rows).number, max(file.rows).number) for file in files]
+    found = []
+    for before, behind in zip(trades, trades[1:]):
+        if behind.number == before.number + 1:
+            continue
+        if not any(first <= before.number and behind.number <= last for first, last in ranges):
+            continue
+        jump = before.time, behind.time
+        if found and found[-1][1] == before.time and (is_instant(jump) or is_instant(found[-1])):
+            jump = found.pop()[0], behind.time
+        found.append(jump)
+    return found

@@ -1,98 +1,85 @@
-"""Inputs for which METHODS.md and prism said different things when this was written; `holes.py PRISM WORK --disputed`."""
+"""Inputs for which METHODS.md, as it is read here, and prism said different things when this was written;
+`holes.py PRISM WORK --disputed` shows how they differ."""
 
-from markets import HOUR, MINUTE, Common, File, Market, at
+from markets import FRAMES, MINUTE, Common, File, Market, at
 
-BEGIN, END = at(0, "00:00"), at(0, "06:00")
-
-
-def market(seed, symbol, **more):
-    return Market(seed, Common(seed, BEGIN, END + MINUTE), symbol, 100, 1.0, BEGIN, END, **more)
+END = at(0, "06:00")
 
 
-def of_trades(folder, source, first=BEGIN, last=END, without=()):
-    return File(folder, source.symbol, "trades", source.between(first, last, without))
+def market(seed, symbol, begin=at(0, "00:00")):
+    return Market(seed, Common(seed, begin, END + MINUTE), symbol, 100, 1.0, begin, END, at_times=[END])
 
 
-def two_jumps_at_one_instant(seed):
-    """Of three trades at one instant the second is missing, and so are those behind the third until 02:17."""
-    instant = at(0, "02:00:30.500")
-    source = market(seed, "AAAUSDT", at_times=[instant] * 3 + [instant + MINUTE])
-    rows = source.between(BEGIN, END, [(instant + 1, instant + 5 * MINUTE)])
-    second = [t.number for t in rows if t.time == instant][1]
-    return [[File("a", "AAAUSDT", "trades", [t for t in rows if t.number != second])]]
+def trades(folder, source, first, last="06:00", without=()):
+    return File(folder, source.symbol, "trades", source.between(at(0, first), at(0, last), without))
 
 
-def a_jump_that_ends_where_another_begins_and_ends(seed):
-    """Five minutes of trades are missing; of the three trades at the instant behind them the second is, too."""
-    instant = at(0, "02:00:30.500")
-    source = market(seed, "HHHUSDT", at_times=[instant] * 3 + [instant - MINUTE])
-    rows = source.between(BEGIN, END, [(instant - 5 * MINUTE, instant - 1)])
-    second = [t.number for t in rows if t.time == instant][1]
-    return [[File("a", "HHHUSDT", "trades", [t for t in rows if t.number != second])]]
+def klines(folder, source, kind, first, last, without=(), wrong=()):
+    return File(folder, source.symbol, kind, source.klines(FRAMES[kind], first, last, without, wrong))
 
 
-def one_file_within_another(seed):
-    """A file of six hours lacks ten minutes; a short file of the same import has them."""
-    source = market(seed, "BBBUSDT")
-    lost = [(at(0, "02:00"), at(0, "02:10"))]
-    return [[of_trades("a", source, without=lost), of_trades("b", source, at(0, "01:55"), at(0, "02:15"))]]
+def until_the_end(source, first):
+    """Trades, and the newest kline at their end, so that all that is imported later is known then."""
+    return [trades("a", source, first), klines("a", source, "1m", END - MINUTE, END)]
 
 
-def files_that_overlap(seed):
-    """The second of two files begins ten minutes before the first one ends."""
-    source = market(seed, "CCCUSDT")
-    return [[of_trades("a", source, last=at(0, "03:00")), of_trades("b", source, first=at(0, "02:50"))]]
+def klines_while_no_bar_is_forgotten(seed):
+    """Klines of before the first trade, imported three hours after it, with a longest timeframe of a day."""
+    source = market(seed, "AAAUSDT")
+    return [until_the_end(source, "03:00"), [klines("b", source, "1m", at(0, "00:00"), at(0, "02:50"))]]
 
 
-def missing_trades_in_a_later_import(seed):
-    """A file lacks ten minutes; a later import has them."""
-    source = market(seed, "DDDUSDT", at_times=[END])
-    lost = [(at(0, "05:00"), at(0, "05:10"))]
-    return [[of_trades("a", source, without=lost)], [of_trades("b", source, at(0, "04:55"), at(0, "05:15"))]]
+def longer_bars_that_are_not_forgotten(seed):
+    """Klines of 15m make those of 1h where gap bars ended 25 and, to the instant, 26 hours ago."""
+    source = market(seed, "BBBUSDT", at(-2, "12:00"))
+    hours = klines("c", source, "1h", at(-2, "20:00"), at(-1, "03:00"))
+    return [[hours, *until_the_end(source, "05:00")], [klines("b", source, "15m", at(-2, "22:00"), at(-1, "07:00"))]]
 
 
-def suspect_kline(seed):
-    """Klines whose price jumps."""
-    source = market(seed, "EEEUSDT", moves=[(at(0, "01:00"), 2.5)])
-    klines = File("a", "EEEUSDT", "1m", source.klines(MINUTE, BEGIN, at(0, "02:00")))
-    return [[klines, of_trades("a", source, first=at(0, "02:30"))]]
+def higher_roles_that_are_forgotten(seed):
+    """Klines of 23 to 29 hours ago, of before the first trade; their first three hours are forgotten."""
+    source = market(seed, "CCCUSDT", at(-1, "00:00"))
+    return [until_the_end(source, "05:00"), [klines("b", source, "1m", at(-1, "01:00"), at(-1, "07:00"))]]
 
 
-def kline_ends_with_the_interval(seed):
-    """Nothing for over an hour; then the first kline is the last one of an interval of three minutes."""
+def other_klines_older_than_the_horizon(seed):
+    """Klines with another high than their minutes' trades, two and three hours old when they become known."""
+    source = market(seed, "DDDUSDT")
+    wrong = at(0, "03:00"), at(0, "03:50")
+    return [until_the_end(source, "02:00"), [klines("b", source, "1m", at(0, "02:30"), at(0, "04:00"), wrong=wrong)]]
+
+
+def other_turnover(seed):
+    """Klines with another turnover than their minutes' trades."""
+    source = market(seed, "EEEUSDT")
+    file = klines("a", source, "1m", at(0, "02:30"), at(0, "02:40"))
+    return [[trades("a", source, "02:00"), file._replace(rows=[k._replace(turnover=2 * k.turnover) for k in file.rows])]]
+
+
+def a_part_of_the_missing_trades(seed):
+    """A file lacks 01:00 to 01:20, another one of the same import 01:10 to 01:30."""
     source = market(seed, "FFFUSDT")
-    klines = File("b", "FFFUSDT", "1m", source.klines(MINUTE, at(0, "03:02"), END))
-    return [[of_trades("a", source, last=at(0, "01:30")), klines]]
+    first = trades("a", source, "00:00", "02:30", [(at(0, "01:00"), at(0, "01:20"))])
+    return [[first, trades("b", source, "00:50", "01:40", [(at(0, "01:10"), at(0, "01:30"))])]]
 
 
-def klines_from_before_the_first_trade(seed, first="03:00", without=()):
-    """Klines of before the first trade, imported when that is more than the horizon ago."""
-    source = market(seed, "IIIUSDT", at_times=[END])
-    trades = [of_trades("a", source, at(0, first)), File("a", "IIIUSDT", "1m", source.klines(MINUTE, END - MINUTE, END))]
-    return [trades, [File("b", "IIIUSDT", "1m", source.klines(MINUTE, BEGIN, at(0, "02:50"), without))]]
-
-
-def klines_older_than_the_horizon(seed):
-    """Klines of before the first trade, older than the horizon when they are imported; the first trade is not."""
-    return klines_from_before_the_first_trade(seed, "04:30")
-
-
-def a_hole_in_klines_older_than_the_horizon(seed):
-    """The same with a hole that is longer than gap bars go on."""
-    return klines_from_before_the_first_trade(seed, "04:30", [(at(0, "00:30"), at(0, "02:10"))])
-
-
-def other_kline_over_trades(seed):
-    """Klines with another high than their minutes' trades, every ten minutes."""
+def a_longer_timeframe_that_is_no_multiple(seed):
+    """A history of 3m klines goes on over a hole, at both ends of which there are klines of 5m."""
     source = market(seed, "GGGUSDT")
-    wrong = [start for start in range(BEGIN, BEGIN + HOUR, 10 * MINUTE)]
-    klines = source.klines(MINUTE, BEGIN + MINUTE, at(0, "02:00"), wrong=wrong)
-    return [[of_trades("a", source), File("a", "GGGUSDT", "1m", klines)]]
+    parts = ("a", at(0, "00:40"), at(0, "01:00")), ("b", at(0, "03:20"), at(0, "04:00"))
+    files = [klines(folder, source, "5m", first, last) for folder, first, last in parts]
+    return [[*files, klines("a", source, "3m", at(0, "00:30"), at(0, "05:00"), [(at(0, "01:00"), at(0, "03:00"))])]]
+
+
+def intervals_without_a_row_behind_a_late_kline(seed):
+    """Of late klines with a hole some fill; the hole was left out before."""
+    source = market(seed, "HHHUSDT")
+    late = klines("c", source, "1m", at(0, "03:50"), at(0, "05:40"), [(at(0, "04:02"), at(0, "05:30"))])
+    return [[trades("b", source, "00:00", "01:30"), *until_the_end(source, "05:45")], [late]]
 
 
 CASES = (
-    two_jumps_at_one_instant, a_jump_that_ends_where_another_begins_and_ends, one_file_within_another, files_that_overlap,
-    missing_trades_in_a_later_import, suspect_kline, kline_ends_with_the_interval,
-    klines_from_before_the_first_trade, klines_older_than_the_horizon, a_hole_in_klines_older_than_the_horizon,
-    other_kline_over_trades,
+    klines_while_no_bar_is_forgotten, longer_bars_that_are_not_forgotten, higher_roles_that_are_forgotten,
+    other_klines_older_than_the_horizon, other_turnover, a_part_of_the_missing_trades,
+    a_longer_timeframe_that_is_no_multiple, intervals_without_a_row_behind_a_late_kline,
 )  # fmt: skip

@@ -1,10 +1,14 @@
 """The bars of one instrument on every timeframe, from its trades and klines and from what is covered, with their holes."""
 
+import math
+
 from coverage import Coverage
 from markets import FRAMES, MINUTE, PRICE_UNIT, SIZE_UNIT
-from timeline import BASE, HORIZON, JUMP, Bar, round_up
+from timeline import BASE, HORIZON, JUMP, Bar, close_time, round_up
 
 GAP_MAX = 3_600_000
+MEMORY = HORIZON + max(FRAMES.values())
+SAME = 1e-9  # relative; klines whose numbers lie within it of a bar's do not differ
 
 
 def in_order(trade):
@@ -15,66 +19,100 @@ def gap(start, end):
     return Bar(start, end, *[None] * 8, 0, None, None, None, None, "trades", "gap")
 
 
-class History:
-    """What is known of an instrument before `before`; `imports` holds (floor of knowledge, files of this instrument)."""
+def is_forgotten(end, time):
+    """Whether a bar that ended at `end` is forgotten at some time."""
+    return time - end > MEMORY
 
-    def __init__(self, symbol, imports, before, until, flat):
+
+class History:
+    """What is known of an instrument before `before`; `imports` holds (floors of knowledge, files of this instrument).
+
+    `earlier` is what was known of it before `since`, if anything. Later than `since` nothing becomes known late.
+    """
+
+    def __init__(self, symbol, imports, earlier, since, before, until, flat):
         self.symbol, self.until, self.flat = symbol, until, flat
+        self.earlier, self.since = earlier, since
         self.coverage = Coverage(imports, before)
-        self.too_late = self.duplicates = 0
+        self.too_late = 0
+        self.quarantine = set(earlier.quarantine) if earlier else set()  # (rule, known_at, identity)
+        self.forgotten = {}  # end of each timeframe's newest bar that is forgotten
+        for name in FRAMES:
+            bars = earlier.bars[name] if earlier else ()
+            self.forgotten[name] = max((bar.end for bar in bars if is_forgotten(bar.end, since)), default=0)
         self.take_trades(imports, before)
         self.take_klines(imports, before)
+        self.begins = {}  # start of each timeframe's series
         self.bars = {name: self.series(name, length) for name, length in FRAMES.items()}
+        self.compare_klines()
+
+    def made(self, name, end):
+        """When the rows of a bar were made: one that was forgotten before `since` is not made again."""
+        return close_time(end) if end <= self.forgotten[name] else max(close_time(end), self.since)
 
     def take_trades(self, imports, before):
         """Trades of one instant follow each other by number, whatever the order of their rows."""
         seen = {}
-        for floor, files in imports:
+        for floors, files in imports:
             for trade in sorted((t for f in files if f.kind == "trades" for t in f.rows), key=in_order):
-                known = round_up(max(floor, trade.time))
+                known = round_up(max(floors.trades, trade.time))
                 identity = trade.number, trade.time // MINUTE
                 if known >= before:
                     continue
                 if known - (trade.time // BASE * BASE + BASE) > HORIZON:
                     self.too_late += 1
                 elif identity in seen:
-                    self.duplicates += 1
+                    self.quarantine.add(("duplicate", known, identity))
                 else:
                     seen[identity] = trade
         self.trades = sorted(seen.values(), key=in_order)
 
     def take_klines(self, imports, before):
+        """`all_klines`: those that are not refused, and when they are known; `klines`: those of them that may fill an interval."""
         first_trade = self.trades[0].time if self.trades else float("inf")
-        self.klines = {}
-        for floor, files in imports:
+        self.all_klines = dict(self.earlier.all_klines) if self.earlier else {}
+        for floors, files in imports:
             for file in files:
                 for kline in file.rows if file.kind != "trades" else ():
-                    known = round_up(max(floor, kline.end))
-                    if known < before and (kline.end <= first_trade or known - kline.end <= HORIZON):
-                        self.klines[file.kind, kline.start] = kline
+                    key = file.kind, kline.start
+                    known = round_up(max(floors.klines, kline.end))
+                    if not self.since <= known < before:
+                        continue
+                    if kline.end <= first_trade and kline.start < self.forgotten[file.kind]:
+                        self.quarantine.add(("kline_too_late", known, key))
+                    elif self.all_klines.get(key, [None])[0] != kline:
+                        self.all_klines[key] = kline, known
+        self.klines = {}
+        for key, (kline, known) in self.all_klines.items():
+            if kline.end <= first_trade or known - kline.end <= HORIZON:
+                self.klines[key] = kline
 
     def kline(self, name, start):
-        """(open, high, low, close, volume, turnover, count) of the venue's own kline, or of what shorter ones make."""
+        """(open, high, low, close, volume, turnover) of the venue's own kline, or of what shorter ones make."""
         own = self.klines.get((name, start))
         if own:
-            return own[2:]
+            return own[2:8]
+        if start < self.forgotten[name]:
+            return self.earlier.kline(name, start)
         length = FRAMES[name]
         shorter = [(other, n) for n, other in FRAMES.items() if other < length and length % other == 0]
         if not shorter:
             return None
         part, part_name = max(shorter)
-        parts = [self.kline(part_name, time) for time in range(start, start + length, part)]
-        if None in parts:
-            return None
-        _, highs, lows, _, volumes, turnovers, counts = zip(*parts)
-        return parts[0][0], max(highs), min(lows), parts[-1][3], sum(volumes), sum(turnovers), sum(counts)
+        parts = []
+        for time in range(start, start + length, part):
+            parts.append(self.kline(part_name, time))
+            if not parts[-1]:
+                return None
+        _, highs, lows, _, volumes, turnovers = zip(*parts)
+        return parts[0][0], max(highs), min(lows), parts[-1][3], sum(volumes), sum(turnovers)
 
     def first_kline(self, name, length):
         starts = sorted({start // length * length for _, start in self.klines})
         return next((start for start in starts if self.kline(name, start)), None)
 
     def quality(self, high, low, previous, otherwise):
-        suspect = previous is not None and (high > JUMP * previous or low < previous / JUMP)
+        suspect = previous is not None and (high > JUMP * previous or low * JUMP < previous)
         return "suspect" if suspect else otherwise
 
     def traded(self, start, end, trades, previous):
@@ -92,8 +130,7 @@ class History:
         )  # fmt: skip
 
     def venue(self, start, end, kline, previous):
-        """The number of trades is taken to be one of the flow columns: null."""
-        *prices, volume, turnover, _ = kline
+        *prices, volume, turnover = kline
         open_, high, low, close = (price / PRICE_UNIT for price in prices)
         vwap = turnover / volume / PRICE_UNIT if volume else None
         return Bar(
@@ -101,20 +138,25 @@ class History:
             None, None, vwap, None, None, "venue", self.quality(high, low, previous, "ok"),
         )  # fmt: skip
 
-    def differing_klines(self):
-        """Klines over bars of trades and flat bars that have other prices or another volume."""
-        found = 0
-        for (name, start), kline in self.klines.items():
-            values = [price / PRICE_UNIT for price in kline[2:6]] + [kline.volume / SIZE_UNIT]
-            bars = (bar for bar in self.bars[name] if bar.start == start)
-            found += any(bar.source == "trades" and bar.quality != "gap" and list(bar[2:7]) != values for bar in bars)
-        return found
+    def compare_klines(self):
+        """Klines over bars of trades and flat bars that have other prices, another volume or turnover."""
+        bars = {(name, bar.start): bar for name, bars in self.bars.items() for bar in bars}
+        for key, (kline, known) in self.all_klines.items():
+            bar = bars.get(key)
+            if bar and bar.source == "trades" and bar.quality != "gap":
+                values = [price / PRICE_UNIT for price in kline[2:6]]
+                values += [kline.volume / SIZE_UNIT, kline.turnover / (PRICE_UNIT * SIZE_UNIT)]
+                if not all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(values, bar[2:8])):
+                    self.quarantine.add(("kline_differs", max(known, close_time(bar.end)), key))
 
-    def paused(self, start, end):
+    def decided(self, name, end):
+        """When it was first decided whether an interval has a bar; it may be older than its series was before `since`."""
+        earlier = self.earlier
+        return earlier.decided(name, end) if earlier and end > earlier.begins[name] else max(close_time(end), self.since)
+
+    def paused(self, name, start, end, newest_kline):
         """Whether an interval that would be a gap has no row: too long after the feed, the histories and the klines."""
-        signs = [self.coverage.last_sign(end)]
-        ends = [self.klines[key].end for key in self.klines if self.klines[key].start < end]
-        signs.append(min(max(ends), end) if ends else None)
+        signs = [self.coverage.last_sign(end, FRAMES[name], self.decided(name, end)), newest_kline]
         signs = [sign for sign in signs if sign is not None]
         return bool(signs) and start - max(signs) > GAP_MAX
 
@@ -125,21 +167,24 @@ class History:
         first_trade = min(by_start, default=float("inf"))
         first_kline = self.first_kline(name, length)
         start = first_trade if first_kline is None else min(first_trade, first_kline)
-        bars, previous = [], None
+        self.begins[name] = start
+        bars, previous, newest_kline = [], None, None
         while start <= self.until:
             end = start + length
-            kline = None
+            kline = self.kline(name, start)
             if start in by_start:
                 bar = self.traded(start, end, by_start[start], previous)
             elif end > first_trade and previous is not None and self.coverage.covered(start, end):
                 flow = [0.0, 0.0, 0.0, 0.0, 0, 0, None, None, None, "trades", "ok"]
                 bar = Bar(start, end, *[previous] * 4, *flow) if self.flat else None
-            elif kline := self.kline(name, start):
+            elif kline:
                 bar = self.venue(start, end, kline, previous)
             else:
-                bar = gap(start, end) if self.flat and not self.paused(start, end) else None
+                bar = gap(start, end) if self.flat and not self.paused(name, start, end, newest_kline) else None
             if bar:
                 bars.append(bar)
                 previous = previous if bar.quality == "gap" else bar.close
+            if kline:
+                newest_kline = end
             start = end
         return bars

@@ -2,7 +2,7 @@
 
 import random
 
-from markets import HOUR, MINUTE, Common, File, Market, at, drops, one_at_a_time
+from markets import FRAMES, HOUR, MINUTE, Common, File, Market, at, drops, one_at_a_time
 
 
 def one_import(seed):
@@ -96,5 +96,127 @@ def several_imports(seed):
     third += [trades(dot, "07:40", "09:00"), trades(ltc, "07:35", "09:00")]
     third += [klines(ada, "08:21", "09:00"), klines(dot, "08:50", "09:00")]
     fourth = [trades(btc, "05:30", "07:30"), trades(ltc, "06:10", "07:36")]
-    fourth += [klines(ada, "06:40", "08:05"), klines(dot, "07:00", "07:30", holes)]
+    fourth += [klines(ada, "06:51", "08:05"), klines(dot, "07:00", "07:30", holes)]
     return [first, second, third, fourth]
+
+
+def edges(seed):
+    """Three hours of markets each of which shows one thing, in one import."""
+    begin, end = at(0, "00:00"), at(0, "03:00")
+    common = Common(seed, begin, end + MINUTE)
+    files = []
+
+    def market(symbol, **more):
+        return Market(seed, common, symbol, 100, 1.0, begin, end, **more)
+
+    def trades(folder, source, first=begin, last=end, without=(), lost=None):
+        rows = [t for t in source.between(first, last, without) if t.number != lost]
+        files.append(File(folder, source.symbol, "trades", rows))
+
+    def klines(source, kind, first, last, without=(), wrong=(), folder="a"):
+        rows = source.klines(FRAMES[kind], at(0, first), at(0, last), without, wrong)
+        files.append(File(folder, source.symbol, kind, rows))
+
+    def second(source):
+        """The number of the second trade at the instant."""
+        return [t.number for t in source.trades if t.time == instant][1]
+
+    # Jumps within one instant: before five minutes without trades, behind such, and alone.
+    instant = at(0, "01:00:30.500")
+    source = market("ABCUSDT", at_times=[instant] * 3 + [instant + MINUTE])
+    trades("a", source, without=[(instant + 1, instant + 5 * MINUTE)], lost=second(source))
+    source = market("BCDUSDT", at_times=[instant] * 3 + [instant - MINUTE])
+    trades("a", source, without=[(instant - 5 * MINUTE, instant - 1)], lost=second(source))
+    source = market("CDEUSDT", at_times=[instant] * 3)
+    trades("a", source, lost=second(source))
+
+    # Files that overlap: one has what another lacks; the second begins before the first ends, and one more goes on with
+    # the next number.
+    source = market("DEFUSDT")
+    trades("a", source, without=[(at(0, "01:00"), at(0, "01:10"))])
+    trades("b", source, at(0, "00:55"), at(0, "01:15"))
+    source = market("EFGUSDT", at_times=[at(0, "02:00:10")])
+    trades("a", source, last=at(0, "02:00:10"), without=[(at(0, "01:00"), at(0, "01:10"))])
+    trades("b", source, at(0, "02:00:10.001"))
+    trades("c", source, at(0, "01:40"), at(0, "02:30"), [(at(0, "02:10"), at(0, "02:15"))])
+
+    # Klines: of a price that jumps; over trades, with another high than was traded, and over none; of a timeframe that is
+    # longer, and of one that makes no other, with holes; the first one ends with a longer interval.
+    source = market("FGHUSDT", moves=[(at(0, "01:00"), 2.5), (at(0, "01:40"), 0.3)])
+    klines(source, "1m", "00:00", "02:00")
+    trades("a", source, at(0, "02:20"))
+    source = market("GHIUSDT", silences=[(at(0, "01:10"), at(0, "01:14"))])
+    trades("a", source)
+    klines(source, "1m", "00:01", "02:00", wrong=range(begin, end, 3 * MINUTE))
+    klines(source, "5m", "00:05", "02:00", wrong=[at(0, "00:10")])
+    source = market("HIJUSDT")
+    trades("a", source, last=at(0, "00:10"))
+    klines(source, "15m", "00:30", "02:30", [(at(0, "00:45"), at(0, "02:15"))])
+    trades("b", source, at(0, "02:40"))
+    source = market("IJKUSDT")
+    klines(source, "3m", "00:00", "02:00", [(at(0, "00:12"), at(0, "01:42"))])
+    trades("a", source, at(0, "02:10"))
+    source = market("JKLUSDT")
+    trades("a", source, last=at(0, "00:40"))
+    klines(source, "1m", "02:02", "03:00", folder="b")
+    return [files]
+
+
+def known_late(seed):
+    """Markets of which something becomes known late: recordings that have what another one lacks, and old klines."""
+    end = at(0, "06:00")
+    common = Common(seed, at(-2, "12:00"), end + MINUTE)
+    imports = [[], [], []]
+
+    def market(symbol, begin):
+        return Market(seed, common, symbol, 100, 1.0, begin, end, at_times=[end])
+
+    def trades(number, source, first, last="06:00", without=(), folder="a"):
+        file = File(folder, source.symbol, "trades", source.between(at(0, first), at(0, last), without))
+        imports[number].append(file)
+
+    def klines(number, source, kind, first, last, without=(), folder="a"):
+        imports[number].append(File(folder, source.symbol, kind, source.klines(FRAMES[kind], first, last, without)))
+
+    def newest_kline(source):
+        klines(0, source, "1m", end - MINUTE, end)
+
+    # A file lacks ten minutes; a later import has them; of what that one lacks another one has a part.
+    source = market("KLMUSDT", at(0, "03:30"))
+    trades(0, source, "03:30", without=[(at(0, "05:00"), at(0, "05:10")), (at(0, "05:12:10"), at(0, "05:20"))])
+    trades(1, source, "04:50", "05:30", [(at(0, "05:12:20"), at(0, "05:14:20"))])
+    trades(2, source, "05:12", "05:13")
+
+    # Klines of before the first trade, without a hole and with one that is longer than gap bars go on.
+    for symbol, holes in ("LMNUSDT", ()), ("MNOUSDT", [(at(0, "01:30"), at(0, "03:10"))]):
+        source = market(symbol, at(0, "00:30"))
+        trades(0, source, "04:30")
+        newest_kline(source)
+        klines(1, source, "1m", at(0, "01:00"), at(0, "03:50"), holes)
+
+    # Klines where there were no trades, too late to fill most of it.
+    source = market("NOPUSDT", at(0, "00:30"))
+    trades(0, source, "00:30", "01:30")
+    trades(0, source, "05:45", folder="b")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "02:00"), at(0, "05:40"), [(at(0, "03:00"), at(0, "05:30"))])
+
+    # Klines of before the first trade when there are bars that are forgotten: of two timeframes, one of them without bars.
+    source = market("OPQUSDT", at(-2, "12:00"))
+    klines(0, source, "1h", at(-2, "18:00"), at(-1, "00:00"), [(at(-2, "22:00"), at(-2, "23:00"))])
+    trades(0, source, "05:00")
+    newest_kline(source)
+    klines(1, source, "1h", at(-2, "16:00"), at(-2, "22:00"))
+    klines(1, source, "15m", at(-2, "21:00"), at(-1, "07:00"), [(at(-1, "05:15"), at(-1, "05:45"))])
+    return imports
+
+
+def topics(seed):
+    """Klines of a later import that begin where those of the first one ended, when trades of long after are known."""
+    begin, end = at(0, "00:00"), at(0, "05:00")
+    source = Market(seed, Common(seed, begin, end), "PQRUSDT", 100, 1.0, begin, end - MINUTE)
+    trades = source.between(begin, end, [(at(0, "00:10"), at(0, "02:00")), (at(0, "03:00"), at(0, "04:30"))])
+    klines = source.klines(MINUTE, begin + MINUTE, at(0, "01:00")), source.klines(MINUTE, at(0, "01:03"), at(0, "01:50"))
+    first, second = (File("b", source.symbol, "1m", rows) for rows in klines)
+    third = File("b", source.symbol, "5m", source.klines(5 * MINUTE, at(0, "03:10"), at(0, "04:20")))
+    return [[File("a", source.symbol, "trades", trades), first], [second, third]]

@@ -210,9 +210,9 @@ impl Emulator {
     pub fn minutes(&self, symbol: &str) -> Vec<(Ts, [f64; 5], u64)> {
         let venue = self.shared.venue();
         let bars = venue.bars(symbol, Timeframe::M1).into_iter().flatten();
-        let of = |(start, bar): (&Ts, &venue::Bar)| {
+        let of = |(start, bar): (Ts, venue::Bar)| {
             let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_f64());
-            (*start, [open, high, low, close, bar.volume], bar.n_trades)
+            (start, [open, high, low, close, bar.volume], bar.n_trades)
         };
         bars.map(of).collect()
     }

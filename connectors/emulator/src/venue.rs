@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Book, Instrument, Kline, Levels, Side, Ticker, Trade, trade};
+use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade, trade};
 use prism_schemas::instrument::fnv1a;
 use prism_schemas::time::{MILLISECOND, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
@@ -20,6 +20,8 @@ const TRADES_MAX: usize = 1_000;
 const IDS_MAX: usize = 100_000;
 /// Closed bars of each timeframe that requests can see at the start.
 const BARS: usize = 1_000;
+/// Bars of a symbol and timeframe that are kept since its start.
+const BARS_MAX: usize = 3_000;
 /// Trades of a minute are all there so long after it.
 const SETTLED: i64 = 300 * MILLISECOND;
 /// Values of a series that requests can see.
@@ -171,9 +173,10 @@ impl Venue {
         let market = Box::new(Market::new(seed, symbols, now - BEFORE));
         let instruments = market.declarations().map(|(id, instrument)| (id.symbol, instrument)).collect();
         let mut bars = BTreeMap::new();
-        for (id, event) in market.past(&TIMEFRAMES, BARS) {
-            if let Some(Body::Kline(kline)) = event.body {
-                remember(&mut bars, &id.symbol, &kline);
+        // The last one of each; those before are made again when they are asked for.
+        for (id, event) in market.past(&TIMEFRAMES, 1) {
+            if let Some((timeframe, start, bar)) = closed(&event) {
+                bars.entry((id.symbol, timeframe)).or_insert_with(BTreeMap::new).insert(start, bar);
             }
         }
         let tape = Tape::Market(market, Bybit::new(MARKET), Vec::new());
@@ -347,15 +350,23 @@ impl Venue {
         Some(done)
     }
 
-    /// The bars of a symbol that is known, which may have none yet.
-    pub(super) fn bars(
-        &self,
-        symbol: &str,
-        timeframe: Timeframe,
-    ) -> Option<impl DoubleEndedIterator<Item = (&Ts, &Bar)> + ExactSizeIterator> {
-        static NONE: BTreeMap<Ts, Bar> = BTreeMap::new();
-        let bars = self.bars.get(&(symbol.to_string(), timeframe));
-        self.instruments.contains_key(symbol).then(|| bars.unwrap_or(&NONE).iter())
+    /// The bars of a symbol that is known, which may have none yet: those of a market's past, and those since.
+    pub(super) fn bars(&self, symbol: &str, timeframe: Timeframe) -> Option<Vec<(Ts, Bar)>> {
+        if !self.instruments.contains_key(symbol) {
+            return None;
+        }
+        let since: Vec<(Ts, Bar)> = match self.bars.get(&(symbol.to_string(), timeframe)) {
+            Some(bars) => bars.iter().map(|(start, bar)| (*start, *bar)).collect(),
+            None => Vec::new(),
+        };
+        let first = since.first().map_or(Ts::MAX, |(start, _)| *start);
+        let mut bars = Vec::new();
+        if let Tape::Market(market, ..) = &self.tape {
+            let past = market.past_of(symbol, timeframe, BARS).filter_map(|(_, event)| closed(&event));
+            bars.extend(past.map(|(_, start, bar)| (start, bar)).filter(|(start, _)| *start < first));
+        }
+        bars.extend(since);
+        Some(bars)
     }
 
     /// The newest values of a series, one at the start of every `step` nanoseconds, in order; `value` is what it is now. A
@@ -405,6 +416,9 @@ impl Venue {
             {
                 let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
                 bars.insert(next, flat);
+            }
+            while BARS_MAX < bars.len() {
+                bars.pop_first();
             }
         }
     }
@@ -460,19 +474,16 @@ fn merge(ticker: &mut Ticker, change: &Ticker) {
     take!(next_funding_ts open_24h high_24h low_24h volume_24h turnover_24h);
 }
 
-/// Takes a closed bar in.
-fn remember(bars: &mut Bars, symbol: &str, kline: &Kline) {
-    let prices = [kline.open, kline.high, kline.low, kline.close];
-    let ([Some(open), Some(high), Some(low), Some(close)], Ok(timeframe)) = (prices, kline.timeframe.parse()) else {
-        return;
-    };
+/// A closed bar, with its timeframe and start.
+fn closed(event: &Event) -> Option<(Timeframe, Ts, Bar)> {
+    let Some(Body::Kline(kline)) = &event.body else { return None };
     let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
     let (volume, turnover) = (number(kline.volume), number(kline.turnover));
     let bar = Bar {
-        open,
-        high,
-        low,
-        close,
+        open: kline.open?,
+        high: kline.high?,
+        low: kline.low?,
+        close: kline.close?,
         volume,
         turnover,
         n_trades: 1,
@@ -480,5 +491,5 @@ fn remember(bars: &mut Bars, symbol: &str, kline: &Kline) {
         first: kline.start,
         last: kline.start,
     };
-    bars.entry((symbol.into(), timeframe)).or_default().insert(kline.start, bar);
+    Some((kline.timeframe.parse().ok()?, kline.start, bar))
 }

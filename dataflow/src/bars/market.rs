@@ -273,7 +273,7 @@ impl Market {
         match control.fact {
             Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
             Fact::Feed { teller, at, change } => tape.feed(settings, control.known as Ts, teller, at, change),
-            Fact::History { timeframe, at, goes_on } => tape.history(timeframe, at, goes_on),
+            Fact::History { teller, timeframe, at, goes_on } => tape.history(teller, timeframe, at, goes_on),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let known = control.known as Ts;

@@ -257,10 +257,10 @@ impl Tape {
     }
 
     /// A history of klines of this timeframe goes on from this time on, or ended then: so do the longer ones made of it.
-    pub(super) fn history(&mut self, timeframe: Timeframe, at: Ts, goes_on: bool) {
+    pub(super) fn history(&mut self, teller: Teller, timeframe: Timeframe, at: Ts, goes_on: bool) {
         let first = self.series.iter().position(|series| series.timeframe == timeframe);
         for series in self.series.iter_mut().skip(first.unwrap_or(usize::MAX)) {
-            series.klines.history(at, goes_on);
+            series.klines.history(teller, at, goes_on);
         }
     }
 

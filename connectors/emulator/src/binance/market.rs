@@ -213,7 +213,7 @@ fn klines(call: &Call, venue: &mut Venue) -> Answered {
     let timeframe: Option<Timeframe> = timeframe.filter(|timeframe| TIMEFRAMES.contains(timeframe));
     let timeframe = timeframe.ok_or((-1120, "Invalid interval."))?;
     let bars = venue.bars(&call.asked.symbol, timeframe).ok_or(NO_SYMBOL)?;
-    let row = |(start, bar): (&Ts, &Bar)| {
+    let row = |(start, bar): &(Ts, Bar)| {
         let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
         let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
         let (bought, value) = (format!("{:.6}", bar.bought), format!("{:.4}", bar.bought * bar.close.to_f64()));
@@ -221,7 +221,7 @@ fn klines(call: &Call, venue: &mut Venue) -> Answered {
         json!([from, open, high, low, close, volume, to, turnover, bar.n_trades, bought, value, "0"])
     };
     let skip = bars.len().saturating_sub(call.limit(500, 1_000));
-    Ok(bars.skip(skip).map(row).collect())
+    Ok(bars[skip..].iter().map(row).collect())
 }
 
 fn depth(call: &Call, venue: &mut Venue) -> Answered {

@@ -174,12 +174,12 @@ fn klines(call: &Call, venue: &mut Venue) -> Answered {
     };
     let timeframe = timeframe.ok_or("params error: interval is invalid")?;
     let bars = venue.bars(&call.asked.symbol, timeframe).ok_or(NO_SYMBOL)?;
-    let row = |(start, bar): (&Ts, &Bar)| {
+    let row = |(start, bar): &(Ts, Bar)| {
         let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_string());
         let (volume, turnover) = (format!("{:.6}", bar.volume), format!("{:.4}", bar.turnover));
         json!([(start / MILLISECOND).to_string(), open, high, low, close, volume, turnover])
     };
-    call.listed(bars.rev().take(call.limit(200, 1_000)).map(row))
+    call.listed(bars.iter().rev().take(call.limit(200, 1_000)).map(row))
 }
 
 fn trades(call: &Call, venue: &mut Venue) -> Answered {

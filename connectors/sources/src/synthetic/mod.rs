@@ -132,12 +132,23 @@ impl Market {
         timeframes: &'a [Timeframe],
         n_bars: usize,
     ) -> impl Iterator<Item = (InstrumentId, Event)> + 'a {
-        self.traders.iter().enumerate().flat_map(move |(at, trader)| {
+        let names = self.traders.iter().map(|trader| trader.symbol.name);
+        names.flat_map(move |name| timeframes.iter().flat_map(move |timeframe| self.past_of(name, *timeframe, n_bars)))
+    }
+
+    /// The closed bars of `past` of one symbol and timeframe, in order.
+    pub fn past_of(
+        &self,
+        symbol: &str,
+        timeframe: Timeframe,
+        n_bars: usize,
+    ) -> impl Iterator<Item = (InstrumentId, Event)> + use<'_> {
+        let traders = self.traders.iter().enumerate().filter(move |(_, trader)| trader.symbol.name == symbol);
+        let found: Vec<(usize, &Trader)> = traders.collect();
+        found.into_iter().flat_map(move |(at, trader)| {
             let id = InstrumentId::new(EXCHANGE, MARKET, trader.symbol.name);
-            timeframes.iter().flat_map(move |timeframe| {
-                let (id, bars) = (id.clone(), self.history.bars(at, *timeframe, n_bars));
-                bars.into_iter().map(move |(start, bar)| (id.clone(), trader.kline(*timeframe, start, &bar)))
-            })
+            let bars = self.history.bars(at, timeframe, n_bars);
+            bars.into_iter().map(move |(start, bar)| (id.clone(), trader.kline(timeframe, start, &bar)))
         })
     }
 

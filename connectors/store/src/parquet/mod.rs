@@ -23,7 +23,7 @@ use lock::Lock;
 pub use reader::Reader;
 
 /// Bytes of buffered rows that make `write` put them on disk.
-const BUFFER_MAX: usize = 48 << 20;
+const BUFFER_MAX: usize = 16 << 20;
 /// Rows that are withdrawn at once.
 const WITHDRAWN: usize = 4_096;
 
