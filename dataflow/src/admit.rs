@@ -3,7 +3,7 @@
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic, Ts,
     decimal::DECIMALS_MAX,
-    event::{Batch, Feed, Instrument, Quarantined, Side, event::Body, trade::Id},
+    event::{Batch, Feed, FeedStatus, Instrument, Quarantined, Side, event::Body, trade::Id},
     feed::KLINES,
     instrument::fnv1a,
     time::MILLISECOND,
@@ -176,29 +176,38 @@ impl Admission {
                 records.extend(contract_size(number, event, instrument).map(control));
             }
             Some(Body::FeedStatus(status)) => {
-                // Bars are made of trades: a book that is made anew leaves them whole.
-                let is_of_trades = status.channel.is_empty();
-                let session =
-                    self.hear(&status.session, event.ts_recv, known, if is_of_trades { 1 } else { HEARTBEAT }, records);
-                let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
-                let change = FeedChange::of(feed).filter(|_| is_of_trades);
-                let teller = match session {
-                    Some(session) => Teller::Session(session),
-                    None if status.recording.is_empty() => Teller::Nobody,
-                    None => Teller::Recording(fnv1a(status.recording.as_bytes())),
-                };
-                let at = event.ts_event;
-                records.extend(change.map(|change| control(Fact::Feed { teller, at, change })));
-                let goes_on = matches!(feed, Feed::Connected);
-                let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
-                if let (Some(timeframe), Feed::Connected | Feed::Disconnected) = (timeframe, feed) {
-                    records.push(control(Fact::History { teller, timeframe, at, goes_on }));
-                }
+                let facts = self.status(status, event, known, records);
+                records.extend(facts.map(control));
             }
             Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
             None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
             Some(_) => {}
         }
+    }
+
+    /// What a feed's state says to bars.
+    fn status(
+        &mut self,
+        status: &FeedStatus,
+        event: &Event,
+        known: Time,
+        records: &mut Vec<Record>,
+    ) -> impl Iterator<Item = Fact> + use<> {
+        // Bars are made of trades: a book that is made anew leaves them whole.
+        let is_of_trades = status.channel.is_empty();
+        let every = if is_of_trades { 1 } else { HEARTBEAT };
+        let teller = match self.hear(&status.session, event.ts_recv, known, every, records) {
+            Some(session) => Teller::Session(session),
+            None if status.recording.is_empty() => Teller::Nobody,
+            None => Teller::Recording(fnv1a(status.recording.as_bytes())),
+        };
+        let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
+        let (at, goes_on) = (event.ts_event, feed == Feed::Connected);
+        let change = FeedChange::of(feed).filter(|_| is_of_trades);
+        let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
+        let timeframe = timeframe.filter(|_| matches!(feed, Feed::Connected | Feed::Disconnected));
+        let of_trades = change.map(|change| Fact::Feed { teller, at, change });
+        of_trades.into_iter().chain(timeframe.map(|timeframe| Fact::History { teller, timeframe, at, goes_on }))
     }
 
     /// Whether a trade's receive time must be wrong, or makes no difference: were it right, the trade would be too late

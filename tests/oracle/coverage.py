@@ -69,11 +69,10 @@ class Coverage:
                 chain.append(file)
             if not before:
                 chains.append([file])
-        trades = sorted({t.number: t for file in files for t in file.rows}.values())
         for chain in chains:
             times = [t.time for file in chain for t in file.rows]
             for connection in self.spans([(min(times), max(times))]):
-                self.recordings.append(Recording(connection, self.spans(missing(trades, chain))))
+                self.recordings.append(Recording(connection, self.spans(missing(chain, files))))
 
     def covered(self, start, end):
         return any(recording.covered(start, end) for recording in self.recordings)
@@ -93,18 +92,19 @@ def is_instant(jump):
     return jump[0] == jump[1]
 
 
-def missing(trades, files):
-    """(time before, time behind) of the jumps within these files among all trades of an import, by number. One within an
-    instant is one with the jump that ends there or, if there is none, with the one that begins there."""
-    ranges = [(min(file.rows).number, max(file.rows).number) for file in files]
+def missing(chain, files):
+    """(time before, time behind) of the jumps within each file of a chain that no other file of its import makes up for.
+    One within an instant is one with the jump that ends there or, if there is none, with the one that begins there."""
+    held = [(file, {trade.number for trade in file.rows}) for file in files]
     found = []
-    for before, behind in zip(trades, trades[1:]):
-        if behind.number == before.number + 1:
-            continue
-        if not any(first <= before.number and behind.number <= last for first, last in ranges):
-            continue
-        jump = before.time, behind.time
-        if found and found[-1][1] == before.time and (is_instant(jump) or is_instant(found[-1])):
-            jump = found.pop()[0], behind.time
-        found.append(jump)
+    for file in chain:
+        trades = sorted(file.rows)
+        for before, behind in zip(trades, trades[1:]):
+            lost = range(before.number + 1, behind.number)
+            if not lost or any(other is not file and numbers.issuperset(lost) for other, numbers in held):
+                continue
+            jump = before.time, behind.time
+            if found and found[-1][1] == before.time and (is_instant(jump) or is_instant(found[-1])):
+                jump = found.pop()[0], behind.time
+            found.append(jump)
     return found

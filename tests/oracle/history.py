@@ -7,7 +7,7 @@ from markets import FRAMES, MINUTE, PRICE_UNIT, SIZE_UNIT
 from timeline import BASE, HORIZON, JUMP, Bar, close_time, round_up
 
 GAP_MAX = 3_600_000
-MEMORY = HORIZON + max(FRAMES.values())
+MEMORY = HORIZON + BASE
 SAME = 1e-9  # relative; klines whose numbers lie within it of a bar's do not differ
 
 
@@ -19,18 +19,14 @@ def gap(start, end):
     return Bar(start, end, *[None] * 8, 0, None, None, None, None, "trades", "gap")
 
 
-def is_forgotten(end, time):
-    """Whether a bar that ended at `end` is forgotten at some time."""
-    return time - end > MEMORY
-
-
 class History:
     """What is known of an instrument before `before`; `imports` holds (floors of knowledge, files of this instrument).
 
-    `earlier` is what was known of it before `since`, if anything. Later than `since` nothing becomes known late.
+    `earlier` is what was known of it before `since`, if anything, the newest of it at `last_instant`. Later than `since`
+    nothing becomes known late.
     """
 
-    def __init__(self, symbol, imports, earlier, since, before, until, flat):
+    def __init__(self, symbol, imports, earlier, last_instant, since, before, until, flat):
         self.symbol, self.until, self.flat = symbol, until, flat
         self.earlier, self.since = earlier, since
         self.coverage = Coverage(imports, before)
@@ -39,16 +35,18 @@ class History:
         self.forgotten = {}  # end of each timeframe's newest bar that is forgotten
         for name in FRAMES:
             bars = earlier.bars[name] if earlier else ()
-            self.forgotten[name] = max((bar.end for bar in bars if is_forgotten(bar.end, since)), default=0)
+            self.forgotten[name] = max((bar.end for bar in bars if last_instant - bar.end > MEMORY), default=0)
         self.take_trades(imports, before)
         self.take_klines(imports, before)
-        self.begins = {}  # start of each timeframe's series
+        self.decided = {}  # by timeframe and end of what may be a gap: when that was decided, and the newest kline then
         self.bars = {name: self.series(name, length) for name, length in FRAMES.items()}
         self.compare_klines()
 
-    def made(self, name, end):
-        """When the rows of a bar were made: one that was forgotten before `since` is not made again."""
-        return close_time(end) if end <= self.forgotten[name] else max(close_time(end), self.since)
+    def forgotten_then(self, name, end, other):
+        """End of the newest bar of another timeframe that was forgotten when a bar was made, for the last time."""
+        if end <= self.forgotten[name]:
+            return self.earlier.forgotten_then(name, end, other)
+        return self.forgotten[other]
 
     def take_trades(self, imports, before):
         """Trades of one instant follow each other by number, whatever the order of their rows."""
@@ -68,7 +66,7 @@ class History:
         self.trades = sorted(seen.values(), key=in_order)
 
     def take_klines(self, imports, before):
-        """`all_klines`: those that are not refused, and when they are known; `klines`: those of them that may fill an interval."""
+        """`all_klines`: the latest of each interval that could fill it, and when it was known; `klines`: those that still can."""
         first_trade = self.trades[0].time if self.trades else float("inf")
         self.all_klines = dict(self.earlier.all_klines) if self.earlier else {}
         for floors, files in imports:
@@ -80,7 +78,7 @@ class History:
                         continue
                     if kline.end <= first_trade and kline.start < self.forgotten[file.kind]:
                         self.quarantine.add(("kline_too_late", known, key))
-                    elif self.all_klines.get(key, [None])[0] != kline:
+                    elif kline.end <= first_trade or known - kline.end <= HORIZON:
                         self.all_klines[key] = kline, known
         self.klines = {}
         for key, (kline, known) in self.all_klines.items():
@@ -139,24 +137,27 @@ class History:
         )  # fmt: skip
 
     def compare_klines(self):
-        """Klines over bars of trades and flat bars that have other prices, another volume or turnover."""
+        """Klines over bars of trades and flat bars that have other prices or another volume."""
         bars = {(name, bar.start): bar for name, bars in self.bars.items() for bar in bars}
         for key, (kline, known) in self.all_klines.items():
             bar = bars.get(key)
-            if bar and bar.source == "trades" and bar.quality != "gap":
-                values = [price / PRICE_UNIT for price in kline[2:6]]
-                values += [kline.volume / SIZE_UNIT, kline.turnover / (PRICE_UNIT * SIZE_UNIT)]
-                if not all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(values, bar[2:8])):
+            if bar and bar.source == "trades" and bar.quality != "gap" and known - kline.end <= HORIZON:
+                values = [price / PRICE_UNIT for price in kline[2:6]] + [kline.volume / SIZE_UNIT]
+                if not all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(values, bar[2:7])):
                     self.quarantine.add(("kline_differs", max(known, close_time(bar.end)), key))
 
-    def decided(self, name, end):
-        """When it was first decided whether an interval has a bar; it may be older than its series was before `since`."""
-        earlier = self.earlier
-        return earlier.decided(name, end) if earlier and end > earlier.begins[name] else max(close_time(end), self.since)
+    def is_old(self, name, start, kline):
+        """Whether a kline was known before `since`, as it is."""
+        return not self.earlier or self.earlier.kline(name, start) == kline
 
-    def paused(self, name, start, end, newest_kline):
-        """Whether an interval that would be a gap has no row: too long after the feed, the histories and the klines."""
-        signs = [self.coverage.last_sign(end, FRAMES[name], self.decided(name, end)), newest_kline]
+    def paused(self, name, start, end, newest_kline, behind_late_kline):
+        """Whether an interval that would be a gap has no row: too long after the feed, the histories and the klines. Of
+        histories and klines counts what was known when this was decided first, or last behind a late kline."""
+        decided = max(close_time(end), self.since), newest_kline
+        if self.earlier and close_time(end) < self.since and not behind_late_kline:
+            decided = self.earlier.decided.get((name, end), decided)
+        self.decided[name, end] = time, newest_kline = decided
+        signs = [self.coverage.last_sign(end, FRAMES[name], time), newest_kline]
         signs = [sign for sign in signs if sign is not None]
         return bool(signs) and start - max(signs) > GAP_MAX
 
@@ -167,8 +168,8 @@ class History:
         first_trade = min(by_start, default=float("inf"))
         first_kline = self.first_kline(name, length)
         start = first_trade if first_kline is None else min(first_trade, first_kline)
-        self.begins[name] = start
-        bars, previous, newest_kline = [], None, None
+        old = {bar.start for bar in self.earlier.bars[name] if close_time(bar.end) < self.since} if self.earlier else ()
+        bars, previous, newest_kline, behind_late_kline = [], None, None, False
         while start <= self.until:
             end = start + length
             kline = self.kline(name, start)
@@ -180,11 +181,14 @@ class History:
             elif kline:
                 bar = self.venue(start, end, kline, previous)
             else:
-                bar = gap(start, end) if self.flat and not self.paused(name, start, end, newest_kline) else None
+                paused = self.paused(name, start, end, newest_kline, behind_late_kline and start not in old)
+                bar = gap(start, end) if self.flat and not paused else None
             if bar:
                 bars.append(bar)
                 previous = previous if bar.quality == "gap" else bar.close
             if kline:
-                newest_kline = end
+                newest_kline, behind_late_kline = end, not self.is_old(name, start, kline)
+            elif bar and bar.quality != "gap":
+                behind_late_kline = False
             start = end
         return bars

@@ -2,6 +2,7 @@
 with an independent recomputation."""
 
 import argparse
+import gc
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def remove(work, whole):
 
 def main():
     options = arguments()
+    gc.disable()  # nothing here refers to itself in a circle
     if options.work:
         options.work.mkdir(parents=True, exist_ok=True)
     work = options.work or Path(tempfile.mkdtemp(prefix="prism-oracle-"))

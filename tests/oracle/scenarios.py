@@ -130,11 +130,18 @@ def edges(seed):
     source = market("CDEUSDT", at_times=[instant] * 3)
     trades("a", source, lost=second(source))
 
-    # Files that overlap: one has what another lacks; the second begins before the first ends, and one more goes on with
-    # the next number.
+    # Files that overlap: one has what another lacks, a part of it, two have it together; the second begins before the first
+    # ends, and one more goes on with the next number.
     source = market("DEFUSDT")
     trades("a", source, without=[(at(0, "01:00"), at(0, "01:10"))])
     trades("b", source, at(0, "00:55"), at(0, "01:15"))
+    source = market("KLMUSDT")
+    trades("a", source, without=[(at(0, "01:00"), at(0, "01:20"))])
+    trades("b", source, at(0, "00:50"), at(0, "01:40"), [(at(0, "01:10"), at(0, "01:30"))])
+    source = market("LMNUSDT")
+    trades("a", source, without=[(at(0, "01:00"), at(0, "01:20"))])
+    trades("b", source, at(0, "00:50"), at(0, "01:10"))
+    trades("c", source, at(0, "01:05"), at(0, "01:30"))
     source = market("EFGUSDT", at_times=[at(0, "02:00:10")])
     trades("a", source, last=at(0, "02:00:10"), without=[(at(0, "01:00"), at(0, "01:10"))])
     trades("b", source, at(0, "02:00:10.001"))
@@ -159,6 +166,10 @@ def edges(seed):
     source = market("JKLUSDT")
     trades("a", source, last=at(0, "00:40"))
     klines(source, "1m", "02:02", "03:00", folder="b")
+    source = market("MNOUSDT")
+    trades("a", source)
+    rows = source.klines(MINUTE, at(0, "01:00"), at(0, "01:10"))
+    files.append(File("a", source.symbol, "1m", [row._replace(turnover=2 * row.turnover) for row in rows]))
     return [files]
 
 
@@ -175,8 +186,9 @@ def known_late(seed):
         file = File(folder, source.symbol, "trades", source.between(at(0, first), at(0, last), without))
         imports[number].append(file)
 
-    def klines(number, source, kind, first, last, without=(), folder="a"):
-        imports[number].append(File(folder, source.symbol, kind, source.klines(FRAMES[kind], first, last, without)))
+    def klines(number, source, kind, first, last, without=(), wrong=(), folder="a"):
+        rows = source.klines(FRAMES[kind], first, last, without, wrong)
+        imports[number].append(File(folder, source.symbol, kind, rows))
 
     def newest_kline(source):
         klines(0, source, "1m", end - MINUTE, end)
@@ -208,6 +220,49 @@ def known_late(seed):
     newest_kline(source)
     klines(1, source, "1h", at(-2, "16:00"), at(-2, "22:00"))
     klines(1, source, "15m", at(-2, "21:00"), at(-1, "07:00"), [(at(-1, "05:15"), at(-1, "05:45"))])
+
+    # The same of a day before, of which some are forgotten, where there are longer bars; and of when bars are forgotten, to
+    # the instant.
+    source = market("QRSUSDT", at(-2, "12:00"))
+    klines(0, source, "1h", at(-2, "20:00"), at(-1, "03:00"))
+    trades(0, source, "05:00")
+    newest_kline(source)
+    klines(1, source, "15m", at(-2, "22:00"), at(-1, "07:00"))
+    source = market("RSTUSDT", at(0, "00:00"))
+    klines(0, source, "1m", at(0, "02:00"), at(0, "03:10"), folder="b")
+    klines(0, source, "1h", at(0, "00:00"), at(0, "02:00"))
+    trades(0, source, "05:00")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "03:30"), at(0, "04:50"), [(at(0, "04:20"), at(0, "04:30"))])
+    klines(1, source, "15m", at(0, "02:00"), at(0, "05:00"), [(at(0, "03:30"), at(0, "03:45"))])
+
+    # Klines whose interval has no row: with a hole that is filled with them, and such that end before a gap bar.
+    source = market("STUUSDT", at(0, "00:00"))
+    trades(0, source, "00:00", "01:30", folder="b")
+    trades(0, source, "05:45")
+    newest_kline(source)
+    klines(2, source, "1m", at(0, "03:50"), at(0, "05:40"), [(at(0, "04:02"), at(0, "05:30"))])
+    source = market("TUVUSDT", at(0, "00:30"))
+    trades(0, source, "00:30", "03:30", folder="b")
+    trades(0, source, "05:45")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "04:10"), at(0, "04:20"))
+    klines(1, source, "1m", at(0, "04:50"), at(0, "04:55"), folder="b")
+
+    # Other klines than were known, and again others, with holes so that they make no longer ones; other ones than were
+    # traded, some older than the horizon.
+    source = market("UVWUSDT", at(0, "02:00"))
+    holes = [(start, start + MINUTE) for start in range(at(0, "03:50"), at(0, "04:30"), 3 * MINUTE)]
+    wrong = range(at(0, "04:00"), at(0, "04:50"), MINUTE)
+    klines(0, source, "1m", at(0, "03:50"), at(0, "04:20"), holes, folder="b")
+    trades(0, source, "04:30")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "04:00"), at(0, "04:50"), holes, wrong)
+    klines(2, source, "1m", at(0, "04:10"), at(0, "04:30"), holes, wrong=[at(0, "04:15")])
+    source = market("VWXUSDT", at(0, "02:00"))
+    trades(0, source, "02:00")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "02:30"), at(0, "04:10"), wrong=range(at(0, "02:31"), at(0, "04:10"), 2 * MINUTE))
     return imports
 
 

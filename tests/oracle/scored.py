@@ -3,7 +3,6 @@
 import bisect
 
 import scores
-from history import is_forgotten
 from indicators import Indicators
 from markets import FRAMES
 from timeline import PROFILE, close_time
@@ -41,13 +40,11 @@ class Series:
         quality, since = self.bars[i].quality, self.behind_hole[i]
         return "partial" if quality == "ok" and since is not None and since < window else quality
 
-    def as_of(self, end, time):
-        """Place of the newest bar that ends at or before an instant; None if there is none or it is a gap, or if it and
-        a newer one are forgotten at that time."""
+    def as_of(self, end, forgotten):
+        """Place of the newest bar that ends at or before an instant; None if there is none or it is a gap, or if it is
+        older than the newest one that is forgotten."""
         newest = bisect.bisect_right(self.ends, end) - 1
-        if newest < 0 or any(is_forgotten(newer, time) for newer in self.ends[newest + 1 : newest + 2]):
-            return None
-        return self.index[newest]
+        return self.index[newest] if newest >= 0 and self.ends[newest] >= forgotten else None
 
 
 class Scored:
@@ -83,7 +80,7 @@ class Scored:
             for i, bar in enumerate(series.bars):
                 higher = []
                 for weight, other in zip(scores.ROLE_WEIGHTS[role + 1 :], ROLES[role + 1 :]):
-                    j = self.series[other].as_of(bar.end, self.history.made(name, bar.end))
+                    j = self.series[other].as_of(bar.end, self.history.forgotten_then(name, bar.end, other))
                     if j is not None:
                         higher.append((weight, own[other][j]))
                 rows = scores.component_rows(own[name][i], series.indicators.columns["adx_14"][i], higher)
@@ -101,10 +98,9 @@ class Scored:
         signals, confluence = scores.Signals(), []
         for i, bar in enumerate(base.bars):
             roles, quality = [], bar.quality
-            made = self.history.made(base.name, bar.end)
             for weight, name in zip(scores.ROLE_WEIGHTS, ROLES):
                 series = self.series[name]
-                j = i if series is base else series.as_of(bar.end, made)
+                j = i if series is base else series.as_of(bar.end, self.history.forgotten_then(base.name, bar.end, name))
                 if j is None:
                     continue
                 roles.append((weight, self.components[name][j], self.dimensions[name][j]))

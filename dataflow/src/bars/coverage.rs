@@ -3,7 +3,10 @@
 use prism_schemas::Ts;
 
 use super::{klines::Klines, sessions::Sessions, switch::Switch};
-use crate::event::{FeedChange, Teller};
+use crate::{
+    event::{FeedChange, Teller},
+    settings::{BarSettings, Empty},
+};
 
 /// Connections that are kept; the oldest makes room.
 const CONNECTIONS_MAX: usize = 64;
@@ -101,6 +104,18 @@ impl Coverage {
         let connected = self.connections.iter().filter_map(|one| one.last(end - 1, sessions)).max();
         let last = connected.max(self.ended).max(klines.last(end - 1));
         last.is_some_and(|last| last.saturating_add(gap_max) < start)
+    }
+
+    /// Whether an interval of which nothing came is to have a bar.
+    pub(super) fn is_owed(
+        &self,
+        start: Ts,
+        end: Ts,
+        klines: &Klines,
+        settings: &BarSettings,
+        sessions: &Sessions,
+    ) -> bool {
+        settings.empty == Empty::Flat && !self.is_paused(start, end, klines, settings.gap_max, sessions)
     }
 
     /// Somebody was connected until then, by what is stored.

@@ -9,7 +9,7 @@ use super::{
     interval::compare,
     refused::{refused, refused_kline},
     sessions::Sessions,
-    tape::{Place, Tape, is_past_horizon},
+    tape::{Place, Tape},
 };
 use crate::{
     bar::Bar,
@@ -365,4 +365,13 @@ fn judge(settings: &Settings, tape: &mut Tape, hot: &mut Hot, trade: &Trade) -> 
         tape.note(trade);
     }
     Ok(place)
+}
+
+/// Whether a trade became known so long after its base bar that it changes nothing.
+#[inline(always)]
+fn is_past_horizon(settings: &Settings, trade: &Trade) -> bool {
+    let (base, known) = (settings.timeframes.base(), trade.known as Ts);
+    // A division only where it may matter.
+    settings.time.horizon < known - trade.ts_event
+        && settings.time.horizon < known - base.end(base.start(trade.ts_event))
 }

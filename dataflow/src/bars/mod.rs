@@ -45,6 +45,21 @@ pub use spare::Spare;
 
 type Updates<D> = Vec<(D, Time, Diff)>;
 
+/// Of bars and errors.
+type Held = [Capability<Time>; 2];
+
+/// Holds what comes due by time alone, the next at `due`.
+fn hold(closing: &mut Option<Held>, due: Time, waiting: Option<&Held>) {
+    match closing {
+        Some(closing) if *closing[0].time() <= due => closing.iter_mut().for_each(|held| held.downgrade(&due)),
+        // None yet, or one of the events that waited makes something due earlier than what was.
+        closing => {
+            let of_waiting = waiting.map(|held| held.each_ref().map(|held| held.delayed(&due)));
+            *closing = of_waiting.or(closing.take());
+        }
+    }
+}
+
 /// Bars of every maintained timeframe, and the events that changed nothing.
 ///
 /// Keeps, per instrument, the intervals that end within the horizon and the open ones, and recent trade identities.
@@ -68,12 +83,11 @@ pub fn bars<'s>(
     let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Bar>>>::from(bars_to);
     let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
     builder.build(move |_| {
-        // Of bars and errors: for what comes due by time alone, and for events that wait.
-        let mut closing: Option<[Capability<Time>; 2]> = None;
-        let mut waiting: Option<[Capability<Time>; 2]> = None;
+        // For what comes due by time alone, and for events that wait.
+        let (mut closing, mut waiting): (Option<Held>, Option<Held>) = (None, None);
         let mut reached: Time = 0;
         move |frontiers| {
-            let mut wait = |time: Time, capabilities: &dyn Fn() -> [Capability<Time>; 2]| {
+            let mut wait = |time: Time, capabilities: &dyn Fn() -> Held| {
                 if waiting.as_ref().is_none_or(|[have, _]| time < *have.time()) {
                     waiting = Some(capabilities());
                 }
@@ -106,16 +120,8 @@ pub fn bars<'s>(
                     errors_to.activate().session(errors).give_container(&mut market.errors);
                 }
             }
-            match (&mut closing, market.next_due()) {
-                (Some(closing), Some(due)) if *closing[0].time() <= due => {
-                    closing.iter_mut().for_each(|held| held.downgrade(&due));
-                }
-                // None yet, or one of the events that waited makes something due earlier than what was.
-                (closing, Some(due)) => {
-                    let of_waiting = waiting.as_ref().map(|held| held.each_ref().map(|held| held.delayed(&due)));
-                    *closing = of_waiting.or(closing.take());
-                }
-                _ => {}
+            if let Some(due) = market.next_due() {
+                hold(&mut closing, due, waiting.as_ref());
             }
             if market.is_waiting() {
                 waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));

@@ -16,7 +16,7 @@ use crate::{
     bar::{Bar, Quality, Source},
     event::{FeedChange, Kline, Teller, Trade},
     operator::find,
-    settings::{Empty, Settings},
+    settings::Settings,
 };
 
 /// What a trade is to its instrument's bars.
@@ -181,7 +181,7 @@ impl Tape {
     /// Notes that an interval holds a trade.
     fn traded(series: &mut Series, coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, now: Ts) {
         series.traded(start, now, &settings.time, |start, end, klines| {
-            is_owed(coverage, settings, sessions, start, end, klines)
+            coverage.is_owed(start, end, klines, &settings.bars, sessions)
         });
     }
 
@@ -207,11 +207,11 @@ impl Tape {
         let end = timeframe.end(kline.start);
         let mut compared = Ok(());
         if series.first_start.is_some_and(|first| first < end) {
+            if settings.time.horizon < now - end {
+                return Ok(());
+            }
             let slot = series.find(kline.start);
             compared = slot.and_then(|slot| slot.bar).map_or(Ok(()), |bar| compare(&bar, &kline));
-            if settings.time.horizon < now - end {
-                return compared;
-            }
             if slot.is_some_and(|slot| slot.fold.is_some()) {
                 // If it is not closed yet, they are compared when it is.
                 series.tell(kline, &settings.time);
@@ -229,8 +229,8 @@ impl Tape {
     fn fill(&mut self, settings: &Settings, sessions: &Sessions, at: usize, kline: Kline, now: Ts) {
         let mut whole = vec![(at, kline)];
         while let Some((at, kline)) = whole.pop() {
-            let coverage = &self.coverage;
-            let is_made = |start, end, klines: &Klines| is_owed(coverage, settings, sessions, start, end, klines);
+            let (coverage, bars) = (&self.coverage, &settings.bars);
+            let is_made = |start, end, klines: &Klines| coverage.is_owed(start, end, klines, bars, sessions);
             if !self.series[at].put(kline, now, &settings.time, is_made) {
                 continue;
             }
@@ -298,7 +298,7 @@ impl Tape {
         let owes = |series: &Series| {
             let start = series.timeframe.start(end - 1);
             series.is_begun(start)
-                && is_owed(&self.coverage, settings, sessions, start, series.timeframe.end(start), &series.klines)
+                && self.coverage.is_owed(start, series.timeframe.end(start), &series.klines, &settings.bars, sessions)
         };
         // The longest mostly began earliest.
         open || self.series.iter().rev().any(owes)
@@ -347,7 +347,7 @@ impl Tape {
             let is_over = sealed.is_some_and(|last| last < start);
             if is_over
                 || !series.is_begun(start)
-                || !is_owed(&self.coverage, settings, sessions, start, end, &series.klines)
+                || !self.coverage.is_owed(start, end, &series.klines, &settings.bars, sessions)
             {
                 return None;
             }
@@ -389,18 +389,4 @@ impl Tape {
         self.coverage.forget(limit, sessions);
         self.series.iter_mut().for_each(|series| series.klines.forget(limit));
     }
-}
-
-/// Whether an interval of which nothing came is to have a bar.
-fn is_owed(coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, end: Ts, klines: &Klines) -> bool {
-    settings.bars.empty == Empty::Flat && !coverage.is_paused(start, end, klines, settings.bars.gap_max, sessions)
-}
-
-/// Whether a trade became known so long after its base bar that it changes nothing.
-#[inline(always)]
-pub(super) fn is_past_horizon(settings: &Settings, trade: &Trade) -> bool {
-    let (base, known) = (settings.timeframes.base(), trade.known as Ts);
-    // A division only where it may matter.
-    settings.time.horizon < known - trade.ts_event
-        && settings.time.horizon < known - base.end(base.start(trade.ts_event))
 }

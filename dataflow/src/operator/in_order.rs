@@ -82,6 +82,37 @@ where
     ordered(rows, name, pact, pick, logic, || {})
 }
 
+/// Updates that wait for the frontier to pass them.
+struct Pending<D> {
+    updates: Vec<(D, Time, Diff)>,
+    is_sorted: bool,
+}
+
+impl<D> Pending<D> {
+    fn push(&mut self, row: D, time: Time, diff: Diff) {
+        self.is_sorted &= self.updates.last().is_none_or(|(_, last, _)| *last <= time);
+        self.updates.push((row, time, diff));
+    }
+
+    /// Hands over those before `frontier`, all that are known at a time together. Whether there were any.
+    fn hand_over(&mut self, frontier: Option<Time>, mut see: impl FnMut(Time, (D, Diff), bool)) -> bool {
+        if !self.is_sorted {
+            self.updates.sort_by_key(|(_, time, _)| *time);
+            self.is_sorted = true;
+        }
+        let n_due = match frontier {
+            Some(frontier) => self.updates.partition_point(|(_, time, _)| *time < frontier),
+            None => self.updates.len(),
+        };
+        let mut ready = self.updates.drain(..n_due).peekable();
+        while let Some((row, time, diff)) = ready.next() {
+            let is_last = ready.peek().is_none_or(|(_, next, _)| *next != time);
+            see(time, (row, diff), is_last);
+        }
+        0 < n_due
+    }
+}
+
 fn ordered<'s, C, D, O, P, K, L>(
     rows: Rows<'s, C>,
     name: &str,
@@ -107,51 +138,36 @@ where
     builder.build(move |_| {
         // Held at or before the first pending row; none while there is none.
         let mut held: Option<Capability<Time>> = None;
-        let mut pending: Vec<(D, Time, Diff)> = Vec::new();
-        let mut is_sorted = true;
+        let mut pending = Pending { updates: Vec::new(), is_sorted: true };
         let mut batch: Vec<(D, Diff)> = Vec::new();
         let mut emit = Emit { time: 0, updates: Vec::new() };
         move |frontiers| {
             input.for_each(|capability, data| {
-                let before = pending.len();
+                let before = pending.updates.len();
                 for (row, time, diff) in data.drain(..) {
-                    if let Some(row) = pick(row) {
-                        is_sorted &= pending.last().is_none_or(|(_, last, _)| *last <= time);
-                        pending.push((row, time, diff));
-                    }
+                    pick(row).into_iter().for_each(|row| pending.push(row, time, diff));
                 }
-                if before < pending.len() && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
+                if before < pending.updates.len() && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
                     held = Some(capability.retain(0));
                 }
             });
             let Some(capability) = &mut held else { return };
-            if !is_sorted {
-                pending.sort_by_key(|(_, time, _)| *time);
-                is_sorted = true;
-            }
-            let frontier = frontiers[0].frontier().first().copied();
-            let n_due = match frontier {
-                Some(frontier) => pending.partition_point(|(_, time, _)| *time < frontier),
-                None => pending.len(),
-            };
-            let mut ready = pending.drain(..n_due).peekable();
-            while let Some((row, time, diff)) = ready.next() {
-                batch.push((row, diff));
-                if ready.peek().is_none_or(|(_, next, _)| *next != time) {
+            let is_any = pending.hand_over(frontiers[0].frontier().first().copied(), |time, update, is_last| {
+                batch.push(update);
+                if is_last {
                     emit.time = time;
                     logic(time, &mut batch, &mut emit);
                     batch.clear();
                 }
-            }
-            drop(ready);
-            if 0 < n_due {
+            });
+            if is_any {
                 done();
             }
             if !emit.updates.is_empty() {
                 output.activate().session(capability).give_container(&mut emit.updates);
             }
             // Also where nothing is due yet: what comes early must not hold time at when it came.
-            match pending.first() {
+            match pending.updates.first() {
                 Some((_, first, _)) => capability.downgrade(first),
                 None => held = None,
             }

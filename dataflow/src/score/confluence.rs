@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use crate::{
     analyse::{Analysed, Catalogue, WINDOW_OF_SCORES},
     bar::Quality,
-    operator::{Misplaced, find, first_from, in_order_of},
+    operator::{Emit, Misplaced, find, first_from, in_order_of},
     score::{
         component::sign,
         profile::{COMPONENTS_MAX, Profile},
@@ -45,6 +45,42 @@ struct Instrument {
 impl Instrument {
     fn new(n_roles: usize) -> Instrument {
         Instrument { roles: (0..n_roles).map(|_| VecDeque::new()).collect(), trimmed: vec![false; n_roles] }
+    }
+
+    /// A row of a role came or went; false if it has no place.
+    fn place(&mut self, role: usize, row: Arc<Analysed>, diff: Diff, emit: &mut Emit<Score>) -> bool {
+        let entries = &mut self.roles[role];
+        let place = find(entries, &row.bar.end, |entry| entry.analysed.bar.end);
+        match (place, diff) {
+            (Ok(place), ..=-1) => {
+                if let Some(old) = entries.remove(place) {
+                    old.role.into_iter().for_each(|role| emit.retract(Score::Role(role)));
+                    old.confluence.into_iter().for_each(|all| emit.retract(Score::Confluence(all)));
+                }
+            }
+            (Err(place), 1..) if 0 < place || !self.trimmed[role] => {
+                entries.insert(place, Entry { analysed: row, role: None, confluence: None });
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Scores all that ends at `first_end` or later anew, higher roles first.
+    fn score(&mut self, scorer: &Scorer, first_end: Ts, emit: &mut Emit<Score>) {
+        for role in (0..self.roles.len()).rev() {
+            let from = first_from(&self.roles[role], &first_end, |entry| entry.analysed.bar.end);
+            for at in from..self.roles[role].len() {
+                let role_score = scorer.role(self, role, at).map(Arc::new);
+                let old = std::mem::replace(&mut self.roles[role][at].role, role_score.clone());
+                emit.replace(old.map(Score::Role), role_score.map(Score::Role));
+                if role == 0 {
+                    let all = scorer.confluence(self, at).map(Arc::new);
+                    let old = std::mem::replace(&mut self.roles[0][at].confluence, all.clone());
+                    emit.replace(old.map(Score::Confluence), all.map(Score::Confluence));
+                }
+            }
+        }
     }
 
     /// Forgets what ended before `cutoff`, but for the newest of each role.
@@ -99,23 +135,10 @@ pub fn confluence<'s>(
                 }
                 let instrument = instruments[at].get_or_insert_with(|| Instrument::new(roles.len()));
                 let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
-                let end = row.bar.end;
-                let entries = &mut instrument.roles[role];
-                let place = find(entries, &end, |entry| entry.analysed.bar.end);
-                match (place, diff) {
-                    (Ok(place), ..=-1) => {
-                        if let Some(old) = entries.remove(place) {
-                            old.role.into_iter().for_each(|role| emit.retract(Score::Role(role)));
-                            old.confluence.into_iter().for_each(|all| emit.retract(Score::Confluence(all)));
-                        }
-                    }
-                    (Err(place), 1..) if 0 < place || !instrument.trimmed[role] => {
-                        entries.insert(place, Entry { analysed: row, role: None, confluence: None });
-                    }
-                    _ => {
-                        misplaced.tell("confluence", row.bar.instrument, row.bar.start, diff, time);
-                        continue;
-                    }
+                let (end, start) = (row.bar.end, row.bar.start);
+                if !instrument.place(role, row, diff, emit) {
+                    misplaced.tell("confluence", at as u32, start, diff, time);
+                    continue;
                 }
                 match touched.last_mut() {
                     Some((last, first)) if *last == at => *first = (*first).min(end),
@@ -124,20 +147,7 @@ pub fn confluence<'s>(
             }
             for (at, first_end) in touched.drain(..) {
                 let Some(instrument) = instruments[at].as_mut() else { continue };
-                for role in (0..roles.len()).rev() {
-                    let from = first_from(&instrument.roles[role], &first_end, |entry| entry.analysed.bar.end);
-                    for at in from..instrument.roles[role].len() {
-                        let role_score = scorer.role(instrument, role, at).map(Arc::new);
-                        let entry = &mut instrument.roles[role][at];
-                        let old = std::mem::replace(&mut entry.role, role_score.clone());
-                        emit.replace(old.map(Score::Role), role_score.map(Score::Role));
-                        if role == 0 {
-                            let all = scorer.confluence(instrument, at).map(Arc::new);
-                            let old = std::mem::replace(&mut instrument.roles[0][at].confluence, all.clone());
-                            emit.replace(old.map(Score::Confluence), all.map(Score::Confluence));
-                        }
-                    }
-                }
+                instrument.score(&scorer, first_end, emit);
                 // After all roles: the rows of one that come late may need those of another.
                 instrument.trim(time as Ts - keep);
             }
