@@ -23,47 +23,39 @@ def until_the_end(source, first):
     return [trades("a", source, first), klines("a", source, "1m", END - MINUTE, END)]
 
 
-def a_history_of_a_timeframe_that_makes_no_other(seed):
-    """A history of 3m klines goes on over a hole, at both ends of which there are klines of 5m, which make those of 15m."""
-    source = market(seed, "GGGUSDT")
-    parts = ("a", at(0, "00:40"), at(0, "01:00")), ("b", at(0, "03:20"), at(0, "04:00"))
-    files = [klines(folder, source, "5m", first, last) for folder, first, last in parts]
-    return [[*files, klines("a", source, "3m", at(0, "00:30"), at(0, "05:00"), [(at(0, "01:00"), at(0, "03:00"))])]]
-
-
-def a_longer_bar_that_is_forgotten(seed):
-    """A late kline of 15m for a gap bar that ended two hours and a quarter before; no bar of 15m closed since 05:45."""
+def a_first_trade_makes_no_longer_bar(seed):
+    """Late klines of 15m for gap bars; no bar of 15m closed since the pause, only the first trades' one of a minute, 05:48."""
     source = market(seed, "HHHUSDT")
     before = klines("b", source, "1m", at(0, "02:00"), at(0, "03:10"))
-    return [[before, *until_the_end(source, "05:00")], [klines("b", source, "15m", at(0, "03:30"), at(0, "04:15"))]]
+    return [[before, *until_the_end(source, "05:47")], [klines("b", source, "15m", at(0, "03:30"), at(0, "04:15"))]]
 
 
-def other_klines_a_minute_older_than_the_horizon(seed):
-    """A late kline with another high than was traded, of 03:58 to 03:59, at 06:00."""
-    source = market(seed, "IIIUSDT")
-    minute = at(0, "03:58")
-    return [until_the_end(source, "02:00"), [klines("b", source, "1m", minute, minute + MINUTE, wrong=[minute])]]
-
-
-def other_klines_of_which_longer_ones_are_made(seed):
-    """Late klines with other highs than those that were known, of before the first trade."""
+def other_klines_of_an_interval_that_was_made(seed):
+    """Late klines of 5m with other highs than those that were made of klines of 1m, and of which those of 15m were made."""
     source = market(seed, "JJJUSDT")
     before = klines("b", source, "1m", at(0, "03:50"), at(0, "04:30"))
-    wrong = range(at(0, "04:00"), at(0, "04:20"), MINUTE)
-    late = klines("b", source, "1m", at(0, "04:00"), at(0, "04:20"), wrong=wrong)
+    wrong = range(at(0, "04:00"), at(0, "04:15"), 5 * MINUTE)
+    late = klines("b", source, "5m", at(0, "04:00"), at(0, "04:15"), wrong=wrong)
     return [[before, *until_the_end(source, "04:30")], [late]]
 
 
-def other_klines_twice_at_one_instant(seed):
-    """Over trades, a kline with another high, and a right one of the next import."""
+def the_same_other_kline_twice(seed):
+    """Over trades, a kline with another high, and the very same one of the next import."""
     source = market(seed, "KKKUSDT")
     minute = at(0, "05:00")
-    late = [klines("b", source, "1m", minute, minute + MINUTE, wrong=wrong) for wrong in ([minute], [])]
-    return [until_the_end(source, "02:00"), [late[0]], [late[1]]]
+    late = klines("b", source, "1m", minute, minute + MINUTE, wrong=[minute])
+    return [until_the_end(source, "02:00"), [late], [late]]
+
+
+def a_history_of_one_kline(seed):
+    """A market without trades: a pause of 1h bars, and one kline of 1m that ends with it; another market goes on."""
+    source = market(seed, "LLLUSDT")
+    before = klines("b", source, "1h", at(0, "00:00"), at(0, "02:00"))
+    newest = klines("a", source, "1m", END - MINUTE, END)
+    return [[before, newest, trades("a", market(seed, "MMMUSDT"), "05:00")]]
 
 
 CASES = (
-    a_history_of_a_timeframe_that_makes_no_other, a_longer_bar_that_is_forgotten,
-    other_klines_a_minute_older_than_the_horizon, other_klines_of_which_longer_ones_are_made,
-    other_klines_twice_at_one_instant,
+    a_first_trade_makes_no_longer_bar, other_klines_of_an_interval_that_was_made, the_same_other_kline_twice,
+    a_history_of_one_kline,
 )  # fmt: skip

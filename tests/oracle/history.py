@@ -22,11 +22,10 @@ def gap(start, end):
 class History:
     """What is known of an instrument before `before`; `imports` holds (floors of knowledge, files of this instrument).
 
-    `earlier` is what was known of it before `since`, if anything, the newest of it at `last_instant`. Later than `since`
-    nothing becomes known late.
+    `earlier` is what was known of it before `since`, if anything. Later than `since` nothing becomes known late.
     """
 
-    def __init__(self, symbol, imports, earlier, last_instant, since, before, until, flat):
+    def __init__(self, symbol, imports, earlier, since, before, until, flat):
         self.symbol, self.until, self.flat = symbol, until, flat
         self.earlier, self.since = earlier, since
         self.coverage = Coverage(imports, before)
@@ -34,13 +33,21 @@ class History:
         self.quarantine = set(earlier.quarantine) if earlier else set()  # (rule, known_at, identity)
         self.forgotten = {}  # end of each timeframe's newest bar that is forgotten
         for name in FRAMES:
-            bars = earlier.bars[name] if earlier else ()
-            self.forgotten[name] = max((bar.end for bar in bars if last_instant - bar.end > MEMORY), default=0)
+            bars, last_made = (earlier.bars[name], earlier.last_made(name, since)) if earlier else ((), 0)
+            self.forgotten[name] = max((bar.end for bar in bars if last_made - bar.end > MEMORY), default=0)
         self.take_trades(imports, before)
         self.take_klines(imports, before)
         self.decided = {}  # by timeframe and end of what may be a gap: when that was decided, and the newest kline then
         self.bars = {name: self.series(name, length) for name, length in FRAMES.items()}
         self.compare_klines()
+
+    def last_made(self, name, time):
+        """The last instant before some time at which a bar of a timeframe was made or made again, or 0."""
+        late = {bar for bar in self.bars[name] if close_time(bar.end) < self.since}
+        if self.earlier:
+            late.difference_update(self.earlier.bars[name])
+        on_time = max((close_time(bar.end) for bar in self.bars[name] if self.since <= close_time(bar.end) < time), default=0)
+        return on_time or (self.since if late else self.earlier.last_made(name, self.since) if self.earlier else 0)
 
     def forgotten_then(self, name, end, other):
         """End of the newest bar of another timeframe that was forgotten when a bar was made, for the last time."""
@@ -66,9 +73,10 @@ class History:
         self.trades = sorted(seen.values(), key=in_order)
 
     def take_klines(self, imports, before):
-        """`all_klines`: the latest of each interval that could fill it, and when it was known; `klines`: those that still can."""
+        """`all_klines`: those of each interval that could fill it, in order, with when each was known; `klines` and
+        `first_klines`: the last and the first of those that still can."""
         first_trade = self.trades[0].time if self.trades else float("inf")
-        self.all_klines = dict(self.earlier.all_klines) if self.earlier else {}
+        self.all_klines = {key: list(klines) for key, klines in self.earlier.all_klines.items()} if self.earlier else {}
         for floors, files in imports:
             for file in files:
                 for kline in file.rows if file.kind != "trades" else ():
@@ -79,19 +87,22 @@ class History:
                     if kline.end <= first_trade and kline.start < self.forgotten[file.kind]:
                         self.quarantine.add(("kline_too_late", known, key))
                     elif kline.end <= first_trade or known - kline.end <= HORIZON:
-                        self.all_klines[key] = kline, known
-        self.klines = {}
-        for key, (kline, known) in self.all_klines.items():
-            if kline.end <= first_trade or known - kline.end <= HORIZON:
-                self.klines[key] = kline
+                        self.all_klines.setdefault(key, []).append((kline, known))
+        self.klines, self.first_klines = {}, {}
+        for key, klines in self.all_klines.items():
+            for kline, known in klines:
+                if kline.end <= first_trade or known - kline.end <= HORIZON:
+                    self.klines[key] = kline
+                    self.first_klines.setdefault(key, kline)
 
-    def kline(self, name, start):
-        """(open, high, low, close, volume, turnover) of the venue's own kline, or of what shorter ones make."""
-        own = self.klines.get((name, start))
+    def kline(self, name, start, first=False):
+        """(open, high, low, close, volume, turnover) of the venue's own kline, the last one or the first, or of what the
+        first shorter ones make."""
+        own = (self.first_klines if first else self.klines).get((name, start))
         if own:
             return own[2:8]
         if start < self.forgotten[name]:
-            return self.earlier.kline(name, start)
+            return self.earlier.kline(name, start, first)
         length = FRAMES[name]
         shorter = [(other, n) for n, other in FRAMES.items() if other < length and length % other == 0]
         if not shorter:
@@ -99,7 +110,7 @@ class History:
         part, part_name = max(shorter)
         parts = []
         for time in range(start, start + length, part):
-            parts.append(self.kline(part_name, time))
+            parts.append(self.kline(part_name, time, first=True))
             if not parts[-1]:
                 return None
         _, highs, lows, _, volumes, turnovers = zip(*parts)
@@ -139,12 +150,13 @@ class History:
     def compare_klines(self):
         """Klines over bars of trades and flat bars that have other prices or another volume."""
         bars = {(name, bar.start): bar for name, bars in self.bars.items() for bar in bars}
-        for key, (kline, known) in self.all_klines.items():
+        numbered = ((key, entry) for key, klines in self.all_klines.items() for entry in enumerate(klines))
+        for key, (number, (kline, known)) in numbered:
             bar = bars.get(key)
             if bar and bar.source == "trades" and bar.quality != "gap" and known - kline.end <= HORIZON:
                 values = [price / PRICE_UNIT for price in kline[2:6]] + [kline.volume / SIZE_UNIT]
                 if not all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(values, bar[2:7])):
-                    self.quarantine.add(("kline_differs", max(known, close_time(bar.end)), key))
+                    self.quarantine.add(("kline_differs", max(known, close_time(bar.end)), (*key, number)))
 
     def is_old(self, name, start, kline):
         """Whether a kline was known before `since`, as it is."""

@@ -64,24 +64,12 @@ def by_symbol(imports):
     return symbols
 
 
-def known_times(symbols):
-    """The instants at which something becomes known."""
-    times = set()
-    for floors, files in (entry for entries in symbols.values() for entry in entries):
-        for file in files:
-            if file.kind == "trades":
-                times.update(round_up(max(floors.trades, row.time)) for row in file.rows)
-            else:
-                times.update(round_up(max(floors.klines, row.end)) for row in file.rows)
-    return times
-
-
-def state(symbols, earlier, last_instant, since, before, until, flat):
+def state(symbols, earlier, since, before, until, flat):
     """{table: {key: versions}} of all instruments, from what is known before an instant, and their histories; `earlier`
     are those before `since`."""
     rows, histories = {name: {} for name in NAMES}, {}
     for symbol, entries in sorted(symbols.items()):
-        histories[symbol] = History(symbol, entries, earlier.get(symbol), last_instant, since, before, until, flat)
+        histories[symbol] = History(symbol, entries, earlier.get(symbol), since, before, until, flat)
         for table, found in Scored(histories[symbol]).rows.items():
             rows[table].update(found)
     bars = {symbol: history.bars[ROLES[0]] for symbol, history in histories.items()}
@@ -95,11 +83,9 @@ def run(imports, flat):
     symbols, until = by_symbol(imports), largest_event_time(imports)
     floors = {round_up(floor) for entries in symbols.values() for floors, _ in entries for floor in floors}
     instants = [*sorted({0} | floors), float("inf")]
-    moments = known_times(symbols)
     tables, histories = {name: Table() for name in NAMES}, {}
     for since, before in zip(instants, instants[1:]):
-        last_instant = max((time for time in moments if time < since), default=0)
-        rows, histories = state(symbols, histories, last_instant, since, before, until, flat)
+        rows, histories = state(symbols, histories, since, before, until, flat)
         for name, table in tables.items():
             for key, versions in rows[name].items():
                 versions = [(max(known, since), values) for known, values in versions if known < before]

@@ -216,7 +216,7 @@ def known_late(seed):
     # Klines of before the first trade when there are bars that are forgotten: of two timeframes, one of them without bars.
     source = market("OPQUSDT", at(-2, "12:00"))
     klines(0, source, "1h", at(-2, "18:00"), at(-1, "00:00"), [(at(-2, "22:00"), at(-2, "23:00"))])
-    trades(0, source, "05:00")
+    trades(0, source, "03:20")
     newest_kline(source)
     klines(1, source, "1h", at(-2, "16:00"), at(-2, "22:00"))
     klines(1, source, "15m", at(-2, "21:00"), at(-1, "07:00"), [(at(-1, "05:15"), at(-1, "05:45"))])
@@ -225,7 +225,7 @@ def known_late(seed):
     # the instant.
     source = market("QRSUSDT", at(-2, "12:00"))
     klines(0, source, "1h", at(-2, "20:00"), at(-1, "03:00"))
-    trades(0, source, "05:00")
+    trades(0, source, "03:20")
     newest_kline(source)
     klines(1, source, "15m", at(-2, "22:00"), at(-1, "07:00"))
     source = market("RSTUSDT", at(0, "00:00"))
@@ -263,6 +263,38 @@ def known_late(seed):
     trades(0, source, "02:00")
     newest_kline(source)
     klines(1, source, "1m", at(0, "02:30"), at(0, "04:10"), wrong=range(at(0, "02:31"), at(0, "04:10"), 2 * MINUTE))
+
+    # A history of 3m klines over a hole, at both ends of which there are klines of 5m, which make those of 15m.
+    source = market("GGGUSDT", at(0, "00:00"))
+    for folder, first, last in ("a", "00:40", "01:00"), ("b", "03:20", "04:00"):
+        klines(0, source, "5m", at(0, first), at(0, last), folder=folder)
+    klines(0, source, "3m", at(0, "00:30"), at(0, "05:00"), [(at(0, "01:00"), at(0, "03:00"))])
+
+    # A kline of a bar that ended two hours and a quarter before; no bar of its series closed since 05:45.
+    source = market("HHHUSDT", at(0, "00:00"))
+    klines(0, source, "1m", at(0, "02:00"), at(0, "03:10"), folder="b")
+    trades(0, source, "05:00")
+    newest_kline(source)
+    klines(1, source, "15m", at(0, "03:30"), at(0, "04:15"))
+
+    # Another kline than was traded, a minute older than the horizon; other ones of which longer ones were made; and, over
+    # trades, another one and a right one that are known together.
+    source = market("IIIUSDT", at(0, "00:00"))
+    trades(0, source, "02:00")
+    newest_kline(source)
+    minute = at(0, "03:58")
+    klines(1, source, "1m", minute, minute + MINUTE, wrong=[minute])
+    source = market("JJJUSDT", at(0, "00:00"))
+    klines(0, source, "1m", at(0, "03:50"), at(0, "04:30"), folder="b")
+    trades(0, source, "04:30")
+    newest_kline(source)
+    klines(1, source, "1m", at(0, "04:00"), at(0, "04:20"), wrong=range(at(0, "04:00"), at(0, "04:20"), MINUTE))
+    source = market("KKKUSDT", at(0, "00:00"))
+    trades(0, source, "02:00")
+    newest_kline(source)
+    minute = at(0, "05:00")
+    klines(1, source, "1m", minute, minute + MINUTE, wrong=[minute])
+    klines(2, source, "1m", minute, minute + MINUTE)
     return imports
 
 
