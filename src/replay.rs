@@ -132,10 +132,11 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
 
     let (outlet, outputs) = Outlet::new();
     let range = from..to.map_or(i64::MAX, |to| to as i64);
-    let sink: Sink = Arc::new(move |rows: Versions| match rows.known_within(range.clone()) {
-        Ok(rows) if rows.is_empty() => {}
-        // Rows of one schema can always be chosen from.
-        wanted => outlet.put(wanted.unwrap_or(rows)),
+    let sink: Sink = Arc::new(move |rows: Versions| {
+        let wanted = rows.known_within(range.clone());
+        if !wanted.is_empty() {
+            outlet.put(wanted);
+        }
     });
     let cancelled = how.cancelled.clone();
     let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));

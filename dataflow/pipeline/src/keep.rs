@@ -64,8 +64,7 @@ impl Keeper {
                 rows.known_at().get(at).is_some_and(|known| *known < already)
                     || begins.is_some_and(|begins| begins[at] < since.div_euclid(1_000))
             };
-            // Rows of one schema can always be chosen from.
-            rows.filter(|at| !is_kept(at)).ok().filter(|rows| !rows.is_empty())
+            Some(rows.filter(|at| !is_kept(at))).filter(|rows| !rows.is_empty())
         }
     }
 

@@ -110,8 +110,7 @@ impl Publisher {
 
 /// The rows that became known at or after `from`.
 pub(crate) fn known_from(rows: &[Versions], from: Ts) -> Vec<Versions> {
-    // Rows of one schema can always be chosen from.
-    let news = rows.iter().filter_map(|rows| rows.known_within(from..Ts::MAX).ok());
+    let news = rows.iter().map(|rows| rows.known_within(from..Ts::MAX));
     news.filter(|rows| !rows.is_empty()).collect()
 }
 
