@@ -285,12 +285,12 @@ async fn watch(
                 Some(Body::Book(update)) => {
                     let book = watched.books.entry(id.clone()).or_insert_with(|| OrderBook::new(Rules::of(&id)));
                     // Trouble is looked at in the book's state.
-                    let _ = book.apply(update);
+                    let _ = book.apply(&*update);
                     let mut top = book.top();
                     if broken == Some(Protection::Crossed) {
                         let rules = Rules { numbering: Numbering::Absent, checksum: None, truncates: false };
                         let book = watched.unguarded.entry(id.clone()).or_insert_with(|| OrderBook::new(rules));
-                        let _ = book.apply(update);
+                        let _ = book.apply(&*update);
                         // Whatever its state says.
                         top = book.bids().next().zip(book.asks().next());
                     }

@@ -216,7 +216,7 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static s
                     end(collect(analysed, &Rc::default(), None));
                 }
                 end(collect(bars, &Rc::default(), None));
-                Inputs { trades, controls, spare }
+                Inputs { trades, books: None, controls, spare }
             });
             feed(worker, Driver::new(inputs, probe, pace(&fresh, stride, 0)), &fresh, &trades);
         });
@@ -393,7 +393,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let number = |at: usize, default: u64| args.get(at).map_or(Ok(default), |text| text.parse());
     let (workers, stride, batch) = (number(2, 1)?, number(3, 600)?, number(4, 0)?);
-    let plan = Plan::new(settings()?)?;
+    let plan = Plan { books: false, ..Plan::new(settings()?)? };
     let trades = Arc::new(read(path, &plan)?);
     if args.get(5).is_some_and(|mode| mode == "stages") {
         for (name, cost) in stages(&plan, &trades, stride.max(1)) {

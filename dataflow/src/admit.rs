@@ -2,14 +2,16 @@
 
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic, Ts,
+    book::Rules,
     decimal::DECIMALS_MAX,
     event::{Batch, Feed, FeedStatus, Instrument, Quarantined, Side, event::Body, trade::Id},
-    feed::KLINES,
+    feed::{BOOK, KLINES},
     instrument::fnv1a,
     time::MILLISECOND,
 };
 
 use crate::{
+    book::BookUpdates,
     event::{Control, Fact, FeedChange, Kline, RowError, Shape, Sign, Teller, Trade},
     registry::Registry,
     settings::{Settings, TimeSettings},
@@ -21,15 +23,18 @@ use crate::{
 pub enum Record {
     /// A trade.
     Trade(Trade),
+    /// Book events of a message.
+    Books(Box<BookUpdates>),
     /// Anything else that the graph reads.
     Control(Box<Control>),
 }
 
 impl Record {
-    /// Its knowledge time.
+    /// Its knowledge time; of book events that of the first.
     pub fn known(&self) -> Time {
         match self {
             Record::Trade(trade) => trade.known,
+            Record::Books(updates) => updates.known().unwrap_or_default(),
             Record::Control(control) => control.known,
         }
     }
@@ -132,14 +137,23 @@ impl Admission {
                 (market, number)
             }
         };
+        let mut books = None;
         for event in &batch.events {
-            self.read(event, market, number, records);
+            self.read(event, market, number, &mut books, records);
         }
+        records.extend(books.map(Record::Books));
     }
 
     /// Admits one event of an instrument.
     #[inline]
-    fn read(&mut self, event: &Event, market: Market, number: u32, records: &mut Vec<Record>) {
+    fn read(
+        &mut self,
+        event: &Event,
+        market: Market,
+        number: u32,
+        books: &mut Option<Box<BookUpdates>>,
+        records: &mut Vec<Record>,
+    ) {
         if self.is_misdated(event) {
             let detail = "received longer than time.horizon after its bar and after all before it: it moves no time";
             let fact = refused(number, event, "clock", detail);
@@ -164,6 +178,11 @@ impl Admission {
                     Ok(trade) => Record::Trade(trade),
                     Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
                 });
+            }
+            Some(Body::Book(book)) => {
+                let rules = || self.last.as_ref().map_or(Rules::default(), |(id, _)| Rules::of(id));
+                let new = || Box::new(BookUpdates::new(number, rules(), market == Market::Inverse));
+                books.get_or_insert_with(new).push(event, book, known);
             }
             Some(Body::Kline(kline)) if kline.closed => {
                 self.note(kline.start, event.ts_recv);
@@ -207,18 +226,29 @@ impl Admission {
         let timeframe = status.channel.strip_prefix(KLINES).and_then(|name| name.parse().ok());
         let timeframe = timeframe.filter(|_| matches!(feed, Feed::Connected | Feed::Disconnected));
         let of_trades = change.map(|change| Fact::Feed { teller, at, change });
-        of_trades.into_iter().chain(timeframe.map(|timeframe| Fact::History { teller, timeframe, at, goes_on }))
+        let is_suspect = match feed {
+            Feed::Gap | Feed::ResyncStarted => Some(true),
+            Feed::ResyncFinished => Some(false),
+            _ => None,
+        };
+        let of_book = is_suspect.filter(|_| status.channel == BOOK).map(|is_suspect| Fact::Book { at, is_suspect });
+        of_trades.into_iter().chain(of_book).chain(timeframe.map(|timeframe| Fact::History {
+            teller,
+            timeframe,
+            at,
+            goes_on,
+        }))
     }
 
-    /// Whether a trade's receive time must be wrong, or makes no difference: were it right, the trade would be too late
-    /// for its bar, and nothing came for as long. Such a time moves no clock: all that follows would be dated by it.
+    /// Whether the receive time of a trade or book event must be wrong, or makes no difference: were it right, the event
+    /// would be too late for its bar, and nothing came for as long. Such a time moves no clock: all that follows would be dated by it.
     #[inline]
     fn is_misdated(&self, event: &Event) -> bool {
         let horizon = self.clock.time.horizon;
         let (ts_event, ts_recv) = (event.ts_event, event.ts_recv);
         horizon < ts_recv.saturating_sub(ts_event)
             && (0..TS_MAX).contains(&ts_event)
-            && matches!(event.body, Some(Body::Trade(_)))
+            && matches!(event.body, Some(Body::Trade(_) | Body::Book(_)))
             && self.clock.known.is_some_and(|known| horizon < ts_recv.saturating_sub(known as Ts))
             && horizon < ts_recv.saturating_sub(self.base.end(self.base.start(ts_event)))
     }

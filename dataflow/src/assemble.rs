@@ -11,6 +11,7 @@ use crate::{
     analyse::{Analysed, Catalogue, CatalogueError, analyse},
     bar::Bar,
     bars::{Seal, Spare, bars},
+    book::{BookFeatures, BookUpdates, books},
     event::{Control, RowError, Trade},
     operator::Misplaced,
     registry::Registry,
@@ -32,13 +33,15 @@ pub struct Plan {
     pub registry: Registry,
     /// Where a complete log ends.
     pub sealed: Seal,
+    /// Whether order books are followed. Nothing else depends on it, and those that nobody reads cost nothing.
+    pub books: bool,
 }
 
 impl Plan {
     /// A plan for these settings; fails if they name something unknown.
     pub fn new(settings: Settings) -> Result<Plan, CatalogueError> {
         let catalogue = Arc::new(Catalogue::new(&settings)?);
-        Ok(Plan { settings, catalogue, registry: Registry::default(), sealed: Seal::default() })
+        Ok(Plan { settings, catalogue, registry: Registry::default(), sealed: Seal::default(), books: true })
     }
 }
 
@@ -46,6 +49,8 @@ impl Plan {
 pub struct Inputs {
     /// Trades, in the order of their partition.
     pub trades: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Trade>>>,
+    /// Book events, in the order of their partition, where books are followed.
+    pub books: Option<InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<BookUpdates>>>>,
     /// All that is rare.
     pub controls: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Control>>>,
     /// Containers to fill with trades.
@@ -56,6 +61,8 @@ pub struct Inputs {
 pub struct Outputs<'s> {
     /// Bars of every maintained timeframe.
     pub bars: Rows<'s, Bar>,
+    /// Order books over base bars, where they are followed.
+    pub books: Option<Rows<'s, BookFeatures>>,
     /// Bars with indicators and readings.
     pub analysed: Rows<'s, Arc<Analysed>>,
     /// Component, dimension and confluence scores.
@@ -81,18 +88,24 @@ pub fn assemble<'s>(
 ) -> (Inputs, Probe<Time>) {
     let settings = &plan.settings;
     let (trades, trade_events) = scope.new_input();
-    let (controls, control_events) = scope.new_input();
+    let (controls, control_events) = scope.new_input::<Vec<Control>>();
     let (spare, probe) = (Spare::default(), Probe::new());
-    let (bars, errors) = bars(trade_events, control_events, settings, plan.sealed.clone(), spare.clone());
+    let (bars, errors) = bars(trade_events, control_events.clone(), settings, plan.sealed.clone(), spare.clone());
+    let followed = plan.books.then(|| {
+        let (to, events) = scope.new_input();
+        (to, books(events, control_events, bars.clone(), settings))
+    });
+    let (books_to, books) = followed.unzip();
     scope.region_named("analysis", |region| {
         let (bars, errors) = (bars.enter_region(region), errors.enter_region(region));
+        let books = books.map(|books| books.enter_region(region));
         let misplaced = Misplaced::default();
         let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &misplaced);
         let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &misplaced);
         let signals = signals(scores.clone(), settings, &misplaced);
         let relations = relations(bars.clone(), settings, plan.registry.clone(), &misplaced);
-        let outputs = Outputs { bars, analysed, scores, signals, relations, errors, misplaced };
+        let outputs = Outputs { bars, books, analysed, scores, signals, relations, errors, misplaced };
         leaves(outputs).leave_region(scope).probe_with(&probe);
     });
-    (Inputs { trades, controls, spare }, probe)
+    (Inputs { trades, books: books_to, controls, spare }, probe)
 }

@@ -57,6 +57,12 @@ impl Driver {
     pub fn send(&mut self, worker: &mut Worker, record: Record) {
         match record {
             Record::Trade(trade) => self.send_trade(worker, trade),
+            Record::Books(updates) => {
+                self.reach(worker, updates.known().unwrap_or_default());
+                if let Some(books) = &mut self.inputs.books {
+                    books.send(*updates);
+                }
+            }
             Record::Control(control) => {
                 self.reach(worker, control.known);
                 match control.fact {
@@ -116,6 +122,7 @@ impl Driver {
         self.flush();
         if self.frontier < to {
             self.inputs.trades.advance_to(to);
+            self.inputs.books.iter_mut().for_each(|books| books.advance_to(to));
             self.inputs.controls.advance_to(to);
             self.frontier = to;
             self.next = to.saturating_add(self.pace.epoch * self.pace.stride);

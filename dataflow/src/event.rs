@@ -154,6 +154,13 @@ pub enum Fact {
         /// Whether more is to come.
         goes_on: bool,
     },
+    /// The book is suspect from then on, or is not any more, as its feed says.
+    Book {
+        /// Event time from which it is so.
+        at: Ts,
+        /// Whether it is.
+        is_suspect: bool,
+    },
     /// A session lived. It concerns the instruments of all workers.
     Alive(Sign),
     /// The venue's own bar.

@@ -8,6 +8,7 @@ pub mod analyse;
 pub mod assemble;
 pub mod bar;
 pub mod bars;
+pub mod book;
 pub mod drive;
 pub mod event;
 pub mod indicator;

@@ -2,6 +2,8 @@
 
 /// The symbol of what is said of a whole venue, such as its budget of requests.
 pub const ALL: &str = "*";
+/// The channel in which states of an order book are told.
+pub const BOOK: &str = "book";
 /// What the channel begins with in which a history of klines says from when to when it goes on; their timeframe follows.
 pub const KLINES: &str = "klines_";
 /// The cause of a disconnection when an instrument is no longer selected: nothing is owed any more.

@@ -271,7 +271,7 @@ impl Market {
         self.touched.one(control.instrument as usize);
         let (tape, _) = self.instruments.get(control.instrument, settings);
         match control.fact {
-            Fact::ContractSize(..) | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
+            Fact::ContractSize(..) | Fact::Book { .. } | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
             Fact::Feed { teller, at, change } => tape.feed(settings, control.known as Ts, teller, at, change),
             Fact::History { teller, timeframe, at, goes_on } => tape.history(teller, timeframe, at, goes_on),
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),

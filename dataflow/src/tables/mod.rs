@@ -1,6 +1,7 @@
 //! The leaves: collections to versions of table rows, with known_at and revision. One file a table.
 
 mod bars;
+mod books;
 mod column;
 mod components;
 mod confluence;
@@ -48,6 +49,7 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         told.take(&error, time);
         told.flush();
     });
+    let books = outputs.books.map(|books| rows_of(books, "book_features rows", books::leaf(&common)));
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
         rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
@@ -55,7 +57,7 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
-    refusals::rows(outputs.errors, refusals).concatenate(leaves)
+    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(books))
 }
 
 /// The rows of one table.

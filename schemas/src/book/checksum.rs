@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 use super::OrderBook;
 
 /// What a venue computes over the best levels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Checksum {
     /// CRC-32 of the best 25 levels, bids and asks in turn, `price:size` joined by colons.
     Okx,

@@ -1,4 +1,4 @@
-//! Tables of the market itself: bars and indicators.
+//! Tables of the market itself: bars, order books and indicators.
 
 use super::{Kind::*, Table, col};
 
@@ -38,6 +38,79 @@ pub static BARS: Table = Table {
     partition_by: "DAY",
     derived: true,
 };
+
+macro_rules! book_features {
+    ($($name:literal $unit:literal $doc:literal),+ $(,)?) => {
+        /// Numbers of `book_features` in their order; METHODS.md defines each.
+        pub static BOOK_COLUMNS: &[&str] = &[$($name),+];
+
+        /// The order book at each base close.
+        pub static BOOK_FEATURES: Table = Table {
+            name: "book_features",
+            doc: "The order book at the end of each base bar, and over it; null where the book is not the venue's.",
+            columns: &[
+                col("ts", Ts, "", "start of the bar"),
+                col("ts_close", Ts, "", "end of the bar, exclusive"),
+                col("exchange", Symbol, "", "venue"),
+                col("market", Symbol, "", "spot, linear or inverse"),
+                col("symbol", Symbol, "", "canonical symbol"),
+                $(col($name, F64, $unit, $doc),)+
+                col("n_updates", I64, "", "events that changed the book"),
+                col("quality", Symbol, "", "ok, partial, suspect or gap"),
+                col("known_at", Ts, "", "when this version became known"),
+                col("revision", I64, "", "number of earlier versions of this key with other values"),
+                col("retracted", Bool, "", "true if the row no longer exists"),
+                col("config_hash", Symbol, "", "hash of the settings that shape results"),
+            ],
+            designated: "ts",
+            key: &["ts", "exchange", "market", "symbol"],
+            partition_by: "DAY",
+            derived: true,
+        };
+    };
+}
+
+book_features! {
+    "bid" "quote" "best bid",
+    "bid_size" "base" "its size; contracts of inverse contracts, as all sizes here",
+    "ask" "quote" "best ask",
+    "ask_size" "base" "its size",
+    "mid" "quote" "between bid and ask",
+    "spread" "quote" "ask - bid",
+    "spread_bps" "basis points" "spread / mid",
+    "microprice" "quote" "bid and ask, each weighted by the other's size",
+    "bid_depth_5" "base" "size of the best 5 bids",
+    "bid_depth_10" "base" "size of the best 10 bids",
+    "bid_depth_25" "base" "size of the best 25 bids",
+    "ask_depth_5" "base" "size of the best 5 asks",
+    "ask_depth_10" "base" "size of the best 10 asks",
+    "ask_depth_25" "base" "size of the best 25 asks",
+    "bid_depth_10bp" "base" "size of bids within 10 basis points of mid",
+    "bid_depth_50bp" "base" "size of bids within 50 basis points of mid",
+    "bid_depth_100bp" "base" "size of bids within 100 basis points of mid",
+    "bid_depth_200bp" "base" "size of bids within 200 basis points of mid",
+    "ask_depth_10bp" "base" "size of asks within 10 basis points of mid",
+    "ask_depth_50bp" "base" "size of asks within 50 basis points of mid",
+    "ask_depth_100bp" "base" "size of asks within 100 basis points of mid",
+    "ask_depth_200bp" "base" "size of asks within 200 basis points of mid",
+    "imbalance_1" "-1..1" "(bid_size - ask_size) / (bid_size + ask_size)",
+    "imbalance_5" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 5",
+    "imbalance_10" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 10",
+    "imbalance_25" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 25",
+    "slippage_buy_1k" "basis points" "cost against mid of buying for 1,000 quote at once",
+    "slippage_buy_10k" "basis points" "cost against mid of buying for 10,000 quote at once",
+    "slippage_buy_100k" "basis points" "cost against mid of buying for 100,000 quote at once",
+    "slippage_buy_1m" "basis points" "cost against mid of buying for 1,000,000 quote at once",
+    "slippage_sell_1k" "basis points" "cost against mid of selling for 1,000 quote at once",
+    "slippage_sell_10k" "basis points" "cost against mid of selling for 10,000 quote at once",
+    "slippage_sell_100k" "basis points" "cost against mid of selling for 100,000 quote at once",
+    "slippage_sell_1m" "basis points" "cost against mid of selling for 1,000,000 quote at once",
+    "ofi" "base" "order-flow imbalance over the bar: what came to the best levels less what left them, bids - asks",
+    "spread_mean" "quote" "spread over the bar, weighted by time",
+    "mid_mean" "quote" "mid over the bar, weighted by time",
+    "imbalance_mean" "-1..1" "imbalance_1 over the bar, weighted by time",
+    "live_share" "0..1" "share of the bar in which the book was the venue's",
+}
 
 macro_rules! indicators {
     ($($name:literal $unit:literal $doc:literal),+ $(,)?) => {

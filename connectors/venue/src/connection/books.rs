@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Book, Feed, Levels};
+use prism_schemas::event::{Book, Feed};
+use prism_schemas::feed::BOOK;
+use prism_schemas::time::MINUTE;
 use prism_schemas::{Event, InstrumentId, OrderBook, Ts};
 
 use super::machine::Machine;
@@ -13,8 +15,9 @@ use crate::{Events, Followed, status};
 
 /// A book whose snapshot does not come within this is asked for again.
 const RESYNC: Duration = Duration::from_secs(5);
-/// The name of books' troubles in feed states.
-pub(super) const BOOK: &str = "book";
+
+/// A book that changes is told whole so often, as deltas alone make none: a log loses its beginning.
+const TOLD_EVERY: Ts = 10 * MINUTE;
 
 /// An instrument, its book, and what is known of its messages.
 pub(super) struct Followable {
@@ -25,6 +28,8 @@ pub(super) struct Followable {
     pub(super) asked: Option<Instant>,
     /// A gap was told, and its end was not.
     pub(super) has_gap: bool,
+    /// When all of it was told last.
+    told: Ts,
     /// When its last message came, and whether that is said to be too long ago.
     pub(super) heard: Ts,
     pub(super) is_stale: bool,
@@ -39,9 +44,6 @@ pub(super) struct Next {
     session: u64,
     book: OrderBook,
     asked: Option<Instant>,
-    /// The levels of a side that its snapshot was asked for with, and whether it may lack some beyond.
-    depth: Option<u32>,
-    is_cut: bool,
     /// Of its last update.
     ts_event: Ts,
 }
@@ -53,6 +55,7 @@ impl Followable {
             book: OrderBook::new(Rules::of(&one.id)),
             asked: None,
             has_gap: false,
+            told: 0,
             heard: 0,
             is_stale: false,
             is_refused: false,
@@ -63,7 +66,7 @@ impl Followable {
     /// Another session follows its book too.
     pub(super) fn begin(&mut self, id: &InstrumentId, session: u64, asked: Option<Instant>) {
         let book = OrderBook::new(Rules::of(id));
-        self.next = Some(Next { session, book, asked, depth: None, is_cut: false, ts_event: 0 });
+        self.next = Some(Next { session, book, asked, ts_event: 0 });
     }
 
     /// The other session's book, whole, in the place of the one that was told; `None` while it would be taken for an old
@@ -72,25 +75,14 @@ impl Followable {
         let is_old = |next: &Next| next.book.last_update() <= self.book.last_update();
         let is_behind = |next: &Next| is_numbered && self.book.state() == State::Live && is_old(next);
         let next = self.next.take_if(|next| next.book.state() == State::Live && !is_behind(next))?;
-        let event = Event {
-            ts_event: next.ts_event,
-            ts_recv,
-            seq: None,
-            index: 0,
-            body: Some(Body::Book(whole(&next.book, next.depth, next.is_cut && is_numbered))),
-        };
-        (self.book, self.asked) = (next.book, None);
-        Some(event)
+        (self.book, self.asked, self.told) = (next.book, None, ts_recv);
+        Some(whole(&self.book, next.ts_event, ts_recv))
     }
 }
 
 impl Next {
     fn take(&mut self, update: &Book, ts_event: Ts) {
         if update.snapshot {
-            let n_levels = |levels: &Option<Levels>| levels.as_ref().map_or(0, |levels| levels.prices.len());
-            let most = n_levels(&update.bids).max(n_levels(&update.asks));
-            self.depth = update.depth;
-            self.is_cut = update.depth.is_some_and(|depth| depth as usize <= most);
             self.asked = None;
         }
         // Trouble is looked at in the book's state.
@@ -99,19 +91,9 @@ impl Next {
     }
 }
 
-/// A book as one snapshot. Of one that was cut, what lies beyond the levels there are is unknown as before.
-fn whole(book: &OrderBook, depth: Option<u32>, is_cut: bool) -> Book {
-    let (price_decimals, size_decimals) = book.decimals();
-    let levels = |(prices, sizes): (Vec<i64>, Vec<i64>)| Levels { prices, sizes, price_decimals, size_decimals };
-    let shortest = book.bids().len().min(book.asks().len()) as u32;
-    Book {
-        snapshot: true,
-        bids: Some(levels(book.bids().unzip())),
-        asks: Some(levels(book.asks().unzip())),
-        update_id: book.last_update(),
-        depth: if is_cut { Some(shortest) } else { depth.filter(|depth| shortest < *depth) },
-        ..Book::default()
-    }
+/// A book as one snapshot.
+fn whole(book: &OrderBook, ts_event: Ts, ts_recv: Ts) -> Event {
+    Event { ts_event, ts_recv, seq: None, index: 0, body: Some(Body::Book(book.whole())) }
 }
 
 impl Machine {
@@ -122,7 +104,7 @@ impl Machine {
 
     /// Applies books, and asks for the snapshots that are needed.
     pub(super) fn take_books(&mut self, events: &mut Events, now: Now) {
-        let (mut told, mut topics) = (Events::new(), Vec::new());
+        let (mut told, mut topics, mut due) = (Events::new(), Vec::new(), Vec::new());
         let Some(session) = self.main.as_ref().map(|main| main.number) else { return };
         for (id, event) in events.iter() {
             let Some(Body::Book(update)) = &event.body else { continue };
@@ -132,6 +114,12 @@ impl Machine {
             let is_live = one.book.state() == State::Live;
             if is_live && applied == Ok(Applied::Changed) {
                 one.asked = None;
+                if update.snapshot {
+                    one.told = event.ts_recv;
+                } else if TOLD_EVERY <= event.ts_recv - one.told {
+                    one.told = event.ts_recv;
+                    due.push((id.clone(), event.ts_event, event.ts_recv));
+                }
                 if std::mem::take(&mut one.has_gap) {
                     told.push(status(id, now.ts, now.ts, Feed::ResyncFinished, BOOK, "book: snapshot"));
                 }
@@ -163,6 +151,10 @@ impl Machine {
         }
         self.renew(&topics);
         self.overdue(&mut told, now);
+        for (id, ts_event, ts_recv) in due {
+            let live = self.instruments.get(&id).filter(|one| one.book.state() == State::Live);
+            told.extend(live.map(|one| (id, whole(&one.book, ts_event, ts_recv))));
+        }
         events.append(&mut told);
     }
 

@@ -3,9 +3,9 @@
 use prism_exchange::Channels;
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
+use prism_schemas::feed::BOOK;
 use prism_schemas::{Event, InstrumentId, Ts};
 
-use super::books::BOOK;
 use super::machine::Machine;
 use super::ports::{Now, Slot};
 use crate::delay::Delay;

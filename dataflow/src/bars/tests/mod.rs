@@ -182,6 +182,7 @@ impl Log {
                     match record {
                         Record::Trade(trade) => market.receive(vec![*trade]),
                         Record::Control(control) => market.controls.push((**control).clone()),
+                        Record::Books(_) => {}
                     }
                 }
                 market.advance(frontier);
@@ -213,7 +214,7 @@ impl Log {
                 errors.probe_with(&probe).inner.sink(Pipeline, "errors", move |(input, _)| {
                     input.for_each(|_, data| into_errors.lock().unwrap().1.append(data));
                 });
-                Inputs { trades, controls, spare }
+                Inputs { trades, books: None, controls, spare }
             });
             let pace = Pace { epoch: settings.time.epoch as Time, stride, batch: 0 };
             let mut driver = Driver::new(inputs, probe, pace);
@@ -234,6 +235,7 @@ impl Log {
 fn goes_to(record: &Record, worker: u32, workers: u32) -> bool {
     match record {
         Record::Trade(trade) => trade.instrument % workers == worker,
+        Record::Books(_) => false,
         Record::Control(control) => match **control {
             Control { fact: Fact::Alive(_), .. } => true,
             Control { instrument, .. } => instrument % workers == worker,

@@ -1,0 +1,254 @@
+//! Base bars with the book over them: a row each, made again when the bar or what is said of the book changes.
+
+use std::collections::VecDeque;
+
+use prism_schemas::{Ts, book::Rules};
+
+use super::{
+    lane::{Frozen, Grid, Lane, Late},
+    sample::{Inverse, N_AT_END},
+    updates::BookUpdates,
+};
+use crate::{
+    bar::{Bar, Quality, Source},
+    operator::find,
+    types::Time,
+    values::Values,
+};
+
+/// Times of trouble that are kept; the two oldest become one.
+const PERIODS_MAX: usize = 256;
+
+/// The book over a base bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BookFeatures {
+    /// Dense number of the instrument.
+    pub instrument: u32,
+    /// Start of the bar.
+    pub start: Ts,
+    /// Its end.
+    pub end: Ts,
+    /// Events that changed the book.
+    pub n_updates: u64,
+    /// How far it can be trusted.
+    pub quality: Quality,
+    /// Numbers at the end, then those over the interval.
+    sample: Values,
+    over: [u64; 5],
+}
+
+impl BookFeatures {
+    /// A number, by its place in the table.
+    pub fn number(&self, at: usize) -> Option<f64> {
+        let over = || self.over.get(at.checked_sub(N_AT_END)?).map(|bits| f64::from_bits(*bits));
+        self.sample.get(at).or_else(over)
+    }
+
+    fn of(instrument: u32, frozen: &Frozen, bar: Quality, is_suspect: bool) -> BookFeatures {
+        let over = &frozen.over;
+        let quality = if bar == Quality::Gap || over.live == 0 {
+            Quality::Gap
+        } else if bar == Quality::Suspect || over.is_suspect || is_suspect {
+            Quality::Suspect
+        } else if bar == Quality::Partial || over.live < over.end - over.start {
+            Quality::Partial
+        } else {
+            Quality::Ok
+        };
+        let is_gap = quality == Quality::Gap;
+        let [numbers @ .., share] = over.numbers();
+        let [flow, spread, mid, imbalance] = if is_gap { [f64::NAN; 4] } else { numbers };
+        BookFeatures {
+            instrument,
+            start: over.start,
+            end: over.end,
+            n_updates: over.n_updates,
+            quality,
+            sample: if is_gap { Values::default() } else { frozen.sample.clone() },
+            over: [flow, spread, mid, imbalance, share].map(f64::to_bits),
+        }
+    }
+}
+
+/// A base bar, and how well its interval was watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    start: Ts,
+    end: Ts,
+    quality: Quality,
+}
+
+impl From<&Bar> for Watched {
+    fn from(bar: &Bar) -> Watched {
+        let quality = match (bar.quality, bar.source) {
+            // Trades were not watched all the time.
+            (Quality::Ok, Source::Venue) => Quality::Partial,
+            (quality, _) => quality,
+        };
+        Watched { start: bar.start, end: bar.end, quality }
+    }
+}
+
+/// A time in which the book was suspect.
+#[derive(Clone, Copy, Debug)]
+struct Period {
+    from: Ts,
+    to: Ts,
+    /// When a feed's state said so, if it is not over: until a snapshot that becomes known later.
+    said: Option<Time>,
+}
+
+/// A base bar with its row.
+#[derive(Debug)]
+struct Entry {
+    start: Ts,
+    end: Ts,
+    bar: Option<Quality>,
+    row: Option<BookFeatures>,
+    is_touched: bool,
+}
+
+/// One instrument: its book and its rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    instrument: u32,
+    /// Quote value of an inverse contract.
+    pub(super) contract: Inverse,
+    is_inverse: bool,
+    /// From the first event on.
+    lane: Option<Lane>,
+    periods: VecDeque<Period>,
+    entries: VecDeque<Entry>,
+}
+
+impl Rows {
+    pub(super) fn new(instrument: u32) -> Rows {
+        Rows {
+            instrument,
+            contract: None,
+            is_inverse: false,
+            lane: None,
+            periods: VecDeque::new(),
+            entries: VecDeque::new(),
+        }
+    }
+
+    fn inverse(&self) -> Option<Inverse> {
+        self.is_inverse.then_some(self.contract)
+    }
+
+    /// Whether its events must wait until it is known which contract size was declared before them.
+    pub(super) fn must_wait(&self, updates: &BookUpdates) -> bool {
+        updates.is_inverse && self.contract.is_none()
+    }
+
+    /// Takes events, one of them or all, and tells which came too late for intervals, and when.
+    pub(super) fn take(
+        &mut self,
+        updates: &BookUpdates,
+        one: Option<usize>,
+        grid: &Grid,
+        mut late: impl FnMut(Time, Late),
+    ) {
+        self.is_inverse = updates.is_inverse;
+        let inverse = self.inverse();
+        let rules: Rules = updates.rules;
+        let lane = self.lane.get_or_insert_with(|| Lane::new(rules));
+        let (first, n) = one.map_or((0, usize::MAX), |one| (one, 1));
+        for (head, update) in updates.each().skip(first).take(n) {
+            if let Some(intervals) = lane.take(head, update, grid, inverse) {
+                late(head.known, intervals);
+            }
+        }
+    }
+
+    /// The book was suspect then.
+    pub(super) fn suspect(&mut self, (from, to): Late, known: Time, horizon: i64) {
+        self.add(Period { from, to, said: None });
+        self.touch(from, known, horizon);
+    }
+
+    /// A feed's state says that the book is suspect from then on, or is not any more.
+    pub(super) fn tell(&mut self, from: Ts, is_suspect: bool, known: Time, horizon: i64) {
+        self.mend(known);
+        let open = self.periods.iter_mut().find(|period| period.said.is_some());
+        match (open, is_suspect) {
+            (Some(open), true) => open.from = open.from.min(from),
+            (Some(open), false) => (open.to, open.said) = (from.max(open.from), None),
+            (None, true) => self.add(Period { from, to: Ts::MAX, said: Some(known) }),
+            (None, false) => return,
+        }
+        self.touch(from, known, horizon);
+    }
+
+    fn add(&mut self, period: Period) {
+        if self.periods.len() == PERIODS_MAX
+            && let (Some(oldest), Some(next)) = (self.periods.pop_front(), self.periods.front_mut())
+        {
+            (next.from, next.to) = (next.from.min(oldest.from), next.to.max(oldest.to));
+        }
+        self.periods.push_back(period);
+    }
+
+    /// Ends what a snapshot has mended that is known by `now`.
+    fn mend(&mut self, now: Time) {
+        let Some(lane) = &self.lane else { return };
+        for period in &mut self.periods {
+            if let Some(at) = period.said.and_then(|said| lane.mended(said, now)) {
+                (period.to, period.said) = (at.max(period.from), None);
+            }
+        }
+    }
+
+    /// Rows that end after `from` and within the horizon are to be made again.
+    fn touch(&mut self, from: Ts, known: Time, horizon: i64) {
+        for entry in self.entries.iter_mut().rev().take_while(|entry| from < entry.end) {
+            entry.is_touched |= known as Ts - entry.end <= horizon;
+        }
+    }
+
+    /// A base bar came or went.
+    pub(super) fn watch(&mut self, bar: &Watched, is_there: bool, known: Time, horizon: i64) {
+        if horizon < known as Ts - bar.end {
+            return;
+        }
+        let at = find(&self.entries, &bar.start, |entry| entry.start).unwrap_or_else(|at| {
+            let Watched { start, end, .. } = *bar;
+            self.entries.insert(at, Entry { start, end, bar: None, row: None, is_touched: true });
+            at
+        });
+        let entry = &mut self.entries[at];
+        entry.bar = is_there.then_some(bar.quality);
+        entry.is_touched = true;
+    }
+
+    /// Makes rows again where anything changed; all that is known then was taken.
+    pub(super) fn settle(&mut self, now: Time, mut changed: impl FnMut(Option<BookFeatures>, Option<BookFeatures>)) {
+        self.mend(now);
+        let inverse = self.inverse();
+        let Some(lane) = &mut self.lane else { return };
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_touched) {
+            entry.is_touched = false;
+            let is_suspect = self.periods.iter().any(|period| period.from < entry.end && entry.start < period.to);
+            let row = entry.bar.and_then(|bar| {
+                let frozen = lane.over(entry.start, entry.end, inverse)?;
+                Some(BookFeatures::of(self.instrument, &frozen, bar, is_suspect))
+            });
+            if row != entry.row {
+                changed(std::mem::replace(&mut entry.row, row.clone()), row);
+            }
+        }
+    }
+
+    /// Nothing known before `reached` will come; rows that ended before `cutoff` stay as they are.
+    pub(super) fn forget(&mut self, reached: Time, cutoff: Ts) {
+        self.mend(reached.saturating_sub(1));
+        while self.entries.front().is_some_and(|entry| entry.end < cutoff) {
+            self.entries.pop_front();
+        }
+        self.periods.retain(|period| cutoff <= period.to);
+        if let Some(lane) = &mut self.lane {
+            lane.forget(reached, cutoff);
+        }
+    }
+}

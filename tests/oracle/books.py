@@ -1,0 +1,289 @@
+"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and compares every
+row that prism stored. Which bars there are, and how they are, is taken from prism's table `bars`.
+
+`books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from datetime import datetime, timezone
+from fractions import Fraction
+from pathlib import Path
+
+import frames
+import madebooks
+from bookrows import NUMBERS, Bar, Rows, Settings
+from orderbook import CHANGED, Book, Units
+
+MS, SECOND = 10**6, 10**9
+RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
+TOLERANCE = 1e-9  # absolute, and relative to the larger value
+EXAMPLES = 3
+
+CONFIGS = {
+    "second": (Settings(SECOND, 100 * MS, 250 * MS, 7_200 * SECOND, 10 * SECOND), "1s 5s 15s 1m", ""),
+    "minute": (Settings(60 * SECOND, MS, 0, 7_200 * SECOND, 10 * SECOND), "1m 5m 15m 1h", ""),
+    "five": (Settings(5 * SECOND, 100 * MS, 20 * MS, 30 * SECOND, 2 * SECOND), "5s 15s 1m 5m", ""),
+    "omit": (Settings(SECOND, MS, 20 * MS, 7_200 * SECOND, 10 * SECOND), "1s 5s 15s 1m", '[bars]\nempty = "omit"\n'),
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prism", type=Path, help="the binary")
+    parser.add_argument("--data", required=True, type=Path, help="folder with the recordings")
+    parser.add_argument("--dry", action="store_true", help="no prism: every interval has an ok bar; prints some rows")
+    parser.add_argument("--seeds", type=int, default=2, help="recordings of each kind that are made")
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--only", default="", help="recordings whose name has this in it")
+    parser.add_argument("--configs", default=",".join(CONFIGS), help="some of " + ", ".join(CONFIGS))
+    parser.add_argument("--work", type=Path, help="folder for what is made, and for logs and stores")
+    parser.add_argument("--keep", action="store_true", help="leave that folder in place")
+    parser.add_argument("--row", action="append", default=[], help="print these rows, expected and stored: their ts begins so")
+    return parser.parse_args()
+
+
+def config_text(settings, timeframes, more):
+    names = ", ".join(f'"{name}"' for name in timeframes.split())
+    times = {"epoch": settings.epoch, "grace": settings.grace, "horizon": settings.horizon, "max_ahead": settings.max_ahead}
+    lines = [f'{key} = "{value // MS}ms"' for key, value in times.items()]
+    return "\n".join(["[time]", *lines, "[timeframes]", f"maintained = [{names}]", f"roles = [{names}]", more])
+
+
+# prism
+
+
+def run(binary, *words):
+    return subprocess.run([str(binary), *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def must(done):
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(done.args)}: {done.stderr or done.stdout}")
+    return done
+
+
+def select(binary, store, statement):
+    return json.loads(must(run(binary, "sql", "--store", store, "--format", "json", statement)).stdout or "[]")
+
+
+def nanoseconds(text):
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp()
+    return int(seconds) * SECOND + int(fraction.ljust(9, "0") or 0)
+
+
+def in_words(time_):
+    return datetime.fromtimestamp(time_ // SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ % SECOND // MS:03d}Z"
+
+
+def by_instrument(rows):
+    found = defaultdict(list)
+    for row in rows:
+        found[frames.Instrument(row["exchange"], row["market"], row["symbol"])].append(row)
+    return found
+
+
+def bars_of(rows):
+    return {
+        nanoseconds(row["ts"]): Bar(
+            nanoseconds(row["ts"]), row["quality"], row["source"], nanoseconds(row["known_at"]), row["revision"]
+        )
+        for row in rows
+        if not row["retracted"]
+    }
+
+
+def contract_of(rows):
+    """(size, when it was first known) of an instrument that has one."""
+    told = [(nanoseconds(row["known_at"]), row["contract_size"]) for row in rows if row["contract_size"] is not None]
+    return (Fraction(str(min(told)[1])), min(told)[0]) if told else None
+
+
+# Comparison
+
+
+class Differences:
+    def __init__(self):
+        self.compared = self.differing = self.nulls = self.numbers = 0
+        self.kinds, self.examples = Counter(), defaultdict(list)
+        self.qualities = Counter()
+
+    def tell(self, column, kind, example):
+        self.kinds[column, kind] += 1
+        if len(self.examples[column, kind]) < EXAMPLES:
+            self.examples[column, kind].append(example)
+
+    def row(self, where, expected, stored):
+        self.compared += 1
+        wrong = list(self.differences(expected, stored))
+        for column, kind, a, b in wrong:
+            self.tell(column, kind, f"{where}: expected {a!r}, stored {b!r}")
+        self.differing += bool(wrong)
+        if expected:
+            self.qualities[expected["quality"]] += 1
+            self.numbers += len(NUMBERS)
+            self.nulls += sum(expected[column] is None for column in NUMBERS)
+
+    def differences(self, expected, stored):
+        if expected is None or stored is None:
+            yield "row", "is not expected" if expected is None else "is missing", expected, stored
+            return
+        for column in (*NUMBERS, "quality", "ts_close", "retracted", "known_at", "revision"):
+            a, b = expected[column], stored.get(column, "no such column")
+            if column in ("known_at", "revision") and a is None:
+                continue  # of a bar with more than one version
+            if a == b:
+                continue
+            if isinstance(a, (int, float)) and isinstance(b, (int, float)) and column in NUMBERS:
+                if abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b)):
+                    continue
+                yield column, "other number", a, b
+            else:
+                yield column, "null" if a is None or b is None else "other value", a, b
+
+    def show(self):
+        for (column, kind), count in sorted(self.kinds.items()):
+            print(f"differs: {column}, {kind}: {count} rows")
+            for example in self.examples[column, kind]:
+                print(f"    {example}")
+
+
+def compare(options, path, recording, config, log, folder, differences):
+    settings, timeframes, more = CONFIGS[config]
+    base = timeframes.split()[0]
+    file, store = folder / f"{config}.toml", folder / config
+    file.write_text(config_text(settings, timeframes, more), encoding="ascii")
+    must(run(options.prism, "replay", "--log", log, "--store", store, "--seal", "--config", file))
+    bars = by_instrument(select(options.prism, store, f"SELECT * FROM bars WHERE timeframe = '{base}'"))
+    declared = by_instrument(select(options.prism, store, "SELECT * FROM instruments"))
+    told = by_instrument(select(options.prism, store, "SELECT * FROM feed_status WHERE channel = 'book'"))
+    stored = by_instrument(select(options.prism, store, "SELECT * FROM book_features"))
+    unknown = set(recording.events) - set(bars)
+    if unknown:
+        print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
+    for instrument, events in sorted(recording.events.items()):
+        states = [(nanoseconds(r["ts"]), r["status"], nanoseconds(r["known_at"])) for r in told[instrument]]
+        contract = contract_of(declared[instrument]) if instrument.market == "inverse" else None
+        expected = Rows(instrument, events, bars_of(bars[instrument]), settings, contract, states).rows()
+        for start, row in expected.items():
+            row |= {"ts_close": start + settings.base, "retracted": False}
+        found = {nanoseconds(row["ts"]): row for row in stored.pop(instrument, [])}
+        for row in found.values():
+            row |= {column: nanoseconds(row[column]) for column in ("ts_close", "known_at") if row.get(column)}
+        for start in sorted(expected.keys() | found.keys()):
+            where = f"{path.name} {config} {instrument.market} {instrument.symbol} {in_words(start)}"
+            differences.row(where, expected.get(start), found.get(start))
+            if any(in_words(start).startswith(wanted) for wanted in options.row):
+                print(f"{where}\n  expected {expected.get(start)}\n  stored   {found.get(start)}")
+    for instrument, rows in stored.items():
+        for row in rows:
+            differences.row(f"{path.name} {config} {instrument} {row['ts']}", None, row)
+
+
+# Recordings
+
+
+def recordings(options, folder):
+    paths = [path for pattern in RECORDED for path in sorted(options.data.glob(pattern))]
+    if not paths:
+        raise SystemExit(f"no recordings in {options.data}")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths.append(madebooks.make_edges(folder))
+    for seed in range(options.seed, options.seed + options.seeds):
+        paths += [madebooks.make(folder, kind, seed) for kind in madebooks.KINDS]
+    return [path for path in paths if options.only in path.name]
+
+
+def check_tops(recording):
+    """(compared, differing): best prices after a delta that the venue told itself, under the same number."""
+    compared = differing = 0
+    for instrument, tops in recording.tops.items():
+        events = recording.events[instrument]
+        book = Book("spot" if instrument.market == "spot" else "contracts", Units(events))
+        for event in events:
+            if book.apply(event) == CHANGED and event.last in tops and book.top():
+                (bid, bid_size), (ask, ask_size) = (
+                    next(iter(book.units.levels([level]).items())) for level in (tops[event.last][:2], tops[event.last][2:])
+                )
+                compared += 1
+                differing += book.top() != (bid, bid_size, ask, ask_size)
+    return compared, differing
+
+
+def dry(path, recording, config, seen):
+    settings = CONFIGS[config][0]
+    lines = []
+    for instrument, events in sorted(recording.events.items()):
+        first, last = (function(e.received for e in events) // settings.base * settings.base for function in (min, max))
+        grace = settings.grace + settings.base
+        bars = {s: Bar(s, "ok", "trades", s + grace, 0) for s in range(first, last + 1, settings.base)}
+        contract = (Fraction(100 if "BTC" in instrument.symbol else 10), 0) if instrument.market == "inverse" else None
+        found = Rows(instrument, events, bars, settings, contract)
+        rows = found.rows()
+        seen.update(found.book.seen)
+        qualities = Counter(row["quality"] for row in rows.values())
+        seen.update({f"row: {quality}": count for quality, count in qualities.items()})
+        nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)
+        counts = ", ".join(f"{count} {quality}" for quality, count in sorted(qualities.items()))
+        lines.append(f"    {instrument.symbol}: {len(events)} events, {len(rows)} rows ({counts}; {nulls} nulls)")
+        best = [row for row in rows.values() if row["quality"] == "ok"]
+        if best:
+            row = best[len(best) // 2]
+            shown = "bid bid_size ask ask_size microprice bid_depth_5 ask_depth_50bp imbalance_5 slippage_buy_10k ofi mid_mean"
+            lines.append("        " + ", ".join(f"{column} {row[column]}" for column in shown.split()))
+    print(f"{path.name}, {config}\n" + "\n".join(lines), flush=True)
+
+
+def main():
+    options = arguments()
+    configs = options.configs.split(",")
+    work = options.work or Path(tempfile.mkdtemp(prefix="prism-books-"))
+    if not options.dry and not options.prism:
+        raise SystemExit("--prism BIN, or --dry")
+    differences, seen, tops = Differences(), Counter(), Counter()
+    try:
+        for path in recordings(options, work / "made"):
+            started = time.monotonic()
+            recording = frames.Recording(path)
+            compared, differing = check_tops(recording)
+            tops.update(compared=compared, differing=differing)
+            if options.dry:
+                for config in configs:
+                    dry(path, recording, config, seen)
+                continue
+            folder = work / path.name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            must(run(options.prism, "import", path, "--log", folder / "log"))
+            before = differences.compared, differences.differing
+            for config in configs:
+                compare(options, path, recording, config, folder / "log", folder, differences)
+            counts = differences.compared - before[0], differences.differing - before[1]
+            print(f"{path.name}: {counts[0]} rows, {counts[1]} differ, {time.monotonic() - started:.1f} s", flush=True)
+            if not options.keep:
+                shutil.rmtree(folder)
+    finally:
+        if not options.keep:
+            shutil.rmtree(work / "made", ignore_errors=True)
+            if not options.work:
+                shutil.rmtree(work)
+    print(f"best prices that the venue told under the same number: {tops['compared']} compared, {tops['differing']} differ")
+    if options.dry:
+        print("; ".join(f"{what} {count}" for what, count in sorted(seen.items())))
+        return 1 if tops["differing"] else 0
+    differences.show()
+    print("; ".join(f"{count} {quality}" for quality, count in sorted(differences.qualities.items())), end="; ")
+    print(f"{differences.nulls} of {differences.numbers} numbers are null")
+    print(f"{differences.compared} rows compared, {differences.differing} differ")
+    return 1 if differences.differing or tops["differing"] or not differences.compared else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Book events of recordings, decoded from the venues' raw frames: hftbacktest's and cryptofeed's files of Binance and Bybit.
+
+Which of a frame's times an event has: contracts of Binance and REST snapshots `T`, spot deltas of Binance `E`, a spot REST
+snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`.
+"""
+
+import gzip
+import io
+import json
+import re
+from collections import defaultdict, namedtuple
+from decimal import Decimal
+
+import pyarrow as pa
+
+# Times in ns; `first`, `last` and `previous` are U, u and pu (of a snapshot `last` is lastUpdateId or u); `asked` the depth that
+# was asked for, if known; levels are (price, size) texts as sent.
+Event = namedtuple("Event", "received time snapshot first last previous asked bids asks")
+Instrument = namedtuple("Instrument", "exchange market symbol")
+
+MARKETS = {  # by host
+    "stream.binance.com": "spot", "api.binance.com": "spot", "fstream.binance.com": "linear", "fapi.binance.com": "linear",
+    "dstream.binance.com": "inverse", "dapi.binance.com": "inverse",
+}  # fmt: skip
+DEPTH_URL = re.compile(r"https?://([^/:]+)[^?]*/depth\?(.*)")
+BYBIT_STREAM = re.compile(r"wss?://[^/]*bybit[^/]*/v5/public/(\w+)")
+
+
+class Recording:
+    """Book events of each instrument in order of receive time, and the best prices that the venue itself told, by `u`."""
+
+    def __init__(self, path):
+        self.all = []  # (instrument, event)
+        self.events, self.tops = defaultdict(list), defaultdict(dict)
+        text = text_of(path)
+        first = text[: text.find("\n")]
+        if first[:1].isdigit():
+            self.hftbacktest(text.splitlines())
+        else:
+            self.cryptofeed(text.splitlines())
+        self.all.sort(key=lambda entry: entry[1].received)  # stable: ties keep the order of the file
+        for instrument, event in self.all:
+            self.events[instrument].append(event)
+
+    def add(self, instrument, event):
+        self.all.append((instrument, event))
+
+    # hftbacktest: `<receive ns> <frame>`, one instrument a file; the answer to a request stands as it came, without address.
+
+    def hftbacktest(self, lines):
+        instrument = None
+        for line in lines:
+            received, _, frame = line.partition(" ")
+            message, received = json.loads(frame), int(received)
+            data = message.get("data", message)
+            if "lastUpdateId" in data:
+                self.add(None, binance_snapshot(received, data, None))
+            elif "s" in data:
+                symbol = data["s"]
+                if data.get("e") == "depthUpdate":
+                    market = "inverse" if "ps" in data else "linear" if "pu" in data else "spot"
+                    instrument = Instrument("binance", market, symbol)
+                    self.add(instrument, binance_delta(received, data))
+                elif message["stream"].endswith("@bookTicker") and instrument:
+                    self.top(instrument, data)
+        self.all = [(instrument, event) for _, event in self.all] if instrument else []
+
+    def top(self, instrument, data):
+        self.tops[instrument][data["u"]] = tuple(data[key] for key in "bBaA")
+
+    # cryptofeed: JSON lines with `t` (what it is), `conn`, `ts` (seconds) and `data` (the frame as text).
+
+    def cryptofeed(self, lines):
+        market_of = {}  # of each connection
+        for text in lines:
+            line = json.loads(text, parse_float=Decimal)
+            kind, received = line["t"], int(line.get("ts", 0) * 10**9)
+            if kind == "connect":
+                market_of[line["conn"]] = self.market(line["addr"])
+            elif kind == "http":
+                found = DEPTH_URL.match(line["url"])
+                if found and found[1] in MARKETS:
+                    query = dict(part.split("=") for part in found[2].split("&") if part)
+                    instrument = Instrument("binance", MARKETS[found[1]], query["symbol"])
+                    asked = int(query["limit"]) if "limit" in query else None
+                    self.add(instrument, binance_snapshot(received, json.loads(line["data"]), asked))
+            elif kind == "recv" and market_of.get(line["conn"]):
+                exchange, market = market_of[line["conn"]]
+                message = json.loads(line["data"])
+                if exchange == "bybit":
+                    self.bybit(market, received, message)
+                elif message.get("data", {}).get("e") == "depthUpdate":
+                    data = message["data"]
+                    self.add(Instrument(exchange, market, data["s"]), binance_delta(received, data))
+                elif message.get("stream", "").endswith("@bookTicker"):
+                    self.top(Instrument(exchange, market, message["data"]["s"]), message["data"])
+
+    def market(self, address):
+        found = BYBIT_STREAM.match(address)
+        if found:
+            return "bybit", found[1]
+        host = re.match(r"wss?://([^/:]+)", address)
+        return ("binance", MARKETS[host[1]]) if host and host[1] in MARKETS else None
+
+    def bybit(self, market, received, message):
+        topic = message.get("topic", "").split(".")
+        if topic[0] != "orderbook":
+            return
+        data = message["data"]
+        time = message.get("cts", message["ts"]) * 10**6
+        event = Event(
+            received, time, message["type"] == "snapshot", data["u"], data["u"], None, int(topic[1]), data["b"], data["a"]
+        )
+        self.add(Instrument("bybit", market, data["s"]), event)
+
+
+def binance_delta(received, data):
+    time = data.get("T", data["E"]) * 10**6
+    return Event(received, time, False, data["U"], data["u"], data.get("pu"), None, data["b"], data["a"])
+
+
+def binance_snapshot(received, data, asked):
+    number = data["lastUpdateId"]
+    time = data["T"] * 10**6 if "T" in data else received
+    return Event(received, time, True, number, number, None, asked, data["bids"], data["asks"])
+
+
+def text_of(path):
+    name = str(path)
+    if name.endswith(".gz"):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return file.read()
+    if name.endswith(".zst"):
+        with pa.input_stream(name, compression="zstd") as stream:
+            return io.TextIOWrapper(io.BytesIO(stream.read()), encoding="utf-8").read()
+    return open(path, encoding="utf-8").read()

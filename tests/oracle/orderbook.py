@@ -1,0 +1,222 @@
+"""An order book from its events, as METHODS.md 8 says, in exact integers: prices and sizes count units of the finest decimals
+that the instrument's events name anywhere."""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+
+OLD_IN_A_ROW = 3
+OLD_BEFORE_JOINED = 100
+WAITING = 1_000
+LARGEST = 2**63 - 1
+
+CHANGED, IGNORED, BROKE = "changed", "ignored", "broke"
+
+
+def decimals(text):
+    return len(text.partition(".")[2])
+
+
+def scaled(text, places):
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction.ljust(places, "0"))
+
+
+class Units:
+    """The finest decimals of an instrument's prices and sizes."""
+
+    def __init__(self, events):
+        self.price = max((decimals(p) for e in events for p, _ in (*e.bids, *e.asks)), default=0)
+        self.size = max((decimals(s) for e in events for _, s in (*e.bids, *e.asks)), default=0)
+
+    def levels(self, levels):
+        """{price: size}; of a price named twice the last holds."""
+        return {scaled(price, self.price): scaled(size, self.size) for price, size, *_ in levels}
+
+
+class Side:
+    """Levels of one side; the keys that are kept in order are prices times `sign`, best first."""
+
+    def __init__(self, sign):
+        self.sign = sign  # 1 for asks, -1 for bids
+        self.keys, self.sizes = [], {}
+        self.whole, self.limit = False, None  # the reach: everything, or up to the key `limit` (None: all there is)
+        self.nothing = False  # a snapshot cut nobody knows where had no level: nothing is within the reach
+        self.cut = None  # (key of the last level, levels) of a snapshot that was cut and whose depth is known
+
+    def replace(self, levels):
+        self.sizes = {self.sign * price: size for price, size in levels.items() if size}
+        self.keys = sorted(self.sizes)
+
+    def set(self, price, size):
+        key = self.sign * price
+        if size:
+            if key not in self.sizes:
+                self.keys.insert(bisect_left(self.keys, key), key)
+            self.sizes[key] = size
+        elif key in self.sizes:
+            del self.sizes[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+    def best(self):
+        return self.keys[0] if self.keys else None
+
+    def within(self):
+        """How many levels are within the reach."""
+        if self.nothing:
+            return 0
+        return len(self.keys) if self.whole or self.limit is None else bisect_right(self.keys, self.limit)
+
+
+class Book:
+    """The state machine. `rule` is "bybit", "spot" or "contracts" (of Binance)."""
+
+    def __init__(self, rule, units):
+        self.rule, self.units = rule, units
+        self.bids, self.asks = Side(-1), Side(1)
+        self.synced = self.joined = False
+        self.broken = False  # out of step after a break
+        self.last, self.old = None, 0
+        self.waiting = deque(maxlen=WAITING)
+        self.price_decimals = self.size_decimals = 0
+        self.asked = None
+        self.seen = Counter()  # what happened, so that a test can see that it did
+
+    def apply(self, event):
+        """CHANGED, IGNORED or BROKE."""
+        grown = self.see_decimals(event)
+        if grown and self.synced and not all(self.fits(side.sizes) for side in (self.bids, self.asks)):
+            return self.break_off("decimals")
+        if event.snapshot:
+            return self.snapshot(event)
+        return self.bybit_delta(event) if self.rule == "bybit" else self.binance_delta(event)
+
+    def break_off(self, why, waits=None):
+        self.seen["break: " + why] += 1
+        self.synced, self.broken = False, True
+        self.waiting.clear()
+        if waits:
+            self.waiting.append(waits)
+        return BROKE
+
+    def ignore(self, why):
+        self.seen["ignored: " + why] += 1
+        return IGNORED
+
+    # Numbers
+
+    def see_decimals(self, event):
+        before = self.price_decimals, self.size_decimals
+        for price, size, *_ in (*event.bids, *event.asks):
+            self.price_decimals = max(self.price_decimals, decimals(price))
+            self.size_decimals = max(self.size_decimals, decimals(size))
+        return before != (self.price_decimals, self.size_decimals)
+
+    def fits(self, levels):
+        """Whether all prices (or their keys) and sizes are 64-bit numbers at the most decimals seen so far."""
+        price = 10 ** (self.units.price - self.price_decimals)
+        size = 10 ** (self.units.size - self.size_decimals)
+        return all(abs(p) // price <= LARGEST and s // size <= LARGEST for p, s in levels.items())
+
+    # Events
+
+    def snapshot(self, event):
+        joining = []
+        if self.rule != "bybit":
+            if self.synced and event.last <= self.last:
+                return self.ignore("old snapshot")
+            joining = [delta for delta in self.waiting if delta.last > event.last]
+            last = None
+            for delta in joining:
+                follows = self.joins(delta, event.last) if last is None else self.follows(delta, last)
+                if not follows:
+                    return self.ignore("snapshot that is not joined")
+                last = delta.last
+        levels = [[self.units.levels(side) for side in (e.bids, e.asks)] for e in (event, *joining)]
+        if not all(self.fits(side) for sides in levels for side in sides):
+            return self.break_off("number in snapshot")
+        self.seen["snapshot" + (" over a synchronised book" if self.synced else "") + (", joined" if joining else "")] += 1
+        (bids, asks), *deltas = levels
+        self.asked = event.asked
+        for side, side_levels in (self.bids, bids), (self.asks, asks):
+            side.replace(side_levels)
+            self.set_reach(side)
+        for bids, asks in deltas:
+            self.set_levels(bids, asks)
+        self.last = joining[-1].last if joining else event.last
+        self.synced, self.joined, self.broken, self.old = True, bool(joining), False, 0
+        self.waiting.clear()
+        return self.look()
+
+    def set_reach(self, side):
+        count, asked = len(side.keys), self.asked
+        side.whole = asked is not None and count < asked
+        side.limit = side.cut = None
+        side.nothing = False
+        if self.rule != "bybit" and not side.whole:
+            side.nothing = not count
+            side.limit = side.keys[-1] if count else None
+            side.cut = (side.keys[-1], count) if count and asked is not None else None
+
+    def set_levels(self, bids, asks):
+        for side, levels in (self.bids, bids), (self.asks, asks):
+            for price, size in levels.items():
+                side.set(price, size)
+
+    def look(self):
+        """After an event that counted: whether the book can be right."""
+        bid, ask = self.bids.best(), self.asks.best()
+        if bid is not None and ask is not None and -bid >= ask:
+            return self.break_off("crossed")
+        for side in self.bids, self.asks:
+            if side.cut and bisect_left(side.keys, side.cut[0]) < -(-side.cut[1] // 4):
+                return self.break_off("near the cut")
+            if self.rule == "bybit" and self.asked is not None and len(side.keys) >= self.asked:
+                side.whole = False
+        return CHANGED
+
+    def joins(self, delta, snapshot):
+        return delta.previous <= snapshot if self.rule == "contracts" else delta.first <= snapshot + 1
+
+    def follows(self, delta, last):
+        return delta.previous == last if self.rule == "contracts" else delta.first == last + 1
+
+    def old_delta(self, delta):
+        self.old += 1
+        if self.old > (OLD_IN_A_ROW if self.joined else OLD_BEFORE_JOINED):
+            return self.break_off("old ones in a row", None if self.rule == "bybit" else delta)
+        return self.ignore("old delta")
+
+    def bybit_delta(self, delta):
+        if not self.synced:
+            return self.ignore("delta without a book")
+        if delta.last == self.last + 1:
+            return self.take(delta)
+        if delta.last == 1:
+            return self.break_off("u = 1")
+        return self.old_delta(delta) if delta.last <= self.last else self.break_off("does not follow")
+
+    def binance_delta(self, delta):
+        if not self.synced:
+            self.waiting.append(delta)
+            return self.ignore("waits")
+        if delta.last <= self.last:
+            return self.old_delta(delta)
+        if not (self.follows(delta, self.last) if self.joined else self.joins(delta, self.last)):
+            return self.break_off("does not follow", delta)
+        return self.take(delta)
+
+    def take(self, delta):
+        bids, asks = self.units.levels(delta.bids), self.units.levels(delta.asks)
+        if not self.fits(bids) or not self.fits(asks):
+            return self.break_off("number in delta")
+        self.set_levels(bids, asks)
+        self.last, self.joined, self.old = delta.last, True, 0
+        self.seen["delta"] += 1
+        return self.look()
+
+    def top(self):
+        """(bid, its size, ask, its size) of a book that is at hand, else None."""
+        if not self.synced or not self.bids.within() or not self.asks.within():
+            return None
+        bid, ask = self.bids.keys[0], self.asks.keys[0]
+        return -bid, self.bids.sizes[bid], ask, self.asks.sizes[ask]
