@@ -40,8 +40,8 @@ impl Frozen {
         if self.over.start == start {
             return self.clone();
         }
-        let mut over = Over::new(start, end, end, self.over.decimals, self.is_broken);
-        over.last(end, self.top.as_ref());
+        let mut over = Over::new(start, end, end, self.over.decimals);
+        over.last(end, self.top.as_ref(), self.is_broken);
         Frozen { over, ..self.clone() }
     }
 }
@@ -133,7 +133,7 @@ impl Lane {
         let was_live = self.book.state() == State::Live;
         let applied = self.book.apply(update);
         let open = self.open.as_mut()?;
-        open.last(self.at, self.top.as_ref());
+        open.last(self.at, self.top.as_ref(), self.is_broken);
         let decimals = self.book.decimals();
         if decimals != open.decimals {
             let power = |from: u32, to: u32| POW10[(to - from) as usize];
@@ -185,13 +185,13 @@ impl Lane {
         }
         let start = grid.base.start(self.at);
         let end = grid.base.end(start);
-        self.open = Some(Over::new(start, end, grid.time.close(end), self.book.decimals(), self.is_broken));
+        self.open = Some(Over::new(start, end, grid.time.close(end), self.book.decimals()));
     }
 
     /// The open interval is over.
     fn freeze(&mut self, inverse: Option<Inverse>) {
         let Some(mut over) = self.open.take() else { return };
-        over.last(over.end, self.top.as_ref());
+        over.last(over.end, self.top.as_ref(), self.is_broken);
         let sample = sample(&self.book, self.top.as_ref(), inverse);
         self.frozen.push_back(Frozen { over, sample, top: self.top, is_broken: self.is_broken });
     }

@@ -92,8 +92,9 @@ impl Books {
         let rows = Books::of(&mut self.rows, instrument);
         if rows.must_wait(&updates) {
             let updates = Rc::new(updates);
-            let known: Vec<Time> = updates.each().map(|(head, _)| head.known).collect();
-            due.extend(known.into_iter().enumerate().map(|(at, k)| (k, instrument, Due::Event(updates.clone(), at))));
+            let events = updates.known_each().enumerate();
+            due.extend(events.map(|(at, known)| (known, instrument, Due::Event(updates.clone(), at))));
+            rows.n_waiting += updates.counts().0;
         } else {
             rows.take(&updates, None, &self.grid, |known, late| due.push((known, instrument, Due::Late(late))));
         }
@@ -136,6 +137,7 @@ impl Books {
             Due::Contract(size) => _ = rows.contract.get_or_insert(size),
             Due::Said { from, is_suspect } => rows.tell(from, is_suspect, known, horizon),
             Due::Event(updates, at) => {
+                rows.n_waiting -= 1;
                 let mut too_late = None;
                 rows.take(&updates, Some(at), grid, |_, late| too_late = Some(late));
                 too_late.into_iter().for_each(|late| rows.suspect(late, known, horizon));

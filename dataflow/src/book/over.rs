@@ -67,14 +67,14 @@ pub(super) struct Over {
     imbalance: i128,
     flow: i128,
     pub(super) n_updates: u64,
-    /// A break lies in it, or the book was out of step.
+    /// A break lies in it, or the book was out of step for a time.
     pub(super) is_suspect: bool,
     /// Of prices and sizes.
     pub(super) decimals: (u32, u32),
 }
 
 impl Over {
-    pub(super) fn new(start: Ts, end: Ts, close: Ts, decimals: (u32, u32), is_suspect: bool) -> Over {
+    pub(super) fn new(start: Ts, end: Ts, close: Ts, decimals: (u32, u32)) -> Over {
         Over {
             start,
             end,
@@ -86,16 +86,17 @@ impl Over {
             imbalance: 0,
             flow: 0,
             n_updates: 0,
-            is_suspect,
+            is_suspect: false,
             decimals,
         }
     }
 
-    /// The best levels were these until `to`.
+    /// The best levels were these until `to`, or the book was out of step.
     #[inline]
-    pub(super) fn last(&mut self, to: Ts, top: Option<&Top>) {
+    pub(super) fn last(&mut self, to: Ts, top: Option<&Top>, is_broken: bool) {
         let passed = to - self.from;
         self.from = to;
+        self.is_suspect |= is_broken && 0 < passed;
         let Some(top) = top.filter(|_| 0 < passed) else { return };
         let (bid, ask) = (top.bid.0, top.ask.0);
         self.live += passed;
@@ -119,7 +120,8 @@ impl Over {
         let (price, size) = (power(self.decimals.0, decimals.0), power(self.decimals.1, decimals.1));
         let fits = |sum: &mut i128, unit: i128| sum.checked_mul(unit).map(|scaled| *sum = scaled).is_some();
         if !(fits(&mut self.spread, price) && fits(&mut self.sum, price) && fits(&mut self.flow, size)) {
-            *self = Over { from: self.from, ..Over::new(self.start, self.end, self.close, decimals, true) };
+            let is_suspect = true;
+            *self = Over { from: self.from, is_suspect, ..Over::new(self.start, self.end, self.close, decimals) };
         }
         self.decimals = decimals;
     }
@@ -166,10 +168,10 @@ mod tests {
 
     #[test]
     fn means_are_weighted_by_time() {
-        let mut over = Over::new(0, 100, 100, (1, 0), false);
-        over.last(20, None);
-        over.last(50, Some(&top((100, 3), (102, 1))));
-        over.last(100, Some(&top((100, 1), (104, 1))));
+        let mut over = Over::new(0, 100, 100, (1, 0));
+        over.last(20, None, false);
+        over.last(50, Some(&top((100, 3), (102, 1))), false);
+        over.last(100, Some(&top((100, 1), (104, 1))), false);
         let [_, spread, mid, imbalance, share] = over.numbers();
         assert_eq!((spread, share), ((2.0 * 30.0 + 4.0 * 50.0) / 80.0 / 10.0, 0.8));
         assert!((mid - (101.0 * 30.0 + 102.0 * 50.0) / 80.0 / 10.0).abs() < 1e-12);

@@ -115,6 +115,8 @@ pub(super) struct Rows {
     /// Quote value of an inverse contract.
     pub(super) contract: Inverse,
     is_inverse: bool,
+    /// Events that wait until it is known which contract size was declared before them.
+    pub(super) n_waiting: usize,
     /// From the first event on.
     lane: Option<Lane>,
     periods: VecDeque<Period>,
@@ -127,6 +129,7 @@ impl Rows {
             instrument,
             contract: None,
             is_inverse: false,
+            n_waiting: 0,
             lane: None,
             periods: VecDeque::new(),
             entries: VecDeque::new(),
@@ -137,9 +140,9 @@ impl Rows {
         self.is_inverse.then_some(self.contract)
     }
 
-    /// Whether its events must wait until it is known which contract size was declared before them.
+    /// Whether events must wait until all is known that was known by their time.
     pub(super) fn must_wait(&self, updates: &BookUpdates) -> bool {
-        updates.is_inverse && self.contract.is_none()
+        0 < self.n_waiting || updates.is_inverse && self.contract.is_none()
     }
 
     /// Takes events, one of them or all, and tells which came too late for intervals, and when.

@@ -57,7 +57,12 @@ impl BookUpdates {
 
     /// The knowledge time of the first event.
     pub fn known(&self) -> Option<Time> {
-        self.heads.first().map(|head| head.known)
+        self.known_each().next()
+    }
+
+    /// The knowledge times of all.
+    pub(super) fn known_each(&self) -> impl Iterator<Item = Time> {
+        self.heads.iter().map(|head| head.known)
     }
 
     /// Number of events, and of the levels they change.

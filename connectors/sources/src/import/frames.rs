@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use prism_schemas::event::event::Body;
 use prism_schemas::{InstrumentId, Market, Ts};
 use serde::Deserialize;
 
@@ -273,5 +274,14 @@ fn bootstrap(
         _ => return Err(unknown()),
     };
     let ask = wire.asked(url).ok_or_else(unknown)?;
-    wire.answer(&ask, body, ts_recv, out)
+    let before = out.len();
+    wire.answer(&ask, body, ts_recv, out)?;
+    // As it was asked for then.
+    let asked = url.split(['?', '&']).find_map(|pair| pair.strip_prefix("limit=")?.parse().ok());
+    for (_, event) in &mut out[before..] {
+        if let Some(Body::Book(book)) = &mut event.body {
+            book.depth = asked;
+        }
+    }
+    Ok(())
 }
