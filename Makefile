@@ -16,7 +16,7 @@ EVENTS ?= 2000000
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos survive bench bench-feeds bench-w1 bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive bench bench-feeds bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -57,6 +57,10 @@ services: ## real Kafka and QuestDB without Docker (Java 17 and Maven); SERVICES
 
 services-stop: ## ends what `make services` started, nothing else
 	@bash tests/services/services.sh stop
+
+bench-books: ## order books of a log through the graph, an update and a level: LOG=data/log or FILES=RECORDINGS
+	@test -z "$(FILES)" || { rm -rf $(TARGET)/books-log; cargo run --quiet --bin prism -- import $(FILES) --log $(TARGET)/books-log >&2; }
+	@cargo run --quiet --release -p prism-pipeline --example books -- $(if $(FILES),$(TARGET)/books-log,$(LOG))
 
 bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
 	@cargo build --quiet --profile pipeline --bin prism

@@ -1,6 +1,6 @@
 """The rows of `book_features` of one instrument, from its book events and the bars of its base timeframe."""
 
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from fractions import Fraction
 
 from orderbook import BROKE, CHANGED, Book, Units
@@ -28,6 +28,22 @@ def rounded_up(time, epoch):
     return -(-time // epoch) * epoch
 
 
+def start_of(time, base):
+    return time // base * base
+
+
+def arrivals(partition, settings):
+    """{instrument: [(event, when it became known)]} of a partition's [(instrument, event)]; those that are `clock` are left out."""
+    found, newest = defaultdict(list), None
+    for instrument, event in partition:
+        end = start_of(event.time, settings.base) + settings.base
+        if newest is not None and min(event.received - end, event.received - newest) > settings.horizon:
+            continue
+        newest = event.received if newest is None else max(newest, event.received)
+        found[instrument].append((event, rounded_up(newest, settings.epoch)))
+    return found
+
+
 class Interval:
     """What happened within [s, e)."""
 
@@ -39,13 +55,13 @@ class Interval:
 
 
 class Rows:
-    """`bars` by start; `contract` = (contract size as a Fraction, when that is known) of inverse contracts, if declared;
+    """`events` are [(event, known)]; `bars` by start; `contract` = (contract size as a Fraction, when that is known) of inverse contracts, if declared;
     `states` = [(event time, status, known)] of channel `book`."""
 
     def __init__(self, instrument, events, bars, settings, contract=None, states=()):
         self.instrument, self.settings, self.bars = instrument, settings, bars
         self.contract, self.states = contract, states
-        self.units = Units(events)
+        self.units = Units([event for event, _ in events])
         rule = "bybit" if instrument.exchange == "bybit" else "spot" if instrument.market == "spot" else "contracts"
         self.book = Book(rule, self.units)
         self.intervals, self.at_end = {}, {}
@@ -59,12 +75,12 @@ class Rows:
         return self.intervals.setdefault(start, Interval())
 
     def start_of(self, time):
-        return time // self.settings.base * self.settings.base
+        return start_of(time, self.settings.base)
 
     def closed(self, known):
         """E(k)."""
         settings = self.settings
-        return self.start_of(known - settings.epoch - settings.grace)
+        return start_of(known - settings.epoch - settings.grace, settings.base)
 
     def close(self, end):
         return rounded_up(end + self.settings.grace, self.settings.epoch)
@@ -72,15 +88,11 @@ class Rows:
     # The events, in order
 
     def run(self, events):
-        settings, instant, newest = self.settings, None, None
-        for event in events:
-            if newest is not None and self.is_clock(event, newest):
-                self.book.seen["clock"] += 1
-                continue
-            newest = event.received if newest is None else max(newest, event.received)
-            known = rounded_up(newest, settings.epoch)
-            told = event.received if event.time > event.received + settings.max_ahead else event.time
-            then = max(self.closed(known), told)
+        settings, instant = self.settings, None
+        for event, known in events:
+            if event.time > event.received + settings.max_ahead:
+                event = event._replace(time=event.received)
+            then = max(self.closed(known), event.time)
             if instant is None:
                 instant, self.first = then, self.start_of(then)
             self.pass_time(instant, max(instant, then))
@@ -89,10 +101,6 @@ class Rows:
         if instant is not None and self.ends:
             self.pass_time(instant, max(instant, self.ends[-1]))
             self.take_ends(self.ends[-1])
-
-    def is_clock(self, event, newest):
-        end = self.start_of(event.time) + self.settings.base
-        return min(event.received - end, event.received - newest) > self.settings.horizon
 
     def pass_time(self, since, until):
         """The book as it stands, over [since, until); and at the ends up to `until`, that of before the event there."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import frames
 import madebooks
-from bookrows import NUMBERS, Bar, Rows, Settings
+from bookrows import NUMBERS, Bar, Rows, Settings, arrivals
 from orderbook import CHANGED, Book, Units
 
 MS, SECOND = 10**6, 10**9
@@ -100,6 +100,18 @@ def bars_of(rows):
     }
 
 
+def in_partitions(recording, log):
+    """The recording's events as the log has them: by partition, whose records name their instruments."""
+    records = {path: path.read_bytes() for path in sorted((log / "prism.books").glob("*/*"))}
+
+    def number_of(instrument):
+        texts = [text.encode() for text in instrument]
+        name = b"".join(bytes([10 + 8 * place, len(text)]) + text for place, text in enumerate(texts))
+        return next((path.parent.name for path, bytes_ in records.items() if name in bytes_), instrument)
+
+    return recording.partitions(number_of)
+
+
 def contract_of(rows):
     """(size, when it was first known) of an instrument that has one."""
     told = [(nanoseconds(row["known_at"]), row["contract_size"]) for row in rows if row["contract_size"] is not None]
@@ -155,7 +167,7 @@ class Differences:
                 print(f"    {example}")
 
 
-def compare(options, path, recording, config, log, folder, differences):
+def compare(options, path, partitions, config, log, folder, differences):
     settings, timeframes, more = CONFIGS[config]
     base = timeframes.split()[0]
     file, store = folder / f"{config}.toml", folder / config
@@ -165,10 +177,11 @@ def compare(options, path, recording, config, log, folder, differences):
     declared = by_instrument(select(options.prism, store, "SELECT * FROM instruments"))
     told = by_instrument(select(options.prism, store, "SELECT * FROM feed_status WHERE channel = 'book'"))
     stored = by_instrument(select(options.prism, store, "SELECT * FROM book_features"))
-    unknown = set(recording.events) - set(bars)
+    arrived = {instrument: found for each in partitions for instrument, found in arrivals(each, settings).items()}
+    unknown = set(arrived) - set(bars)
     if unknown:
         print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
-    for instrument, events in sorted(recording.events.items()):
+    for instrument, events in sorted(arrived.items()):
         states = [(nanoseconds(r["ts"]), r["status"], nanoseconds(r["known_at"])) for r in told[instrument]]
         contract = contract_of(declared[instrument]) if instrument.market == "inverse" else None
         expected = Rows(instrument, events, bars_of(bars[instrument]), settings, contract, states).rows()
@@ -225,7 +238,8 @@ def dry(path, recording, config, seen):
         grace = settings.grace + settings.base
         bars = {s: Bar(s, "ok", "trades", s + grace, 0) for s in range(first, last + 1, settings.base)}
         contract = (Fraction(100 if "BTC" in instrument.symbol else 10), 0) if instrument.market == "inverse" else None
-        found = Rows(instrument, events, bars, settings, contract)
+        arrived = arrivals([(instrument, event) for event in events], settings)[instrument]
+        found = Rows(instrument, arrived, bars, settings, contract)
         rows = found.rows()
         seen.update(found.book.seen)
         qualities = Counter(row["quality"] for row in rows.values())
@@ -263,8 +277,9 @@ def main():
             folder.mkdir(parents=True)
             must(run(options.prism, "import", path, "--log", folder / "log"))
             before = differences.compared, differences.differing
+            partitions = in_partitions(recording, folder / "log")
             for config in configs:
-                compare(options, path, recording, config, folder / "log", folder, differences)
+                compare(options, path, partitions, config, folder / "log", folder, differences)
             counts = differences.compared - before[0], differences.differing - before[1]
             print(f"{path.name}: {counts[0]} rows, {counts[1]} differ, {time.monotonic() - started:.1f} s", flush=True)
             if not options.keep:

@@ -13,12 +13,13 @@ CHANGED, IGNORED, BROKE = "changed", "ignored", "broke"
 
 
 def decimals(text):
-    return len(text.partition(".")[2])
+    """Without zeros at the end: 1.50 has one."""
+    return len(text.partition(".")[2].rstrip("0"))
 
 
 def scaled(text, places):
     whole, _, fraction = text.partition(".")
-    return int(whole + fraction.ljust(places, "0"))
+    return int(whole + fraction[:places].ljust(places, "0"))
 
 
 class Units:
@@ -40,7 +41,6 @@ class Side:
         self.sign = sign  # 1 for asks, -1 for bids
         self.keys, self.sizes = [], {}
         self.whole, self.limit = False, None  # the reach: everything, or up to the key `limit` (None: all there is)
-        self.nothing = False  # a snapshot cut nobody knows where had no level: nothing is within the reach
         self.cut = None  # (key of the last level, levels) of a snapshot that was cut and whose depth is known
 
     def replace(self, levels):
@@ -62,8 +62,6 @@ class Side:
 
     def within(self):
         """How many levels are within the reach."""
-        if self.nothing:
-            return 0
         return len(self.keys) if self.whole or self.limit is None else bisect_right(self.keys, self.limit)
 
 
@@ -85,17 +83,18 @@ class Book:
         """CHANGED, IGNORED or BROKE."""
         grown = self.see_decimals(event)
         if grown and self.synced and not all(self.fits(side.sizes) for side in (self.bids, self.asks)):
-            return self.break_off("decimals")
+            return self.break_off("decimals", event)
         if event.snapshot:
             return self.snapshot(event)
         return self.bybit_delta(event) if self.rule == "bybit" else self.binance_delta(event)
 
-    def break_off(self, why, waits=None):
+    def break_off(self, why, event, behind=()):
+        """A delta that breaks waits for the next snapshot, and so do those `behind` it that would have joined this one."""
         self.seen["break: " + why] += 1
         self.synced, self.broken = False, True
         self.waiting.clear()
-        if waits:
-            self.waiting.append(waits)
+        if self.rule != "bybit":
+            self.waiting.extend([*([] if event.snapshot else [event]), *behind])
         return BROKE
 
     def ignore(self, why):
@@ -124,55 +123,52 @@ class Book:
         if self.rule != "bybit":
             if self.synced and event.last <= self.last:
                 return self.ignore("old snapshot")
-            joining = [delta for delta in self.waiting if delta.last > event.last]
-            last = None
-            for delta in joining:
-                follows = self.joins(delta, event.last) if last is None else self.follows(delta, last)
-                if not follows:
+            last = event.last
+            for delta in self.waiting:
+                if delta.last <= last:
+                    continue  # old by then, and ignored
+                if not (self.follows(delta, last) if joining else self.joins(delta, last)):
                     return self.ignore("snapshot that is not joined")
+                joining.append(delta)
                 last = delta.last
-        levels = [[self.units.levels(side) for side in (e.bids, e.asks)] for e in (event, *joining)]
-        if not all(self.fits(side) for sides in levels for side in sides):
-            return self.break_off("number in snapshot")
+        bids, asks = self.units.levels(event.bids), self.units.levels(event.asks)
+        if not self.fits(bids) or not self.fits(asks):
+            return self.break_off("number in snapshot", event, joining)
         self.seen["snapshot" + (" over a synchronised book" if self.synced else "") + (", joined" if joining else "")] += 1
-        (bids, asks), *deltas = levels
         self.asked = event.asked
-        for side, side_levels in (self.bids, bids), (self.asks, asks):
-            side.replace(side_levels)
+        for side, levels in (self.bids, bids), (self.asks, asks):
+            side.replace(levels)
             self.set_reach(side)
-        for bids, asks in deltas:
-            self.set_levels(bids, asks)
-        self.last = joining[-1].last if joining else event.last
-        self.synced, self.joined, self.broken, self.old = True, bool(joining), False, 0
+        self.last, self.synced, self.joined, self.broken, self.old = event.last, True, False, False, 0
         self.waiting.clear()
-        return self.look()
+        if self.crossed():
+            return self.break_off("crossed snapshot", event, joining)
+        for place, delta in enumerate(joining):
+            if self.take(delta, joining[place + 1 :]) == BROKE:
+                return BROKE
+        self.see_full()
+        return CHANGED
 
     def set_reach(self, side):
         count, asked = len(side.keys), self.asked
-        side.whole = asked is not None and count < asked
+        side.whole = not count or asked is not None and count < asked
         side.limit = side.cut = None
-        side.nothing = False
         if self.rule != "bybit" and not side.whole:
-            side.nothing = not count
-            side.limit = side.keys[-1] if count else None
-            side.cut = (side.keys[-1], count) if count and asked is not None else None
+            side.limit = side.keys[-1]
+            side.cut = (side.limit, count) if asked is not None else None
 
-    def set_levels(self, bids, asks):
-        for side, levels in (self.bids, bids), (self.asks, asks):
-            for price, size in levels.items():
-                side.set(price, size)
-
-    def look(self):
-        """After an event that counted: whether the book can be right."""
+    def crossed(self):
         bid, ask = self.bids.best(), self.asks.best()
-        if bid is not None and ask is not None and -bid >= ask:
-            return self.break_off("crossed")
+        return bid is not None and ask is not None and -bid >= ask
+
+    def near_the_cut(self, side):
+        return side.cut and bisect_left(side.keys, side.cut[0]) < -(-side.cut[1] // 4)
+
+    def see_full(self):
+        """After an event: of Bybit a side that has as many levels as were asked for is no longer whole."""
         for side in self.bids, self.asks:
-            if side.cut and bisect_left(side.keys, side.cut[0]) < -(-side.cut[1] // 4):
-                return self.break_off("near the cut")
             if self.rule == "bybit" and self.asked is not None and len(side.keys) >= self.asked:
                 side.whole = False
-        return CHANGED
 
     def joins(self, delta, snapshot):
         return delta.previous <= snapshot if self.rule == "contracts" else delta.first <= snapshot + 1
@@ -183,7 +179,7 @@ class Book:
     def old_delta(self, delta):
         self.old += 1
         if self.old > (OLD_IN_A_ROW if self.joined else OLD_BEFORE_JOINED):
-            return self.break_off("old ones in a row", None if self.rule == "bybit" else delta)
+            return self.break_off("old ones in a row", delta)
         return self.ignore("old delta")
 
     def bybit_delta(self, delta):
@@ -192,8 +188,8 @@ class Book:
         if delta.last == self.last + 1:
             return self.take(delta)
         if delta.last == 1:
-            return self.break_off("u = 1")
-        return self.old_delta(delta) if delta.last <= self.last else self.break_off("does not follow")
+            return self.break_off("u = 1", delta)
+        return self.old_delta(delta) if delta.last <= self.last else self.break_off("does not follow", delta)
 
     def binance_delta(self, delta):
         if not self.synced:
@@ -205,14 +201,21 @@ class Book:
             return self.break_off("does not follow", delta)
         return self.take(delta)
 
-    def take(self, delta):
+    def take(self, delta, behind=()):
         bids, asks = self.units.levels(delta.bids), self.units.levels(delta.asks)
         if not self.fits(bids) or not self.fits(asks):
-            return self.break_off("number in delta")
-        self.set_levels(bids, asks)
+            return self.break_off("number in delta", delta, behind)
+        for side, levels in (self.bids, bids), (self.asks, asks):
+            for price, size in levels.items():
+                side.set(price, size)
         self.last, self.joined, self.old = delta.last, True, 0
+        if self.crossed():
+            return self.break_off("crossed", delta, behind)
+        if self.near_the_cut(self.bids) or self.near_the_cut(self.asks):
+            return self.break_off("near the cut", delta, behind)
         self.seen["delta"] += 1
-        return self.look()
+        self.see_full()
+        return CHANGED
 
     def top(self):
         """(bid, its size, ask, its size) of a book that is at hand, else None."""

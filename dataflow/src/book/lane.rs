@@ -142,7 +142,7 @@ impl Lane {
             open.rescale(decimals);
         }
         let before = self.top;
-        self.top = match (self.book.top(), before) {
+        self.top = match (self.book.sure_top(), before) {
             (Some(levels), Some(top)) if levels == top.levels() => before,
             (levels, _) => levels.map(Top::new),
         };

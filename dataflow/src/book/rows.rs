@@ -105,7 +105,6 @@ struct Entry {
     end: Ts,
     bar: Option<Quality>,
     row: Option<BookFeatures>,
-    is_touched: bool,
 }
 
 /// One instrument: its book and its rows.
@@ -121,6 +120,8 @@ pub(super) struct Rows {
     lane: Option<Lane>,
     periods: VecDeque<Period>,
     entries: VecDeque<Entry>,
+    /// Starts of bars whose rows are to be made again.
+    touched: Vec<Ts>,
 }
 
 impl Rows {
@@ -133,6 +134,7 @@ impl Rows {
             lane: None,
             periods: VecDeque::new(),
             entries: VecDeque::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -205,9 +207,9 @@ impl Rows {
 
     /// Rows that end after `from` and within the horizon are to be made again.
     fn touch(&mut self, from: Ts, known: Time, horizon: i64) {
-        for entry in self.entries.iter_mut().rev().take_while(|entry| from < entry.end) {
-            entry.is_touched |= known as Ts - entry.end <= horizon;
-        }
+        let concerned = self.entries.iter().rev().take_while(|entry| from < entry.end);
+        let correctable = concerned.take_while(|entry| known as Ts - entry.end <= horizon);
+        self.touched.extend(correctable.map(|entry| entry.start));
     }
 
     /// A base bar came or went.
@@ -217,12 +219,11 @@ impl Rows {
         }
         let at = find(&self.entries, &bar.start, |entry| entry.start).unwrap_or_else(|at| {
             let Watched { start, end, .. } = *bar;
-            self.entries.insert(at, Entry { start, end, bar: None, row: None, is_touched: true });
+            self.entries.insert(at, Entry { start, end, bar: None, row: None });
             at
         });
-        let entry = &mut self.entries[at];
-        entry.bar = is_there.then_some(bar.quality);
-        entry.is_touched = true;
+        self.entries[at].bar = is_there.then_some(bar.quality);
+        self.touched.push(bar.start);
     }
 
     /// Makes rows again where anything changed; all that is known then was taken.
@@ -230,8 +231,11 @@ impl Rows {
         self.mend(now);
         let inverse = self.inverse();
         let Some(lane) = &mut self.lane else { return };
-        for entry in self.entries.iter_mut().filter(|entry| entry.is_touched) {
-            entry.is_touched = false;
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        for start in self.touched.drain(..) {
+            let Ok(at) = find(&self.entries, &start, |entry| entry.start) else { continue };
+            let entry = &mut self.entries[at];
             let is_suspect = self.periods.iter().any(|period| period.from < entry.end && entry.start < period.to);
             let row = entry.bar.and_then(|bar| {
                 let frozen = lane.over(entry.start, entry.end, inverse)?;

@@ -1,6 +1,10 @@
 //! The numbers of a book at an instant.
 
-use prism_schemas::{OrderBook, book::Level, decimal::POW10};
+use prism_schemas::{
+    OrderBook,
+    book::{Level, Sure},
+    decimal::POW10,
+};
 
 use super::over::Top;
 use crate::values::Values;
@@ -17,11 +21,9 @@ const VALUES: [f64; 4] = [1e3, 1e4, 1e5, 1e6];
 /// Numbers of the book at the end of an interval.
 pub(super) const N_AT_END: usize = 8 + 2 * (LEVELS.len() + DISTANCES.len() + VALUES.len()) + IMBALANCES.len();
 
-/// A side of the book, the best level last, in units.
+/// A side of the book.
 struct Side<'a> {
-    levels: &'a [Level],
-    /// There are no others.
-    is_whole: bool,
+    sure: Sure<'a>,
     is_ask: bool,
 }
 
@@ -38,35 +40,36 @@ struct Units {
 impl Side<'_> {
     /// The size of the best `n` levels.
     fn of_levels(&self, n: usize) -> Option<i128> {
-        let best = self.levels.iter().rev().take(n);
-        (self.is_whole || n <= self.levels.len()).then(|| best.map(|(_, size)| i128::from(*size)).sum())
+        let (n_there, size) =
+            self.sure.levels().take(n).fold((0, 0), |(n, sum), (_, size)| (n + 1, sum + i128::from(size)));
+        (self.sure.is_whole || n_there == n).then_some(size)
     }
 
     /// The size up to a distance from mid; `sum` is twice mid.
     fn within(&self, distance: i64, sum: i128) -> Option<i128> {
         let bound = sum * i128::from(if self.is_ask { 10_000 + distance } else { 10_000 - distance });
-        let is_within = |level: &&Level| match self.is_ask {
+        let is_within = |level: &Level| match self.is_ask {
             true => 20_000 * i128::from(level.0) <= bound,
             false => bound <= 20_000 * i128::from(level.0),
         };
-        let size = self.levels.iter().rev().take_while(is_within).map(|(_, size)| i128::from(*size)).sum();
-        let last = self.levels.first()?;
+        let size = self.sure.levels().take_while(is_within).map(|(_, size)| i128::from(size)).sum();
+        let last = self.sure.levels().next_back()?;
         let is_reached = !is_within(&last) || 20_000 * i128::from(last.0) == bound;
-        (self.is_whole || is_reached).then_some(size)
+        (self.sure.is_whole || is_reached).then_some(size)
     }
 
     /// What taking `value` at once costs against mid, in basis points; `sum` is twice mid.
     fn slippage(&self, value: f64, sum: i128, units: &Units) -> Option<f64> {
         let (mut left, mut taken, mut off) = (value, 0.0, 0.0);
-        for (price, size) in self.levels.iter().rev() {
-            let (p, s) = (*price as f64 / units.price, *size as f64 / units.size);
+        for (price, size) in self.sure.levels() {
+            let (p, s) = (price as f64 / units.price, size as f64 / units.size);
             let (worth, base) = match units.inverse {
                 None => (p * s, s),
                 Some(contract) => (s * contract?, s * contract? / p),
             };
             let base = if left < worth { base * (left / worth) } else { base };
             // From mid, exactly: the difference of means would lose it.
-            let from_mid = (2 * i128::from(*price) - sum).abs() as f64;
+            let from_mid = (2 * i128::from(price) - sum).abs() as f64;
             off += base * from_mid;
             taken += base;
             left -= worth;
@@ -85,7 +88,7 @@ pub(super) fn sample(book: &OrderBook, top: Option<&Top>, inverse: Option<Invers
     let [price, size] = [price_decimals, size_decimals].map(|decimals| POW10[decimals as usize] as f64);
     let units = Units { price, size, inverse };
     let [bids, asks] = book.sure();
-    let sides = [(bids, false), (asks, true)].map(|((levels, is_whole), is_ask)| Side { levels, is_whole, is_ask });
+    let sides = [(bids, false), (asks, true)].map(|(sure, is_ask)| Side { sure, is_ask });
     let ((bid, bid_size), (ask, ask_size)) = top.levels();
     let sum = i128::from(bid) + i128::from(ask);
     let mid = sum as f64 / 2.0;

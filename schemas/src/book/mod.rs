@@ -11,6 +11,7 @@ mod side;
 mod update;
 
 pub use checksum::Checksum;
+pub use side::Sure;
 pub use update::{Half, Update};
 
 use std::collections::VecDeque;
@@ -187,48 +188,49 @@ impl OrderBook {
         self.last
     }
 
-    /// The best bid and the best ask, if both sides have one that is surely the venue's and the book is live: no other has
-    /// prices to go by.
-    #[inline]
+    /// The best bid and the best ask, if both sides have one and the book is live: no other has prices to go by.
     pub fn top(&self) -> Option<(Level, Level)> {
+        if self.state == State::Live { self.bids.best().zip(self.asks.best()) } else { None }
+    }
+
+    /// Likewise, if no better ones can be missing: the price is within what the snapshot had.
+    #[inline]
+    pub fn sure_top(&self) -> Option<(Level, Level)> {
         if self.state == State::Live { self.bids.sure_best().zip(self.asks.sure_best()) } else { None }
     }
 
-    /// The bids, then the asks, that are surely the venue's, the best last, and whether there are no others.
-    pub fn sure(&self) -> [(&[Level], bool); 2] {
+    /// The bids, then the asks, that are surely the venue's.
+    pub fn sure(&self) -> [Sure<'_>; 2] {
         [&self.bids, &self.asks].map(Side::sure)
     }
 
     /// Bids, the best first.
-    pub fn bids(&self) -> impl ExactSizeIterator<Item = Level> + '_ {
-        self.bids.levels.iter().rev().copied()
+    pub fn bids(&self) -> impl DoubleEndedIterator<Item = Level> + '_ {
+        self.bids.levels()
     }
 
     /// Asks, the best first.
-    pub fn asks(&self) -> impl ExactSizeIterator<Item = Level> + '_ {
-        self.asks.levels.iter().rev().copied()
+    pub fn asks(&self) -> impl DoubleEndedIterator<Item = Level> + '_ {
+        self.asks.levels()
     }
 
     /// The book as one snapshot, for who did not see what it was made of: what is unknown beyond its levels stays so.
     pub fn whole(&self) -> Book {
-        let [bids, asks] = self.sure();
-        let levels = |levels: &[Level]| {
-            let (prices, sizes) = levels.iter().rev().copied().unzip();
+        let sides = self.sure();
+        let [bids, asks] = sides.map(|side| {
+            let (prices, sizes) = side.levels().unzip();
             let (price_decimals, size_decimals) = self.decimals();
             Levels { prices, sizes, price_decimals, size_decimals }
-        };
-        let is_asked_for = matches!(self.rules.numbering, Numbering::Ranges | Numbering::Linked);
+        });
+        let lengths = [&bids, &asks].map(|levels| levels.prices.len() as u32);
         // With fewer levels than these a side is whole.
-        let cut = [bids, asks].into_iter().filter(|(_, is_whole)| !is_whole).map(|(levels, _)| levels.len()).min();
-        let depth = cut.unwrap_or(bids.0.len().max(asks.0.len()) + 1) as u32;
-        Book {
-            snapshot: true,
-            bids: Some(levels(bids.0)),
-            asks: Some(levels(asks.0)),
-            update_id: self.last,
-            depth: self.depth.map(|told| if is_asked_for && cut.is_none() { depth } else { depth.min(told) }),
-            ..Book::default()
-        }
+        let cut = sides.iter().zip(lengths).filter(|(side, _)| !side.is_whole).map(|(_, n)| n).min();
+        let depth = match (cut, self.rules.numbering) {
+            (Some(cut), _) => self.depth.map(|told| told.min(cut)),
+            (None, Numbering::Ranges | Numbering::Linked) => self.depth.map(|_| lengths[0].max(lengths[1]) + 1),
+            (None, _) => self.depth,
+        };
+        Book { snapshot: true, bids: Some(bids), asks: Some(asks), update_id: self.last, depth, ..Book::default() }
     }
 
     /// Decimals of prices and of sizes: the most seen so far.

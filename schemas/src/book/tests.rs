@@ -157,7 +157,7 @@ fn a_venue_whose_numbering_is_not_known_has_no_live_book() {
 fn what_lies_beyond_the_reach_is_not_told() {
     let bids = [(99, 1), (98, 2)];
     let snapshot = |depth| Book { depth, ..update(true, (1, 1), &bids, &[(101, 1)]) };
-    let sure = |book: &OrderBook| book.sure().map(|(levels, is_whole)| (levels.to_vec(), is_whole));
+    let sure = |book: &OrderBook| book.sure().map(|side| (side.levels().collect::<Vec<_>>(), side.is_whole));
     // Asked for: what was cut ends where the snapshot did, and so does one of which nobody says how many were asked for.
     for (depth, is_whole) in [(None, [false, false]), (Some(2), [false, true]), (Some(3), [true, true])] {
         let mut book = book(Numbering::Linked);
@@ -171,7 +171,7 @@ fn what_lies_beyond_the_reach_is_not_told() {
     let mut cut = book(Numbering::Linked);
     cut.apply(&snapshot(None)).unwrap();
     cut.apply(&update(false, (2, 2), &[(99, 0), (98, 0), (97, 5)], &[])).unwrap();
-    assert_eq!((cut.state(), cut.top()), (State::Live, None), "a better bid than 97 may never have changed");
+    assert_eq!((cut.state(), cut.sure_top()), (State::Live, None), "a better bid than 97 may never have changed");
     // Who begins with a book as it is knows as much of it.
     for (numbering, depth) in [
         (Numbering::Linked, None),
@@ -188,7 +188,7 @@ fn what_lies_beyond_the_reach_is_not_told() {
     // Told as long as it lasts: with as many as the venue tells there may be more.
     let mut told = book(Numbering::Rising);
     told.apply(&snapshot(Some(2))).unwrap();
-    assert_eq!(told.sure().map(|(_, is_whole)| is_whole), [false, true]);
+    assert_eq!(told.sure().map(|side| side.is_whole), [false, true]);
     told.apply(&update(false, (2, 2), &[(99, 0)], &[(102, 1)])).unwrap();
-    assert_eq!(told.sure().map(|(levels, is_whole)| (levels.len(), is_whole)), [(1, false), (2, false)]);
+    assert_eq!(told.sure().map(|side| (side.levels().count(), side.is_whole)), [(1, false), (2, false)]);
 }
