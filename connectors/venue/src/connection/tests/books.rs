@@ -1,0 +1,109 @@
+//! Books of a connection.
+
+use super::*;
+
+#[test]
+fn a_gap_in_a_book_is_told_and_its_snapshot_asked_for_until_it_comes() {
+    let mut driven = Driven::standing(|_| {});
+    driven.told();
+    driven.frame(0, &book(false, 8));
+    assert_eq!(driven.told(), []);
+    driven.frame(0, &book(false, 10));
+    let told = driven.told();
+    assert!(matches!(&told[..], [(Feed::Gap, cause)] if cause.contains("update 10 does not follow 8")), "{told:?}");
+    driven.pass(MS(5));
+    let sent: Vec<&str> = driven.sent.iter().map(|(_, text)| &**text).collect();
+    assert!(
+        matches!(&sent[..], [end, begin] if end.contains("unsubscribe") && begin.contains("orderbook")),
+        "{sent:?}"
+    );
+    driven.frame(0, &book(false, 11));
+    assert_eq!(driven.told(), [], "it is told once");
+    driven.pass_with_trades(0, 5, 2);
+    assert_eq!(driven.told(), [(Feed::ResyncStarted, "book: snapshot asked for again".to_string())]);
+    driven.frame(0, &book(true, 20));
+    assert_eq!(driven.told(), [(Feed::ResyncFinished, "book: snapshot".to_string())]);
+}
+
+#[test]
+fn a_book_that_is_asked_for_by_request_joins_its_own_session_only() {
+    let mut driven = Driven::new("binance-linear", 1, &["BTCUSDT"], |_| {});
+    driven.on(Input::Opened(0));
+    driven.frame(0, &depth(10, 12));
+    let [(session, wanted)] = &driven.asked[..] else { panic!("{:?}", driven.asked) };
+    let (session, id) = (*session, wanted.id.clone());
+    driven.frame(0, &depth(13, 13));
+    assert_eq!(driven.asked.len(), 1, "once");
+    driven.on(Input::NotAsked(id.clone()));
+    driven.frame(0, &depth(14, 14));
+    assert_eq!(driven.asked.len(), 2, "what could not be asked for is asked for with the next change");
+    driven.events.clear();
+    let ts = driven.ts();
+    driven.on(Input::Change(Change::Snapshot(session + 7, id.clone(), snapshot(ts, 11))));
+    assert_eq!(driven.kinds(), Vec::<&str>::new(), "of another session");
+    driven.on(Input::Change(Change::Snapshot(session, id, snapshot(ts, 11))));
+    assert_eq!(driven.kinds(), ["snapshot"]);
+}
+
+#[test]
+fn a_numbered_book_is_handed_over_when_it_is_ahead() {
+    let mut driven = Driven::new("binance-linear", 1, &["BTCUSDT"], |options| {
+        options.rotate = MS(5_000);
+        options.stale = MS(60_000);
+    });
+    let id = followed("binance-linear", "BTCUSDT").id;
+    let answer = |driven: &mut Driven, slot: Slot| {
+        driven.pass(MS(1));
+        let is = |(on, text): &(Slot, String)| *on == slot && text.contains("SUBSCRIBE");
+        let (_, text) = driven.sent.iter().rev().find(|one| is(one)).unwrap().clone();
+        let request: serde_json::Value = serde_json::from_str(&text).unwrap();
+        driven.frame(slot, &format!("{{\"result\":null,\"id\":{}}}", request["id"]));
+    };
+    driven.on(Input::Opened(0));
+    answer(&mut driven, 0);
+    driven.frame(0, &depth(10, 12));
+    let (session, ts) = (driven.asked[0].0, driven.ts());
+    driven.on(Input::Change(Change::Snapshot(session, id.clone(), snapshot(ts, 10))));
+    driven.pass(MS(5_001));
+    driven.on(Input::Opened(1));
+    answer(&mut driven, 1);
+    driven.frame(0, &depth(13, 16));
+    driven.told();
+    // Other messages of the same updates.
+    driven.frame(1, &depth(13, 14));
+    let (session, _) = driven.asked[1].clone();
+    driven.on(Input::Change(Change::Snapshot(session, id, snapshot(ts, 13))));
+    assert_eq!((driven.closed.clone(), driven.kinds()), (vec![0], vec![]), "it is behind: not told yet");
+    driven.frame(1, &depth(15, 16));
+    assert_eq!(driven.kinds(), Vec::<&str>::new());
+    driven.frame(1, &depth(17, 19));
+    let Some((_, Event { body: Some(Body::Book(told)), .. })) = driven.events.first() else {
+        panic!("{:?}", driven.events)
+    };
+    assert_eq!((told.snapshot, told.update_id), (true, Some(19)));
+    assert_eq!(driven.kinds(), ["snapshot"]);
+    driven.frame(1, &depth(20, 20));
+    assert_eq!(driven.told(), []);
+}
+
+#[test]
+fn a_book_that_changes_is_told_whole_every_ten_minutes() {
+    let mut driven = Driven::standing(|_| {});
+    driven.kinds();
+    let mut number = 7;
+    let mut told = Vec::new();
+    for _ in 0..21 * 60 {
+        driven.pass(MS(1_000));
+        number += 1;
+        driven.frame(0, &book(false, number));
+        let events = std::mem::take(&mut driven.events);
+        told.extend(events.into_iter().filter_map(|(_, event)| match event.body? {
+            Body::Book(book) if book.snapshot => Some((driven.ts() / SECOND - START / SECOND, book)),
+            _ => None,
+        }));
+    }
+    assert_eq!(told.iter().map(|(at, _)| at / 60).collect::<Vec<_>>(), [10, 20]);
+    let whole = &told[1].1;
+    assert_eq!((whole.update_id, whole.depth), (Some(7 + 20 * 60), Some(50)));
+    assert_eq!(whole.bids.as_ref().map(|bids| bids.prices.len()), Some(1));
+}
