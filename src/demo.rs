@@ -30,6 +30,9 @@ use crate::{
 /// Names a directory that a demo may delete.
 const MARKER: &str = "made-by-prism-demo";
 
+/// From the venue to the log, on this machine, at most: mostly.
+const ON_THE_WAY: Duration = Duration::from_millis(30);
+
 /// Run everything in one process on an emulated venue with a synthetic market: no service, no key, no network.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,7 +53,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let config = Config::load(args.config.as_deref())?;
+    let mut config = Config::load(args.config.as_deref())?;
+    // Simulated time passes while events are on their way: bars wait for them.
+    let on_the_way = (ON_THE_WAY.as_nanos() as f64 * args.source.speed) as i64;
+    config.settings.time.grace = config.settings.time.grace.max(on_the_way);
     let plan = Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")))?;
     // Whatever is refused is refused before anything is removed.
     let listener = listen("127.0.0.1", args.port)?;

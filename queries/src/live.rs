@@ -14,8 +14,16 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 7] =
-    ["confluence", "signals", "bars", "component_scores", "dimension_scores", "indicators", "relations"];
+pub const LIVE_VIEWS: [&str; 8] = [
+    "confluence",
+    "signals",
+    "bars",
+    "book_features",
+    "component_scores",
+    "dimension_scores",
+    "indicators",
+    "relations",
+];
 
 /// Rows in memory, shared by the writer of results and every reader. The newest (known_at, revision) of a key wins.
 /// An empty text is absent, as in the store: it is null here, whatever was applied.

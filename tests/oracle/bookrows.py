@@ -33,7 +33,7 @@ def start_of(time, base):
 
 
 def arrivals(partition, settings):
-    """{instrument: [(event, when it became known)]} of a partition's [(instrument, event)]; those that are `clock` are left out."""
+    """{instrument: [(event, when it became known)]} of a partition's [(instrument, event)], without those that are `clock`."""
     found, newest = defaultdict(list), None
     for instrument, event in partition:
         end = start_of(event.time, settings.base) + settings.base
@@ -55,8 +55,8 @@ class Interval:
 
 
 class Rows:
-    """`events` are [(event, known)]; `bars` by start; `contract` = (contract size as a Fraction, when that is known) of inverse contracts, if declared;
-    `states` = [(event time, status, known)] of channel `book`."""
+    """`events` = [(event, known)]; `bars` by start; `contract` = (contract size as a Fraction, when that is known) of inverse
+    contracts, if declared; `states` = [(event time, status, known)] of channel `book`."""
 
     def __init__(self, instrument, events, bars, settings, contract=None, states=()):
         self.instrument, self.settings, self.bars = instrument, settings, bars
@@ -222,8 +222,10 @@ class Rows:
             if row["quality"] != "gap":
                 row |= self.at_end[end] if self.known_contract(bar) else self.without_slippage(self.at_end[end])
                 row |= self.means(interval)
-            sure = bar.revision == 0
-            row["known_at"], row["revision"] = (versions[-1][0], len(versions) - 1) if sure else (None, None)
+            if not bar.revision:
+                row |= {"known_at": versions[-1][0], "revision": len(versions) - 1}
+            elif bar.known - end > self.settings.horizon:
+                row = {column: row[column] for column in ALWAYS}  # the rest is as an earlier version of the bar says
             found[start] = row
         return found
 

@@ -6,9 +6,9 @@ import random
 MS, SECOND = 10**6, 10**9
 BEGIN = 1_710_000_007_300 * MS
 FINEST = 4  # decimals of prices, and of sizes where they have any, in the end
-HOSTS = {"spot": ("stream", "api", "api/v3"), "linear": ("fstream", "fapi", "fapi/v1"), "inverse": ("dstream", "dapi", "dapi/v1")}
-HFT, CRYPTOFEED, BYBIT = "hft", "cryptofeed", "bybit"
-KINDS = [(HFT, m) for m in HOSTS] + [(CRYPTOFEED, m) for m in HOSTS] + [(BYBIT, m) for m in HOSTS]
+HOSTS = {"spot": ("stream", "api", "v3"), "linear": ("fstream", "fapi", "v1"), "inverse": ("dstream", "dapi", "v1")}
+HFT, CRYPTOFEED, BYBIT, PAIR = "hft", "cryptofeed", "bybit", "pair"
+KINDS = [(how, market) for how in (HFT, CRYPTOFEED, BYBIT, PAIR) for market in HOSTS]
 SYMBOLS = {"spot": "SOLUSDT", "linear": "SOLUSDT", "inverse": "SOLUSD_PERP"}
 
 
@@ -80,13 +80,14 @@ class Market:
 
 
 class Maker:
-    """One instrument's lines, each with its receive time."""
+    """One instrument's lines, each with its receive time, of a connection `conn`; one named `again` tells the deltas again."""
 
-    def __init__(self, kind, seed, length=300):
+    def __init__(self, kind, seed, coin="SOL", conn=None, again=None, length=300):
         self.format, self.market = kind
+        self.conn, self.again, self.newest_again = conn or ("BYBIT.ws.2" if kind[0] == BYBIT else "BINANCE.ws.1"), again, 0
         self.rng = rng = random.Random(f"{kind} {seed}")
         self.bybit = self.format == BYBIT
-        self.symbol = SYMBOLS[self.market].removesuffix("_PERP" if self.bybit else "")
+        self.symbol = SYMBOLS[self.market].replace("SOL", coin).removesuffix("_PERP" if self.bybit else "")
         self.book = Market(rng, self.market == "inverse")
         self.lines = []
         self.time, self.end = BEGIN, BEGIN + length * SECOND
@@ -95,8 +96,7 @@ class Maker:
         self.trade_number = rng.randrange(10**6, 10**7)
         self.limit = rng.choice([5, 10, 20, 50, 100])
         self.harm = rng.choice([0.05, 0.2, 0.5, 1])  # how much goes wrong
-        self.stalled = 0  # deltas are received not before
-        self.newest = 0  # receive time of the newest delta
+        self.stalled = self.newest = 0  # deltas are received not before; receive time of the newest one
         self.next_snapshot = self.time + rng.randint(300, 3_000) * MS
         self.quiet = 0  # no trades until then
         self.kept = []  # older content of the book: number and levels
@@ -124,15 +124,14 @@ class Maker:
         time = self.time + self.ahead + delay
         return -(-time // (50 * MS)) * 50 * MS if self.rng.random() < 0.3 else time
 
-    def emit(self, received, frame, url=None):
+    def emit(self, received, frame, url=None, conn=None):
         text = json.dumps(frame, separators=(",", ":"))
         if self.format == HFT:
             self.lines.append((received, f"{received} {text}"))
             return
         seconds = f"{received // SECOND}.{received % SECOND:09d}"
-        conn = "BYBIT.ws.2" if self.bybit else "BINANCE.ws.1"
         kind, address = ("http", f',"url":"{url}"') if url else ("recv", "")
-        conn = "BINANCE.http.0" if url else conn
+        conn = "BINANCE.http.0" if url else conn or self.conn
         self.lines.append((received, f'{{"t":"{kind}","conn":"{conn}","ts":{seconds}{address},"data":{json.dumps(text)}}}'))
 
     def stream(self, what):
@@ -151,12 +150,16 @@ class Maker:
         pair = {"ps": self.symbol.partition("_")[0]} if self.market == "inverse" else {}
         previous = {"pu": previous} if self.market != "spot" else {}
         data = {"e": "depthUpdate", **times, "s": self.symbol, **pair, "U": first, "u": last, **previous, "b": bids, "a": asks}
-        self.emit(received, {"stream": self.stream("depth@100ms"), "data": data})
+        frame = {"stream": self.stream("depth@100ms"), "data": data}
+        self.emit(received, frame)
+        if self.again:
+            self.newest_again = max(self.newest_again, received + self.rng.choice([0, 1, 1, 8, 300]) * MS)
+            self.emit(self.newest_again, frame, conn=self.again)
 
     def orderbook(self, kind, bids, asks, number, milliseconds, received):
         data = {"s": self.symbol, "b": bids, "a": asks, "u": number, "seq": 7 * number}
-        topic = f"orderbook.{self.limit}.{self.symbol}"
-        self.emit(received, {"topic": topic, "type": kind, "ts": milliseconds + 3, "data": data, "cts": milliseconds})
+        times = {"ts": milliseconds + 3, "cts": milliseconds}
+        self.emit(received, {"topic": f"orderbook.{self.limit}.{self.symbol}", "type": kind, "data": data} | times)
 
     def snapshot(self, number, bids, asks, time, received):
         if self.bybit:
@@ -167,9 +170,9 @@ class Maker:
         names = {"symbol": self.symbol, "pair": self.symbol.partition("_")[0]} if self.market == "inverse" else {}
         answer = {"lastUpdateId": number, **times, **names, "bids": bids, "asks": asks}
         url = None
-        if self.format == CRYPTOFEED:
-            _, host, path = HOSTS[self.market]
-            url = f"https://{host}.binance.com/{path}/depth?symbol={self.symbol}&limit={self.limit}"
+        if self.format != HFT:
+            _, host, version = HOSTS[self.market]
+            url = f"https://{host}.binance.com/{host}/{version}/depth?symbol={self.symbol}&limit={self.limit}"
         self.emit(received, answer, url)
 
     def trade(self):
@@ -184,9 +187,7 @@ class Maker:
             self.emit(received, {"topic": f"publicTrade.{self.symbol}", "type": "snapshot", "ts": milliseconds, "data": [trade]})
             return
         data = {"e": "trade", "E": milliseconds, "T": milliseconds, "s": self.symbol, "t": self.trade_number}
-        data |= {"p": text, "q": size, "X": "MARKET", "m": not buy}
-        if self.market == "spot":
-            data = {key: value for key, value in data.items() if key != "X"} | {"M": True}
+        data |= {"p": text, "q": size, "m": not buy} | ({"M": True} if self.market == "spot" else {"X": "MARKET"})
         self.emit(received, {"stream": self.stream("trade"), "data": data})
 
     # What happens
@@ -258,9 +259,7 @@ class Maker:
         """Bybit: a snapshot with u = 1, or a delta where that was lost."""
         self.number = self.sent = 1
         self.kept = []
-        if not self.bybit:
-            self.delta(bids, asks, 1, 1, 0, time, self.received())
-        elif self.rng.random() < 0.5:
+        if not self.bybit or self.rng.random() < 0.5:
             self.delta(bids, asks, 1, 1, 0, time, self.received())
         else:
             self.snapshot(1, *(self.texts(self.book.levels(sign, self.limit)) for sign in (-1, 1)), time, self.received())
@@ -291,12 +290,11 @@ class Edges(Maker):
     def tell(self, copies=1, bids=None, asks=None, age=0):
         """The next delta; its (U, u)."""
         changes = self.book.change()
-        sides = bids, asks
-        if bids is None and asks is None:
-            sides = (self.texts(changes[sign].items()) for sign in (-1, 1))
+        told = bids is not None or asks is not None
+        sides = (bids, asks) if told else (self.texts(changes[sign].items()) for sign in (-1, 1))
         first, self.number, previous = self.number + 1, self.number + 2, self.number
+        bids, asks = (side or [] for side in sides)
         for _ in range(copies):
-            bids, asks = sides = [side or [] for side in sides]
             self.delta(bids, asks, first, self.number, previous, self.time - age, self.received())
         self.time += 40 * MS
         if self.rng.random() < 0.3:
@@ -307,8 +305,7 @@ class Edges(Maker):
         self.snapshot(number, *(self.texts(self.book.levels(sign, 40)) for sign in (-1, 1)), self.time, self.received())
         self.time += 40 * MS
 
-    def settle(self, deltas=30):
-        """A book that is live."""
+    def settle(self, deltas=30):  # until the book is live
         self.answer(self.number)
         for _ in range(deltas):
             self.tell()
@@ -363,28 +360,40 @@ class Edges(Maker):
         return self.time + 5 * MS
 
 
-def head(kind, symbol):
+def head(kind, symbol, conns):
     """The lines with which a recording of cryptofeed begins."""
     market, start = kind[1], BEGIN / SECOND - 1
+    address = f"wss://{HOSTS[market][0]}.binance.com/stream?streams={symbol.lower()}@depth@100ms"
+    exchange = {"spot": "BINANCE", "linear": "BINANCE_FUTURES", "inverse": "BINANCE_DELIVERY"}[market]
     if kind[0] == BYBIT:
-        address, conn, exchange = f"wss://stream.bybit.com/v5/public/{market}", "BYBIT.ws.2", "BYBIT"
-    else:
-        address, conn = f"wss://{HOSTS[market][0]}.binance.com/stream?streams={symbol.lower()}@depth@100ms", "BINANCE.ws.1"
-        exchange = {"spot": "BINANCE", "linear": "BINANCE_FUTURES", "inverse": "BINANCE_DELIVERY"}[market]
-    yield json.dumps({"t": "header", "format": 2, "exchange": exchange, "config": {}, "candle_interval": None, "recorded": start})
-    yield json.dumps({"t": "connect", "conn": conn, "ts": start, "addr": address})
+        address, exchange = f"wss://stream.bybit.com/v5/public/{market}", "BYBIT"
+    rest = {"config": {}, "candle_interval": None, "recorded": start}
+    lines = [{"t": "header", "format": 2, "exchange": exchange} | rest]
+    lines += [{"t": "connect", "conn": conn, "ts": start, "addr": address} for conn in conns]
+    return [json.dumps(line) for line in lines]
 
 
 def make(folder, kind, seed):
+    path = folder / name(kind, seed)
+    if kind[0] == PAIR:
+        return make_pair(path, kind, seed)
     maker = Maker(kind, seed)
-    return write(folder / name(kind, seed), head(kind, maker.symbol) if kind[0] != HFT else [], maker.lines)
+    return write(path, [] if kind[0] == HFT else head(kind, maker.symbol, [maker.conn]), maker.lines)
+
+
+def make_pair(path, kind, seed):
+    """Two instruments, each on a connection of its own; a third one tells the deltas of the first again. The lines of one
+    connection stand behind those of another."""
+    conns = [f"BINANCE.ws.{number}" for number in (1, 2, 3)]
+    first, other = Maker(kind, seed, "SOL", conns[0], conns[2]), Maker(kind, f"{seed}, the other", "XRP", conns[1])
+    lines = [*first.lines, *other.lines]
+    return write(path, head(kind, first.symbol, conns), lines, lambda line: line[1].partition('"data"')[0])
 
 
 def make_edges(folder):
     return write(folder / "edges.txt", [], Edges((HFT, "spot"), 0).lines)
 
 
-def write(path, first, lines):
-    lines.sort(key=lambda line: line[0])
-    path.write_text("\n".join([*first, *(text for _, text in lines)]) + "\n", encoding="ascii")
+def write(path, first, lines, order=lambda line: line[0]):
+    path.write_text("\n".join([*first, *(text for _, text in sorted(lines, key=order))]) + "\n", encoding="ascii")
     return path

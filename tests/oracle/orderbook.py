@@ -119,33 +119,30 @@ class Book:
     # Events
 
     def snapshot(self, event):
-        joining = []
-        if self.rule != "bybit":
-            if self.synced and event.last <= self.last:
-                return self.ignore("old snapshot")
-            last = event.last
-            for delta in self.waiting:
-                if delta.last <= last:
-                    continue  # old by then, and ignored
-                if not (self.follows(delta, last) if joining else self.joins(delta, last)):
-                    return self.ignore("snapshot that is not joined")
-                joining.append(delta)
-                last = delta.last
+        """It and those that wait, one after another: what breaks, or does not follow, leaves the book unsynchronised."""
+        if self.rule != "bybit" and self.synced and event.last <= self.last:
+            return self.ignore("old snapshot")
+        waiting, was_synced = list(self.waiting), self.synced
         bids, asks = self.units.levels(event.bids), self.units.levels(event.asks)
         if not self.fits(bids) or not self.fits(asks):
-            return self.break_off("number in snapshot", event, joining)
-        self.seen["snapshot" + (" over a synchronised book" if self.synced else "") + (", joined" if joining else "")] += 1
+            return self.break_off("number in snapshot", event, waiting)
         self.asked = event.asked
         for side, levels in (self.bids, bids), (self.asks, asks):
             side.replace(levels)
             self.set_reach(side)
-        self.last, self.synced, self.joined, self.broken, self.old = event.last, True, False, False, 0
-        self.waiting.clear()
         if self.crossed():
-            return self.break_off("crossed snapshot", event, joining)
-        for place, delta in enumerate(joining):
-            if self.take(delta, joining[place + 1 :]) == BROKE:
+            return self.break_off("crossed snapshot", event, waiting)
+        self.last, self.joined = event.last, False
+        for place, delta in enumerate(waiting):
+            if delta.last <= self.last:
+                continue  # old by then, and ignored
+            if not (self.follows(delta) if self.joined else self.joins(delta)):
+                return self.ignore("snapshot that is not joined")
+            if self.take(delta, waiting[place + 1 :]) == BROKE:
                 return BROKE
+        self.seen["snapshot" + (" over a synchronised book" if was_synced else "") + (", joined" if self.joined else "")] += 1
+        self.synced, self.broken, self.old = True, False, 0
+        self.waiting.clear()
         self.see_full()
         return CHANGED
 
@@ -170,11 +167,11 @@ class Book:
             if self.rule == "bybit" and self.asked is not None and len(side.keys) >= self.asked:
                 side.whole = False
 
-    def joins(self, delta, snapshot):
-        return delta.previous <= snapshot if self.rule == "contracts" else delta.first <= snapshot + 1
+    def joins(self, delta):
+        return delta.previous <= self.last if self.rule == "contracts" else delta.first <= self.last + 1
 
-    def follows(self, delta, last):
-        return delta.previous == last if self.rule == "contracts" else delta.first == last + 1
+    def follows(self, delta):
+        return delta.previous == self.last if self.rule == "contracts" else delta.first == self.last + 1
 
     def old_delta(self, delta):
         self.old += 1
@@ -197,7 +194,7 @@ class Book:
             return self.ignore("waits")
         if delta.last <= self.last:
             return self.old_delta(delta)
-        if not (self.follows(delta, self.last) if self.joined else self.joins(delta, self.last)):
+        if not (self.follows(delta) if self.joined else self.joins(delta)):
             return self.break_off("does not follow", delta)
         return self.take(delta)
 
