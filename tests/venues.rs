@@ -1,12 +1,15 @@
 //! The connectors against the emulated venue: whatever goes wrong, books and trades are the venue's, and it is told.
 
+mod api;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
-use crate::support::{command, command_on_a_small_disk, http, prism};
+use crate::support::{command, command_on_a_small_disk, prism};
+use api::Api;
 
 /// A role and its output, which must stay open.
 struct Process(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
@@ -55,33 +58,6 @@ fn chaos_sees_a_protection_that_is_left_out() {
         let said = prism(["chaos", "--runs", "6", "--seed", "7", "--break", protection]);
         assert_eq!(said.code, 1, "{protection}: {said:?}");
         assert!(said.out.contains("repeat one with: prism chaos --runs 1 --seed"), "{said:?}");
-    }
-}
-
-/// A role under test, its API and SQL.
-struct Api(u16);
-
-impl Api {
-    fn get(&self, path: &str) -> (u16, String) {
-        http(self.0, "GET", path, "").unwrap()
-    }
-
-    fn ask(&self, sql: &str) -> Vec<serde_json::Value> {
-        let (status, body) = http(self.0, "POST", "/api/sql", &format!("{{\"sql\": \"{sql}\"}}")).unwrap();
-        assert_eq!(status, 200, "{body}");
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-        answer["rows"].as_array().unwrap().clone()
-    }
-
-    /// Asks again and again until the answer is right; a busy machine may take long.
-    fn until<T>(&self, what: &str, is: impl Fn(&Api) -> Option<T>) -> T {
-        for _ in 0..120 * 10 {
-            if let Some(found) = is(self) {
-                return found;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("not within two minutes: {what}; {}", self.get("/ready").1);
     }
 }
 

@@ -4,7 +4,7 @@ Which of a frame's times an event has: contracts of Binance and REST snapshots `
 snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`.
 
 A frame that names a number that no 64 bits hold exactly, with 18 decimals at most, is refused by the import (rows of
-`quarantine`, `invalid_field`) and so no event. The log has what was received within the same 5 ms ordered by instrument.
+`quarantine`, `invalid_field`) and so no event. The log has together what an instrument received within the same 5 ms, the end included.
 """
 
 import gzip
@@ -54,10 +54,10 @@ class Recording:
         """[[(instrument, event)] in the order of the log] of each partition; `number_of` tells that of an instrument."""
         found, windows = defaultdict(list), defaultdict(dict)
         for instrument, event in self.all:
-            partition = number_of(instrument)
-            window = windows[partition, event.received // WINDOW]
+            partition, end = number_of(instrument), -(-event.received // WINDOW)
+            window = windows[partition, end]
             place = window.setdefault(instrument, len(window))
-            found[partition].append((event.received // WINDOW, place, instrument, event))
+            found[partition].append((end, place, instrument, event))
         return [[entry[2:] for entry in sorted(entries, key=lambda entry: entry[:2])] for entries in found.values()]
 
     # hftbacktest: `<receive ns> <frame>`, one instrument a file; the answer to a request stands as it came, without address.

@@ -1,6 +1,7 @@
 //! Venues on this machine that connectors cannot tell from the real ones: streams and market requests of Bybit v5 and of
 //! Binance spot and USD-M, fed by the synthetic market or by recordings, with seeded faults.
 
+mod bars;
 mod binance;
 mod bybit;
 mod faults;
@@ -210,7 +211,7 @@ impl Emulator {
     pub fn minutes(&self, symbol: &str) -> Vec<(Ts, [f64; 5], u64)> {
         let venue = self.shared.venue();
         let bars = venue.bars(symbol, Timeframe::M1).into_iter().flatten();
-        let of = |(start, bar): (Ts, venue::Bar)| {
+        let of = |(start, bar): (Ts, bars::Bar)| {
             let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(|price| price.to_f64());
             (start, [open, high, low, close, bar.volume], bar.n_trades)
         };

@@ -6,9 +6,10 @@ use prism_schemas::book::{Applied, Rules, State};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade, trade};
 use prism_schemas::instrument::fnv1a;
-use prism_schemas::time::{MILLISECOND, MINUTE};
+use prism_schemas::time::MINUTE;
 use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
 
+use super::bars::{Bar, closed};
 use super::recording::Recording;
 use prism_exchange::{Bybit, Exchange as _};
 use prism_schemas::random::Random;
@@ -18,14 +19,6 @@ use prism_sources::synthetic::{Frame, MARKET, Market, Symbol};
 const TRADES_MAX: usize = 1_000;
 /// Trades of each symbol whose ids are remembered as the truth.
 const IDS_MAX: usize = 100_000;
-/// Closed bars of each timeframe that requests can see at the start.
-const BARS: usize = 1_000;
-/// Bars of a symbol and timeframe that are kept since its start.
-const BARS_MAX: usize = 3_000;
-/// Trades of a minute are all there so long after it.
-const SETTLED: i64 = 300 * MILLISECOND;
-/// Values of a series that requests can see.
-const VALUES: i64 = 200;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
@@ -44,23 +37,6 @@ pub(super) const TIMEFRAMES: [Timeframe; 12] = [
     Timeframe::D1,
     Timeframe::W1,
 ];
-
-/// A bar with exact prices.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bar {
-    pub(super) open: Decimal,
-    pub(super) high: Decimal,
-    pub(super) low: Decimal,
-    pub(super) close: Decimal,
-    pub(super) volume: f64,
-    pub(super) turnover: f64,
-    pub(super) n_trades: u64,
-    /// The volume that takers bought.
-    pub(super) bought: f64,
-    /// Times of the first and the last trade: messages overtake each other.
-    first: Ts,
-    last: Ts,
-}
 
 /// A trade as it happened; faces spell it.
 #[derive(Clone, Debug)]
@@ -145,8 +121,8 @@ pub(super) enum Tape {
 type Bars = BTreeMap<(String, Timeframe), BTreeMap<Ts, Bar>>;
 
 pub(super) struct Venue {
-    tape: Tape,
-    seed: u64,
+    pub(super) tape: Tape,
+    pub(super) seed: u64,
     random: Random,
     /// By symbol, as all below.
     pub(super) instruments: BTreeMap<String, Instrument>,
@@ -155,12 +131,12 @@ pub(super) struct Venue {
     pub(super) trades: BTreeMap<String, VecDeque<Done>>,
     /// Times and ids of all trades.
     pub(super) ids: BTreeMap<String, VecDeque<(Ts, String, u64)>>,
-    bars: Bars,
+    pub(super) bars: Bars,
     /// Values that were asked for, by kind too.
-    series: BTreeMap<(String, &'static str), BTreeMap<Ts, Decimal>>,
+    pub(super) series: BTreeMap<(String, &'static str), BTreeMap<Ts, Decimal>>,
     /// The minute whose bars are there, traded in or not, and the first that is not told to be over.
-    minute: Ts,
-    open: Ts,
+    pub(super) minute: Ts,
+    pub(super) open: Ts,
     /// Symbols whose books are never reset.
     pub(super) spared: Vec<String>,
     /// Nothing happens any more.
@@ -349,113 +325,6 @@ impl Venue {
         push(self.trades.entry(symbol.into()).or_default(), done.clone(), TRADES_MAX);
         Some(done)
     }
-
-    /// The bars of a symbol that is known, which may have none yet: those of a market's past, and those since.
-    pub(super) fn bars(&self, symbol: &str, timeframe: Timeframe) -> Option<Vec<(Ts, Bar)>> {
-        if !self.instruments.contains_key(symbol) {
-            return None;
-        }
-        let since: Vec<(Ts, Bar)> = match self.bars.get(&(symbol.to_string(), timeframe)) {
-            Some(bars) => bars.iter().map(|(start, bar)| (*start, *bar)).collect(),
-            None => Vec::new(),
-        };
-        let first = since.first().map_or(Ts::MAX, |(start, _)| *start);
-        let mut bars = Vec::new();
-        if let Tape::Market(market, ..) = &self.tape {
-            let past = market.past_of(symbol, timeframe, BARS).filter_map(|(_, event)| closed(&event));
-            bars.extend(past.map(|(_, start, bar)| (start, bar)).filter(|(start, _)| *start < first));
-        }
-        bars.extend(since);
-        Some(bars)
-    }
-
-    /// The newest values of a series, one at the start of every `step` nanoseconds, in order; `value` is what it is now. A
-    /// market has a past, a recording has what it has shown.
-    pub(super) fn series(
-        &mut self,
-        symbol: &str,
-        kind: &'static str,
-        (step, now): (i64, Ts),
-        value: Decimal,
-        limit: usize,
-    ) -> Vec<(Ts, Decimal)> {
-        let start = now - now.rem_euclid(step);
-        let series = self.series.entry((symbol.into(), kind)).or_default();
-        if series.is_empty() && matches!(self.tape, Tape::Market(..)) {
-            let mut random = Random::new(self.seed, &format!("{symbol} {kind}"));
-            let mut past = value;
-            for back in 1..VALUES {
-                past.mantissa += (past.mantissa as f64 * 0.02 * (random.uniform() - 0.5)) as i64;
-                series.insert(start - back * step, past);
-            }
-        }
-        // What nobody asked for was there too.
-        while let Some((last, before)) = series.last_key_value().map(|(ts, value)| (*ts, *value))
-            && last + step < start
-        {
-            series.insert(last + step, before);
-        }
-        series.entry(start).or_insert(value);
-        while VALUES < series.len() as i64 {
-            series.pop_first();
-        }
-        let skip = series.len().saturating_sub(limit.max(1));
-        series.iter().skip(skip).map(|(ts, value)| (*ts, *value)).collect()
-    }
-
-    /// Bars that began without a trade have the last close, as on venues.
-    fn begin_bars(&mut self, now: Ts) {
-        let minute = Timeframe::M1.start(now);
-        if minute <= self.minute {
-            return;
-        }
-        self.minute = minute;
-        for ((_, timeframe), bars) in &mut self.bars {
-            while let Some((start, bar)) = bars.last_key_value()
-                && timeframe.end(*start) <= now
-            {
-                let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
-                bars.insert(next, flat);
-            }
-            while BARS_MAX < bars.len() {
-                bars.pop_first();
-            }
-        }
-    }
-}
-
-impl Venue {
-    /// Tells the bars of a minute that is over and settled.
-    fn close_minute(&mut self, now: Ts, sent: &mut Vec<Sent>) {
-        let newest = Timeframe::M1.start(now - SETTLED);
-        if newest <= self.open {
-            return;
-        }
-        self.open = newest;
-        let start = newest - MINUTE;
-        for ((symbol, _), bars) in self.bars.iter().filter(|((_, timeframe), _)| *timeframe == Timeframe::M1) {
-            if let Some(bar) = bars.get(&start) {
-                sent.push(Sent { symbol: symbol.clone(), happened: Happened::Closed(start, *bar) });
-            }
-        }
-    }
-}
-
-impl Bar {
-    fn flat(price: Decimal) -> Bar {
-        Bar {
-            open: price,
-            high: price,
-            low: price,
-            close: price,
-            volume: 0.0,
-            turnover: 0.0,
-            n_trades: 0,
-            bought: 0.0,
-            first: Ts::MAX,
-            last: 0,
-        }
-    }
 }
 
 fn push<T>(queue: &mut VecDeque<T>, one: T, max: usize) {
@@ -472,24 +341,4 @@ fn merge(ticker: &mut Ticker, change: &Ticker) {
     }
     take!(last mark index bid_price bid_size ask_price ask_size open_interest open_interest_value funding_rate);
     take!(next_funding_ts open_24h high_24h low_24h volume_24h turnover_24h);
-}
-
-/// A closed bar, with its timeframe and start.
-fn closed(event: &Event) -> Option<(Timeframe, Ts, Bar)> {
-    let Some(Body::Kline(kline)) = &event.body else { return None };
-    let number = |value: Option<Decimal>| value.map_or(0.0, |value| value.to_f64());
-    let (volume, turnover) = (number(kline.volume), number(kline.turnover));
-    let bar = Bar {
-        open: kline.open?,
-        high: kline.high?,
-        low: kline.low?,
-        close: kline.close?,
-        volume,
-        turnover,
-        n_trades: 1,
-        bought: volume / 2.0,
-        first: kline.start,
-        last: kline.start,
-    };
-    Some((kline.timeframe.parse().ok()?, kline.start, bar))
 }

@@ -37,9 +37,12 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
     Ok(toml::Value::Table(table).try_into()?)
 }
 
-/// The messages of a log, by partition.
-fn messages(log: &SegmentLog) -> Result<BTreeMap<(usize, u32), Vec<Batch>>, Box<dyn Error>> {
-    let mut messages: BTreeMap<(usize, u32), Vec<Batch>> = BTreeMap::new();
+/// Messages by the place of their topic and their partition.
+type Messages = BTreeMap<(usize, u32), Vec<Batch>>;
+
+/// The messages of a log.
+fn messages(log: &SegmentLog) -> Result<Messages, Box<dyn Error>> {
+    let mut messages: Messages = BTreeMap::new();
     for (at, topic) in TOPICS.into_iter().enumerate() {
         for partition in 0..log.partitions(topic) {
             let mut reader = log.read(topic, partition, 0)?;
@@ -66,7 +69,7 @@ fn timed(mut work: impl FnMut()) -> f64 {
 }
 
 /// Admits the messages; records in order of knowledge, with or without books.
-fn admitted(plan: &Plan, messages: &BTreeMap<(usize, u32), Vec<Batch>>, books: bool) -> Vec<Record> {
+fn admitted(plan: &Plan, messages: &Messages, books: bool) -> Vec<Record> {
     let mut records = Vec::new();
     for ((at, partition), batches) in messages.iter().filter(|((at, _), _)| books || TOPICS[*at] != Topic::Books) {
         let mut admission = Admission::new(plan.registry.clone(), &plan.settings, TOPICS[*at], *partition);

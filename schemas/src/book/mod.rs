@@ -7,20 +7,19 @@
 //! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>.
 
 mod checksum;
+mod rules;
 mod side;
 mod update;
 
 pub use checksum::Checksum;
+pub use rules::{Numbering, Rules};
 pub use side::Sure;
 pub use update::{Half, Update};
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
 use crate::decimal::POW10;
 use crate::event::{Book, Levels};
-use crate::{InstrumentId, Market};
 use side::Side;
 
 /// Deltas kept while a snapshot is under way; the oldest make room, and a snapshot they would have joined is then refused.
@@ -29,48 +28,6 @@ const WAITING_MAX: usize = 1_000;
 /// Updates in a row that may be older than the book, once one has joined it and before: with more of them the venue numbers
 /// anew, and what said so was lost.
 const OLD_MAX: [u32; 2] = [3, 100];
-
-/// How a venue numbers its updates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Numbering {
-    /// `update_id` rises by one; 1 begins anew. Snapshots come on the stream (Bybit).
-    Rising,
-    /// `first_update_id` follows the last `update_id`. Snapshots are asked for (Binance spot).
-    Ranges,
-    /// `previous_update_id` is the last `update_id`. Snapshots are asked for (Binance futures).
-    Linked,
-    /// None: a checksum tells. Snapshots come on the stream (OKX, Kraken).
-    Absent,
-    /// Not known here: no update is taken, as nothing could tell whether the book is the venue's.
-    #[default]
-    Unknown,
-}
-
-/// A venue's rules for one instrument.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    /// How updates follow each other.
-    pub numbering: Numbering,
-    /// What updates carry to compare with.
-    pub checksum: Option<Checksum>,
-    /// Whether levels beyond the depth subscribed to must be dropped here.
-    pub truncates: bool,
-}
-
-impl Rules {
-    /// The rules of an instrument's venue and market.
-    pub fn of(instrument: &InstrumentId) -> Rules {
-        let (numbering, checksum) = match (&*instrument.exchange, instrument.market) {
-            ("binance", Market::Spot) => (Numbering::Ranges, None),
-            ("binance", _) => (Numbering::Linked, None),
-            ("okx", _) => (Numbering::Absent, Some(Checksum::Okx)),
-            ("kraken", _) => (Numbering::Absent, Some(Checksum::Kraken)),
-            ("bybit", _) => (Numbering::Rising, None),
-            _ => (Numbering::Unknown, None),
-        };
-        Rules { numbering, checksum, truncates: checksum == Some(Checksum::Kraken) }
-    }
-}
 
 /// How far a book can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

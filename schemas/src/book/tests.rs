@@ -1,6 +1,7 @@
 //! Books of every numbering, through what venues do to them.
 
 use super::*;
+use crate::{InstrumentId, Market};
 
 fn levels(pairs: &[(i64, i64)]) -> Option<Levels> {
     let (prices, sizes) = pairs.iter().copied().unzip();

@@ -14,8 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{agg_trade, put};
+use crate::bars::Bar;
 use crate::limits::Limit;
-use crate::venue::{Bar, Level, TIMEFRAMES, Venue};
+use crate::venue::{Level, TIMEFRAMES, Venue};
 use crate::{Shared, identity, other, ratios};
 
 /// 6,000 a minute: <https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits>.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{pairs, side, ticker_data};
-use crate::venue::{Bar, Done, TIMEFRAMES, Venue};
+use crate::bars::Bar;
+use crate::venue::{Done, TIMEFRAMES, Venue};
 use crate::{Shared, identity, other, ratios};
 
 /// Instruments in one answer: few, so that whoever wants all must turn pages.

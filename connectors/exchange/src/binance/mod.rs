@@ -4,6 +4,7 @@
 //! <https://developers.binance.com/docs/derivatives>. `ts_event` is the matching engine's time `T` where the message has
 //! one, else the sender's `E`; spot bookTicker and spot depth snapshots have neither and take `ts_recv`.
 
+mod answers;
 mod frames;
 mod wire;
 

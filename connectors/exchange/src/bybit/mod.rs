@@ -2,15 +2,17 @@
 //!
 //! Documented at <https://bybit-exchange.github.io/docs/v5/ws/connect>. Book times are the matching engine's (`cts`).
 
+mod answers;
+mod frames;
 mod wire;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
+use frames::{Answer, BookData, Envelope, KlineItem, LiquidationItem, Pairs, TickerData, TradeItem, whole};
 
 const ID: &str = "bybit";
 
@@ -289,192 +291,4 @@ fn timeframe(interval: &str) -> Option<Timeframe> {
             Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == length)
         }
     }
-}
-
-type Pairs<'a> = Vec<[&'a str; 2]>;
-
-/// A frame of a topic: what is around the data, and the data.
-fn whole<'a, T: Deserialize<'a>>(kind: &'static str, frame: &'a str) -> Result<(Envelope<'a, ()>, T), DecodeError> {
-    let fields = Fields { kind };
-    let Envelope { topic, kind, ts, cts, cs, data, success, op, message } = fields.json(frame)?;
-    Ok((Envelope { topic, kind, ts, cts, cs, data: None, success, op, message }, fields.some("data", data)?))
-}
-
-#[derive(Default, Deserialize)]
-struct Envelope<'a, T> {
-    topic: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    ts: Option<i64>,
-    cts: Option<i64>,
-    cs: Option<u64>,
-    data: Option<T>,
-    success: Option<bool>,
-    op: Option<&'a str>,
-    #[serde(rename = "ret_msg")]
-    message: Option<&'a str>,
-}
-
-// {"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,"s":"BTCUSDT","S":"Buy",
-// "v":"0.001","p":"16578.50","L":"PlusTick","i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,"seq":1783284617}]}
-#[derive(Deserialize)]
-struct TradeItem<'a> {
-    #[serde(rename = "T")]
-    ts: i64,
-    #[serde(rename = "s")]
-    symbol: &'a str,
-    #[serde(rename = "S")]
-    side: &'a str,
-    #[serde(rename = "v")]
-    size: &'a str,
-    #[serde(rename = "p")]
-    price: &'a str,
-    #[serde(rename = "i")]
-    id: &'a str,
-    #[serde(rename = "BT")]
-    block_trade: Option<bool>,
-    seq: Option<u64>,
-}
-
-// {"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1687940967466,"data":{"s":"BTCUSDT","b":[["30247.20","0"]],
-// "a":[["30248.70","0"]],"u":177400507,"seq":66544703342},"cts":1687940967464}
-#[derive(Deserialize)]
-struct BookData<'a> {
-    #[serde(rename = "s")]
-    symbol: &'a str,
-    #[serde(rename = "b", borrow)]
-    bids: Pairs<'a>,
-    #[serde(rename = "a", borrow)]
-    asks: Pairs<'a>,
-    #[serde(rename = "u")]
-    update_id: u64,
-    seq: Option<u64>,
-}
-
-// {"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"65117.44"},"cs":753843907770,"ts":1673272861686}
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TickerData<'a> {
-    symbol: &'a str,
-    #[serde(rename = "lastPrice")]
-    last: Option<&'a str>,
-    #[serde(rename = "markPrice")]
-    mark: Option<&'a str>,
-    #[serde(rename = "indexPrice")]
-    index: Option<&'a str>,
-    #[serde(rename = "bid1Price")]
-    bid_price: Option<&'a str>,
-    #[serde(rename = "bid1Size")]
-    bid_size: Option<&'a str>,
-    #[serde(rename = "ask1Price")]
-    ask_price: Option<&'a str>,
-    #[serde(rename = "ask1Size")]
-    ask_size: Option<&'a str>,
-    open_interest: Option<&'a str>,
-    open_interest_value: Option<&'a str>,
-    funding_rate: Option<&'a str>,
-    #[serde(rename = "nextFundingTime")]
-    next_funding: Option<&'a str>,
-    #[serde(rename = "prevPrice24h")]
-    open_24h: Option<&'a str>,
-    #[serde(rename = "highPrice24h")]
-    high_24h: Option<&'a str>,
-    #[serde(rename = "lowPrice24h")]
-    low_24h: Option<&'a str>,
-    #[serde(rename = "volume24h")]
-    volume_24h: Option<&'a str>,
-    #[serde(rename = "turnover24h")]
-    turnover_24h: Option<&'a str>,
-}
-
-// {"topic":"kline.5.BTCUSDT","data":[{"start":1672324800000,"end":1672325099999,"interval":"5","open":"16649.5","close":"16677",
-// "high":"16677","low":"16608","volume":"2.081","turnover":"34666.4005","confirm":false,"timestamp":1672324988882}],"ts":1672324988882}
-#[derive(Deserialize)]
-struct KlineItem<'a> {
-    start: i64,
-    interval: &'a str,
-    open: &'a str,
-    high: &'a str,
-    low: &'a str,
-    close: &'a str,
-    volume: &'a str,
-    turnover: Option<&'a str>,
-    confirm: bool,
-    #[serde(rename = "timestamp")]
-    ts: Option<i64>,
-}
-
-// {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell",
-// "v":"20000","p":"0.04499"}]}
-#[derive(Deserialize)]
-struct LiquidationItem<'a> {
-    #[serde(rename = "T")]
-    ts: i64,
-    #[serde(rename = "s")]
-    symbol: &'a str,
-    #[serde(rename = "S")]
-    side: &'a str,
-    #[serde(rename = "v")]
-    size: &'a str,
-    #[serde(rename = "p")]
-    price: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(rename = "retCode")]
-    code: i64,
-    #[serde(rename = "retMsg")]
-    message: Option<&'a str>,
-    #[serde(borrow)]
-    result: AnswerList<'a>,
-}
-
-#[derive(Deserialize)]
-struct AnswerList<'a> {
-    #[serde(borrow)]
-    list: Vec<InstrumentItem<'a>>,
-}
-
-#[derive(Deserialize)]
-struct InstrumentItem<'a> {
-    symbol: &'a str,
-    #[serde(rename = "contractType")]
-    contract_type: Option<&'a str>,
-    status: &'a str,
-    #[serde(rename = "baseCoin")]
-    base: &'a str,
-    #[serde(rename = "quoteCoin")]
-    quote: &'a str,
-    #[serde(rename = "settleCoin")]
-    settlement: Option<&'a str>,
-    // "0" if it never is.
-    #[serde(rename = "deliveryTime")]
-    expiry: Option<&'a str>,
-    #[serde(rename = "priceFilter", borrow)]
-    price: PriceFilter<'a>,
-    #[serde(rename = "lotSizeFilter", borrow)]
-    lot: LotFilter<'a>,
-}
-
-#[derive(Deserialize)]
-struct PriceFilter<'a> {
-    #[serde(rename = "tickSize")]
-    tick_size: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct LotFilter<'a> {
-    #[serde(rename = "qtyStep")]
-    qty_step: Option<&'a str>,
-    #[serde(rename = "basePrecision")]
-    base_precision: Option<&'a str>,
-    #[serde(rename = "minOrderQty")]
-    min_size: Option<&'a str>,
-    #[serde(rename = "maxOrderQty")]
-    max_size: Option<&'a str>,
-    #[serde(rename = "minNotionalValue")]
-    min_notional: Option<&'a str>,
-    #[serde(rename = "minOrderAmt")]
-    min_amount: Option<&'a str>,
 }

@@ -1,6 +1,9 @@
 //! The driver against the emulated venues: limits are kept, refusals obeyed, connections replaced, selections refreshed,
 //! and a symbol's snapshot is whole.
 
+mod asked;
+mod refused;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +16,7 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Event, Trade, trade};
 use prism_schemas::{InstrumentId, OrderBook, Timeframe, Ts};
 use prism_sources::synthetic::{SYMBOLS, Symbol};
-use prism_venue::{ALL, Class, Clock, Events, Maker, NOT_FOLLOWED, Options, Snapshots, VenueError, follow};
+use prism_venue::{Clock, Events, Maker, NOT_FOLLOWED, Options, VenueError, follow};
 use tokio::sync::mpsc::channel;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -199,52 +202,6 @@ async fn what_was_published_while_nobody_answered_is_asked_for() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_refused_waits_as_long_as_the_venue_says() {
-    each(FACES, async |face| {
-        let faults = Faults { seed: 3, refuse: 0.15, ban: 0.02, fail: 0.1, ..Faults::default() };
-        let following = Following::start(face, SYMBOLS, faults, 3, |options| {
-            options.top = 4;
-            // Only bars that were asked for count.
-            options.channels.klines = false;
-            options.reconcile = Duration::from_secs(1);
-            options.idle = Duration::from_secs(600);
-            options.skew = Duration::from_secs(600);
-            // Months are refused with an answer: asked three times, given up, and told.
-            options.timeframes = vec![Timeframe::M1, Timeframe::M5, Timeframe::M15, Timeframe::H1, Timeframe::Month];
-        })
-        .await;
-        let is_given_up = |body: &Body| matches!(body, Body::Quarantined(q) if q.rule == "refused_request");
-        let is_bar = |body: &Body| matches!(body, Body::Kline(_));
-        // It is told that nobody asks, and why, and that it is over.
-        let of_requests = |events: &[(InstrumentId, Event)]| -> Vec<(Feed, String)> {
-            let told = events.iter().filter(|(id, _)| id.symbol == ALL).filter_map(|(_, event)| match &event.body {
-                Some(Body::FeedStatus(told)) if told.channel == "requests" => Some((told.status(), told.cause.clone())),
-                _ => None,
-            });
-            told.collect()
-        };
-        let is_refusal = |told: &(Feed, String)| told.0 == Feed::Throttled && told.1.contains("status 4");
-        following
-            .until("bars, months given up, and refusals that began and ended", |f| {
-                let told = of_requests(&f.events.lock().unwrap());
-                f.count(is_given_up) == 4
-                    && 4 * 4 * 4 <= f.count(is_bar)
-                    && 4 <= f.emulator.asked().refused
-                    && told.iter().position(is_refusal).is_some_and(|at| at + 1 < told.len())
-            })
-            .await;
-        let (asked, events) = following.end().await;
-        assert_eq!((asked.too_early, asked.banned), (0, 0), "{face}: {asked:?}");
-        let told = of_requests(&events);
-        let in_turn = [Feed::Connected, Feed::Throttled].into_iter().cycle();
-        assert!(told.iter().zip(in_turn).all(|(told, feed)| told.0 == feed), "{face}: {told:?}");
-        let is_row = |body: &Option<Body>| matches!(body, Some(Body::Quota(quota)) if quota.open && 0 < quota.requests);
-        assert!(events.iter().any(|(_, event)| is_row(&event.body)), "{face}");
-    })
-    .await;
-}
-
 /// A script stalls one, then everything, and cuts all connections: each is told, and all go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
@@ -390,131 +347,6 @@ async fn instruments_join_and_leave_and_others_go_on() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_venues_only_tell_when_asked_is_asked_for() {
-    each(
-        [("bybit-linear", 1, true), ("binance-linear", 4, false), ("binance-spot", 0, false), ("bybit-spot", 0, false)],
-        async |(face, ratios, has_tiers)| {
-            let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
-                options.top = 3;
-                options.poll = Duration::from_millis(400);
-            })
-            .await;
-            // The past as far as venues tell it, at first.
-            let wanted = if ratios == 0 { 0 } else { 3 * 200 };
-            let interest = |body: &Body| matches!(body, Body::OpenInterest(open) if open.size.is_some());
-            let funding = |body: &Body| matches!(body, Body::FundingRate(funding) if funding.rate.is_some());
-            let ratio = |body: &Body| matches!(body, Body::LongShortRatio(r) if r.long.is_some() && r.short.is_some());
-            let is_polled = |f: &Following| {
-                [f.count(interest), f.count(funding), f.count(ratio)] >= [wanted, wanted, wanted * ratios]
-            };
-            following.until("all of them", is_polled).await;
-            tokio::time::sleep(Duration::from_millis(1_200)).await;
-            // What is known is no event; a new interval may have begun.
-            assert_eq!(following.count(funding), wanted, "{face}");
-            assert!(
-                following.count(ratio) <= (wanted + 3) * ratios && following.count(interest) <= wanted + 3,
-                "{face}"
-            );
-            let is_past = |body: &Option<Body>| matches!(body, Some(Body::OpenInterest(_) | Body::LongShortRatio(_)));
-            let mut past = BTreeSet::new();
-            for (id, event) in following.events.lock().unwrap().iter().filter(|(_, event)| is_past(&event.body)) {
-                let of = match &event.body {
-                    Some(Body::LongShortRatio(ratio)) => ratio.kind.clone(),
-                    _ => "open interest".into(),
-                };
-                assert!(past.insert((id.clone(), of, event.ts_event)), "{face}: twice {id:?} {event:?}");
-            }
-            let tiers = |body: &Body| match body {
-                Body::RiskLimit(limit) => {
-                    limit.tiers.first().and_then(|tier| tier.maintenance_margin).map(|m| m.to_f64())
-                }
-                _ => None,
-            };
-            assert_eq!(following.count(|body| tiers(body) == Some(0.005)), if has_tiers { 3 } else { 0 }, "{face}");
-            following.end().await;
-        },
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
-    each(FACES, async |face| {
-        let emulator = emulator(SYMBOLS, Faults::default(), &clock(1)).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let options = Options {
-            timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H4],
-            ..Options::at(&emulator.url(face))
-        };
-        let snapshots = Arc::new(Snapshots::new(maker(face), &options, clock(1)).unwrap());
-        let whole = snapshots.take("btc/usdt").await;
-        assert_eq!((&*whole.symbol, &whole.missing[..], whole.atomic), ("BTCUSDT", &[][..], true), "{face}");
-        let names: Vec<&str> = whole.components.iter().map(|one| &*one.name).collect();
-        let expected = if face.ends_with("spot") { 7 } else { 10 };
-        assert!(
-            expected <= names.len() && names.contains(&"klines_30m") && names.contains(&"book"),
-            "{face}: {names:?}"
-        );
-        let book = whole.components.iter().find(|one| one.name == "book").unwrap();
-        assert_eq!(book.data["bids"].as_array().unwrap().len(), 26, "{face}");
-        assert!(whole.quota.left < whole.quota.weight && whole.quota.success_rate == 1.0, "{:?}", whole.quota);
-        // Who asks for the same meanwhile gets the same.
-        let before = emulator.asked().requests;
-        let (first, second) = tokio::join!(snapshots.take("BTCUSDT"), snapshots.take("btc-usdt"));
-        assert_eq!(first.ts, second.ts);
-        assert_eq!(emulator.asked().requests - before, first.components.len() as u64, "{face}");
-        // A symbol that nobody has: everything is missing for that one reason, and not asked for again.
-        let none = snapshots.take("NOSUCHUSDT").await;
-        let (exchange, market) = face.split_once('-').unwrap();
-        let expected = format!("no such symbol NOSUCHUSDT at {exchange} {market}");
-        assert_eq!((none.missing.len(), none.failure()), (none.components.len(), Some(expected)), "{face}: {none:?}");
-        assert!(none.components.iter().any(|one| one.retries == 0), "{face}: {none:?}");
-    })
-    .await;
-}
-
-/// What users may spend is a tenth, told as such; the feeds' budget is not theirs.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_who_ask_too_much_are_told_so_and_the_venue_is_not_asked() {
-    let emulator = emulator(SYMBOLS, Faults::default(), &clock(1)).await;
-    let options = Options { timeframes: vec![Timeframe::M1], ..Options::at(&emulator.url("binance-linear")) };
-    let snapshots = Arc::new(Snapshots::new(maker("binance-linear"), &options, clock(1)).unwrap());
-    let mut quota = None;
-    for symbol in SYMBOLS {
-        let snapshot = snapshots.take(symbol.name).await;
-        quota = Some(snapshot.quota);
-        if snapshot.missing.is_empty() {
-            continue;
-        }
-        let quota = quota.unwrap();
-        assert!(2_400 * 80 / 100 - 240 <= quota.left && !quota.open, "{quota:?}");
-        let errors = snapshot.components.iter().filter_map(|one| one.error.as_ref());
-        assert!(errors.clone().all(|error| error.class == Class::RateLimit), "{snapshot:?}");
-        assert!(errors.clone().all(|error| error.detail.contains("(240 of weight within 60 s)")), "{snapshot:?}");
-        assert!(snapshot.duration_ms < 5_000.0);
-        return;
-    }
-    panic!("nobody is limited: {quota:?}");
-}
-
-/// Without a venue: host and cause, soon, and no word of limits.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_without_a_network_names_host_and_cause() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let options = Options { timeframes: vec![Timeframe::M1], ..Options::at(&format!("http://{address}")) };
-    let snapshots = Arc::new(Snapshots::new(maker("bybit-linear"), &options, clock(1)).unwrap());
-    let snapshot = snapshots.take("BTCUSDT").await;
-    let failure = snapshot.failure().unwrap();
-    assert!(failure.starts_with(&format!("no connection to {address}: Connection refused")), "{failure}");
-    let classes = || snapshot.components.iter().filter_map(|one| one.error.as_ref()).map(|error| error.class);
-    assert!(classes().all(|class| class == Class::Network) && snapshot.duration_ms < 4_500.0, "{snapshot:?}");
-    let error = prism_venue::reach(&maker("bybit-linear"), &options, &clock(1)).await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("no connection to {address}: Connection refused")), "{error}");
-}
-
 /// Whoever is told the budget panics: following ends with the name of the task, and the feeds' end is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_panics_ends_following_and_is_named() {
@@ -525,34 +357,4 @@ async fn a_task_that_panics_ends_following_and_is_named() {
     let ended = tokio::time::timeout(Duration::from_secs(60), following.following).await.unwrap().unwrap();
     let Err(VenueError::Panicked { venue, task, detail }) = ended else { panic!("{ended:?}") };
     assert_eq!((&*venue, &*task, &*detail), ("bybit linear", "budget of requests", "too many"));
-}
-
-/// While nothing answers, requests wait for one that tries.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_venue_that_fails_is_left_alone_for_a_while() {
-    let faults = Faults { fail: 1.0, ..Faults::default() };
-    let emulator = emulator(SYMBOLS, faults, &clock(1)).await;
-    let options = Options {
-        timeframes: vec![Timeframe::M1, Timeframe::M5, Timeframe::M30, Timeframe::H1, Timeframe::H4],
-        // Half a minute is three seconds.
-        speed: 10,
-        ..Options::at(&emulator.url("bybit-linear"))
-    };
-    let snapshots = Arc::new(Snapshots::new(maker("bybit-linear"), &options, clock(1)).unwrap());
-    let snapshot = snapshots.take("BTCUSDT").await;
-    assert_eq!(snapshot.missing.len(), snapshot.components.len(), "{:?}", snapshot.missing);
-    assert!(snapshot.duration_ms < 5_000.0 && snapshot.quota.success_rate == 0.0, "{:?}", snapshot.quota);
-    let failure = snapshot.failure().unwrap();
-    assert!(failure.contains("answers with status 502"), "{failure}");
-    let asked = emulator.asked();
-    // All were under way at once; after five failures one try after the other, ever rarer.
-    assert!((10..40).contains(&asked.requests), "{asked:?}");
-    emulator.calm();
-    for _ in 0..60 {
-        if snapshots.take("BTCUSDT").await.missing.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("nobody asks any more: {:?}", emulator.asked());
 }
