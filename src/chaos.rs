@@ -105,11 +105,9 @@ fn clock() -> Clock {
     Arc::new(move || START + began.elapsed().as_nanos() as i64 * SPEED)
 }
 
-/// One run; gives what is wrong.
-async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
-    let clock = clock();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let faults = Faults {
+/// What goes wrong in a run.
+fn faults(seed: u64) -> Faults {
+    Faults {
         seed,
         drop: 0.01,
         duplicate: 0.01,
@@ -123,7 +121,14 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
         ban: 0.002,
         fail: 0.01,
         ..Faults::default()
-    };
+    }
+}
+
+/// One run; gives what is wrong.
+async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
+    let clock = clock();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let faults = faults(seed);
     // Every venue in turn.
     let face = FACES[seed as usize % FACES.len()];
     let emulator = Emulator::start(listener, Origin::Market(seed, SYMBOLS), faults, clock.clone())?;
@@ -198,14 +203,8 @@ struct Watched {
     n_disconnected: usize,
 }
 
-/// What the graph makes of the events: a minute that is said to be whole is the venue's, and one that is not says so.
-/// Those of which nothing went wrong are all whole.
-fn compare_bars(
-    log: &Arc<dyn Log>,
-    emulator: &Emulator,
-    since: &BTreeMap<InstrumentId, Ts>,
-    must_be_whole: impl Fn(&str) -> bool,
-) -> Result<Vec<String>> {
+/// The minute bars that the graph makes of a log.
+fn minutes(log: &Arc<dyn Log>) -> Result<Vec<Version>> {
     let plan = Plan::new(Config::load(None)?.settings).map_err(|error| anyhow!("configuration: {error}"))?;
     let rows: Arc<Mutex<BTreeMap<String, Version>>> = Arc::default();
     let sink: Sink = {
@@ -228,9 +227,21 @@ fn compare_bars(
         progress: Arc::new(|_| {}),
     };
     pass(&how, &plan, log, &sink)?;
-    let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(rows.into_values().collect())
+}
+
+/// What the graph makes of the events: a minute that is said to be whole is the venue's, and one that is not says so.
+/// Those of which nothing went wrong are all whole.
+fn compare_bars(
+    log: &Arc<dyn Log>,
+    emulator: &Emulator,
+    since: &BTreeMap<InstrumentId, Ts>,
+    must_be_whole: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    let rows = minutes(log)?;
     let mut made: BTreeMap<(String, Ts), &Version> = BTreeMap::new();
-    for row in rows.values() {
+    for row in &rows {
         if let (Some(Cell::Text(symbol)), Some(Cell::Ts(start))) = (row.get("symbol"), row.get("ts")) {
             made.insert((symbol.to_string(), *start), row);
         }

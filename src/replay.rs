@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use prism_dataflow::{assemble::Plan, tables::Sink};
 use prism_log::{Log, LogError};
 use prism_pipeline::{
@@ -116,20 +117,7 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     };
     let (from, to) = (args.from.unwrap_or(0).max(run.frontier) as i64, args.to);
     let bar = progress(Some(messages(&*log)?), "messages");
-    let how = How {
-        workers: args.workers,
-        stride: args.stride,
-        batch: args.batch,
-        seal: args.seal,
-        to,
-        speed: args.speed,
-        cancelled,
-        progress: {
-            let bar = bar.clone();
-            Arc::new(move |n| bar.inc(n))
-        },
-    };
-
+    let how = how(args, cancelled, &bar);
     let (outlet, outputs) = Outlet::new();
     let range = from..to.map_or(i64::MAX, |to| to as i64);
     let sink: Sink = Arc::new(move |rows: Versions| {
@@ -165,6 +153,21 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
         bail!("cancelled; rows known before {} are stored, go on with --resume", format_ts(run.frontier as i64));
     }
     Ok(())
+}
+
+/// How the log is passed.
+fn how(args: &Args, cancelled: Arc<AtomicBool>, bar: &ProgressBar) -> How {
+    let bar = bar.clone();
+    How {
+        workers: args.workers,
+        stride: args.stride,
+        batch: args.batch,
+        seal: args.seal,
+        to: args.to,
+        speed: args.speed,
+        cancelled,
+        progress: Arc::new(move |n| bar.inc(n)),
+    }
 }
 
 /// Tells that a log has lost its beginning: a replay is a function of what is left, its digest too.

@@ -242,6 +242,7 @@ def dry(path, recording, config, seen):
         found = Rows(instrument, arrived, bars, settings, contract)
         rows = found.rows()
         seen.update(found.book.seen)
+        seen["clock"] += len(events) - len(arrived)
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
         nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)

@@ -3,8 +3,9 @@
 Which of a frame's times an event has: contracts of Binance and REST snapshots `T`, spot deltas of Binance `E`, a spot REST
 snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`.
 
-A frame that names a number that no 64 bits hold exactly, with 18 decimals at most, is refused by the import (rows of
-`quarantine`, `invalid_field`) and so no event. The log has together what an instrument received within the same 5 ms, the end included.
+A frame that names a number that no 64 bits hold exactly, with 18 decimals at most, is refused by the import (`quarantine`,
+`invalid_field`) and so is no event. In the log stands together what one instrument received within 5 ms (multiples, the end of
+which is included), in a partition's order of the first of each; all else is in order of receive time.
 """
 
 import gzip

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const SLACK: Duration = Duration::from_millis(100);
 
 /// How a component went.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Component {
     /// ticker, book, klines_5m, trades, open_interest, funding, account, risk_limit, ...
     pub name: String,
@@ -211,20 +211,7 @@ impl Snapshots {
     async fn component(&self, name: String, ask: Ask<'_>) -> Component {
         let mut wire = (self.maker)();
         let began = now();
-        let mut one = Component {
-            name,
-            ok: false,
-            queue_ms: 0.0,
-            request_ms: 0.0,
-            total_ms: 0.0,
-            retries: 0,
-            age_ms: None,
-            error: None,
-            recovery: None,
-            fallback: None,
-            data: Value::Null,
-            is_absent: false,
-        };
+        let mut one = Component { name, ..Component::default() };
         let deadline = began + self.patience;
         let mut events = Events::new();
         let Some(request) = wire.request(&ask) else { return one };

@@ -219,26 +219,7 @@ impl Face for Stream {
                 }
                 messages
             }
-            Happened::Ticked(ts, ticker) => {
-                let [topic, best] = ["tickers", "orderbook.1"].map(|kind| format!("{kind}.{symbol}"));
-                let mut messages = Vec::new();
-                if wanted(&topic) {
-                    messages.push(ticker_message(self.market, symbol, *ts, ticker));
-                }
-                let level = |price: Option<Decimal>, size| price.zip(size).into_iter().collect();
-                if wanted(&best) {
-                    // The best levels, whole every time.
-                    let [bids, asks] =
-                        [level(ticker.bid_price, ticker.bid_size), level(ticker.ask_price, ticker.ask_size)];
-                    let number = self.updates.get(symbol).copied().unwrap_or_default();
-                    messages.push(book_message(
-                        &best,
-                        symbol,
-                        &Moved { ts: *ts, number, origin: 0, whole: true, bids, asks },
-                    ));
-                }
-                messages
-            }
+            Happened::Ticked(ts, ticker) => self.ticked(symbol, *ts, ticker),
             Happened::Closed(start, bar) => {
                 let topic = format!("kline.1.{symbol}");
                 if !wanted(&topic) {
@@ -264,6 +245,25 @@ impl Face for Stream {
                 vec![json!({"topic": topic, "type": "snapshot", "ts": ts, "data": data}).to_string()]
             }
         }
+    }
+}
+
+impl Stream {
+    /// The ticker, and the best levels, whole every time.
+    fn ticked(&self, symbol: &str, ts: Ts, ticker: &Ticker) -> Vec<String> {
+        let [topic, best] = ["tickers", "orderbook.1"].map(|kind| format!("{kind}.{symbol}"));
+        let mut messages = Vec::new();
+        if self.topics.contains_key(&topic) {
+            messages.push(ticker_message(self.market, symbol, ts, ticker));
+        }
+        if self.topics.contains_key(&best) {
+            let level = |price: Option<Decimal>, size| price.zip(size).into_iter().collect();
+            let [bids, asks] = [level(ticker.bid_price, ticker.bid_size), level(ticker.ask_price, ticker.ask_size)];
+            let number = self.updates.get(symbol).copied().unwrap_or_default();
+            let moved = Moved { ts, number, origin: 0, whole: true, bids, asks };
+            messages.push(book_message(&best, symbol, &moved));
+        }
+        messages
     }
 }
 

@@ -147,17 +147,8 @@ impl Wire for Binance {
             Ask::Klines(native, timeframe, n) => {
                 let interval = interval(*timeframe)?;
                 let n = (*n).clamp(1, 1_000);
-                let weight = of(
-                    2,
-                    if n < 100 {
-                        1
-                    } else if n < 500 {
-                        2
-                    } else {
-                        5
-                    },
-                );
-                (format!("{base}/klines?symbol={native}&interval={interval}&limit={n}"), weight)
+                let by_length = [(100, 1), (500, 2), (u32::MAX, 5)].into_iter().find(|(more, _)| n < *more)?.1;
+                (format!("{base}/klines?symbol={native}&interval={interval}&limit={n}"), of(2, by_length))
             }
             Ask::Trades(native) => (format!("{base}/aggTrades?symbol={native}&limit=100"), of(4, 20)),
             Ask::TradesFrom(native, from, n) => {
