@@ -47,6 +47,7 @@ $(VENV)/ready: tests/requirements.txt
 oracle: $(VENV)/ready ## replays a million real trades, some late, and compares every row with an independent recomputation
 	cargo build --quiet --bin prism
 	$(VENV)/bin/python tests/oracle/oracle.py --prism $(TARGET)/debug/prism --data $(PRISM_DATA)
+	$(VENV)/bin/python tests/oracle/books.py --prism $(TARGET)/debug/prism --data $(PRISM_DATA)
 
 bench-w1: ## workload W1: TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]
 	@cargo build --quiet --release -p prism-dataflow --example w1

@@ -3,9 +3,9 @@
 Which of a frame's times an event has: contracts of Binance and REST snapshots `T`, spot deltas of Binance `E`, a spot REST
 snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`.
 
-A frame that names a number that no 64 bits hold exactly, with 18 decimals at most, is refused by the import (`quarantine`,
-`invalid_field`) and so is no event. In the log stands together what one instrument received within 5 ms (multiples, the end of
-which is included), in a partition's order of the first of each; all else is in order of receive time.
+A frame is refused by the import (`quarantine`, `invalid_field`), and so is no event, if the prices of a side, or its sizes, do
+not all fit 64 bits at the most decimals among them (zeros at the end are none), 18 at most. The log is in order of receive time,
+but what one instrument of a partition received within 5 ms (multiples, the end included) stands together.
 """
 
 import gzip
@@ -48,7 +48,7 @@ class Recording:
             self.events[instrument].append(event)
 
     def add(self, instrument, event):
-        if all(exact(number) for level in (*event.bids, *event.asks) for number in level[:2]):
+        if all(exact([level[place] for level in side]) for side in (event.bids, event.asks) for place in (0, 1)):
             self.all.append((instrument, event))
 
     def partitions(self, number_of):
@@ -130,10 +130,10 @@ class Recording:
         self.add(Instrument("bybit", market, data["s"]), event)
 
 
-def exact(number):
-    whole, _, fraction = number.partition(".")
-    fraction = fraction.rstrip("0")
-    return len(fraction) <= 18 and int(whole + fraction) < 2**63
+def exact(numbers):
+    parts = [number.partition(".") for number in numbers]
+    places = max((len(fraction.rstrip("0")) for _, _, fraction in parts), default=0)
+    return places <= 18 and all(int(whole + fraction[:places].ljust(places, "0")) < 2**63 for whole, _, fraction in parts)
 
 
 def binance_delta(received, data):

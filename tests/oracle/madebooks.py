@@ -102,8 +102,6 @@ class Maker:
         self.kept = []  # older content of the book: number and levels
         self.run()
 
-    # Texts
-
     def decimal(self, value, places):
         value //= 10 ** (FINEST - places)
         text = str(value).rjust(places + 1, "0")
@@ -333,7 +331,9 @@ class Edges(Maker):
 
     def large_numbers(self):
         largest = "92233720368.54775807"
-        for bids in ([["1.2345", largest]], [["1.2345", "92233720368.54775808"]], [["92233720368547.7581", "0"]], [["1", "1"]]):
+        told = [("1.2345", largest)], [("92233720368547.7581", "0")], [("1", "1")], [("1.2345", "1.50000000000")]
+        refused = [("1.2345", "92233720368.54775808")], [("1.2345", "0.5"), ("1", "9223372036854775807")]
+        for bids in (*told, *refused):
             self.tell(bids=bids)
             self.tell()
             self.settle()

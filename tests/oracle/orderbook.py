@@ -81,9 +81,6 @@ class Book:
 
     def apply(self, event):
         """CHANGED, IGNORED or BROKE."""
-        grown = self.see_decimals(event)
-        if grown and self.synced and not all(self.fits(side.sizes) for side in (self.bids, self.asks)):
-            return self.break_off("decimals", event)
         if event.snapshot:
             return self.snapshot(event)
         return self.bybit_delta(event) if self.rule == "bybit" else self.binance_delta(event)
@@ -103,12 +100,16 @@ class Book:
 
     # Numbers
 
-    def see_decimals(self, event):
-        before = self.price_decimals, self.size_decimals
-        for price, size, *_ in (*event.bids, *event.asks):
-            self.price_decimals = max(self.price_decimals, decimals(price))
-            self.size_decimals = max(self.size_decimals, decimals(size))
-        return before != (self.price_decimals, self.size_decimals)
+    def see_decimals(self, event, *standing):
+        """Of an event that is taken, if its numbers and what is `standing` fit then; else it is not taken."""
+        before, levels = (self.price_decimals, self.size_decimals), [*event.bids, *event.asks]
+        self.price_decimals = max([self.price_decimals, *(decimals(price) for price, *_ in levels)])
+        self.size_decimals = max([self.size_decimals, *(decimals(size) for _, size, *_ in levels)])
+        can_be = all(float(price) > 0 and float(size) >= 0 for price, size, *_ in levels)
+        if can_be and all(map(self.fits, [*standing, *(self.units.levels([level]) for level in levels)])):
+            return True
+        self.price_decimals, self.size_decimals = before
+        return False
 
     def fits(self, levels):
         """Whether all prices (or their keys) and sizes are 64-bit numbers at the most decimals seen so far."""
@@ -123,12 +124,11 @@ class Book:
         if self.rule != "bybit" and self.synced and event.last <= self.last:
             return self.ignore("old snapshot")
         waiting, was_synced = list(self.waiting), self.synced
-        bids, asks = self.units.levels(event.bids), self.units.levels(event.asks)
-        if not self.fits(bids) or not self.fits(asks):
-            return self.break_off("number in snapshot", event, waiting)
+        if not self.see_decimals(event):
+            return self.break_off("number does not fit, snapshot", event, waiting)
         self.asked = event.asked
-        for side, levels in (self.bids, bids), (self.asks, asks):
-            side.replace(levels)
+        for side, levels in (self.bids, event.bids), (self.asks, event.asks):
+            side.replace(self.units.levels(levels))
             self.set_reach(side)
         if self.crossed():
             return self.break_off("crossed snapshot", event, waiting)
@@ -159,7 +159,7 @@ class Book:
         return bid is not None and ask is not None and -bid >= ask
 
     def near_the_cut(self, side):
-        return side.cut and bisect_left(side.keys, side.cut[0]) < -(-side.cut[1] // 4)
+        return side.cut and bisect_right(side.keys, side.cut[0]) < -(-side.cut[1] // 4)
 
     def see_full(self):
         """After an event: of Bybit a side that has as many levels as were asked for is no longer whole."""
@@ -199,11 +199,10 @@ class Book:
         return self.take(delta)
 
     def take(self, delta, behind=()):
-        bids, asks = self.units.levels(delta.bids), self.units.levels(delta.asks)
-        if not self.fits(bids) or not self.fits(asks):
-            return self.break_off("number in delta", delta, behind)
-        for side, levels in (self.bids, bids), (self.asks, asks):
-            for price, size in levels.items():
+        if not self.see_decimals(delta, self.bids.sizes, self.asks.sizes):
+            return self.break_off("number does not fit", delta, behind)
+        for side, levels in (self.bids, delta.bids), (self.asks, delta.asks):
+            for price, size in self.units.levels(levels).items():
                 side.set(price, size)
         self.last, self.joined, self.old = delta.last, True, 0
         if self.crossed():

@@ -18,7 +18,7 @@ use prism_sources::synthetic::{Frame, MARKET, Market, Symbol};
 /// Trades that requests can see.
 const TRADES_MAX: usize = 1_000;
 /// Trades of each symbol whose ids are remembered as the truth.
-const IDS_MAX: usize = 100_000;
+const IDS_MAX: usize = 20_000;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 

@@ -158,6 +158,12 @@ impl Seen {
         self.take(instrument, event) == Verdict::New
     }
 
+    /// Whether a trade was seen before.
+    pub(super) fn has(&self, instrument: &InstrumentId, event: &Event) -> bool {
+        let Some(id) = identity(event) else { return false };
+        self.all().get(instrument).is_some_and(|ids| ids.known.contains(&id))
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<InstrumentId, Ids>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }

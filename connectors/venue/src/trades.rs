@@ -136,7 +136,7 @@ impl Reconciler {
             told.push(status(id, oldest, now, Feed::ResyncFinished, "", "trades go on"));
         }
         compared.until = Some(newest.max(until));
-        let owed = answer.into_iter().filter(|(_, event)| since <= event.ts_event);
+        let owed = answer.into_iter().filter(|(id, event)| since <= event.ts_event && !self.seen.has(id, event));
         compared.pending.extend(owed.filter_map(|(id, event)| Some((identity(&event)?, (id, event)))));
     }
 

@@ -287,6 +287,10 @@ impl Series {
             self.forgotten_to = Some(front.end);
             self.slots.pop_front();
         }
+        // A history that came at once leaves no room behind.
+        if 4 * self.slots.len() + 64 < self.slots.capacity() {
+            self.slots.shrink_to(2 * self.slots.len());
+        }
     }
 }
 

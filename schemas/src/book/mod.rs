@@ -86,8 +86,9 @@ pub enum Trouble {
         /// As it came.
         theirs: u32,
     },
-    /// A number does not fit 64 bits at the instrument's decimals, or a field the rules need is missing.
-    #[error("the update has no update id, or a price or size that does not fit")]
+    /// A number does not fit 64 bits at the instrument's decimals or cannot be one of a book, or a field the rules need is
+    /// missing.
+    #[error("the update has no update id, or a price or size that cannot be or does not fit")]
     Unfit,
     /// The venue's rules are not known to this version: its books cannot be checked.
     #[error("how this venue numbers its updates is not known")]

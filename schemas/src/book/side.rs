@@ -99,7 +99,8 @@ impl Side {
         // Updates are told in order, or nearly: the next level is near the one before.
         let mut near = self.slots.len();
         let mut set = |(price, size): (&i64, &i64)| {
-            near = self.set(price.checked_mul(price_unit)?, size.checked_mul(size_unit)?, near);
+            let (price, size) = (price.checked_mul(price_unit)?, size.checked_mul(size_unit)?);
+            near = (0 < price && 0 <= size).then(|| self.set(price, size, near))?;
             Some(())
         };
         let mut pairs = half.prices.iter().zip(half.sizes);

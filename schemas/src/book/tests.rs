@@ -131,8 +131,10 @@ fn decimals_grow_and_what_does_not_fit_is_refused() {
     finer.bids.as_mut().unwrap().size_decimals = 1;
     assert_eq!(book.apply(&finer), Ok(Applied::Changed));
     assert_eq!((book.decimals(), book.top()), ((3, 1), Some(((9905, 15), (10100, 10)))));
-    let huge = update(false, (3, 3), &[(i64::MAX / 2, 1)], &[]);
-    assert_eq!(book.apply(&huge), Err(Trouble::Unfit));
+    for level in [(i64::MAX / 2, 1), (0, 1), (-5, 1), (99, -1)] {
+        let mut book = book.clone();
+        assert_eq!(book.apply(&update(false, (3, 3), &[level], &[])), Err(Trouble::Unfit), "{level:?}");
+    }
 }
 
 #[test]

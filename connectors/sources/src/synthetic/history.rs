@@ -81,14 +81,14 @@ impl Trader {
     /// A simulated bar as the venue's kline.
     pub(super) fn kline(&self, timeframe: Timeframe, start: Ts, bar: &LogBar) -> Event {
         let tick = self.symbol.tick;
-        let price = |level: f64| {
-            let ticks = (self.ticks(level).round() as i64).max(1);
+        let price = |level: f32| {
+            let ticks = (self.ticks(level.into()).round() as i64).max(1);
             Some(Decimal::new(ticks * tick.mantissa, tick.decimals))
         };
         let lot = self.symbol.lot;
-        let lots = bar.activity * 60.0 * self.symbol.value / self.symbol.price / lot.to_f64();
+        let lots = f64::from(bar.activity) * 60.0 * self.symbol.value / self.symbol.price / lot.to_f64();
         let volume = Decimal::new((lots as i64).max(1) * lot.mantissa, lot.decimals);
-        let mean = f64::midpoint(self.ticks(bar.open), self.ticks(bar.close)) * tick.to_f64();
+        let mean = f64::midpoint(self.ticks(bar.open.into()), self.ticks(bar.close.into())) * tick.to_f64();
         let kline = Kline {
             timeframe: timeframe.name().into(),
             start,

@@ -88,8 +88,8 @@ impl Market {
             trader.day = day
                 .iter()
                 .map(|bar| {
-                    let lots = bar.activity * 60.0 * symbol.value / symbol.price / symbol.lot.to_f64();
-                    [trader.ticks(bar.open), trader.ticks(bar.high), trader.ticks(bar.low), lots]
+                    let lots = f64::from(bar.activity) * 60.0 * symbol.value / symbol.price / symbol.lot.to_f64();
+                    [trader.ticks(bar.open.into()), trader.ticks(bar.high.into()), trader.ticks(bar.low.into()), lots]
                 })
                 .collect();
             trader.last = trader.ticks(process.level(at)).round() as i64;

@@ -85,14 +85,14 @@ impl Part {
     }
 }
 
-/// A bar of log prices, with an activity of mean about 1.
+/// A bar of log prices, with an activity of mean about 1; many are kept, and seven digits are less than a tick.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogBar {
-    pub(super) open: f64,
-    pub(super) high: f64,
-    pub(super) low: f64,
-    pub(super) close: f64,
-    pub(super) activity: f64,
+    pub(super) open: f32,
+    pub(super) high: f32,
+    pub(super) low: f32,
+    pub(super) close: f32,
+    pub(super) activity: f32,
 }
 
 impl LogBar {
@@ -101,8 +101,8 @@ impl LogBar {
         let (first, last) = (bars.first()?, bars.last()?);
         Some(LogBar {
             open: first.open,
-            high: bars.iter().map(|bar| bar.high).fold(f64::NEG_INFINITY, f64::max),
-            low: bars.iter().map(|bar| bar.low).fold(f64::INFINITY, f64::min),
+            high: bars.iter().map(|bar| bar.high).fold(f32::NEG_INFINITY, f32::max),
+            low: bars.iter().map(|bar| bar.low).fold(f32::INFINITY, f32::min),
             close: last.close,
             activity: bars.iter().map(|bar| bar.activity).sum(),
         })
@@ -150,20 +150,20 @@ impl Process {
         let n = out.len();
         let mut bars: Vec<LogBar> = (0..n)
             .map(|at| {
-                let open = self.level(at);
+                let open = self.level(at) as f32;
                 LogBar { open, high: open, low: open, close: open, activity: 0.0 }
             })
             .collect();
         for _ in 0..4 {
             self.advance(minutes / 4.0);
             for (at, bar) in bars.iter_mut().enumerate() {
-                bar.close = self.level(at);
+                bar.close = self.level(at) as f32;
                 bar.high = bar.high.max(bar.close);
                 bar.low = bar.low.min(bar.close);
             }
         }
         for ((at, mut bar), out) in bars.into_iter().enumerate().zip(out) {
-            bar.activity = minutes * (0.5 + random.uniform()) * self.volatility(at);
+            bar.activity = (minutes * (0.5 + random.uniform()) * self.volatility(at)) as f32;
             out.push(bar);
         }
     }

@@ -48,15 +48,18 @@ pub(super) fn write(
 
 /// Names repeat, numbers do not: only names get dictionaries.
 fn properties(table: &Table, merged_up_to: u64) -> WriterProperties {
+    // A part lives for minutes, and many are read together: what is compressed takes a dictionary a column to read.
+    let is_part = merged_up_to == 0;
+    let compression = if is_part { Compression::UNCOMPRESSED } else { Compression::ZSTD(Default::default()) };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(Default::default()))
+        .set_compression(compression)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(GROUP_ROWS));
     for column in table.columns.iter().filter(|column| column.kind == Kind::Symbol) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name), true);
     }
-    if 0 < merged_up_to {
+    if !is_part {
         let merged = KeyValue::new(MERGED_UP_TO.into(), merged_up_to.to_string());
         properties = properties.set_key_value_metadata(Some(vec![merged]));
     }
