@@ -13,7 +13,6 @@ use prism_dataflow::assemble::Plan;
 use prism_log::{Log, SegmentLog};
 use prism_pipeline::{Pipeline, Tasks};
 use prism_queries::Place;
-use prism_sources::synthetic::SYMBOLS;
 use prism_store::Store;
 
 use crate::{
@@ -103,8 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// What can be done with it.
-fn hello(address: SocketAddr, Source { seed, speed }: Source) -> String {
-    let n = SYMBOLS.len();
+fn hello(address: SocketAddr, source: Source) -> String {
+    let (n, Source { seed, speed, .. }) = (source.symbols().len(), source);
     format!(
         "prism demo: {n} synthetic symbols, seed {seed}, {speed} x real time
   page     http://{address}/

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
-use prism_sources::synthetic::SYMBOLS;
+use prism_sources::synthetic::{SYMBOLS, symbols};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Seed of the market and of the faults
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Symbols of the market
+    #[arg(long, default_value_t = SYMBOLS.len() as u16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    symbols: u16,
     /// Recordings and trade files, as `prism import` takes them, that happen again instead of the market
     #[arg(long, num_args = 1..)]
     from: Vec<PathBuf>,
@@ -105,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, refuse, ban, fail };
     let script = args.script.as_deref().map(read).transpose()?;
     let (origin, what) = match args.from.is_empty() {
-        true => (Origin::Market(seed, SYMBOLS), format!("the synthetic market of seed {seed}")),
+        true => (Origin::Market(seed, symbols(args.symbols.into())), format!("the synthetic market of seed {seed}")),
         false => {
             let recording =
                 Recording::open(args.from.clone(), args.market).map_err(|error| misuse(error.to_string()))?;

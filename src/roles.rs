@@ -186,7 +186,7 @@ impl Origin {
     fn start(self, log: &Arc<dyn Log>, plan: &Plan, tasks: &mut Tasks) -> Result<()> {
         let (log, until, maintained) = (log.clone(), tasks.stop(), plan.settings.timeframes.maintained.clone());
         tasks.spawn("ingest", move || match self {
-            Origin::Synthetic(source, time) => synthetic::ingest(&log, &maintained, source.seed, &time, &until),
+            Origin::Synthetic(source, time) => synthetic::ingest(&log, &maintained, source, &time, &until),
             Origin::Venues(sources) => venues::ingest(&log, sources, &until),
         })
     }

@@ -14,7 +14,7 @@ use prism_schemas::{
     InstrumentId, Timeframe,
     time::{HOUR, MILLISECOND, MINUTE},
 };
-use prism_sources::synthetic::{EXCHANGE, MARKET, Market, SYMBOLS};
+use prism_sources::synthetic::{EXCHANGE, MARKET, Market, SYMBOLS, Symbol, symbols};
 use prism_venue::Clock;
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,17 @@ pub(crate) struct Source {
     /// Simulated seconds per second until simulated time meets the wall clock
     #[arg(long, default_value_t = 60.0, value_parser = speed)]
     pub(crate) speed: f64,
+    /// Symbols of the synthetic market
+    #[arg(long, default_value_t = SYMBOLS.len() as u16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    symbols: u16,
 }
 
 impl Source {
+    /// What is traded.
+    pub(crate) fn symbols(self) -> &'static [Symbol] {
+        symbols(self.symbols.into())
+    }
+
     /// A real duration in simulated time, ns; what runs slower than real time keeps it.
     pub(crate) fn simulated(self, duration: i64) -> i64 {
         (duration as f64 * self.speed.max(1.0)) as i64
@@ -98,11 +106,11 @@ impl SimulatedTime {
 pub(crate) fn ingest(
     log: &Arc<dyn Log>,
     timeframes: &[Timeframe],
-    seed: u64,
+    source: Source,
     time: &SimulatedTime,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let mut market = Market::new(seed, SYMBOLS, time.start);
+    let mut market = Market::new(source.seed, source.symbols(), time.start);
     // Another life of the same process may begin at the same simulated time.
     let mut writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(time.start));
     let mut decoder = Bybit::new(MARKET);

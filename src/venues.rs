@@ -13,7 +13,7 @@ use prism_exchange::{Channels, wire, wires};
 use prism_log::{Known, LiveWriter, Log, Pace, SteadyClock, Step, session};
 use prism_pipeline::TOPICS;
 use prism_schemas::Timeframe;
-use prism_sources::synthetic::SYMBOLS;
+use prism_sources::synthetic::Symbol;
 use prism_venue::{Clock, Events, Maker, NewestBar, Options, Snapshots, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
@@ -196,6 +196,7 @@ pub(crate) fn follow_only(sources: Sources, stop: &CancellationToken) -> Result<
 pub(crate) struct Emulated {
     listener: TcpListener,
     seed: u64,
+    symbols: &'static [Symbol],
     speed: f64,
     clock: Clock,
     /// How it is followed.
@@ -220,7 +221,8 @@ impl Emulated {
             speed: speed as u32,
             ..base
         };
-        Ok(Emulated { listener, seed: source.seed, speed, clock: clock.clone(), options })
+        let (seed, symbols) = (source.seed, source.symbols());
+        Ok(Emulated { listener, seed, symbols, speed, clock: clock.clone(), options })
     }
 
     /// Asks it for all of a symbol at once, with bars of these timeframes.
@@ -231,10 +233,10 @@ impl Emulated {
 
     /// As `ingest`, of this venue.
     pub(crate) fn ingest(self, log: &Arc<dyn Log>, stop: &CancellationToken) -> Result<()> {
-        let Emulated { listener, seed, speed, clock, options } = self;
+        let Emulated { listener, seed, symbols, speed, clock, options } = self;
         runtime()?.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let emulator = Emulator::start(listener, Origin::Market(seed, SYMBOLS), Faults::default(), clock.clone())?;
+            let emulator = Emulator::start(listener, Origin::Market(seed, symbols), Faults::default(), clock.clone())?;
             let venues = vec![Source { name: Self::NAME.into(), maker: maker(Self::NAME), options }];
             let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
             let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));

@@ -18,11 +18,14 @@ const N_MIN: u32 = 3;
 /// Bars the running mean of a time of day looks back on: older ones fade.
 const N_MAX: u32 = 20;
 
+/// Times of day whose means lie together.
+const BLOCK: usize = 24;
+
 /// Of volumes in base; absent while there is no baseline or it is 0.
 #[derive(Clone)]
 pub struct RelativeVolume {
-    /// Means by time of day; shared by snapshots until one of them moves on. Empty for timeframes without.
-    times: Arc<Vec<Time>>,
+    /// Means by time of day, in blocks that snapshots share until one of them moves on. Empty for timeframes without.
+    times: Vec<Arc<[Time; BLOCK]>>,
     volumes: Window,
     /// Mean of the last bars, up to the previous one.
     recent: Option<f64>,
@@ -38,7 +41,7 @@ struct Time {
 impl RelativeVolume {
     /// Where times of day do not help: over the `period` bars before.
     pub fn new(period: usize) -> RelativeVolume {
-        RelativeVolume { times: Arc::default(), volumes: Window::new(period), recent: None }
+        RelativeVolume { times: Vec::new(), volumes: Window::new(period), recent: None }
     }
 
     /// The mean at this time of day on earlier days; then counts this bar.
@@ -47,11 +50,12 @@ impl RelativeVolume {
             return None;
         }
         let length = bar.timeframe.length();
-        let times = Arc::make_mut(&mut self.times);
-        if times.is_empty() {
-            times.resize((DAY / length) as usize, Time { n_bars: 0, mean: 0.0 });
+        if self.times.is_empty() {
+            let n = (DAY / length) as usize;
+            self.times.resize_with(n.div_ceil(BLOCK), || Arc::new([Time { n_bars: 0, mean: 0.0 }; BLOCK]));
         }
-        let time = &mut times[(bar.start.rem_euclid(DAY) / length) as usize];
+        let at = (bar.start.rem_euclid(DAY) / length) as usize;
+        let time = &mut Arc::make_mut(&mut self.times[at / BLOCK])[at % BLOCK];
         let baseline = (N_MIN <= time.n_bars).then_some(time.mean);
         time.n_bars = N_MAX.min(time.n_bars + 1);
         time.mean += (bar.volume - time.mean) / f64::from(time.n_bars);

@@ -82,6 +82,9 @@ where
     ordered(rows, name, pact, pick, logic, || {})
 }
 
+/// Updates there is always room for.
+const ROOM: usize = 1_024;
+
 /// Updates that wait for the frontier to pass them.
 struct Pending<D> {
     updates: Vec<(D, Time, Diff)>,
@@ -92,6 +95,13 @@ impl<D> Pending<D> {
     fn push(&mut self, row: D, time: Time, diff: Diff) {
         self.is_sorted &= self.updates.last().is_none_or(|(_, last, _)| *last <= time);
         self.updates.push((row, time, diff));
+    }
+
+    /// Gives back the room of what came at once, such as a history.
+    fn shrink(&mut self) {
+        if ROOM < self.updates.capacity() && 4 * self.updates.len() < self.updates.capacity() {
+            self.updates.shrink_to(ROOM.max(2 * self.updates.len()));
+        }
     }
 
     /// Hands over those before `frontier`, all that are known at a time together. Whether there were any.
@@ -162,6 +172,8 @@ where
             });
             if is_any {
                 done();
+                pending.shrink();
+                batch.shrink_to(ROOM);
             }
             if !emit.updates.is_empty() {
                 output.activate().session(capability).give_container(&mut emit.updates);

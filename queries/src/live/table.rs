@@ -272,6 +272,10 @@ impl LiveTable {
             let series = &mut self.series[number as usize];
             if let Ok(at) = series.find(ts) {
                 series.places.remove(at);
+                // A history that came at once leaves no room behind.
+                if 4 * series.places.len() + 64 < series.places.capacity() {
+                    series.places.shrink_to(2 * series.places.len());
+                }
             }
             if series.places.is_empty() && self.names.remove(&series.name).is_some() {
                 self.free.push(number);

@@ -6,7 +6,7 @@ mod history;
 mod process;
 mod symbols;
 
-pub use symbols::{SYMBOLS, Symbol};
+pub use symbols::{SYMBOLS, Symbol, symbols};
 
 use std::collections::VecDeque;
 

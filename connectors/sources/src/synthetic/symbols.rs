@@ -61,3 +61,13 @@ pub static SYMBOLS: &[Symbol] = &[
     symbol("ETCUSDT", 27.3, (1, 3), (1, 1), 1.10, 0.70, 500.0),
     symbol("AAVEUSDT", 96.0, (1, 2), (1, 2), 1.15, 0.95, 500.0),
 ];
+
+/// So many symbols: those of the demo, then others that move as they do, `COIN24USDT` and so on. They live as long as the
+/// process.
+pub fn symbols(n: usize) -> &'static [Symbol] {
+    let of = |at: usize| match SYMBOLS.get(at) {
+        Some(symbol) => *symbol,
+        None => Symbol { name: format!("COIN{at}USDT").leak(), ..SYMBOLS[at % SYMBOLS.len()] },
+    };
+    SYMBOLS.get(..n).unwrap_or_else(|| (0..n).map(of).collect::<Vec<_>>().leak())
+}
