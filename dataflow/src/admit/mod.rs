@@ -44,7 +44,7 @@ impl Record {
 }
 
 /// The latest time the graph can hold, in the year 2200; sums of times stay in range.
-const TS_MAX: Ts = 7_258_118_400_000_000_000;
+pub(crate) const TS_MAX: Ts = 7_258_118_400_000_000_000;
 
 /// A session's heartbeats less than this after one that counted do not count.
 const HEARTBEAT: i64 = 500 * MILLISECOND;

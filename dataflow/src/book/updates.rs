@@ -7,7 +7,7 @@ use prism_schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::types::Time;
+use crate::{admit::TS_MAX, types::Time};
 
 /// Book events of one instrument, in the order of their partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,12 +70,12 @@ impl BookUpdates {
         (self.heads.len(), self.prices.len())
     }
 
-    /// Adds an event.
+    /// Adds an event. Times that the graph cannot hold are the nearest that it can.
     pub fn push(&mut self, event: &Event, book: &Book, known: Time) {
         let [bids, asks] = [&book.bids, &book.asks].map(|levels| levels.as_ref().map(|levels| self.extend(levels)));
         self.heads.push(Head {
-            ts_event: event.ts_event,
-            ts_recv: event.ts_recv,
+            ts_event: event.ts_event.clamp(0, TS_MAX),
+            ts_recv: event.ts_recv.clamp(0, TS_MAX),
             known,
             first_update_id: book.first_update_id,
             update_id: book.update_id,
