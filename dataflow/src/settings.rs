@@ -4,7 +4,7 @@ use prism_schemas::{Timeframe, Ts, instrument::fnv1a, time::duration};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
-const FORMULA_VERSION: u32 = 4;
+const FORMULA_VERSION: u32 = 5;
 
 /// Everything that changes results; nothing that does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
