@@ -214,7 +214,8 @@ impl Rows {
 
     /// A base bar came or went.
     pub(super) fn watch(&mut self, bar: &Watched, is_there: bool, known: Time, horizon: i64) {
-        if horizon < known as Ts - bar.end {
+        // A bar that closed before the first event has no row, and without books nothing is kept.
+        if self.lane.is_none() || horizon < known as Ts - bar.end {
             return;
         }
         let at = find(&self.entries, &bar.start, |entry| entry.start).unwrap_or_else(|at| {
@@ -257,5 +258,21 @@ impl Rows {
         if let Some(lane) = &mut self.lane {
             lane.forget(reached, cutoff);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_books_nothing_is_kept_of_bars() {
+        let mut rows = Rows::new(0);
+        for start in 0..1_000 {
+            let bar = Bar { start, end: start + 1, ..Bar::ohlcv(start, [1.0; 5]) };
+            rows.watch(&Watched::from(&bar), true, start as Time, 10);
+            rows.settle(start as Time, |_, row| panic!("{row:?}"));
+        }
+        assert_eq!((rows.entries.len(), rows.touched.len()), (0, 0));
     }
 }
