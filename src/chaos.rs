@@ -1,29 +1,28 @@
 //! `prism chaos`: the connectors against the emulated venue while everything goes wrong, run after run.
 
+mod bars;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail};
-use prism_dataflow::{assemble::Plan, tables::Sink};
+use anyhow::{Result, bail};
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_log::{Log, LogWriter, SegmentLog};
-use prism_pipeline::pass::{How, pass};
 use prism_schemas::{
-    Cell, InstrumentId, Market, OrderBook, Timeframe, Ts, Version, Versions,
+    InstrumentId, Market, OrderBook, Timeframe, Ts,
     book::{Numbering, Rules, State},
-    event::{Feed, event::Body, trade::Id},
-    table,
-    time::MINUTE,
+    event::{Book, Feed, event::Body, trade::Id},
 };
 use prism_sources::synthetic::SYMBOLS;
 use prism_venue::{Clock, ENDED, Events, Options, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, venues::maker};
+use crate::venues::maker;
+use bars::compare_bars;
 
 /// Where the simulated time begins.
 const START: Ts = 1_767_225_600 * 1_000_000_000;
@@ -203,85 +202,6 @@ struct Watched {
     n_disconnected: usize,
 }
 
-/// The minute bars that the graph makes of a log.
-fn minutes(log: &Arc<dyn Log>) -> Result<Vec<Version>> {
-    let plan = Plan::new(Config::load(None)?.settings).map_err(|error| anyhow!("configuration: {error}"))?;
-    let rows: Arc<Mutex<BTreeMap<String, Version>>> = Arc::default();
-    let sink: Sink = {
-        let rows = rows.clone();
-        Arc::new(move |versions: Versions| {
-            let bars = (*versions.table() == table::BARS).then(|| versions.to_vec());
-            let minutes = bars.into_iter().flatten().filter(|row| row.get("timeframe") == Some(&"1m".into()));
-            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-            rows.extend(minutes.map(|row| (row.key(), row)));
-        })
-    };
-    let how = How {
-        workers: 1,
-        stride: 100,
-        batch: 0,
-        seal: false,
-        to: None,
-        speed: None,
-        cancelled: Arc::default(),
-        progress: Arc::new(|_| {}),
-    };
-    pass(&how, &plan, log, &sink)?;
-    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(rows.into_values().collect())
-}
-
-/// What the graph makes of the events: a minute that is said to be whole is the venue's, and one that is not says so.
-/// Those of which nothing went wrong are all whole.
-fn compare_bars(
-    log: &Arc<dyn Log>,
-    emulator: &Emulator,
-    since: &BTreeMap<InstrumentId, Ts>,
-    must_be_whole: impl Fn(&str) -> bool,
-) -> Result<Vec<String>> {
-    let rows = minutes(log)?;
-    let mut made: BTreeMap<(String, Ts), &Version> = BTreeMap::new();
-    for row in &rows {
-        if let (Some(Cell::Text(symbol)), Some(Cell::Ts(start))) = (row.get("symbol"), row.get("ts")) {
-            made.insert((symbol.to_string(), *start), row);
-        }
-    }
-    let (mut problems, mut n_whole, mut n_flagged) = (Vec::new(), 0, 0);
-    for (id, since) in since {
-        let minutes = emulator.minutes(&id.symbol);
-        // The first minute was under way, and the last one is.
-        let over = minutes.last().map_or(0, |(start, ..)| *start);
-        for (start, truth, _) in minutes.iter().filter(|(start, _, n)| *since <= *start && *start < over && 0 < *n) {
-            let row = made.get(&(id.symbol.clone(), *start));
-            let number = |name: &str| match row.and_then(|row| row.get(name)) {
-                Some(Cell::Float(value)) => *value,
-                _ => f64::NAN,
-            };
-            let ours = ["open", "high", "low", "close", "volume"].map(number);
-            let is_equal = ours.iter().zip(truth).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs());
-            let is_whole = row.and_then(|row| row.get("quality")) == Some(&"ok".into());
-            match (row, is_whole, is_equal) {
-                (None, ..) => problems.push(format!("{id} has no bar at minute {}", (start - START) / MINUTE)),
-                (_, true, true) => n_whole += 1,
-                (_, true, false) => problems.push(format!("{id} has {ours:?} for whole, and it is {truth:?}")),
-                // Flagged, and never flat where the venue traded.
-                (_, false, _) if ours[4] == 0.0 && !ours[3].is_nan() => {
-                    problems.push(format!("{id} is flat at minute {}", (start - START) / MINUTE));
-                }
-                (_, false, _) if must_be_whole(&id.symbol) => {
-                    problems.push(format!("{id} is flagged at minute {}", (start - START) / MINUTE));
-                }
-                (_, false, _) => n_flagged += 1,
-            }
-        }
-    }
-    if n_whole + n_flagged == 0 {
-        problems.push("no minute is over: the run shows nothing".into());
-    }
-    tracing::debug!(n_whole, n_flagged, "bars");
-    Ok(problems)
-}
-
 async fn watch(
     mut received: Receiver<Events>,
     watched: Arc<Mutex<Watched>>,
@@ -293,22 +213,7 @@ async fn watch(
         let watched = &mut *watched;
         for (id, mut event) in events {
             match &mut event.body {
-                Some(Body::Book(update)) => {
-                    let book = watched.books.entry(id.clone()).or_insert_with(|| OrderBook::new(Rules::of(&id)));
-                    // Trouble is looked at in the book's state.
-                    let _ = book.apply(&*update);
-                    let mut top = book.top();
-                    if broken == Some(Protection::Crossed) {
-                        let rules = Rules { numbering: Numbering::Absent, checksum: None, truncates: false };
-                        let book = watched.unguarded.entry(id.clone()).or_insert_with(|| OrderBook::new(rules));
-                        let _ = book.apply(&*update);
-                        // Whatever its state says.
-                        top = book.bids().next().zip(book.asks().next());
-                    }
-                    if top.is_some_and(|(bid, ask)| ask.0 <= bid.0) {
-                        watched.problems.insert(format!("{id} was crossed"));
-                    }
-                }
+                Some(Body::Book(update)) => watched.book(&id, update, broken),
                 Some(Body::Trade(trade)) => {
                     let spelled = match &trade.id {
                         Some(Id::Text(text)) => text.clone(),
@@ -354,6 +259,23 @@ async fn watch(
 }
 
 impl Watched {
+    fn book(&mut self, id: &InstrumentId, update: &Book, broken: Option<Protection>) {
+        let book = self.books.entry(id.clone()).or_insert_with(|| OrderBook::new(Rules::of(id)));
+        // Trouble is looked at in the book's state.
+        let _ = book.apply(update);
+        let mut top = book.top();
+        if broken == Some(Protection::Crossed) {
+            let rules = Rules { numbering: Numbering::Absent, checksum: None, truncates: false };
+            let book = self.unguarded.entry(id.clone()).or_insert_with(|| OrderBook::new(rules));
+            let _ = book.apply(update);
+            // Whatever its state says.
+            top = book.bids().next().zip(book.asks().next());
+        }
+        if top.is_some_and(|(bid, ask)| ask.0 <= bid.0) {
+            self.problems.insert(format!("{id} was crossed"));
+        }
+    }
+
     fn has_noticed(&self) -> bool {
         0 < self.n_gaps + self.n_quarantined
     }

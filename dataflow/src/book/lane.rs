@@ -132,20 +132,8 @@ impl Lane {
         }
         let was_live = self.book.state() == State::Live;
         let applied = self.book.apply(update);
+        let before = self.count();
         let open = self.open.as_mut()?;
-        open.last(self.at, self.top.as_ref(), self.is_broken);
-        let decimals = self.book.decimals();
-        if decimals != open.decimals {
-            let power = |from: u32, to: u32| POW10[(to - from) as usize];
-            let units = (power(open.decimals.0, decimals.0), power(open.decimals.1, decimals.1));
-            self.top = self.top.and_then(|top| top.scaled(units.0, units.1));
-            open.rescale(decimals);
-        }
-        let before = self.top;
-        self.top = match (self.book.sure_top(), before) {
-            (Some(levels), Some(top)) if levels == top.levels() => before,
-            (levels, _) => levels.map(Top::new),
-        };
         match applied {
             Ok(Applied::Changed) => {
                 open.n_updates += 1;
@@ -172,6 +160,25 @@ impl Lane {
         // Of an interval that is open nothing is late.
         let closed = if closed == Ts::MIN && ts < open.start { grid.closed(known) } else { closed };
         (was_live && ts < closed).then(|| (grid.base.start(ts), closed))
+    }
+
+    /// Counts the time until now by the best levels there were, and takes those there are; gives the former, in today's units.
+    fn count(&mut self) -> Option<Top> {
+        let open = self.open.as_mut()?;
+        open.last(self.at, self.top.as_ref(), self.is_broken);
+        let decimals = self.book.decimals();
+        if decimals != open.decimals {
+            let power = |from: u32, to: u32| POW10[(to - from) as usize];
+            let units = (power(open.decimals.0, decimals.0), power(open.decimals.1, decimals.1));
+            self.top = self.top.and_then(|top| top.scaled(units.0, units.1));
+            open.rescale(decimals);
+        }
+        let before = self.top;
+        self.top = match (self.book.sure_top(), before) {
+            (Some(levels), Some(top)) if levels == top.levels() => before,
+            (levels, _) => levels.map(Top::new),
+        };
+        before
     }
 
     /// The interval of `at` begins, unless it did.

@@ -11,6 +11,7 @@ mod updates;
 use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
+use prism_schemas::{Ts, decimal::POW10};
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -28,7 +29,7 @@ use crate::{
     bar::Bar,
     event::{Control, Fact},
     settings::Settings,
-    types::{Diff, Time},
+    types::{self, Diff, Time},
 };
 use lane::{Grid, Late};
 pub use rows::BookFeatures;
@@ -41,7 +42,7 @@ type Updates<D> = Vec<(D, Time, Diff)>;
 enum Due {
     Contract(f64),
     Said {
-        from: prism_schemas::Ts,
+        from: Ts,
         is_suspect: bool,
     },
     /// An event of an inverse contract whose size may have been declared before it.
@@ -78,6 +79,18 @@ struct Books {
 }
 
 impl Books {
+    fn new(settings: &Settings) -> Books {
+        Books {
+            grid: Grid::new(settings),
+            horizon: settings.time.horizon,
+            keep: settings.keep(),
+            rows: Vec::new(),
+            due: Vec::new(),
+            touched: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
     fn of(rows: &mut Vec<Option<Box<Rows>>>, instrument: u32) -> &mut Rows {
         let at = instrument as usize;
         if rows.len() <= at {
@@ -102,9 +115,7 @@ impl Books {
 
     fn hear(&mut self, control: &Control) {
         let due = match control.fact {
-            Fact::ContractSize(size, decimals) => {
-                Due::Contract(size as f64 / prism_schemas::decimal::POW10[decimals as usize] as f64)
-            }
+            Fact::ContractSize(size, decimals) => Due::Contract(size as f64 / POW10[decimals as usize] as f64),
             Fact::Book { at, is_suspect } => Due::Said { from: at, is_suspect },
             _ => return,
         };
@@ -125,7 +136,7 @@ impl Books {
         }
         let reached = frontier.unwrap_or(Time::MAX);
         for rows in self.rows.iter_mut().flatten() {
-            rows.forget(reached, reached as prism_schemas::Ts - self.keep);
+            rows.forget(reached, reached.min(Time::MAX / 2) as Ts - self.keep);
         }
     }
 
@@ -168,21 +179,13 @@ impl Books {
 pub fn books<'s>(
     updates: StreamVec<'s, Time, BookUpdates>,
     controls: StreamVec<'s, Time, Control>,
-    bars: crate::types::Rows<'s, Bar>,
+    bars: types::Rows<'s, Bar>,
     settings: &Settings,
-) -> crate::types::Rows<'s, BookFeatures> {
+) -> types::Rows<'s, BookFeatures> {
     let by_instrument = Exchange::new(|updates: &BookUpdates| u64::from(updates.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
     let base = settings.timeframes.base();
-    let mut all = Books {
-        grid: Grid::new(settings),
-        horizon: settings.time.horizon,
-        keep: settings.keep(),
-        rows: Vec::new(),
-        due: Vec::new(),
-        touched: Vec::new(),
-        out: Vec::new(),
-    };
+    let mut all = Books::new(settings);
     let mut builder = OperatorBuilder::new("books".into(), updates.scope());
     let mut updates = builder.new_input(updates, by_instrument);
     let mut controls = builder.new_input(controls, by_control);

@@ -97,6 +97,15 @@ impl<D> Pending<D> {
         self.updates.push((row, time, diff));
     }
 
+    /// Takes in what is picked of these. Whether it is any.
+    fn take<C>(&mut self, data: &mut Vec<(C, Time, Diff)>, pick: &mut impl FnMut(C) -> Option<D>) -> bool {
+        let before = self.updates.len();
+        for (row, time, diff) in data.drain(..) {
+            pick(row).into_iter().for_each(|row| self.push(row, time, diff));
+        }
+        before < self.updates.len()
+    }
+
     /// Gives back the room of what came at once, such as a history.
     fn shrink(&mut self) {
         if ROOM < self.updates.capacity() && 4 * self.updates.len() < self.updates.capacity() {
@@ -153,11 +162,8 @@ where
         let mut emit = Emit { time: 0, updates: Vec::new() };
         move |frontiers| {
             input.for_each(|capability, data| {
-                let before = pending.updates.len();
-                for (row, time, diff) in data.drain(..) {
-                    pick(row).into_iter().for_each(|row| pending.push(row, time, diff));
-                }
-                if before < pending.updates.len() && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
+                let is_any = pending.take(data, &mut pick);
+                if is_any && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
                     held = Some(capability.retain(0));
                 }
             });
