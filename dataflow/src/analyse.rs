@@ -7,7 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use crate::{
     bar::{Bar, Quality},
     indicator::{Running, indicators, variants},
-    operator::{Item, Machine, Misplaced, scan_by_key},
+    operator::{BadState, Item, Machine, Misplaced, load, save, scan_by_key},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         profile::Profile,
@@ -211,6 +211,20 @@ impl Machine for Analyst {
         values.clear();
         Some(Arc::new(analysed))
     }
+
+    fn save(&self, to: &mut Vec<u8>) {
+        save(&(self.ends, self.unbroken), to);
+        self.indicators.iter().for_each(|indicator| indicator.save(to));
+        self.components.iter().for_each(|component| component.save(to));
+    }
+
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
+        let mut own = (self.ends, self.unbroken);
+        load(&mut own, from)?;
+        (self.ends, self.unbroken) = own;
+        self.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
+        self.components.iter_mut().try_for_each(|component| component.load(from))
+    }
 }
 
 /// Indicators and component readings of every bar. A correction runs its series again from that bar on.
@@ -229,7 +243,7 @@ pub fn analyse<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusals::settings;
+    use crate::{indicator::contract::walk, refusals::settings};
 
     #[test]
     fn what_reaches_over_a_hole_is_partial_until_it_is_not() {
@@ -255,6 +269,26 @@ mod tests {
             assert_eq!(next(300, Quality::Gap).quality(), Quality::Gap);
             assert_eq!(next(301, Quality::Ok).quality(), Quality::Partial);
             assert_eq!(next(302, Quality::Suspect).quality(), Quality::Suspect);
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_loaded_goes_on_as_the_one_that_was_saved() {
+        let catalogue = Catalogue::new(&settings()).unwrap();
+        let bars = walk(400, 11, 100.0);
+        let fresh = || catalogue.analyst(true, true);
+        for n_before in [0, 1, 20, 60, 250] {
+            let mut saved = fresh();
+            bars[..n_before].iter().for_each(|bar| drop(saved.next(bar)));
+            let mut state = Vec::new();
+            saved.save(&mut state);
+            let (mut loaded, mut rest) = (fresh(), &state[..]);
+            loaded.load(&mut rest).unwrap();
+            assert!(rest.is_empty());
+            for bar in &bars[n_before..] {
+                assert_eq!(saved.next(bar), loaded.next(bar), "{n_before}");
+            }
+            assert!(fresh().load(&mut &state[..state.len() - 1]).is_err());
         }
     }
 }

@@ -3,8 +3,10 @@
 use prism_schemas::{Timeframe, Ts, instrument::fnv1a, time::duration};
 use serde::{Deserialize, Serialize};
 
+use crate::relation::WINDOW_MAX;
+
 /// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
-const FORMULA_VERSION: u32 = 5;
+const FORMULA_VERSION: u32 = 6;
 
 /// Everything that changes results; nothing that does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,8 +187,8 @@ impl Settings {
         if self.bars.jump.is_nan() || self.bars.jump <= 1.0 {
             return fail("bars.jump must be above 1".into());
         }
-        if self.relations.window < 2 {
-            return fail("relations.window must be at least 2".into());
+        if !(2..=WINDOW_MAX).contains(&self.relations.window) {
+            return fail(format!("relations.window must be 2 to {WINDOW_MAX}"));
         }
         let signals = &self.signals;
         let apart = signals.bearish + signals.hysteresis < signals.bullish - signals.hysteresis;

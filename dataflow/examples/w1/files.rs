@@ -14,17 +14,39 @@ use prism_dataflow::{
     bar::Bar,
     event::{Shape, Trade},
     relation::Relation,
+    types::Time,
 };
-use prism_schemas::{Decimal, InstrumentId, Market, time::MILLISECOND};
+use prism_schemas::{Decimal, InstrumentId, Market, Ts, time::MILLISECOND};
 
 use super::{Results, rows, total};
 
-/// Reads the Parquet file into trades in arrival order, without knowledge times.
-pub(super) fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>> {
+/// A row of the file: what it says of a trade.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    ts_event: Ts,
+    pub(super) ts_recv: Ts,
+    price: i64,
+    size: i64,
+    pub(super) instrument: u32,
+    shape: Shape,
+    buy: bool,
+}
+
+impl Row {
+    /// The trade that it is as the `number`th of its file.
+    #[inline]
+    pub(super) fn trade(&self, number: u64, known: Time) -> Trade {
+        let Row { ts_event, ts_recv, price, size, instrument, shape, buy } = *self;
+        Trade { ts_event, ts_recv, known, seq: number, id: number, price, size, shape, instrument, index: 0, buy }
+    }
+}
+
+/// Reads the Parquet file, in arrival order.
+pub(super) fn read(path: &str, plan: &Plan) -> Result<Vec<Row>, Box<dyn Error>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(65_536).build()?;
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
     let mut decimals: Vec<[u32; 2]> = Vec::new();
-    let mut trades: Vec<Trade> = Vec::new();
+    let mut trades: Vec<Row> = Vec::new();
     for batch in reader {
         let batch = batch?;
         let column = |name: &str, kind: &DataType| -> Result<ArrayRef, Box<dyn Error>> {
@@ -56,17 +78,12 @@ pub(super) fn read(path: &str, plan: &Plan) -> Result<Vec<Trade>, Box<dyn Error>
             let integer = |values: &ArrayRef| values.as_primitive::<Int64Type>().value(row);
             let [most, most_of_size] = &mut decimals[instrument as usize];
             let (price, size) = (even(decimal(&prices)?, most), even(decimal(&sizes)?, most_of_size));
-            let number = trades.len() as u64 + 1;
-            trades.push(Trade {
+            trades.push(Row {
                 ts_event: integer(&ts) * MILLISECOND,
                 ts_recv: integer(&received) * MILLISECOND,
-                known: 0,
-                seq: number,
-                id: number,
                 price: price.mantissa,
                 size: size.mantissa,
                 instrument,
-                index: 0,
                 shape: Shape::new(0, price.decimals as u8, size.decimals as u8, 1, false),
                 buy: 0 < integer(&sides),
             });

@@ -14,7 +14,6 @@ use prism_dataflow::{
     bar::Bar,
     bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
-    event::Trade,
     operator::Misplaced,
     relation::{Relation, relations},
     score::{
@@ -34,7 +33,7 @@ use timely::{
     worker::Worker,
 };
 
-use files::{read, save};
+use files::{Row, read, save};
 
 /// As in prism itself.
 #[global_allocator]
@@ -111,7 +110,7 @@ fn rows<D>(containers: &Containers<D>) -> impl Iterator<Item = &D> {
     containers.iter().flatten().map(|(row, ..)| row)
 }
 
-fn run(plan: &Plan, trades: &Arc<Vec<Trade>>, workers: usize, stride: u64, batch: usize) -> Result<Results, String> {
+fn run(plan: &Plan, trades: &Arc<Vec<Row>>, workers: usize, stride: u64, batch: usize) -> Result<Results, String> {
     let (plan_of_workers, trades) = (plan.clone(), trades.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let plan = &plan_of_workers;
@@ -156,17 +155,18 @@ fn pace(plan: &Plan, stride: u64, batch: usize) -> Pace {
 }
 
 /// Feeds this worker's instruments in order of arrival and closes every bar that has begun.
-fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) {
+fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Row]) {
     let time = &plan.settings.time;
     let mut clock = Clock::new(time.clone());
     let mut last_event = i64::MIN;
     let (index, peers) = (worker.index() as u32, worker.peers() as u32);
-    for trade in trades {
+    for (row, number) in trades.iter().zip(1..) {
         // The file is one partition: its order of arrival gives every trade its knowledge time.
-        let known = clock.receive(trade.ts_recv);
+        let known = clock.receive(row.ts_recv);
+        let trade = row.trade(number, known);
         last_event = last_event.max(trade.ts_event);
         if peers == 1 || trade.instrument % peers == index {
-            driver.send_trade(worker, Trade { known, ..*trade });
+            driver.send_trade(worker, trade);
         } else {
             driver.reach(worker, known);
         }
@@ -182,7 +182,7 @@ fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Trade]) 
 const STAGES: [&str; 4] = ["bars", "indicators and readings", "scores and signals", "relations"];
 
 /// Nanoseconds a trade for the graph up to each stage, on one worker.
-fn stages(plan: &Plan, trades: &Arc<Vec<Trade>>, stride: u64) -> Vec<(&'static str, f64)> {
+fn stages(plan: &Plan, trades: &Arc<Vec<Row>>, stride: u64) -> Vec<(&'static str, f64)> {
     let mut costs: Vec<(&str, f64)> = Vec::new();
     let mut before = 0.0;
     for (depth, name) in STAGES.into_iter().enumerate() {

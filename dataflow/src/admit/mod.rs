@@ -69,10 +69,14 @@ impl Clock {
     #[inline]
     pub fn receive(&mut self, ts_recv: Ts) -> Time {
         let ts_recv = ts_recv.clamp(0, TS_MAX);
-        match self.known {
-            Some(known) if ts_recv <= known as Ts => known,
-            _ => *self.known.insert(self.time.round_up(ts_recv) as Time),
-        }
+        let known = match self.known {
+            // Of this epoch or the next, without a division.
+            Some(known) if ts_recv <= known as Ts + self.time.epoch => {
+                known + if (known as Ts) < ts_recv { self.time.epoch as Time } else { 0 }
+            }
+            _ => self.time.round_up(ts_recv) as Time,
+        };
+        *self.known.insert(known)
     }
 }
 

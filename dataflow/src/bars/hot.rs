@@ -26,9 +26,18 @@ pub(super) enum Taken {
 ///
 /// What it holds belongs to the fold of its slot, where `Tape::settle` puts it before that is read. Fields are in the order
 /// in which a trade touches them: the first three lines of memory for one that is newer than all before it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct Hot {
+    held: Held,
+    pub(super) identities: Identities,
+    begun: Begun,
+}
+
+/// What nearly every trade changes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Held {
     /// Event times that it takes: `length` nanoseconds from here. None if it is not open.
     from: Ts,
     length: u64,
@@ -47,18 +56,12 @@ pub(super) struct Hot {
     n_buys: u32,
     /// The turnover that no trade exceeds.
     most: u64,
-    pub(super) identities: Identities,
     last_index: u16,
-    first: Order,
-    open: u64,
-    first_id: u64,
-    /// Start of its interval.
-    pub(super) start: Ts,
 }
 
-impl Default for Hot {
-    fn default() -> Hot {
-        Hot {
+impl Default for Held {
+    fn default() -> Held {
+        Held {
             from: 0,
             length: 0,
             known_to: 0,
@@ -74,13 +77,23 @@ impl Default for Hot {
             n_trades: 0,
             n_buys: 0,
             most: 0,
-            identities: Identities::default(),
             last_index: 0,
-            first: (Ts::MAX, 0, 0),
-            open: 0,
-            first_id: 0,
-            start: Ts::MIN,
         }
+    }
+}
+
+/// The first of the trades, and the start of the interval.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    first: Order,
+    open: u64,
+    first_id: u64,
+    start: Ts,
+}
+
+impl Default for Begun {
+    fn default() -> Begun {
+        Begun { first: (Ts::MAX, 0, 0), open: 0, first_id: 0, start: Ts::MIN }
     }
 }
 
@@ -88,20 +101,21 @@ impl Hot {
     /// Folds a trade that is of its interval and shape, in time, and like most in all else.
     #[inline(always)]
     pub(super) fn take(&mut self, trade: &Trade, settings: &Settings) -> Taken {
-        let is_usual = trade.shape == self.shape
-            && (trade.ts_event.wrapping_sub(self.from) as u64) < self.length
-            && trade.known <= self.known_to
+        let held = &mut self.held;
+        let is_usual = trade.shape == held.shape
+            && (trade.ts_event.wrapping_sub(held.from) as u64) < held.length
+            && trade.known <= held.known_to
             && 0 < trade.price
             && 0 < trade.size
             && trade.ts_event.saturating_sub(trade.ts_recv) <= settings.time.max_ahead;
         let (price, size) = (trade.price as u64, trade.size as u64);
         let order = (trade.ts_event, trade.seq, trade.index);
-        let is_newest = (self.last.0, self.last.1, self.last_index) < order;
-        let (Some(turnover), Some(volume)) = (price.checked_mul(size), self.volume.checked_add(size)) else {
+        let is_newest = (held.last.0, held.last.1, held.last_index) < order;
+        let (Some(turnover), Some(volume)) = (price.checked_mul(size), held.volume.checked_add(size)) else {
             return Taken::Not;
         };
         // What ties with the first or the last is ordered by more than is at hand.
-        if !is_usual || self.most < turnover || !is_newest && self.ties(order) {
+        if !is_usual || held.most < turnover || !is_newest && held.ties(order, &self.begun) {
             return Taken::Not;
         }
         match self.identities.hear(trade, settings) {
@@ -111,54 +125,46 @@ impl Hot {
             Known::Unsure => return Taken::Not,
         }
         if is_newest {
-            (self.last, self.last_index) = ((order.0, order.1), order.2);
-            (self.close, self.last_id) = (price, trade.id);
+            (held.last, held.last_index) = ((order.0, order.1), order.2);
+            (held.close, held.last_id) = (price, trade.id);
         }
-        if !is_newest || self.n_trades == 0 {
-            self.begin_with(order, trade);
+        if !is_newest || held.n_trades == 0 {
+            self.begun.add(order, trade);
         }
-        self.high = self.high.max(price);
-        self.low = self.low.min(price);
-        self.turnover += u128::from(turnover);
-        self.volume = volume;
-        self.buy_volume += if trade.buy { size } else { 0 };
-        self.n_trades += 1;
-        self.n_buys += u32::from(trade.buy);
+        held.high = held.high.max(price);
+        held.low = held.low.min(price);
+        held.turnover += u128::from(turnover);
+        held.volume = volume;
+        held.buy_volume += if trade.buy { size } else { 0 };
+        held.n_trades += 1;
+        held.n_buys += u32::from(trade.buy);
         Taken::Folded
-    }
-
-    #[cold]
-    fn ties(&self, order: Order) -> bool {
-        order == (self.last.0, self.last.1, self.last_index) || order == self.first
-    }
-
-    #[cold]
-    fn begin_with(&mut self, order: Order, trade: &Trade) {
-        if order < self.first {
-            (self.first, self.open, self.first_id) = (order, trade.price as u64, trade.id);
-        }
     }
 
     /// Opens for trades like this one from `from` until `end` known by `known_to`, in an interval that starts at `start`.
     pub(super) fn open(&mut self, start: Ts, from: Ts, end: Ts, known_to: Ts, shape: Shape, most: u64) {
         let length = u64::try_from(end - from).unwrap_or(0);
-        let identities = std::mem::take(&mut self.identities);
-        *self = Hot { start, from, length, known_to: known_to as Time, shape, most, identities, ..Hot::default() };
+        self.held = Held { from, length, known_to: known_to as Time, shape, most, ..Held::default() };
+        self.begun = Begun { start, ..Begun::default() };
+    }
+
+    /// Start of its interval; `Ts::MIN` if it is not open.
+    pub(super) fn start(&self) -> Ts {
+        self.begun.start
     }
 
     /// What it holds and the start of its interval; it is not open any more.
     pub(super) fn settle(&mut self, scale: &Scale) -> Option<(Ts, Fold)> {
-        let identities = std::mem::take(&mut self.identities);
-        let held = std::mem::replace(self, Hot { identities, ..Hot::default() });
+        let (held, begun) = (std::mem::take(&mut self.held), std::mem::take(&mut self.begun));
         if held.n_trades == 0 {
             return None;
         }
         let (volume, turnover) = scale.sums(held.shape, held.turnover);
         let price = |mantissa: u64| price_at(held.shape, mantissa as i64);
         let fold = Fold {
-            first: held.first,
+            first: begun.first,
             last: (held.last.0, held.last.1, held.last_index),
-            open: price(held.open),
+            open: price(begun.open),
             high: price(held.high),
             low: price(held.low),
             close: price(held.close),
@@ -167,9 +173,25 @@ impl Hot {
             buy_volume: i128::from(held.buy_volume).saturating_mul(volume),
             n_trades: held.n_trades.into(),
             n_buys: held.n_buys.into(),
-            first_id: held.shape.event_id(held.first_id),
+            first_id: held.shape.event_id(begun.first_id),
             last_id: held.shape.event_id(held.last_id),
         };
-        Some((held.start, fold))
+        Some((begun.start, fold))
+    }
+}
+
+impl Held {
+    #[cold]
+    fn ties(&self, order: Order, begun: &Begun) -> bool {
+        order == (self.last.0, self.last.1, self.last_index) || order == begun.first
+    }
+}
+
+impl Begun {
+    #[cold]
+    fn add(&mut self, order: Order, trade: &Trade) {
+        if order < self.first {
+            (self.first, self.open, self.first_id) = (order, trade.price as u64, trade.id);
+        }
     }
 }

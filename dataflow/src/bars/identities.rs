@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use prism_schemas::{Timeframe, Ts};
 
+use super::rising::{Block, Rising};
 use crate::{bar::EventId, event::Trade, operator::find, settings::Settings};
 
 /// Entries of one instrument that are kept, of 8 bytes or a little more; then the oldest minute makes room.
@@ -21,14 +22,12 @@ pub(super) struct Identities {
     start: Ts,
     /// Its first number's block: others are counted from there.
     base: u64,
-    /// A block of 32 numbers, and a bit for each that is in.
-    last: (u32, u32),
+    last: Block,
     stream: u32,
-    n_entries: u32,
-    /// Blocks that rose, of all minutes, the oldest first; at the end those of the newest.
-    rising: VecDeque<(u32, u32)>,
-    /// How many of them are of the newest.
-    n_rising: u32,
+    /// The newest minute's blocks that rose, before the last.
+    rising: Rising,
+    /// Entries elsewhere, the one at hand among them.
+    n_others: u32,
     entries_max: u32,
     /// Minutes of numbers, by minute and stream; the newest has what does not rise.
     minutes: VecDeque<Numbers>,
@@ -46,16 +45,10 @@ type Texts = HashSet<(u32, u64), foldhash::fast::RandomState>;
 struct Numbers {
     start: Ts,
     stream: u32,
-    /// How many of the blocks that rose are its own; none of a minute that was never the newest.
-    n_rising: u32,
+    /// Blocks that rose; none of the newest minute, or of one that never was.
+    rising: Box<[Block]>,
     base: u64,
     others: BTreeMap<u64, u32>,
-}
-
-impl Numbers {
-    fn n_entries(&self) -> u32 {
-        self.n_rising + self.others.len() as u32
-    }
 }
 
 /// What is known of an identity.
@@ -76,14 +69,28 @@ impl Default for Identities {
             base: 0,
             last: (0, 0),
             stream: 0,
-            n_entries: 0,
-            rising: VecDeque::new(),
-            n_rising: 0,
+            rising: Rising::default(),
+            n_others: 0,
             entries_max: ENTRIES_MAX,
             minutes: VecDeque::new(),
             texts: VecDeque::new(),
             unsure: Ts::MIN,
         }
+    }
+}
+
+impl Numbers {
+    /// Takes a number in, given its blocks that rose. Whether it is new, and how many entries it took.
+    fn insert(&mut self, rising: &mut [Block], number: u64) -> (bool, u32) {
+        let block = (number / 32).wrapping_sub(self.base);
+        let before = self.others.len();
+        let bits = match rising.binary_search_by_key(&block, |(have, _)| (*have).into()) {
+            Ok(at) => &mut rising[at].1,
+            Err(_) => self.others.entry(block).or_insert(0),
+        };
+        let is_new = *bits & bit(number) == 0;
+        *bits |= bit(number);
+        (is_new, (self.others.len() - before) as u32)
     }
 }
 
@@ -101,15 +108,13 @@ impl Identities {
             && trade.shape.stream() == self.stream
             && (0..Timeframe::M1.length()).contains(&trade.ts_event.wrapping_sub(self.start))
         {
-            let block = (number / 32).wrapping_sub(self.base);
-            if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) && self.n_entries < self.entries_max {
-                self.rising.push_back(self.last);
-                (self.n_rising, self.n_entries) = (self.n_rising + 1, self.n_entries + 1);
-                self.last = (block as u32, bit(number));
-                return Known::First;
-            }
-            if block == u64::from(self.last.0) && self.last.1 & bit(number) == 0 {
-                self.last.1 |= bit(number);
+            let (block, (last, bits)) = ((number / 32).wrapping_sub(self.base), self.last);
+            // No branch on which of the two it is: where streams share their numbers nobody can foretell that.
+            let rises = u64::from(last) < block && block <= u64::from(u32::MAX);
+            let is_new = rises | (block == u64::from(last)) & (bits & bit(number) == 0);
+            if is_new & self.rising.has_room() {
+                self.rising.put(self.last, rises);
+                self.last = (block as u32, bit(number) | if rises { 0 } else { bits });
                 return Known::First;
             }
         }
@@ -134,15 +139,16 @@ impl Identities {
                     at
                 });
                 let is_new = self.texts[at].1.insert((stream, text));
-                self.n_entries += u32::from(is_new);
+                self.n_others += u32::from(is_new);
                 is_new
             }
             // Equal events without an identity are distinct.
             EventId::None => true,
         };
-        while self.entries_max < self.n_entries {
+        while self.entries_max < self.n_entries() {
             self.make_room();
         }
+        self.rising.limit(self.entries_max.saturating_sub(self.n_others));
         if is_new { Known::First } else { Known::Again }
     }
 
@@ -152,9 +158,9 @@ impl Identities {
         (self.start, self.stream) = (start, stream);
         (self.base, self.last) = (number / 32, (0, bit(number)));
         let at = self.find(start, stream).unwrap_or_else(|at| at);
-        let newest = Numbers { start, stream, n_rising: 0, base: self.base, others: BTreeMap::new() };
+        let newest = Numbers { start, stream, rising: Box::default(), base: self.base, others: BTreeMap::new() };
         self.minutes.insert(at, newest);
-        self.n_entries += 1;
+        self.n_others += 1;
         true
     }
 
@@ -163,19 +169,24 @@ impl Identities {
         if self.start == Ts::MIN {
             return;
         }
-        self.rising.push_back(self.last);
+        self.rising.push(self.last);
+        let rising = self.rising.take();
+        self.n_others += rising.len() as u32 - 1;
         if let Ok(at) = self.find(self.start, self.stream) {
-            self.minutes[at].n_rising = self.n_rising + 1;
+            self.minutes[at].rising = rising;
         }
-        (self.start, self.n_rising) = (Ts::MIN, 0);
+        self.start = Ts::MIN;
+    }
+
+    fn n_entries(&self) -> u32 {
+        self.n_others + self.rising.len()
     }
 
     /// Takes in a number of the newest minute.
     fn insert(&mut self, number: u64) -> bool {
         let block = (number / 32).wrapping_sub(self.base);
         if u64::from(self.last.0) < block && block <= u64::from(u32::MAX) {
-            self.rising.push_back(self.last);
-            (self.n_rising, self.n_entries) = (self.n_rising + 1, self.n_entries + 1);
+            self.rising.push(self.last);
             self.last = (block as u32, bit(number));
             return true;
         }
@@ -184,43 +195,23 @@ impl Identities {
             self.last.1 |= bit(number);
             return is_new;
         }
-        let from = self.rising.len() - self.n_rising as usize;
         let Ok(at) = self.find(self.start, self.stream) else { return true };
-        self.insert_in(at, from..self.rising.len(), number)
+        let (is_new, n_more) = self.minutes[at].insert(self.rising.as_mut_slice(), number);
+        self.n_others += n_more;
+        is_new
     }
 
     /// Takes in a number of another minute or stream than the newest.
     fn insert_late(&mut self, start: Ts, stream: u32, number: u64) -> bool {
         let at = self.find(start, stream).unwrap_or_else(|at| {
             let base = number / 32;
-            self.minutes.insert(at, Numbers { start, stream, n_rising: 0, base, others: BTreeMap::new() });
+            self.minutes.insert(at, Numbers { start, stream, rising: Box::default(), base, others: BTreeMap::new() });
             at
         });
-        let n_before: u32 = self.minutes.iter().take(at).map(|minute| minute.n_rising).sum();
-        let from = n_before as usize;
-        self.insert_in(at, from..from + self.minutes[at].n_rising as usize, number)
-    }
-
-    /// Takes a number into a minute that has these of the blocks that rose.
-    fn insert_in(&mut self, at: usize, rising: std::ops::Range<usize>, number: u64) -> bool {
-        let minute = &mut self.minutes[at];
-        let block = (number / 32).wrapping_sub(minute.base);
-        let mut least = rising.start;
-        let mut most = rising.end;
-        while least < most {
-            let middle = least.midpoint(most);
-            if u64::from(self.rising[middle].0) < block { least = middle + 1 } else { most = middle }
-        }
-        let bits = match self.rising.get_mut(least).filter(|have| rising.contains(&least) && u64::from(have.0) == block)
-        {
-            Some((_, bits)) => bits,
-            None => minute.others.entry(block).or_insert_with(|| {
-                self.n_entries += 1;
-                0
-            }),
-        };
-        let is_new = *bits & bit(number) == 0;
-        *bits |= bit(number);
+        let mut rising = std::mem::take(&mut self.minutes[at].rising);
+        let (is_new, n_more) = self.minutes[at].insert(&mut rising, number);
+        self.minutes[at].rising = rising;
+        self.n_others += n_more;
         is_new
     }
 
@@ -250,11 +241,10 @@ impl Identities {
             self.end();
         }
         while let Some(minute) = self.minutes.pop_front_if(|minute| minute.start == start) {
-            self.n_entries -= minute.n_entries();
-            self.rising.drain(..minute.n_rising as usize);
+            self.n_others -= (minute.rising.len() + minute.others.len()) as u32;
         }
         while let Some((_, texts)) = self.texts.pop_front_if(|(first, _)| *first == start) {
-            self.n_entries -= texts.len() as u32;
+            self.n_others -= texts.len() as u32;
         }
     }
 
@@ -318,8 +308,7 @@ mod tests {
             for minute in 0..5 * minutes {
                 identities.hear(&trade(0, kind, 32 * minute as u64, minute * 60, minute * 60), &settings);
             }
-            assert!(i64::from(identities.n_entries) <= minutes, "{kind}: {}", identities.n_entries);
-            assert!((identities.rising.len() as i64) <= minutes, "{kind}");
+            assert!(i64::from(identities.n_entries()) <= minutes, "{kind}: {}", identities.n_entries());
         }
     }
 
@@ -332,19 +321,19 @@ mod tests {
             let second = (id / 100) as i64 * 60;
             assert_eq!(identities.hear(&trade(0, 1, id * 32, second, second), &settings), Known::First);
         }
-        assert_eq!(identities.n_entries, 200);
+        assert_eq!(identities.n_entries(), 200);
         assert_eq!(identities.hear(&trade(0, 1, 0, 0, 200), &settings), Known::Unsure);
         assert_eq!(identities.hear(&trade(0, 1, 100 * 32, 60, 200), &settings), Known::Again);
         // One minute that is too full.
         for id in 0..300 {
             identities.hear(&trade(0, 1, id * 32, 240, 240), &settings);
-            assert!(identities.n_entries <= 200);
+            assert!(identities.n_entries() <= 200);
         }
         assert_eq!(identities.hear(&trade(0, 1, 1, 240, 240), &settings), Known::Unsure);
         // Consecutive numbers take next to nothing.
         let mut identities = Identities::default();
         (0..640).for_each(|id| assert_eq!(identities.hear(&trade(0, 1, id, 0, 0), &settings), Known::First));
-        assert_eq!(identities.n_entries, 20);
+        assert_eq!(identities.n_entries(), 20);
     }
 
     proptest! {
@@ -380,10 +369,10 @@ mod tests {
                 prop_assert_eq!(identities.hear(&one, &settings), expected, "{:?}", one);
                 seen.push(key);
             }
-            let current = if identities.start == Ts::MIN { 0 } else { 1 + identities.n_rising };
-            let numbers: u32 = identities.minutes.iter().map(Numbers::n_entries).sum();
-            let n_entries = current + numbers + identities.texts.iter().map(|(_, texts)| texts.len() as u32).sum::<u32>();
-            prop_assert_eq!(identities.n_entries, n_entries);
+            let (is_open, minutes) = (identities.start != Ts::MIN, &identities.minutes);
+            let numbers = minutes.iter().map(|minute| minute.rising.len() + minute.others.len()).sum::<usize>();
+            let texts = identities.texts.iter().map(|(_, texts)| texts.len()).sum::<usize>();
+            prop_assert_eq!(identities.n_others as usize, numbers + texts + usize::from(is_open));
         }
     }
 }

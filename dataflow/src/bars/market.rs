@@ -212,7 +212,9 @@ impl Market {
     /// Makes bars that something happened to again.
     fn render(&mut self, now: Time) {
         let cutoff = now as Ts - self.settings.keep();
-        for at in self.touched.take(self.instruments.tapes.len()) {
+        let touched = self.touched.take(self.instruments.tapes.len());
+        self.bars.reserve(touched.len());
+        for at in touched {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
             tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {
                 self.bars.extend(old.map(|bar| (bar, now, -1)));

@@ -8,6 +8,7 @@ mod interval;
 mod klines;
 mod market;
 mod refused;
+mod rising;
 mod seal;
 mod series;
 mod sessions;

@@ -130,7 +130,7 @@ impl Tape {
         let slot = finest.slot(start, &settings.time);
         slot.add(trade, part);
         let (end, close) = (slot.end, slot.close);
-        if hot.start < start
+        if hot.start() < start
             && let Some(most) = self.scale.most(trade.shape)
         {
             self.settle(hot);
@@ -314,7 +314,7 @@ impl Tape {
         sealed: Option<Ts>,
     ) {
         let finest_start = end - self.series[0].timeframe.length();
-        if hot.start == finest_start {
+        if hot.start() == finest_start {
             self.settle(hot);
         }
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {

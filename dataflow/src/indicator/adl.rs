@@ -1,12 +1,14 @@
 //! Accumulation/distribution line: running sum of `V ((C - L) - (H - C)) / (H - L)`, 0 if `H = L`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, rounding::sign},
 };
 
 /// As TA-Lib's AD.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Adl {
     value: f64,
 }

@@ -1,6 +1,8 @@
 //! Average directional index: `DI = 100 S_dm / S_tr`, `DX = 100 |+DI - -DI| / (+DI + -DI)`, adx Wilder's average of DX
 //! (as TA-Lib).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// ADX, PLUS_DI and MINUS_DI of TA-Lib in one, but for ties of +DM and -DM that rounding decides there.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Adx {
     period: u32,
     previous: Option<(f64, f64)>,

@@ -1,5 +1,7 @@
 //! Awesome oscillator: `mean(m, 5) - mean(m, 34)`, `m = (H + L) / 2`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Of bar midpoints.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Ao {
     fast: usize,
     middles: Window,

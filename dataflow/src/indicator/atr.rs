@@ -1,12 +1,14 @@
 //! Average true range: Wilder's average over n of the true range.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth, true_range::TrueRange},
 };
 
 /// As TA-Lib: the first bar has no true range.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Atr {
     period: u32,
     true_range: TrueRange,

@@ -1,6 +1,8 @@
 //! Bollinger bands: `m +- 2 s`, m the mean and s the population deviation of n closes;
 //! `%b = (C - lower) / (upper - lower)`, width `(upper - lower) / m`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Of closes; %b is absent while all of them are equal.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Bollinger {
     deviations: f64,
     closes: Window,

@@ -1,6 +1,8 @@
 //! Commodity channel index: `(t - mean t) / (0.015 x mean absolute deviation of t)`, `t = (H + L + C) / 3`; 0 if
 //! either part is 0.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Of typical prices.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Cci {
     period: usize,
     typical: Window,

@@ -1,6 +1,8 @@
 //! Chaikin money flow: sum of the accumulation/distribution terms over sum of V, both over n bars; absent without
 //! volume.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// From -1 (all volume closed at the low) to 1.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Cmf {
     period: usize,
     flows: Window,

@@ -1,12 +1,14 @@
 //! Double exponential moving average: `2 e1 - e2` with `e1 = EMA(n, C)`, `e2 = EMA(n, e1)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth},
 };
 
 /// Of closes.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Dema {
     period: u32,
     once: Smooth,

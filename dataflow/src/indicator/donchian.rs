@@ -1,5 +1,7 @@
 //! Donchian channel: highest high and lowest low of n bars, and their mean.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Includes the current bar.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Donchian {
     highs: Window,
     lows: Window,

@@ -1,12 +1,14 @@
 //! Exponential moving average: `ema += 2 / (n + 1) (C - ema)`, seeded with the mean of the first n closes (as TA-Lib).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth},
 };
 
 /// Of closes.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Ema {
     period: u32,
     ema: Smooth,

@@ -1,12 +1,14 @@
 //! Keltner channel: `EMA(20, C) +- 2 atr_20`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Atr, Indicator, smooth::Smooth},
 };
 
 /// All three wait for the average true range.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Keltner {
     ranges: f64,
     middle: Smooth,

@@ -1,13 +1,15 @@
 //! Moving average convergence/divergence: line `EMA(12, C) - EMA(26, C)`, signal line `EMA(9, line)`, histogram
 //! `line - signal line`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth},
 };
 
 /// Each average has its own seed; TA-Lib's MACD seeds the fast one later and agrees from bar 200 or so.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Macd {
     fast: Smooth,
     slow: Smooth,

@@ -1,13 +1,15 @@
 //! MACD seeded as TA-Lib does: the fast average starts on the 12 bars that end with the slow one's first; nothing
 //! before bar 33.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth},
 };
 
 /// Kept only when asked for by name; it converges to [`super::Macd`] by bar 200 or so.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct MacdTalib {
     n_bars: u32,
     fast: Smooth,

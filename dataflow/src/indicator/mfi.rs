@@ -1,6 +1,8 @@
 //! Money flow index: `100 up / (up + down)` over n changes, t V counted by the sign of the change of
 //! `t = (H + L + C) / 3`; 0 if both are 0.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// As TA-Lib, but for its 0 while the flow is below 1, and its flows of changes that rounding made.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Mfi {
     period: usize,
     typical: Option<f64>,

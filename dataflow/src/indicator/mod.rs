@@ -1,6 +1,11 @@
 //! Indicators: small state machines over bars, one file each, all in one list.
 
-use crate::bar::Bar;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    bar::Bar,
+    operator::{BadState, load, save},
+};
 
 mod adl;
 mod adx;
@@ -72,7 +77,7 @@ pub use williams_r::WilliamsR;
 pub use wma::Wma;
 
 /// A streaming indicator: a small constant cost a bar, cheap to clone, silent until warm.
-pub trait Indicator: Clone + Send + Sync + 'static {
+pub trait Indicator: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// One value per column.
     type Output: AsRef<[Option<f64>]>;
 
@@ -87,6 +92,10 @@ pub trait Indicator: Clone + Send + Sync + 'static {
 pub trait Running: Send + Sync {
     /// A copy with the same state.
     fn boxed(&self) -> Box<dyn Running>;
+    /// Appends its state.
+    fn save(&self, to: &mut Vec<u8>);
+    /// Takes its state from where it was saved.
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState>;
     /// Column names.
     fn names(&self) -> Vec<String>;
     /// Takes the next bar and appends each column's value; what is not finite is absent.
@@ -96,6 +105,14 @@ pub trait Running: Send + Sync {
 impl<I: Indicator> Running for I {
     fn boxed(&self) -> Box<dyn Running> {
         Box::new(self.clone())
+    }
+
+    fn save(&self, to: &mut Vec<u8>) {
+        save(self, to);
+    }
+
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
+        load(self, from)
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,9 +1,11 @@
 //! On-balance volume: V at the first bar, then `+ V`, `- V` or nothing by the sign of the close change.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{bar::Bar, indicator::Indicator};
 
 /// As TA-Lib.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Obv {
     close: Option<f64>,
     value: f64,

@@ -1,24 +1,26 @@
 //! Parabolic stop and reverse: `sar += af (ep - sar)`, af growing by 0.02 up to 0.2 with every new extreme (as TA-Lib
 //! SAR).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{bar::Bar, indicator::Indicator};
 
 /// Trails the price and changes sides when touched.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Psar {
     acceleration: f64,
     maximum: f64,
     state: State,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 enum State {
     Empty,
     First { high: f64, low: f64 },
     Trailing(Trail),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Trail {
     long: bool,
     /// Stop for the next bar.

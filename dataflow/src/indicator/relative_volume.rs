@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use prism_schemas::{Timeframe, time::DAY};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -22,7 +24,7 @@ const N_MAX: u32 = 20;
 const BLOCK: usize = 24;
 
 /// Of volumes in base; absent while there is no baseline or it is 0.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RelativeVolume {
     /// Means by time of day, in blocks that snapshots share until one of them moves on. Empty for timeframes without.
     times: Vec<Arc<[Time; BLOCK]>>,
@@ -32,7 +34,7 @@ pub struct RelativeVolume {
 }
 
 /// One time of day on the days so far.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Time {
     n_bars: u32,
     mean: f64,

@@ -1,12 +1,14 @@
 //! Rate of change: `100 (C / C_n - 1)`, C_n the close n bars ago.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, window::Window},
 };
 
 /// Of closes, in percent.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Roc {
     period: usize,
     closes: Window,

@@ -1,12 +1,14 @@
 //! Relative strength index: `100 u / (u + d)`, u and d Wilder's averages of gains and losses; 0 if both are 0.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, rounding::percent, smooth::Smooth},
 };
 
 /// Of closes (as TA-Lib).
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Rsi {
     period: u32,
     close: Option<f64>,

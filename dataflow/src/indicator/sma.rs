@@ -1,5 +1,7 @@
 //! Simple moving average: `sum(C, n) / n`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Of closes.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Sma {
     period: usize,
     closes: Window,

@@ -1,8 +1,10 @@
 //! Exponential smoothing `v += a (x - v)`, seeded with the mean of the first `n` values (TA-Lib's EMA and Wilder's
 //! average).
 
+use serde::{Deserialize, Serialize};
+
 /// SEMA(n, a, x) of METHODS.md.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Smooth {
     period: u32,
     smoothing: f64,

@@ -1,6 +1,8 @@
 //! Stochastic oscillator: raw `100 (C - low14) / (high14 - low14)` (0 on a zero range), `k = mean(raw, 3)`,
 //! `d = mean(k, 3)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// Slow stochastic (TA-Lib STOCH 14/3/3): k waits for d.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Stochastic {
     highs: Window,
     lows: Window,

@@ -1,20 +1,22 @@
 //! SuperTrend: bands `(H + L) / 2 +- 3 atr` (Wilder, 10) that only tighten until the close crosses them; the lower one
 //! while up, the upper one while down.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Atr, Indicator},
 };
 
 /// Value and direction (1 up, -1 down).
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Supertrend {
     ranges: f64,
     atr: Atr,
     trend: Option<Trend>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Trend {
     upper: f64,
     lower: f64,

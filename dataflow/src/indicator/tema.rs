@@ -1,12 +1,14 @@
 //! Triple exponential moving average: `3 e1 - 3 e2 + e3` with `e1 = EMA(n, C)`, `e2 = EMA(n, e1)`, `e3 = EMA(n, e2)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{Indicator, smooth::Smooth},
 };
 
 /// Of closes.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Tema {
     period: u32,
     once: Smooth,

@@ -1,9 +1,11 @@
 //! True range: `max(H - L, |H - C_1|, |L - C_1|)`, from the second bar on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::bar::Bar;
 
 /// Remembers the previous close.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct TrueRange {
     close: Option<f64>,
 }

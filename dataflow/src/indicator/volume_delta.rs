@@ -1,9 +1,11 @@
 //! Volume delta: `buy_volume - sell_volume`, and cvd, its running sum.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{bar::Bar, indicator::Indicator};
 
 /// Taker flow; absent on bars that do not know it.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct VolumeDelta {
     cvd: f64,
 }

@@ -1,5 +1,7 @@
 //! Mean volume: `sum(V, n) / n`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Of volumes in base.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct VolumeSma {
     period: usize,
     volumes: Window,

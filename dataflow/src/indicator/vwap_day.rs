@@ -3,10 +3,12 @@
 
 use prism_schemas::time::DAY;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{bar::Bar, indicator::Indicator};
 
 /// Absent while the day has no volume.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct VwapDay {
     day: i64,
     turnover: f64,

@@ -1,5 +1,7 @@
 //! Williams %R: `-100 (highest - C) / (highest - lowest)` over n bars, 0 on a zero range.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// From -100 (at the low) to 0 (at the high).
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct WilliamsR {
     period: usize,
     highs: Window,

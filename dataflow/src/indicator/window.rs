@@ -1,9 +1,11 @@
 //! The last `n` values of a series as one slice, oldest first, and sums over it in that order.
 
+use serde::{Deserialize, Serialize};
+
 /// Every value is written twice, `n` apart, so that the last `n` always lie side by side. Whoever reads them sums
 /// afresh:
 /// nothing drifts, and nothing older than `n` values matters.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Window {
     values: Box<[f64]>,
     next: usize,

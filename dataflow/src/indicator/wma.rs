@@ -1,5 +1,7 @@
 //! Linearly weighted moving average: `sum(j C_j) / (n (n + 1) / 2)`, j = 1 (oldest) .. n.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Of closes.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Wma {
     period: usize,
     closes: Window,

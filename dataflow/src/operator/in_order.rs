@@ -86,24 +86,23 @@ where
 const ROOM: usize = 1_024;
 
 /// Updates that wait for the frontier to pass them.
-struct Pending<D> {
-    updates: Vec<(D, Time, Diff)>,
+struct Pending<C> {
+    updates: Vec<(C, Time, Diff)>,
     is_sorted: bool,
 }
 
-impl<D> Pending<D> {
-    fn push(&mut self, row: D, time: Time, diff: Diff) {
-        self.is_sorted &= self.updates.last().is_none_or(|(_, last, _)| *last <= time);
-        self.updates.push((row, time, diff));
-    }
-
-    /// Takes in what is picked of these. Whether it is any.
-    fn take<C>(&mut self, data: &mut Vec<(C, Time, Diff)>, pick: &mut impl FnMut(C) -> Option<D>) -> bool {
-        let before = self.updates.len();
-        for (row, time, diff) in data.drain(..) {
-            pick(row).into_iter().for_each(|row| self.push(row, time, diff));
+impl<C> Pending<C> {
+    /// Takes these in: mostly none wait, and a whole container moves.
+    fn take(&mut self, data: &mut Vec<(C, Time, Diff)>) {
+        let rises = |updates: &[(C, Time, Diff)]| updates.is_sorted_by_key(|(_, time, _)| *time);
+        let last = self.updates.last().map(|(_, time, _)| *time);
+        self.is_sorted &=
+            rises(data) && data.first().is_none_or(|(_, first, _)| last.is_none_or(|last| last <= *first));
+        if self.updates.is_empty() {
+            std::mem::swap(&mut self.updates, data);
+        } else {
+            self.updates.append(data);
         }
-        before < self.updates.len()
     }
 
     /// Gives back the room of what came at once, such as a history.
@@ -114,7 +113,7 @@ impl<D> Pending<D> {
     }
 
     /// Hands over those before `frontier`, all that are known at a time together. Whether there were any.
-    fn hand_over(&mut self, frontier: Option<Time>, mut see: impl FnMut(Time, (D, Diff), bool)) -> bool {
+    fn hand_over(&mut self, frontier: Option<Time>, mut see: impl FnMut(Time, (C, Diff), bool)) -> bool {
         if !self.is_sorted {
             self.updates.sort_by_key(|(_, time, _)| *time);
             self.is_sorted = true;
@@ -157,21 +156,23 @@ where
     builder.build(move |_| {
         // Held at or before the first pending row; none while there is none.
         let mut held: Option<Capability<Time>> = None;
-        let mut pending = Pending { updates: Vec::new(), is_sorted: true };
+        let mut pending: Pending<C> = Pending { updates: Vec::new(), is_sorted: true };
         let mut batch: Vec<(D, Diff)> = Vec::new();
         let mut emit = Emit { time: 0, updates: Vec::new() };
         move |frontiers| {
             input.for_each(|capability, data| {
-                let is_any = pending.take(data, &mut pick);
-                if is_any && held.as_ref().is_none_or(|held| capability.time() < held.time()) {
+                pending.take(data);
+                if held.as_ref().is_none_or(|held| capability.time() < held.time()) {
                     held = Some(capability.retain(0));
                 }
             });
             let Some(capability) = &mut held else { return };
-            let is_any = pending.hand_over(frontiers[0].frontier().first().copied(), |time, update, is_last| {
-                batch.push(update);
-                if is_last {
+            let is_any = pending.hand_over(frontiers[0].frontier().first().copied(), |time, (row, diff), is_last| {
+                batch.extend(pick(row).map(|row| (row, diff)));
+                if is_last && !batch.is_empty() {
                     emit.time = time;
+                    // As many mostly come out as go in: at once, where growing would copy them.
+                    emit.updates.reserve(batch.len());
                     logic(time, &mut batch, &mut emit);
                     batch.clear();
                 }

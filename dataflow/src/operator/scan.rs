@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use prism_schemas::Ts;
 
 use crate::{
-    operator::{Misplaced, find, in_order},
+    operator::{BadState, Misplaced, find, in_order},
     types::{Diff, Rows, Time},
 };
 
@@ -32,6 +32,10 @@ pub trait Machine: Clone + 'static {
     type Out: Clone + PartialEq + 'static;
     /// Takes the next row.
     fn next(&mut self, row: &Self::In) -> Option<Self::Out>;
+    /// Appends its state.
+    fn save(&self, to: &mut Vec<u8>);
+    /// Takes its state from where it was saved; the same rows make the same of it from there on.
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState>;
 }
 
 struct Entry<M: Machine> {
@@ -179,7 +183,10 @@ mod tests {
     use timely::dataflow::operators::{Input, Inspect};
 
     use super::*;
-    use crate::bar::Bar;
+    use crate::{
+        bar::Bar,
+        operator::{load, save},
+    };
 
     /// Counts rows.
     #[derive(Clone)]
@@ -192,6 +199,14 @@ mod tests {
         fn next(&mut self, bar: &Bar) -> Option<(Ts, u64)> {
             self.0 += 1;
             Some((bar.start / MINUTE, self.0))
+        }
+
+        fn save(&self, to: &mut Vec<u8>) {
+            save(&self.0, to);
+        }
+
+        fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
+            load(&mut self.0, from)
         }
     }
 

@@ -1,6 +1,6 @@
 //! Relations: each symbol's returns against its benchmark's, one dense series an instrument.
 
-mod regression;
+mod moments;
 mod series;
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::{
     types::{Diff, Rows, Time},
 };
 
-pub use regression::{Regression, regress};
+pub use moments::{Regression, WINDOW_MAX};
 use series::Series;
 
 /// Alpha, beta and correlation of a symbol at a close.
@@ -189,8 +189,13 @@ mod tests {
         types::{Diff, Time},
     };
 
-    /// Relations learnt and unlearnt (minute, difference), and updates without a place.
-    type Said = (Vec<(i64, Diff)>, Vec<String>);
+    /// Relations learnt and unlearnt, and updates without a place.
+    type Said = (Vec<(Relation, Diff)>, Vec<String>);
+
+    /// Minutes and differences of relations.
+    fn minutes((relations, told): Said) -> (Vec<(i64, Diff)>, Vec<String>) {
+        (relations.into_iter().map(|(relation, diff)| (relation.start / MINUTE, diff)).collect(), told)
+    }
 
     /// What these updates to bars (minute known, instrument, minute, close, difference) make; instrument 0 is the benchmark.
     fn run(updates: Vec<(i64, u32, i64, f64, Diff)>) -> Said {
@@ -210,7 +215,7 @@ mod tests {
                 let out = out.clone();
                 relations(rows, &settings, registry.clone(), &misplaced)
                     .inner
-                    .inspect(move |(row, _, diff)| out.borrow_mut().push((row.start / MINUTE, *diff)));
+                    .inspect(move |(row, _, diff)| out.borrow_mut().push((*row, *diff)));
                 input
             });
             for (known, instrument, minute, close, diff) in updates {
@@ -232,12 +237,48 @@ mod tests {
             .flat_map(|minute| [0, 1].map(|instrument| (minute + 1, instrument, minute, close(minute), 1)))
             .collect();
         let learnt = vec![(2, 1), (3, 1), (4, 1), (5, 1)];
-        assert_eq!(run(updates.clone()), (learnt.clone(), vec![]));
+        assert_eq!(minutes(run(updates.clone())), (learnt.clone(), vec![]));
         // Within the horizon, whatever others did meanwhile.
         let mut early = updates.clone();
         early.extend([(100, 0, 99, 100.0, 1), (101, 1, 5, close(5), -1)]);
-        assert_eq!(run(early), ([learnt.clone(), vec![(5, -1)]].concat(), vec![]));
+        assert_eq!(minutes(run(early)), ([learnt.clone(), vec![(5, -1)]].concat(), vec![]));
         updates.extend([(200, 0, 199, 100.0, 1), (201, 1, 5, close(5), -1)]);
-        assert_eq!(run(updates), (learnt, vec![format!("relations {} -1", 5 * MINUTE)]));
+        assert_eq!(minutes(run(updates)), (learnt, vec![format!("relations {} -1", 5 * MINUTE)]));
+    }
+
+    /// The relations that stand in the end, by minute.
+    fn standing(updates: Vec<(i64, u32, i64, f64, Diff)>) -> BTreeMap<i64, Relation> {
+        let (relations, told) = run(updates);
+        assert_eq!(told, Vec::<String>::new());
+        let mut standing = BTreeMap::new();
+        for (relation, diff) in relations {
+            let was =
+                if diff < 0 { standing.remove(&relation.start) } else { standing.insert(relation.start, relation) };
+            assert_eq!(was, (diff < 0).then_some(relation));
+        }
+        standing
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_late_or_is_corrected_equals_what_comes_in_order(
+            closes in proptest::collection::vec((0u32..2, 0i64..30, 0i64..25, 900u32..1_100), 1..120),
+        ) {
+            // Minutes known late by up to 25; a close that is there already is corrected.
+            let mut prices: BTreeMap<(u32, i64), f64> = BTreeMap::new();
+            let (mut updates, mut known) = (Vec::new(), 30);
+            for (instrument, minute, pause, price) in closes {
+                known += i64::from(pause == 0);
+                if let Some(old) = prices.insert((instrument, minute), price.into()) {
+                    known += 1;
+                    updates.push((known, instrument, minute, old, -1));
+                }
+                updates.push((known, instrument, minute, price.into(), 1));
+            }
+            let in_order = prices.iter().map(|((instrument, minute), price)| (minute + 1, *instrument, *minute, *price, 1));
+            let mut in_order: Vec<_> = in_order.collect();
+            in_order.sort_by_key(|(known, instrument, ..)| (*known, *instrument));
+            proptest::prop_assert_eq!(standing(updates), standing(in_order));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use prism_schemas::Ts;
 
-use super::regression::{Regression, regress};
+use super::moments::{Moments, Pair, Regression, Return};
 use crate::{
     operator::{find, first_from},
     settings::Empty,
@@ -14,20 +14,20 @@ use crate::{
 /// A bar: its start, end and regression.
 type Regressed = (Ts, Ts, Regression);
 
-/// A bar's close, its return and its benchmark's, NaN where there is none; and the regression that stands downstream.
+/// A bar's close (NaN of a gap bar), its return and its benchmark's; and the regression that stands downstream.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     start: Ts,
     end: Ts,
     price: f64,
-    own: f64,
-    benchmark: f64,
+    own: Return,
+    benchmark: Return,
     out: Option<Regression>,
 }
 
 impl Row {
-    fn pair(&self) -> Option<(f64, f64)> {
-        (!self.own.is_nan() && !self.benchmark.is_nan()).then_some((self.benchmark, self.own))
+    fn pair(&self) -> Option<Pair> {
+        Return::pair(self.benchmark, self.own)
     }
 }
 
@@ -36,15 +36,35 @@ impl Row {
 pub(super) struct Series {
     rows: VecDeque<Row>,
     /// The newest pairs before the rows.
-    pairs: VecDeque<(f64, f64)>,
+    pairs: VecDeque<Pair>,
     /// End and price of the newest close before the rows.
     last: Option<(Ts, f64)>,
     /// Start of the newest row that was forgotten.
     forgotten: Option<Ts>,
     /// Rows that are taken back and may be replaced at once.
     removed: Vec<Row>,
-    /// The last pairs, while they are regressed.
-    window: Vec<(f64, f64)>,
+    window: Window,
+}
+
+/// The last pairs up to a row, and their moments.
+#[derive(Debug, Default)]
+struct Window {
+    pairs: VecDeque<Pair>,
+    moments: Moments,
+    /// Place of the row after the last that is in; none if that is not known.
+    next: Option<usize>,
+}
+
+impl Window {
+    fn push(&mut self, pair: Pair, n_pairs: usize) {
+        self.pairs.push_back(pair);
+        self.moments.add(pair);
+        if n_pairs < self.pairs.len()
+            && let Some(oldest) = self.pairs.pop_front()
+        {
+            self.moments.remove(oldest);
+        }
+    }
 }
 
 impl Series {
@@ -60,6 +80,7 @@ impl Series {
             }
             self.forgotten = Some(front.start);
             self.rows.pop_front();
+            self.window.next = self.window.next.and_then(|next| next.checked_sub(1));
         }
     }
 
@@ -70,7 +91,7 @@ impl Series {
             (Err(at), 1..) if self.forgotten.is_none_or(|newest| newest < start) => {
                 let old = self.removed.iter().position(|row| row.start == start);
                 let out = old.and_then(|old| self.removed.swap_remove(old).out);
-                self.rows.insert(at, Row { start, end, price, own: f64::NAN, benchmark: f64::NAN, out });
+                self.rows.insert(at, Row { start, end, price, own: Return::NONE, benchmark: Return::NONE, out });
             }
             _ => return false,
         }
@@ -85,8 +106,8 @@ impl Series {
         for row in self.rows.range_mut(first..) {
             row.own = match last {
                 // Where empty bars are left out, the close before stands for them.
-                Some((end, price)) if end == row.start || empty == Empty::Omit => libm::log(row.price / price),
-                _ => f64::NAN,
+                Some((end, price)) if end == row.start || empty == Empty::Omit => Return::of(price, row.price),
+                _ => Return::NONE,
             };
             if !row.price.is_nan() {
                 last = Some((row.end, row.price));
@@ -99,8 +120,8 @@ impl Series {
         self.removed.clear();
     }
 
-    fn own(&self, start: Ts) -> f64 {
-        find(&self.rows, &start, |row| row.start).map_or(f64::NAN, |at| self.rows[at].own)
+    fn own(&self, start: Ts) -> Return {
+        find(&self.rows, &start, |row| row.start).map_or(Return::NONE, |at| self.rows[at].own)
     }
 
     /// Makes regressions again from a start on and hands over what changed, before and after.
@@ -114,24 +135,31 @@ impl Series {
         for row in self.removed.drain(..) {
             changed(row.out.map(|out| (row.start, row.end, out)), None);
         }
-        for at in first_from(&self.rows, &from, |row| row.start)..self.rows.len() {
-            self.rows[at].benchmark = benchmark.own(self.rows[at].start);
-            let out = self.rows[at].pair().and_then(|_| self.regress(at, n_pairs));
-            let row = &mut self.rows[at];
+        let first = first_from(&self.rows, &from, |row| row.start);
+        if self.window.next != Some(first) {
+            self.rewind(first, n_pairs);
+        }
+        for row in self.rows.range_mut(first..) {
+            row.benchmark = benchmark.own(row.start);
+            let out = row.pair().and_then(|pair| {
+                self.window.push(pair, n_pairs);
+                if self.window.pairs.len() < n_pairs { None } else { self.window.moments.regress() }
+            });
             let old = std::mem::replace(&mut row.out, out);
             changed(old.map(|out| (row.start, row.end, out)), out.map(|out| (row.start, row.end, out)));
         }
+        self.window.next = Some(self.rows.len());
     }
 
-    /// Regresses over the last pairs up to a row, always from them alone.
-    fn regress(&mut self, at: usize, n_pairs: usize) -> Option<Regression> {
-        let pairs = self.rows.range(..=at).rev().filter_map(Row::pair);
-        self.window.clear();
-        self.window.extend(pairs.chain(self.pairs.iter().rev().copied()).take(n_pairs));
-        if self.window.len() < n_pairs {
-            return None;
+    /// Fills the window with the last pairs before a row.
+    fn rewind(&mut self, first: usize, n_pairs: usize) {
+        let Series { rows, pairs, window, .. } = self;
+        (window.moments, window.next) = (Moments::default(), None);
+        window.pairs.clear();
+        let newest_first = rows.range(..first).rev().filter_map(Row::pair).chain(pairs.iter().rev().copied());
+        for pair in newest_first.take(n_pairs) {
+            window.pairs.push_front(pair);
+            window.moments.add(pair);
         }
-        self.window.reverse();
-        regress(self.window.iter())
     }
 }

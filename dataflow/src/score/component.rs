@@ -1,9 +1,14 @@
 //! A component: one measured aspect of a bar, scored 0..100 with 50 neutral.
 
-use crate::bar::Bar;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    bar::Bar,
+    operator::{BadState, load, save},
+};
 
 /// A column of the indicator row, resolved by name once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Col(usize);
 
 /// The names of an indicator row.
@@ -47,7 +52,7 @@ pub struct Reading {
 }
 
 /// A streaming component. `None` while an input is missing or a denominator is 0.
-pub trait Component: Clone + Send + Sync + 'static {
+pub trait Component: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its name in `component_scores`.
     const NAME: &'static str;
 
@@ -70,6 +75,10 @@ pub trait Component: Clone + Send + Sync + 'static {
 pub trait Scoring: Send + Sync {
     /// A copy with the same state.
     fn boxed(&self) -> Box<dyn Scoring>;
+    /// Appends its state.
+    fn save(&self, to: &mut Vec<u8>);
+    /// Takes its state from where it was saved.
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState>;
     /// Its name.
     fn name(&self) -> &'static str;
     /// Takes the next bar.
@@ -81,6 +90,14 @@ pub trait Scoring: Send + Sync {
 impl<C: Component> Scoring for C {
     fn boxed(&self) -> Box<dyn Scoring> {
         Box::new(self.clone())
+    }
+
+    fn save(&self, to: &mut Vec<u8>) {
+        save(self, to);
+    }
+
+    fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
+        load(self, from)
     }
 
     fn name(&self) -> &'static str {

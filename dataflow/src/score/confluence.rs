@@ -30,6 +30,8 @@ type RolesNow<'a> = [Option<(f64, &'a RoleScore)>; ROLES_MAX];
 
 /// A closed bar of a role with its outcome.
 struct Entry {
+    /// The bar's, at hand for whoever looks for a place.
+    end: Ts,
     analysed: Arc<Analysed>,
     role: Option<Arc<RoleScore>>,
     confluence: Option<Arc<Confluence>>,
@@ -50,7 +52,7 @@ impl Instrument {
     /// A row of a role came or went; false if it has no place.
     fn place(&mut self, role: usize, row: Arc<Analysed>, diff: Diff, emit: &mut Emit<Score>) -> bool {
         let entries = &mut self.roles[role];
-        let place = find(entries, &row.bar.end, |entry| entry.analysed.bar.end);
+        let place = find(entries, &row.bar.end, |entry| entry.end);
         match (place, diff) {
             (Ok(place), ..=-1) => {
                 if let Some(old) = entries.remove(place) {
@@ -59,7 +61,7 @@ impl Instrument {
                 }
             }
             (Err(place), 1..) if 0 < place || !self.trimmed[role] => {
-                entries.insert(place, Entry { analysed: row, role: None, confluence: None });
+                entries.insert(place, Entry { end: row.bar.end, analysed: row, role: None, confluence: None });
             }
             _ => return false,
         }
@@ -69,7 +71,7 @@ impl Instrument {
     /// Scores all that ends at `first_end` or later anew, higher roles first.
     fn score(&mut self, scorer: &Scorer, first_end: Ts, emit: &mut Emit<Score>) {
         for role in (0..self.roles.len()).rev() {
-            let from = first_from(&self.roles[role], &first_end, |entry| entry.analysed.bar.end);
+            let from = first_from(&self.roles[role], &first_end, |entry| entry.end);
             for at in from..self.roles[role].len() {
                 let role_score = scorer.role(self, role, at).map(Arc::new);
                 let old = std::mem::replace(&mut self.roles[role][at].role, role_score.clone());
@@ -86,7 +88,7 @@ impl Instrument {
     /// Forgets what ended before `cutoff`, but for the newest of each role.
     fn trim(&mut self, cutoff: Ts) {
         for (entries, trimmed) in self.roles.iter_mut().zip(&mut self.trimmed) {
-            while entries.get(1).is_some_and(|next| next.analysed.bar.end < cutoff) {
+            while entries.get(1).is_some_and(|next| next.end < cutoff) {
                 entries.pop_front();
                 *trimmed = true;
             }
@@ -96,7 +98,7 @@ impl Instrument {
     /// The newest entry of a role that ends at or before `end`.
     fn as_of(&self, role: usize, end: Ts) -> Option<&Entry> {
         let entries = &self.roles[role];
-        let at = find(entries, &end, |entry| entry.analysed.bar.end).map_or_else(|at| at, |at| at + 1);
+        let at = find(entries, &end, |entry| entry.end).map_or_else(|at| at, |at| at + 1);
         at.checked_sub(1).map(|at| &entries[at])
     }
 }
@@ -256,15 +258,12 @@ impl Scorer {
             }
             first += dimension.components.len();
         }
-        let is_absent = parts.present().next().is_none();
-        let score = match is_absent {
-            true => profile.when_absent?,
-            false => (profile.finish)(profile.shares(&parts).map(|dimension| dimension.impact).sum()),
+        let score = match parts.present().next() {
+            None => profile.when_absent?,
+            Some(_) => (profile.finish)(profile.shares(&parts).map(|dimension| dimension.impact).sum()),
         };
         let (consensus, consensus_strength) = self.vote(&roles);
         let reaches_over_hole = |role: &RoleScore| role.analysed.reaches_over_hole(WINDOW_OF_SCORES);
-        let scores = || parts.present().map(|part| part.score);
-        let range = scores().fold(f64::MIN, f64::max) - scores().fold(f64::MAX, f64::min);
         Some(Confluence {
             score,
             coverage: covered / profile.weight,
@@ -276,7 +275,6 @@ impl Scorer {
                 quality => quality,
             },
             role_coverage: role_covered / (all_roles * profile.weight),
-            agreement: if is_absent { 1.0 } else { 1.0 - range / 100.0 },
             analysed,
         })
     }

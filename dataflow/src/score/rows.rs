@@ -133,8 +133,6 @@ pub struct Confluence {
     pub quality: Quality,
     /// Role-weighted coverage.
     pub role_coverage: f64,
-    /// Agreement between the dimensions.
-    pub agreement: f64,
 }
 
 impl Confluence {
@@ -145,6 +143,14 @@ impl Confluence {
 
     /// Learnt from forward returns once those are kept; neutral until then.
     pub const CALIBRATION: f64 = 1.0;
+
+    /// Agreement between the dimensions: 1 less their range over 100.
+    pub fn agreement(&self) -> f64 {
+        let scores = self.parts.present().map(|part| part.score);
+        let (least, most) =
+            scores.fold((f64::MAX, f64::MIN), |(least, most), score| (least.min(score), most.max(score)));
+        if most < least { 1.0 } else { 1.0 - (most - least) / 100.0 }
+    }
 
     /// What the quality of its data makes of the score's reliability.
     pub fn reliability_quality(&self) -> f64 {
@@ -158,7 +164,7 @@ impl Confluence {
 
     /// How far the score can be relied on: the product of its four factors.
     pub fn reliability(&self) -> f64 {
-        self.reliability_quality() * self.role_coverage * self.agreement * Confluence::CALIBRATION
+        self.reliability_quality() * self.role_coverage * self.agreement() * Confluence::CALIBRATION
     }
 }
 

@@ -1,5 +1,7 @@
 //! Profile `w1`: the composite score of a fixed workload that other engines compute too, `50 + 50 tanh(1.5 raw)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, sum},
     score::{
@@ -32,7 +34,7 @@ fn reading(c: f64) -> Reading {
 }
 
 /// Momentum: `(rsi_14 - 50) / 50`.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct C1 {
     rsi: Col,
 }
@@ -52,7 +54,7 @@ impl Component for C1 {
 }
 
 /// Trend: `tanh(macd_histogram / atr_14)`.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct C2 {
     histogram: Col,
     atr: Col,
@@ -73,7 +75,7 @@ impl Component for C2 {
 }
 
 /// Place between the Bollinger bands: `clip(2 (C - lower) / (upper - lower) - 1, -1.5, 1.5)`.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct C3 {
     upper: Col,
     lower: Col,
@@ -95,7 +97,7 @@ impl Component for C3 {
 }
 
 /// Flow: `(cvd - cvd_3) / sum(V, 3)`.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct C4 {
     cvd: Col,
     /// Now and the 3 before.

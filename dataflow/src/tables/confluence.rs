@@ -47,7 +47,7 @@ pub(super) fn leaf(common: &Common, plan: &Plan) -> Leaf<Arc<Confluence>> {
         .float("reliability", |row| Some(row.reliability()))
         .float("reliability_quality", |row| Some(row.reliability_quality()))
         .float("reliability_coverage", |row| Some(row.role_coverage))
-        .float("reliability_agreement", |row| Some(row.agreement))
+        .float("reliability_agreement", |row| Some(row.agreement()))
         .float("reliability_calibration", |_| Some(Confluence::CALIBRATION))
         .float("price", |row| Some(row.bar().close))
         .word("quality", |row| quality(row.quality));

@@ -1,6 +1,8 @@
 //! Awesome oscillator over ATR: `50 + 50 (.5 tanh(v/2) + .3 tanh(2 m) + .2 t)`, v its value, m its change, t the mean
 //! sign of its last 5 changes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::{
         rounding::sign,
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Needs 6 values in a row.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Ao {
     ao: Col,
     atr: Col,

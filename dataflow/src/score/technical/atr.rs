@@ -1,9 +1,11 @@
 //! Volatility in the direction of the trend: `50 + 50 tanh((C - ema_20)/atr_14) min(x, 2)/2`, `x = atr_14 / atr_50`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading};
 
 /// Above 50 over the average, the further the more volatility expands.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Atr {
     ema: Col,
     fast: Col,

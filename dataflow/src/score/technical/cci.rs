@@ -1,12 +1,14 @@
 //! CCI c: `squash(c / 100)` up to 200 either way, then fading to 50 at 400.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, constant},
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, sign, squash},
 };
 
 /// Absent if all 20 typical prices are equal.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Cci {
     cci: Col,
     typical: Window,

@@ -1,13 +1,15 @@
 //! MACD over ATR: `50 + 50 (.4 tanh(2 h) + .3 tanh(line/2) + .15 sign(histogram change) + .15 sign(line change))`, h
 //! the histogram.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::rounding::sign,
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading},
 };
 
 /// Needs line and histogram of two bars in a row.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Macd {
     line: Col,
     histogram: Col,

@@ -1,10 +1,12 @@
 //! RSI r: `50 + 2 (r - 50)` between 30 and 70, back towards 50 beyond (exhaustion): `90 - 40 (r - 70)/30` and
 //! `10 + 40 (30 - r)/30`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading};
 
 /// Absent while every close so far is equal: then 0 says nothing.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Rsi {
     rsi: Col,
     first: Option<f64>,

@@ -1,13 +1,15 @@
 //! Williams %R w, x = 100 + w: x between 20 and 80, back towards 50 beyond: `80 - 1.5 (x - 80)` and
 //! `20 + 1.5 (20 - x)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, highest, lowest},
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading},
 };
 
 /// Absent if the range of the 14 bars is 0.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct WilliamsR {
     williams_r: Col,
     highs: Window,

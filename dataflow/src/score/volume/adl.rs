@@ -1,5 +1,7 @@
 //! Slope of the accumulation/distribution line: `squash(3 r)`, r its correlation with time over 20 bars.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, correlation},
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, squash},
@@ -9,7 +11,7 @@ use crate::{
 const TIMES: [f64; 20] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15., 16., 17., 18., 19.];
 
 /// Absent if all 20 values are equal.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Adl {
     adl: Col,
     values: Window,

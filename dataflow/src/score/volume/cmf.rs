@@ -1,12 +1,14 @@
 //! Chaikin money flow, smoothed: `squash(8 x)`, `x = mean(cmf_20, 3)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, mean},
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, squash},
 };
 
 /// Above 50 while bars close near their highs.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Cmf {
     cmf: Col,
     values: Window,

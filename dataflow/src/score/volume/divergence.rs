@@ -1,6 +1,8 @@
 //! Flow against price: `50 + 25 (f - p)`, `f = tanh(3 sum(volume_delta, 14)/sum(V, 14))`,
 //! `p = tanh((C - C_14)/(atr_14 sqrt(14)))`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::Window,
     score::{
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Above 50 while takers buy more than the price shows.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Divergence {
     volume_delta: Col,
     atr: Col,

@@ -1,5 +1,7 @@
 //! Volume: who trades how much, and whether price follows.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     bar::Bar,
     indicator::window::{Window, sum},
@@ -40,7 +42,7 @@ pub fn dimension(weight: f64, columns: &Columns<'_>) -> Result<Dimension, Missin
 }
 
 /// Net taker flow `sum(volume_delta, n) / sum(V, n)`; absent without flow or volume.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct NetFlow {
     deltas: Window,
     volumes: Window,

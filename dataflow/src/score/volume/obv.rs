@@ -1,13 +1,15 @@
 //! On-balance volume: `squash(z (1 + rho)/2)`, z the z-score of its 5-bar change D among the last 20, rho its
 //! correlation with C over 20 bars.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     indicator::window::{Window, constant, correlation, deviation, mean},
     score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, squash},
 };
 
 /// Absent if D, obv or C is constant over its 20.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Obv {
     obv: Col,
     /// Now and the 5 before; what the changes are made of.

@@ -1,9 +1,11 @@
 //! Relative volume v, signed by the bar's direction: `squash(sign(C - O) v)`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::score::component::{Col, Columns, Component, Inputs, MissingColumn, Reading, sign, squash};
 
 /// Above 50 on a rising bar, the more volume the further.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RelativeVolume {
     relative_volume: Col,
 }

@@ -1,13 +1,15 @@
 //! Net taker flow `d = sum(volume_delta, 14) / sum(V, 14)`, the stronger the trend the more:
 //! `50 + 50 tanh(2 d (.5 + adx_14/50))`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::score::{
     component::{Col, Columns, Component, Inputs, MissingColumn, Reading},
     volume::NetFlow,
 };
 
 /// Above 50 while takers buy.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct VolumeDelta {
     volume_delta: Col,
     adx: Col,
