@@ -78,6 +78,64 @@ fn values(row: &Version) -> Vec<&Cell> {
         .collect()
 }
 
+/// How many rows of each table changed by one trade; each must depend on it and say so.
+fn what_changed<'r>(
+    one: &Arrival,
+    id: &InstrumentId,
+    known: i64,
+    before: &Rows,
+    after: &'r Rows,
+) -> BTreeMap<&'r str, usize> {
+    let label = format!("{id} {}", one.event.ts_event);
+    let mut changed: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, new) in after {
+        let label = format!("{label} known {known} {key:?}");
+        let old = before.get(key);
+        if old == Some(new) {
+            continue;
+        }
+        *changed.entry(key.0).or_default() += 1;
+        let is_own = ["exchange", "market", "symbol"].map(|column| text(new, column))
+            == [&*id.exchange, id.market.name(), &*id.symbol];
+        let is_pair =
+            new.table == &table::RELATIONS && text(new, "market") == id.market.name() && id.symbol == "BTCUSDT";
+        assert!(is_own || is_pair, "{label}: another instrument's row");
+        assert!(one.event.ts_event < ts(new, "ts_close"), "{label}: an earlier row");
+        let Some(old) = old else {
+            let may_begin = [&table::SIGNALS, &table::COMPONENT_SCORES, &table::DIMENSION_SCORES].contains(&new.table);
+            assert!(may_begin, "{label}: a new row");
+            assert!(known <= ts(new, "known_at"), "{label}");
+            continue;
+        };
+        assert_ne!(values(old), values(new), "{label}: a new version of equal values");
+        if new.table == &table::SIGNALS {
+            assert!(known <= ts(new, "known_at"), "{label}");
+        } else if ts(old, "known_at") < known {
+            assert_eq!(int(new, "revision"), int(old, "revision") + 1, "{label}");
+            assert_eq!(ts(new, "known_at"), known, "{label}");
+        } else {
+            assert_eq!(int(new, "revision"), int(old, "revision"), "{label}");
+            assert_eq!(ts(new, "known_at"), ts(old, "known_at"), "{label}");
+        }
+        if new.table == &table::BARS && one.event.ts_event < ts(new, "ts") {
+            let is_flat = int(new, "n_trades") == 0;
+            assert!(is_flat || new.get("quality") != old.get("quality"), "{label}: a bar that does not contain it");
+        }
+    }
+    changed
+}
+
+/// Numbers of trades of the bars that contain one.
+fn trades_around(one: &Arrival, id: &InstrumentId, rows: &Rows) -> Vec<i64> {
+    let bars = rows_of(rows, &table::BARS).filter(|row| {
+        text(row, "symbol") == id.symbol
+            && text(row, "market") == id.market.name()
+            && ts(row, "ts") <= one.event.ts_event
+            && one.event.ts_event < ts(row, "ts_close")
+    });
+    bars.map(|row| int(row, "n_trades")).collect()
+}
+
 #[test]
 fn a_late_trade_changes_exactly_what_depends_on_it() {
     let all = MARKET.arrivals();
@@ -108,55 +166,11 @@ fn a_late_trade_changes_exactly_what_depends_on_it() {
         assert_eq!(digest(&after, Mode::Values), digest(&punctual, Mode::Values), "{label}");
         assert_ne!(digest(&after, Mode::Values), digest(&before, Mode::Values), "{label}");
 
-        let mut changed: BTreeMap<&str, usize> = BTreeMap::new();
-        for (key, new) in &after {
-            let label = format!("{label} known {known} {key:?}");
-            let old = before.get(key);
-            if old == Some(new) {
-                continue;
-            }
-            *changed.entry(key.0).or_default() += 1;
-            let is_own = ["exchange", "market", "symbol"].map(|column| text(new, column))
-                == [&*id.exchange, id.market.name(), &*id.symbol];
-            let is_pair =
-                new.table == &table::RELATIONS && text(new, "market") == id.market.name() && id.symbol == "BTCUSDT";
-            assert!(is_own || is_pair, "{label}: another instrument's row");
-            assert!(one.event.ts_event < ts(new, "ts_close"), "{label}: an earlier row");
-            let Some(old) = old else {
-                let may_begin =
-                    [&table::SIGNALS, &table::COMPONENT_SCORES, &table::DIMENSION_SCORES].contains(&new.table);
-                assert!(may_begin, "{label}: a new row");
-                assert!(known <= ts(new, "known_at"), "{label}");
-                continue;
-            };
-            assert_ne!(values(old), values(new), "{label}: a new version of equal values");
-            if new.table == &table::SIGNALS {
-                assert!(known <= ts(new, "known_at"), "{label}");
-            } else if ts(old, "known_at") < known {
-                assert_eq!(int(new, "revision"), int(old, "revision") + 1, "{label}");
-                assert_eq!(ts(new, "known_at"), known, "{label}");
-            } else {
-                assert_eq!(int(new, "revision"), int(old, "revision"), "{label}");
-                assert_eq!(ts(new, "known_at"), ts(old, "known_at"), "{label}");
-            }
-            if new.table == &table::BARS && one.event.ts_event < ts(new, "ts") {
-                let is_flat = int(new, "n_trades") == 0;
-                assert!(is_flat || new.get("quality") != old.get("quality"), "{label}: a bar that does not contain it");
-            }
-        }
+        let changed = what_changed(&one, &id, known, &before, &after);
         for (key, row) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
             assert!(known <= ts(row, "known_at"), "{label}: {key:?} is gone without a trace");
         }
-        let of_bar = |rows: &Rows| -> Vec<i64> {
-            let bars = rows_of(rows, &table::BARS).filter(|row| {
-                text(row, "symbol") == id.symbol
-                    && text(row, "market") == id.market.name()
-                    && ts(row, "ts") <= one.event.ts_event
-                    && one.event.ts_event < ts(row, "ts_close")
-            });
-            bars.map(|row| int(row, "n_trades")).collect()
-        };
-        let (n_before, n_after) = (of_bar(&before), of_bar(&after));
+        let [n_before, n_after] = [&before, &after].map(|rows| trades_around(&one, &id, rows));
         assert_eq!(n_after.len(), config.timeframes.maintained.len(), "{label}");
         assert!(n_before.iter().zip(&n_after).all(|(before, after)| before + 1 == *after), "{label}");
         for name in ["bars", "indicators", "component_scores", "dimension_scores", "confluence"] {

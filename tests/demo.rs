@@ -31,41 +31,18 @@ fn sql(port: u16, statement: &str) -> Value {
     json(port, "POST", "/api/sql", &serde_json::json!({ "sql": statement }).to_string())
 }
 
-#[test]
-fn first_scores_come_at_once_and_stay_in_the_store() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().join("demo");
-    let port = free_port();
-    let mut demo = command();
-    demo.args(["demo", "--port", &port.to_string(), "--for", "10m", "--dir"]).arg(&place);
-    let began = began();
-    let child = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut running = Running(Some(child));
+fn latest(port: u16) -> Value {
+    json(port, "GET", "/api/signals/latest", "")
+}
 
-    // Ready, scores of every symbol, and a signal: within 10 s by promise; a busy machine may take long.
-    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(120), "no {what} after two minutes");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        println!("{what} after {:.1} s", began.elapsed().as_secs_f64());
-    };
-    wait_until("readiness", &|| http(port, "GET", "/ready", "").is_ok_and(|(status, _)| status == 200));
-    let n_symbols = prism_sources::synthetic::SYMBOLS.len();
-    assert!(20 <= n_symbols);
-    wait_until("score of every symbol", &|| {
-        let answer = sql(port, "SELECT count(DISTINCT symbol) FROM live.confluence");
-        answer["rows"][0][0].as_u64() == Some(n_symbols as u64)
-    });
-    let latest = || json(port, "GET", "/api/signals/latest", "");
-    let ids = |answer: &Value| -> Vec<String> {
-        let mut ids = Vec::new();
-        collect(answer, "signal_id", &mut ids);
-        ids
-    };
-    wait_until("signal", &|| !ids(&latest()).is_empty());
+fn ids(answer: &Value) -> Vec<String> {
+    let mut ids = Vec::new();
+    collect(answer, "signal_id", &mut ids);
+    ids
+}
 
-    crate::page::shows_live_scores(port, n_symbols);
+/// Pages, endpoints and SQL answer.
+fn answers_what_it_promises(port: u16) {
     for path in ["/", "/health", "/metrics", "/version"] {
         assert_eq!(http(port, "GET", path, "").unwrap().0, 200, "{path}");
     }
@@ -96,7 +73,39 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     assert!((400..500).contains(&status), "DROP gives {status}");
     let (status, _) = http(port, "GET", "/api/signals/0123456789abcdef", "").unwrap();
     assert_eq!(status, 404);
-    let seen = ids(&latest());
+}
+
+#[test]
+fn first_scores_come_at_once_and_stay_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("demo");
+    let port = free_port();
+    let mut demo = command();
+    demo.args(["demo", "--port", &port.to_string(), "--for", "10m", "--dir"]).arg(&place);
+    let began = began();
+    let child = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = Running(Some(child));
+
+    // Ready, scores of every symbol, and a signal: within 10 s by promise; a busy machine may take long.
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(120), "no {what} after two minutes");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        println!("{what} after {:.1} s", began.elapsed().as_secs_f64());
+    };
+    wait_until("readiness", &|| http(port, "GET", "/ready", "").is_ok_and(|(status, _)| status == 200));
+    let n_symbols = prism_sources::synthetic::SYMBOLS.len();
+    assert!(20 <= n_symbols);
+    wait_until("score of every symbol", &|| {
+        let answer = sql(port, "SELECT count(DISTINCT symbol) FROM live.confluence");
+        answer["rows"][0][0].as_u64() == Some(n_symbols as u64)
+    });
+    wait_until("signal", &|| !ids(&latest(port)).is_empty());
+
+    crate::page::shows_live_scores(port, n_symbols);
+    answers_what_it_promises(port);
+    let seen = ids(&latest(port));
     for id in seen.iter().take(3) {
         let signal = json(port, "GET", &format!("/api/signals/{id}"), "");
         assert!(ids(&signal).contains(id), "{signal}");

@@ -98,10 +98,60 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
 /// ts_event, seq, index, price, volume, turnover, whether the taker bought, id.
 type Folded = (i64, u64, u32, f64, f64, f64, bool, String);
 
+/// ts_event, seq, index, price, size, whether the taker bought, id.
+type Told = (i64, u64, u32, f64, f64, bool, String);
+
 /// One bar, the slow way.
 #[derive(Default)]
 struct Naive {
     trades: Vec<Folded>,
+}
+
+/// The trades in order, each identity once.
+fn told_once(events: &[Event], label: &str) -> Vec<Told> {
+    let (mut seen, mut stream) = (BTreeSet::new(), None);
+    let mut trades = Vec::new();
+    for event in events {
+        let Some(Body::Trade(trade)) = &event.body else { continue };
+        assert_eq!(stream.get_or_insert(&trade.stream), &&trade.stream, "{label}: a second stream");
+        let shown = match &trade.id {
+            Some(Id::Number(number)) => number.to_string(),
+            Some(Id::Text(uuid)) if uuid.len() == 36 => uuid.replace('-', "").chars().take(16).collect(),
+            Some(Id::Text(text)) => format!("{:016x}", fnv1a(text.as_bytes())),
+            None => String::new(),
+        };
+        if seen.insert(shown.clone()) || shown.is_empty() {
+            let (price, size) = (trade.price.unwrap().to_f64(), trade.size.unwrap().to_f64());
+            let seq = event.seq.unwrap();
+            trades.push((event.ts_event, seq, event.index, price, size, trade.side() == Side::Buy, shown));
+        }
+    }
+    trades.sort_by_key(|trade| (trade.0, trade.1, trade.2));
+    trades
+}
+
+/// A bar is what these trades make.
+fn same_bar(row: &Version, trades: &[Folded], label: &str) {
+    let same = |column: &str, expected: f64| {
+        let got = float(row, column).unwrap_or(f64::NAN);
+        assert!((got - expected).abs() <= 1e-9 * expected.abs(), "{label} {column}: {got} {expected}");
+    };
+    let prices = || trades.iter().map(|trade| trade.3);
+    let sum = |of: fn(&Folded) -> f64| trades.iter().map(of).sum::<f64>();
+    same("open", prices().next().unwrap());
+    same("high", prices().fold(f64::MIN, f64::max));
+    same("low", prices().fold(f64::MAX, f64::min));
+    same("close", prices().next_back().unwrap());
+    same("volume", sum(|trade| trade.4));
+    same("turnover", sum(|trade| trade.5));
+    same("vwap", sum(|trade| trade.5) / sum(|trade| trade.4));
+    let bought = sum(|trade| if trade.6 { trade.4 } else { 0.0 });
+    let got = float(row, "buy_volume").unwrap();
+    assert!((got - bought).abs() <= 1e-9 * sum(|trade| trade.4), "{label}: {got} {bought}");
+    assert_eq!(int(row, "n_trades"), trades.len() as i64, "{label}");
+    assert_eq!(int(row, "n_buys"), trades.iter().filter(|trade| trade.6).count() as i64, "{label}");
+    assert_eq!(text(row, "first_trade_id"), trades.first().unwrap().7, "{label}");
+    assert_eq!(text(row, "last_trade_id"), trades.last().unwrap().7, "{label}");
 }
 
 fn bars_equal_a_naive_fold(recording: &Recording) {
@@ -112,24 +162,7 @@ fn bars_equal_a_naive_fold(recording: &Recording) {
             Some(Body::Instrument(instrument)) => instrument.contract_size.as_ref().map(Decimal::to_f64),
             _ => None,
         });
-        let (mut seen, mut stream) = (BTreeSet::new(), None);
-        let mut trades = Vec::new();
-        for event in events {
-            let Some(Body::Trade(trade)) = &event.body else { continue };
-            assert_eq!(stream.get_or_insert(&trade.stream), &&trade.stream, "{name} {id}: a second stream");
-            let shown = match &trade.id {
-                Some(Id::Number(number)) => number.to_string(),
-                Some(Id::Text(uuid)) if uuid.len() == 36 => uuid.replace('-', "").chars().take(16).collect(),
-                Some(Id::Text(text)) => format!("{:016x}", fnv1a(text.as_bytes())),
-                None => String::new(),
-            };
-            if seen.insert(shown.clone()) || shown.is_empty() {
-                let (price, size) = (trade.price.unwrap().to_f64(), trade.size.unwrap().to_f64());
-                let seq = event.seq.unwrap();
-                trades.push((event.ts_event, seq, event.index, price, size, trade.side() == Side::Buy, shown));
-            }
-        }
-        trades.sort_by_key(|trade| (trade.0, trade.1, trade.2));
+        let trades = told_once(events, &format!("{name} {id}"));
         for timeframe in [Timeframe::S1, Timeframe::S5, Timeframe::S15, Timeframe::M1] {
             let mut bars: BTreeMap<i64, Naive> = BTreeMap::new();
             for (at, seq, index, price, size, buy, shown) in &trades {
@@ -161,23 +194,8 @@ fn bars_equal_a_naive_fold(recording: &Recording) {
                     }
                     continue;
                 };
-                let prices = || trades.iter().map(|trade| trade.3);
-                let sum = |of: fn(&Folded) -> f64| trades.iter().map(of).sum::<f64>();
-                same("open", prices().next().unwrap());
-                same("high", prices().fold(f64::MIN, f64::max));
-                same("low", prices().fold(f64::MAX, f64::min));
-                close = prices().next_back();
-                same("close", close.unwrap());
-                same("volume", sum(|trade| trade.4));
-                same("turnover", sum(|trade| trade.5));
-                same("vwap", sum(|trade| trade.5) / sum(|trade| trade.4));
-                let bought = sum(|trade| if trade.6 { trade.4 } else { 0.0 });
-                let got = float(row, "buy_volume").unwrap();
-                assert!((got - bought).abs() <= 1e-9 * sum(|trade| trade.4), "{label}: {got} {bought}");
-                assert_eq!(int(row, "n_trades"), trades.len() as i64, "{label}");
-                assert_eq!(int(row, "n_buys"), trades.iter().filter(|trade| trade.6).count() as i64, "{label}");
-                assert_eq!(text(row, "first_trade_id"), trades.first().unwrap().7, "{label}");
-                assert_eq!(text(row, "last_trade_id"), trades.last().unwrap().7, "{label}");
+                close = trades.last().map(|trade| trade.3);
+                same_bar(row, trades, &label);
                 n_bars += 1;
             }
         }

@@ -23,6 +23,7 @@ use prism_questdb::blocking::Client;
 use prism_schemas::{
     Event, InstrumentId, QuestDbAddress, Topic, Versions,
     event::event::Body,
+    store::RowStore,
     table::run_tables,
     time::{HOUR, MINUTE},
 };
@@ -89,15 +90,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(
-    args: &Args,
-    config: &Config,
-    address: &QuestDbAddress,
-    name: &str,
-    log: &Arc<dyn Log>,
-) -> Result<serde_json::Value> {
-    let plan = || Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")));
-    let how = || How {
+/// A pass as the runs make it.
+fn how() -> How {
+    How {
         workers: 1,
         stride: 600,
         batch: 0,
@@ -106,7 +101,28 @@ fn measure(
         speed: None,
         cancelled: Arc::new(AtomicBool::new(false)),
         progress: Arc::new(|_| {}),
-    };
+    }
+}
+
+/// From the log through the graph into the store.
+fn through(plan: &Plan, log: &Arc<dyn Log>, store: Box<dyn RowStore>) -> Result<()> {
+    let (outlet, outputs) = Outlet::new();
+    let writer = std::thread::spawn(move || keep(store, &outputs));
+    let sink: Sink = Arc::new(move |row| outlet.put(row));
+    pass(&how(), plan, log, &sink)?;
+    drop(sink);
+    let mut store = writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??;
+    finish(&mut *store)
+}
+
+fn measure(
+    args: &Args,
+    config: &Config,
+    address: &QuestDbAddress,
+    name: &str,
+    log: &Arc<dyn Log>,
+) -> Result<serde_json::Value> {
+    let plan = || Plan::new(config.settings.clone()).map_err(|error| misuse(format!("configuration: {error}")));
     let (produced, produce) = produce(args.events, log)?;
     let (consumed, consume) = timed(|| consume(&**log))?;
 
@@ -131,20 +147,12 @@ fn measure(
         finish(&mut *store)
     })?;
     drop(store);
-    let mut end_to_end = Vec::new();
-    for _ in 0..TIMES {
-        let store = open()?;
-        let (_, took) = timed(|| {
-            let (outlet, outputs) = Outlet::new();
-            let writer = std::thread::spawn(move || keep(store, &outputs));
-            let sink: Sink = Arc::new(move |row| outlet.put(row));
-            pass(&how(), &plan()?, log, &sink)?;
-            drop(sink);
-            let mut store = writer.join().map_err(|_| anyhow::anyhow!("the store's thread panicked"))??;
-            finish(&mut *store)
-        })?;
-        end_to_end.push(took);
-    }
+    let mut end_to_end = (0..TIMES)
+        .map(|_| {
+            let store = open()?;
+            Ok(timed(|| through(&plan()?, log, store))?.1)
+        })
+        .collect::<Result<Vec<f64>>>()?;
     end_to_end.sort_by(f64::total_cmp);
     println!("{}", queries::latencies(address, name)?);
 

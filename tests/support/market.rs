@@ -110,6 +110,29 @@ const SYMBOLS: [(&str, i64, f64, f64); 7] = [
     ("BTCUSD", 9, 6_001_000.0, 1.0),
 ];
 
+/// SOLUSDT has a gap, XRPUSDT a disconnect: nothing trades meanwhile.
+fn silence(symbol: &str, span: i64) -> Option<(i64, i64, Feed, Feed)> {
+    match symbol {
+        "SOLUSDT" => Some((span * 3 / 7, span * 3 / 7 + 12 * MINUTE, Feed::Gap, Feed::ResyncFinished)),
+        "XRPUSDT" => Some((span * 5 / 7, span * 5 / 7 + 20 * MINUTE, Feed::Disconnected, Feed::Connected)),
+        _ => None,
+    }
+}
+
+/// A common path of one step a second, with regimes that trend.
+fn path(random: &mut Random, span: i64) -> Vec<f64> {
+    let mut drift = 0.0;
+    (0..=span / SECOND)
+        .scan(0.0, |level, at| {
+            if at % 1_500 == 0 {
+                drift = (random.unit() - 0.5) * 3e-5;
+            }
+            *level += drift + (random.unit() - 0.5) * 2e-4;
+            Some(*level)
+        })
+        .collect()
+}
+
 impl Synthetic {
     /// Its events in the order they arrive: declarations, warm-up klines of ETHUSDT, feeds' states, trades.
     pub(crate) fn arrivals(&self) -> Vec<Arrival> {
@@ -117,17 +140,7 @@ impl Synthetic {
         let span = self.hours * HOUR;
         let mut all = Vec::new();
         let mut trades = Vec::new();
-        // A common path of one step a second, with regimes that trend.
-        let mut drift = 0.0;
-        let path: Vec<f64> = (0..=span / SECOND)
-            .scan(0.0, |level, at| {
-                if at % 1_500 == 0 {
-                    drift = (random.unit() - 0.5) * 3e-5;
-                }
-                *level += drift + (random.unit() - 0.5) * 2e-4;
-                Some(*level)
-            })
-            .collect();
+        let path = path(&mut random, span);
         // Trades come in bursts of about ten, so that a stride of one epoch has fewer steps to make.
         let bursts: Vec<i64> =
             (0..self.trades / 10).map(|_| random.below(span / MILLISECOND - 60) * MILLISECOND).collect();
@@ -139,12 +152,7 @@ impl Synthetic {
             let declared = Instrument { price_decimals: 2, contract_size, ..Instrument::default() };
             all.push(Arrival::new(&id, START, START, Body::Instrument(declared.into())));
             all.push(Arrival::new(&id, START, START, status(&id, START, Feed::Connected).event.body.unwrap()));
-            // SOLUSDT has a gap, XRPUSDT a disconnect; nothing trades meanwhile.
-            let silent = match symbol {
-                "SOLUSDT" => Some((span * 3 / 7, span * 3 / 7 + 12 * MINUTE, Feed::Gap, Feed::ResyncFinished)),
-                "XRPUSDT" => Some((span * 5 / 7, span * 5 / 7 + 20 * MINUTE, Feed::Disconnected, Feed::Connected)),
-                _ => None,
-            };
+            let silent = silence(symbol, span);
             if let Some((from, to, off, on)) = silent {
                 all.extend([status(&id, START + from, off), status(&id, START + to, on)]);
             }

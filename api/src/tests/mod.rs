@@ -92,6 +92,44 @@ fn signal(symbol: &str, id: &str, start: i64, score: f64, status: &str) -> Versi
     )
 }
 
+/// Scores of components and dimensions of a symbol at two timeframes.
+fn parts(symbol: &str, now: i64) -> Vec<Version> {
+    let mut all = Vec::new();
+    for (timeframe, length) in [("1m", MINUTE), ("4h", 4 * HOUR)] {
+        for (dimension, component) in [("technical", "rsi"), ("technical", "macd"), ("volume", "cmf")] {
+            all.push(row(
+                &COMPONENT_SCORES,
+                symbol,
+                now - length,
+                length,
+                &[
+                    ("timeframe", timeframe.into()),
+                    ("dimension", dimension.into()),
+                    ("component", component.into()),
+                    ("raw_value", 61.0.into()),
+                    ("raw_score", 72.0.into()),
+                    ("div", 0.0.into()),
+                    ("div_type", "none".into()),
+                    ("score", 72.0.into()),
+                    ("weight", 0.5.into()),
+                    ("impact", 36.0.into()),
+                    ("label", "bullish".into()),
+                ],
+            ));
+        }
+        for dimension in ["technical", "volume"] {
+            all.push(row(
+                &DIMENSION_SCORES,
+                symbol,
+                now - length,
+                length,
+                &[("timeframe", timeframe.into()), ("dimension", dimension.into()), ("score", 70.0.into())],
+            ));
+        }
+    }
+    all
+}
+
 /// BTCUSDT (linear and spot), ETHUSDT and SOLUSDT: bars, scores and three signals up to `now`.
 fn versions(now: i64) -> Vec<Version> {
     let mut all = Vec::new();
@@ -108,38 +146,7 @@ fn versions(now: i64) -> Vec<Version> {
             all.push(row(&INDICATORS, symbol, start, MINUTE, &[("timeframe", "1m".into()), ("rsi_14", 55.0.into())]));
             all.push(confluence(symbol, start, score));
         }
-        for (timeframe, length) in [("1m", MINUTE), ("4h", 4 * HOUR)] {
-            for (dimension, component) in [("technical", "rsi"), ("technical", "macd"), ("volume", "cmf")] {
-                all.push(row(
-                    &COMPONENT_SCORES,
-                    symbol,
-                    now - length,
-                    length,
-                    &[
-                        ("timeframe", timeframe.into()),
-                        ("dimension", dimension.into()),
-                        ("component", component.into()),
-                        ("raw_value", 61.0.into()),
-                        ("raw_score", 72.0.into()),
-                        ("div", 0.0.into()),
-                        ("div_type", "none".into()),
-                        ("score", 72.0.into()),
-                        ("weight", 0.5.into()),
-                        ("impact", 36.0.into()),
-                        ("label", "bullish".into()),
-                    ],
-                ));
-            }
-            for dimension in ["technical", "volume"] {
-                all.push(row(
-                    &DIMENSION_SCORES,
-                    symbol,
-                    now - length,
-                    length,
-                    &[("timeframe", timeframe.into()), ("dimension", dimension.into()), ("score", 70.0.into())],
-                ));
-            }
-        }
+        all.extend(parts(symbol, now));
         all.push(row(
             &DIMENSION_SCORES,
             symbol,

@@ -101,43 +101,59 @@ fn write(dir: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) -> Result<(), B
     Ok(())
 }
 
+/// Writes all that the run made.
 pub(super) fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(dir)?;
-    let names = |numbers: &mut dyn Iterator<Item = u32>| -> ArrayRef {
-        Arc::new(numbers.map(|number| Some(plan.registry.id(number).symbol.clone())).collect::<StringArray>())
-    };
-    let frames = |bars: &mut dyn Iterator<Item = &Bar>| -> ArrayRef {
-        Arc::new(bars.map(|bar| Some(bar.timeframe.name())).collect::<StringArray>())
-    };
-    let starts = |starts: &mut dyn Iterator<Item = i64>| -> ArrayRef {
-        Arc::new(starts.map(|start| start / MILLISECOND).collect::<Int64Array>())
-    };
+    save_bars(dir, plan, output)?;
+    save_indicators(dir, plan, output)?;
+    save_relations(dir, plan, output)?;
+    let scores = || rows(&output.scores).filter_map(total);
+    let columns = vec![
+        ("symbol", names(plan, scores().map(|row| row.bar().instrument))),
+        ("start_ms", starts(scores().map(|row| row.bar().start))),
+        ("score", Arc::new(scores().map(|row| Some(row.score)).collect::<Float64Array>()) as ArrayRef),
+    ];
+    write(dir, "score.parquet", columns)
+}
+
+fn names(plan: &Plan, numbers: impl Iterator<Item = u32>) -> ArrayRef {
+    Arc::new(numbers.map(|number| Some(plan.registry.id(number).symbol.clone())).collect::<StringArray>())
+}
+
+fn frames<'a>(bars: impl Iterator<Item = &'a Bar>) -> ArrayRef {
+    Arc::new(bars.map(|bar| Some(bar.timeframe.name())).collect::<StringArray>())
+}
+
+fn starts(starts: impl Iterator<Item = Ts>) -> ArrayRef {
+    Arc::new(starts.map(|start| start / MILLISECOND).collect::<Int64Array>())
+}
+
+fn save_bars(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     let bars = || rows(&output.bars);
     let float = |of: fn(&Bar) -> Option<f64>| -> ArrayRef { Arc::new(bars().map(of).collect::<Float64Array>()) };
-    write(
-        dir,
-        "bars.parquet",
-        vec![
-            ("symbol", names(&mut bars().map(|bar| bar.instrument))),
-            ("tf", frames(&mut bars())),
-            ("start_ms", starts(&mut bars().map(|bar| bar.start))),
-            ("open", float(|bar| Some(bar.open))),
-            ("high", float(|bar| Some(bar.high))),
-            ("low", float(|bar| Some(bar.low))),
-            ("close", float(|bar| Some(bar.close))),
-            ("volume", float(|bar| Some(bar.volume))),
-            ("buy_volume", float(|bar| bar.buy_volume.get())),
-            ("sell_volume", float(Bar::sell_volume)),
-            ("vwap", float(|bar| bar.turnover.get().map(|turnover| turnover / bar.volume))),
-            ("count", Arc::new(bars().map(|bar| bar.n_trades.get().map(|n| n as i64)).collect::<Int64Array>())),
-        ],
-    )?;
+    let columns = vec![
+        ("symbol", names(plan, bars().map(|bar| bar.instrument))),
+        ("tf", frames(bars())),
+        ("start_ms", starts(bars().map(|bar| bar.start))),
+        ("open", float(|bar| Some(bar.open))),
+        ("high", float(|bar| Some(bar.high))),
+        ("low", float(|bar| Some(bar.low))),
+        ("close", float(|bar| Some(bar.close))),
+        ("volume", float(|bar| Some(bar.volume))),
+        ("buy_volume", float(|bar| bar.buy_volume.get())),
+        ("sell_volume", float(Bar::sell_volume)),
+        ("vwap", float(|bar| bar.turnover.get().map(|turnover| turnover / bar.volume))),
+        ("count", Arc::new(bars().map(|bar| bar.n_trades.get().map(|n| n as i64)).collect::<Int64Array>())),
+    ];
+    write(dir, "bars.parquet", columns)
+}
 
+fn save_indicators(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     let analysed = || rows(&output.analysed);
     let mut columns = vec![
-        ("symbol", names(&mut analysed().map(|row| row.bar.instrument))),
-        ("tf", frames(&mut analysed().map(|row| &row.bar))),
-        ("start_ms", starts(&mut analysed().map(|row| row.bar.start))),
+        ("symbol", names(plan, analysed().map(|row| row.bar.instrument))),
+        ("tf", frames(analysed().map(|row| &row.bar))),
+        ("start_ms", starts(analysed().map(|row| row.bar.start))),
     ];
     for (name, ours) in [
         ("ema12", "ema_12"),
@@ -159,31 +175,19 @@ pub(super) fn save(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<
         let at = plan.catalogue.columns.iter().position(|column| column == ours).ok_or(format!("no column {ours}"))?;
         columns.push((name, Arc::new(analysed().map(|row| row.indicator(at)).collect::<Float64Array>()) as ArrayRef));
     }
-    write(dir, "indicators.parquet", columns)?;
+    write(dir, "indicators.parquet", columns)
+}
 
+fn save_relations(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     let relations = || rows(&output.relations);
     let float =
         |of: fn(&Relation) -> Option<f64>| -> ArrayRef { Arc::new(relations().map(of).collect::<Float64Array>()) };
-    write(
-        dir,
-        "cross.parquet",
-        vec![
-            ("symbol", names(&mut relations().map(|row| row.instrument))),
-            ("start_ms", starts(&mut relations().map(|row| row.start))),
-            ("beta", float(|row| Some(row.regression.beta))),
-            ("alpha", float(|row| Some(row.regression.alpha))),
-            ("corr", float(|row| row.regression.correlation)),
-        ],
-    )?;
-
-    let scores = || rows(&output.scores).filter_map(total);
-    write(
-        dir,
-        "score.parquet",
-        vec![
-            ("symbol", names(&mut scores().map(|row| row.bar().instrument))),
-            ("start_ms", starts(&mut scores().map(|row| row.bar().start))),
-            ("score", Arc::new(scores().map(|row| Some(row.score)).collect::<Float64Array>())),
-        ],
-    )
+    let columns = vec![
+        ("symbol", names(plan, relations().map(|row| row.instrument))),
+        ("start_ms", starts(relations().map(|row| row.start))),
+        ("beta", float(|row| Some(row.regression.beta))),
+        ("alpha", float(|row| Some(row.regression.alpha))),
+        ("corr", float(|row| row.regression.correlation)),
+    ];
+    write(dir, "cross.parquet", columns)
 }
