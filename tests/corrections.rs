@@ -6,7 +6,7 @@ use differential_dataflow::AsCollection;
 use prism_dataflow::{
     analyse::{Catalogue, analyse},
     bar::{Bar, Source},
-    operator::Misplaced,
+    operator::Watch,
     registry::Registry,
     relation::relations,
     score::confluence::confluence,
@@ -243,14 +243,14 @@ fn downstream(updates: Vec<Update>) -> (Left, usize) {
         let mut input = worker.dataflow::<u64, _, _>(|scope| {
             let (input, updates) = scope.new_input();
             let bars: Collection<'_, Bar> = updates.as_collection();
-            let misplaced = Misplaced::default();
-            misplaced.listen(|error, time| panic!("at {time}: {error:?}"));
-            let analysed = analyse(bars.clone(), &settings, catalogue.clone(), &misplaced);
-            let scores = confluence(analysed.clone(), &settings, catalogue.clone(), &misplaced);
+            let watch = Watch::default();
+            watch.listen(|error, time| panic!("at {time}: {error:?}"));
+            let analysed = analyse(bars.clone(), &settings, catalogue.clone(), &watch);
+            let scores = confluence(analysed.clone(), &settings, catalogue.clone(), &watch);
             count("analysed", analysed, &left);
-            count("signals", signals(scores.clone(), &settings, &misplaced), &left);
+            count("signals", signals(scores.clone(), &settings, &watch), &left);
             count("scores", scores, &left);
-            count("relations", relations(bars, &settings, registry.clone(), &misplaced), &left);
+            count("relations", relations(bars, &settings, registry.clone(), &watch), &left);
             input
         });
         for (at, update) in updates.into_iter().enumerate() {

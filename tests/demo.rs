@@ -48,6 +48,12 @@ fn answers_what_it_promises(port: u16) {
     }
     let (_, page) = http(port, "GET", "/", "").unwrap();
     assert!(page.contains("<html") && page.contains("prism"), "{page}");
+    let (_, metrics) = http(port, "GET", "/metrics", "").unwrap();
+    for operator in prism_dataflow::operator::OPERATORS {
+        let name = format!("prism_state_bytes{{operator=\"{operator}\"}} ");
+        let bytes = metrics.lines().find_map(|line| line.strip_prefix(&*name)?.parse::<f64>().ok());
+        assert!(bytes.is_some_and(|bytes| 1_000.0 < bytes), "{name}{bytes:?}");
+    }
     let document = json(port, "GET", "/api/openapi.json", "");
     for path in ["/api/signals/latest", "/api/sql", "/api/bars/{symbol}", "/api/analysis/{symbol}", "/api/top-symbols"]
     {

@@ -7,7 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use crate::{
     bar::{Bar, Quality},
     indicator::{Running, indicators, variants},
-    operator::{BadState, Item, Machine, Misplaced, load, save, scan_by_key},
+    operator::{BadState, Item, Machine, Watch, load, save, scan_by_key, shared},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         profile::Profile,
@@ -212,6 +212,10 @@ impl Machine for Analyst {
         Some(Arc::new(analysed))
     }
 
+    fn held(out: &Arc<Analysed>) -> usize {
+        shared::<Analysed>() + out.values.bytes()
+    }
+
     fn save(&self, to: &mut Vec<u8>) {
         save(&(self.ends, self.unbroken), to);
         self.indicators.iter().for_each(|indicator| indicator.save(to));
@@ -232,12 +236,12 @@ pub fn analyse<'s>(
     bars: Rows<'s, Bar>,
     settings: &Settings,
     catalogue: Arc<Catalogue>,
-    misplaced: &Misplaced,
+    watch: &Watch,
 ) -> Rows<'s, Arc<Analysed>> {
     let roles = settings.timeframes.roles.clone();
     let are_flat = settings.bars.empty == Empty::Flat;
     let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
-    scan_by_key(bars, "analyse", settings.keep(), misplaced, analyst)
+    scan_by_key(bars, "analyse", settings.keep(), watch, analyst)
 }
 
 #[cfg(test)]

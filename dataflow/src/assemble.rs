@@ -13,7 +13,7 @@ use crate::{
     bars::{Seal, Spare, bars},
     book::{BookFeatures, BookUpdates, books},
     event::{Control, RowError, Trade},
-    operator::Misplaced,
+    operator::{Sizes, Watch},
     registry::Registry,
     relation::{Relation, relations},
     score::{confluence::confluence, rows::Score},
@@ -35,13 +35,22 @@ pub struct Plan {
     pub sealed: Seal,
     /// Whether order books are followed. Nothing else depends on it, and those that nobody reads cost nothing.
     pub books: bool,
+    /// Bytes that the operators keep.
+    pub sizes: Sizes,
 }
 
 impl Plan {
     /// A plan for these settings; fails if they name something unknown.
     pub fn new(settings: Settings) -> Result<Plan, CatalogueError> {
         let catalogue = Arc::new(Catalogue::new(&settings)?);
-        Ok(Plan { settings, catalogue, registry: Registry::default(), sealed: Seal::default(), books: true })
+        Ok(Plan {
+            settings,
+            catalogue,
+            registry: Registry::default(),
+            sealed: Seal::default(),
+            books: true,
+            sizes: Sizes::default(),
+        })
     }
 }
 
@@ -73,8 +82,8 @@ pub struct Outputs<'s> {
     pub relations: Rows<'s, Relation>,
     /// Events that changed nothing, and why.
     pub errors: Rows<'s, RowError>,
-    /// Updates inside the graph that had no place: none, if all is well.
-    pub misplaced: Misplaced,
+    /// Tells updates inside the graph that had no place: none, if all is well.
+    pub watch: Watch,
 }
 
 /// Builds the graph: events to bars, indicators, scores, relations and signals, and `leaves`, where they end. The probe
@@ -89,22 +98,22 @@ pub fn assemble<'s>(
     let settings = &plan.settings;
     let (trades, trade_events) = scope.new_input();
     let (controls, control_events) = scope.new_input::<Vec<Control>>();
-    let (spare, probe) = (Spare::default(), Probe::new());
-    let (bars, errors) = bars(trade_events, control_events.clone(), settings, plan.sealed.clone(), spare.clone());
+    let (spare, probe, watch) = (Spare::default(), Probe::new(), Watch::new(plan.sizes.clone()));
+    let (sealed, to) = (plan.sealed.clone(), spare.clone());
+    let (bars, errors) = bars(trade_events, control_events.clone(), settings, sealed, to, &watch);
     let followed = plan.books.then(|| {
         let (to, events) = scope.new_input();
-        (to, books(events, control_events, bars.clone(), settings))
+        (to, books(events, control_events, bars.clone(), settings, &watch))
     });
     let (books_to, books) = followed.unzip();
     scope.region_named("analysis", |region| {
         let (bars, errors) = (bars.enter_region(region), errors.enter_region(region));
         let books = books.map(|books| books.enter_region(region));
-        let misplaced = Misplaced::default();
-        let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &misplaced);
-        let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &misplaced);
-        let signals = signals(scores.clone(), settings, &misplaced);
-        let relations = relations(bars.clone(), settings, plan.registry.clone(), &misplaced);
-        let outputs = Outputs { bars, books, analysed, scores, signals, relations, errors, misplaced };
+        let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &watch);
+        let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &watch);
+        let signals = signals(scores.clone(), settings, &watch);
+        let relations = relations(bars.clone(), settings, plan.registry.clone(), &watch);
+        let outputs = Outputs { bars, books, analysed, scores, signals, relations, errors, watch };
         leaves(outputs).leave_region(scope).probe_with(&probe);
     });
     (Inputs { trades, books: books_to, controls, spare }, probe)

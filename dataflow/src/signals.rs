@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::{Misplaced, find, first_from, in_order_of},
+    operator::{Watch, find, first_from, in_order_of, room},
     score::rows::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
@@ -91,11 +91,13 @@ struct Instrument {
     is_trimmed: bool,
     /// In order; each ends before the next begins.
     signals: VecDeque<Signal>,
+    /// Bytes it kept when that was told.
+    bytes_told: usize,
 }
 
 /// Signals of every instrument. Keeps the scores of the horizon and the signals that still can change.
-pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, misplaced: &Misplaced) -> Rows<'s, Signal> {
-    let misplaced = misplaced.clone();
+pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) -> Rows<'s, Signal> {
+    let (watch, mut gauge) = (watch.clone(), watch.gauge("signals"));
     let rules = settings.signals.clone();
     let keep = settings.keep();
     let mut instruments: Vec<Instrument> = Vec::new();
@@ -123,7 +125,7 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, misplaced: &Mis
                     entries.insert(place, entry);
                 }
                 _ => {
-                    misplaced.tell("signals", row.bar().instrument, start, diff, time);
+                    watch.tell("signals", row.bar().instrument, start, diff, time);
                     continue;
                 }
             }
@@ -148,6 +150,8 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, misplaced: &Mis
                 emit.insert(*signal);
             }
             instrument.trim(time as Ts - keep, &rules);
+            let bytes = room(&instrument.entries) + room(&instrument.signals);
+            gauge.tell(&mut instrument.bytes_told, bytes);
         }
     })
 }

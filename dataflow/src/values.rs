@@ -12,6 +12,11 @@ impl Values {
         Values((!numbers.is_empty()).then(|| numbers.into()))
     }
 
+    /// Bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |numbers| size_of_val(&**numbers) + 16)
+    }
+
     /// One of them; absent where there is none.
     #[inline]
     pub fn get(&self, at: usize) -> Option<f64> {

@@ -22,7 +22,7 @@ const LABEL_SETS_MAX: usize = 4_096;
 const STREAM_SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// What gauges mean, by name.
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 12] = [
     ("prism_feeds", "Feeds of instruments by state"),
     ("prism_live_rows", "Rows in memory"),
     ("prism_log_lag_messages", "Messages of a partition that are not computed and kept yet"),
@@ -30,6 +30,7 @@ const GAUGES: [(&str, &str); 11] = [
     ("prism_requests_closed", "1 while a venue is left alone after refusals"),
     ("prism_requests_left", "What is left of a venue's budget of requests"),
     ("prism_spool_bytes", "Rows that wait in files for the store, bytes"),
+    ("prism_state_bytes", "What an operator of the graph keeps, bytes"),
     ("prism_store_queue_rows", "Rows that wait for the store in memory"),
     ("prism_streams", "Open WebSocket streams"),
     ("prism_wall_clock_ahead_seconds", "How far the wall clock was ahead of receive times after its last step"),

@@ -14,7 +14,7 @@ use prism_dataflow::{
     bar::Bar,
     bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
-    operator::Misplaced,
+    operator::Watch,
     relation::{Relation, relations},
     score::{
         confluence::confluence,
@@ -197,17 +197,18 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Row>>, stride: u64) -> Vec<(&'static str
             let inputs = worker.dataflow(|scope| {
                 let end = |rows: Rows<'_, ()>| drop(rows.probe_with(&probe));
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
-                let (spare, misplaced) = (Spare::default(), Misplaced::default());
-                let (bars, _) = bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone());
+                let (spare, watch) = (Spare::default(), Watch::default());
+                let (bars, _) =
+                    bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone(), &watch);
                 if 3 <= depth {
-                    let relations = relations(bars.clone(), settings, fresh.registry.clone(), &misplaced);
+                    let relations = relations(bars.clone(), settings, fresh.registry.clone(), &watch);
                     end(collect(relations, &Rc::default(), None));
                 }
                 if 1 <= depth {
-                    let analysed = analyse(bars.clone(), settings, catalogue.clone(), &misplaced);
+                    let analysed = analyse(bars.clone(), settings, catalogue.clone(), &watch);
                     if 2 <= depth {
-                        let scores = confluence(analysed.clone(), settings, catalogue.clone(), &misplaced);
-                        end(collect(signals(scores.clone(), settings, &misplaced), &Rc::default(), None));
+                        let scores = confluence(analysed.clone(), settings, catalogue.clone(), &watch);
+                        end(collect(signals(scores.clone(), settings, &watch), &Rc::default(), None));
                         end(collect(scores, &Rc::default(), None));
                     }
                     end(collect(analysed, &Rc::default(), None));

@@ -158,6 +158,9 @@ impl Workers {
                 marked = (frontier, caught_up);
                 let first = Some(self.first.load(Relaxed)).filter(|first| *first < Time::MAX);
                 let events = self.events.load(Relaxed);
+                for (operator, bytes) in plan.sizes.each() {
+                    self.of.status.gauge("prism_state_bytes", &[("operator", operator)], bytes as f64);
+                }
                 outlet.mark(Mark { frontier, offsets: merge.done(frontier), first, events, caught_up });
             }
             if is_last {

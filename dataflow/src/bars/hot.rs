@@ -141,6 +141,11 @@ impl Hot {
         Taken::Folded
     }
 
+    /// Bytes it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Hot>() + self.identities.bytes()
+    }
+
     /// Opens for trades like this one from `from` until `end` known by `known_to`, in an interval that starts at `start`.
     pub(super) fn open(&mut self, start: Ts, from: Ts, end: Ts, known_to: Ts, shape: Shape, most: u64) {
         let length = u64::try_from(end - from).unwrap_or(0);

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use prism_schemas::{Timeframe, Ts};
 
 use super::rising::{Block, Rising};
-use crate::{bar::EventId, event::Trade, operator::find, settings::Settings};
+use crate::{
+    bar::EventId,
+    event::Trade,
+    operator::{find, room},
+    settings::Settings,
+};
 
 /// Entries of one instrument that are kept, of 8 bytes or a little more; then the oldest minute makes room.
 const ENTRIES_MAX: u32 = 1 << 21;
@@ -176,6 +181,11 @@ impl Identities {
             self.minutes[at].rising = rising;
         }
         self.start = Ts::MIN;
+    }
+
+    /// Bytes it keeps beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.n_entries() as usize * size_of::<Block>() + room(&self.minutes)
     }
 
     fn n_entries(&self) -> u32 {

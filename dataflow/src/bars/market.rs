@@ -71,6 +71,12 @@ impl Market {
         trades || !self.controls.is_empty() || !self.errors.is_empty()
     }
 
+    /// Bytes it keeps of its instruments.
+    pub(super) fn bytes(&self) -> usize {
+        let Instruments { tapes, hot } = &self.instruments;
+        tapes.iter().flatten().map(Tape::bytes).sum::<usize>() + hot.iter().map(Hot::bytes).sum::<usize>()
+    }
+
     /// Takes trades in as they come, in the order of their sender: those in time are folded at once.
     pub(super) fn receive(&mut self, trades: Vec<Trade>) {
         if self.next_end.is_none() {

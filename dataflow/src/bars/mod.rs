@@ -37,6 +37,7 @@ use timely::{
 use crate::{
     bar::Bar,
     event::{Control, RowError, Trade},
+    operator::Watch,
     settings::Settings,
     types::{Diff, Rows, Time},
 };
@@ -72,10 +73,11 @@ pub fn bars<'s>(
     settings: &Settings,
     sealed: Seal,
     spare: Spare,
+    watch: &Watch,
 ) -> (Rows<'s, Bar>, Rows<'s, RowError>) {
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
-    let mut market = Market::new(settings.clone(), sealed, spare);
+    let (mut market, mut gauge) = (Market::new(settings.clone(), sealed, spare), watch.gauge("bars"));
     let mut builder = OperatorBuilder::new("bars".into(), trades.scope());
     let mut trades = builder.new_input(trades, by_trade);
     let mut controls = builder.new_input(controls, by_control);
@@ -115,6 +117,7 @@ pub fn bars<'s>(
             market.advance(frontier);
             if let Some([bars, errors]) = closing.iter().chain(&waiting).min_by_key(|[bars, _]| *bars.time()) {
                 if !market.bars.is_empty() {
+                    gauge.set(market.bytes());
                     bars_to.activate().session(bars).give_container(&mut market.bars);
                 }
                 if !market.errors.is_empty() {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     bar::{Bar, Quality, Source},
     event::{FeedChange, Kline, Teller, Trade},
-    operator::find,
+    operator::{find, room},
     settings::Settings,
 };
 
@@ -55,6 +55,11 @@ impl Tape {
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
         }
+    }
+
+    /// Bytes it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Tape>() + self.series.iter().map(|series| size_of::<Series>() + room(&series.slots)).sum::<usize>()
     }
 
     /// Declares the contract size; the first declaration holds.

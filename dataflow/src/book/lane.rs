@@ -14,6 +14,7 @@ use super::{
     updates::Head,
 };
 use crate::{
+    operator::room,
     settings::{Settings, TimeSettings},
     types::Time,
     values::Values,
@@ -97,6 +98,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// Bytes it keeps beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.book.bytes() + room(&self.frozen) + room(&self.snapshots)
+    }
+
     pub(super) fn new(rules: Rules) -> Lane {
         Lane {
             book: OrderBook::new(rules),

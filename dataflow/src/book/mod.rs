@@ -28,6 +28,7 @@ use timely::{
 use crate::{
     bar::Bar,
     event::{Control, Fact},
+    operator::Watch,
     settings::Settings,
     types::{self, Diff, Time},
 };
@@ -97,6 +98,11 @@ impl Books {
             rows.resize_with(at + 1, || None);
         }
         rows[at].get_or_insert_with(|| Box::new(Rows::new(instrument)))
+    }
+
+    /// Bytes it keeps of its instruments.
+    fn bytes(&self) -> usize {
+        self.rows.iter().flatten().map(|rows| rows.bytes()).sum()
     }
 
     /// Events come: those that need nothing else are applied at once.
@@ -181,11 +187,12 @@ pub fn books<'s>(
     controls: StreamVec<'s, Time, Control>,
     bars: types::Rows<'s, Bar>,
     settings: &Settings,
+    watch: &Watch,
 ) -> types::Rows<'s, BookFeatures> {
     let by_instrument = Exchange::new(|updates: &BookUpdates| u64::from(updates.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
     let base = settings.timeframes.base();
-    let mut all = Books::new(settings);
+    let (mut all, mut gauge) = (Books::new(settings), watch.gauge("books"));
     let mut builder = OperatorBuilder::new("books".into(), updates.scope());
     let mut updates = builder.new_input(updates, by_instrument);
     let mut controls = builder.new_input(controls, by_control);
@@ -225,6 +232,7 @@ pub fn books<'s>(
             }
             all.advance(frontier);
             if !all.out.is_empty() {
+                gauge.set(all.bytes());
                 output.activate().session(capability).give_container(&mut all.out);
             }
             match all.due.first() {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bar::{Bar, Quality, Source},
-    operator::find,
+    operator::{find, room},
     types::Time,
     values::Values,
 };
@@ -125,6 +125,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Bytes it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        let lane = self.lane.as_ref().map_or(0, Lane::bytes);
+        size_of::<Rows>() + room(&self.entries) + room(&self.periods) + lane
+    }
+
     pub(super) fn new(instrument: u32) -> Rows {
         Rows {
             instrument,

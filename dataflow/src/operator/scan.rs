@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use prism_schemas::Ts;
 
 use crate::{
-    operator::{BadState, Misplaced, find, in_order},
+    operator::{BadState, Watch, find, in_order, room},
     types::{Diff, Rows, Time},
 };
 
@@ -32,6 +32,10 @@ pub trait Machine: Clone + 'static {
     type Out: Clone + PartialEq + 'static;
     /// Takes the next row.
     fn next(&mut self, row: &Self::In) -> Option<Self::Out>;
+    /// Bytes that an outcome holds beside itself.
+    fn held(_out: &Self::Out) -> usize {
+        0
+    }
     /// Appends its state.
     fn save(&self, to: &mut Vec<u8>);
     /// Takes its state from where it was saved; the same rows make the same of it from there on.
@@ -53,17 +57,25 @@ struct Series<M: Machine> {
     /// The newest row that was forgotten: nothing can be inserted before it.
     forgotten: Option<Ts>,
     removed: Vec<(Ts, Option<M::Out>)>,
+    /// Bytes of a machine that has seen nothing, which are most of any.
+    machine_bytes: usize,
+    /// Bytes it kept when that was told.
+    bytes_told: usize,
 }
 
 impl<M: Machine> Series<M> {
     fn new(machine: M) -> Series<M> {
+        let mut state = Vec::new();
+        machine.save(&mut state);
         Series {
+            machine_bytes: state.len(),
             entries: VecDeque::new(),
             snapshots: VecDeque::new(),
             machine,
             taken: 0,
             forgotten: None,
             removed: Vec::new(),
+            bytes_told: 0,
         }
     }
 
@@ -99,6 +111,13 @@ impl<M: Machine> Series<M> {
         }
     }
 
+    /// Bytes it keeps.
+    fn bytes(&self) -> usize {
+        let of_row = self.entries.back().and_then(|entry| entry.out.as_ref()).map_or(0, M::held);
+        let machines = (1 + self.snapshots.len()) * self.machine_bytes;
+        room(&self.entries) + room(&self.snapshots) + self.entries.len() * of_row + machines
+    }
+
     /// Forgets entries that ended before `cutoff`, as far as a snapshot allows.
     fn trim(&mut self, cutoff: Ts) {
         while let Some((next, _)) = self.snapshots.get(1) {
@@ -124,12 +143,12 @@ pub fn scan_by_key<'s, M: Machine>(
     rows: Rows<'s, M::In>,
     name: &str,
     keep: i64,
-    misplaced: &Misplaced,
+    watch: &Watch,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> Rows<'s, M::Out> {
     let mut all: Vec<Option<Series<M>>> = Vec::new();
     let mut touched: Vec<(usize, usize)> = Vec::new();
-    let (operator, misplaced) = (name.to_string(), misplaced.clone());
+    let (operator, watch, mut gauge) = (name.to_string(), watch.clone(), watch.gauge(name));
     in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
         // Retractions first, so that a replaced row is never there twice.
         batch.sort_by_key(|(row, diff)| (row.series(), *diff, row.start()));
@@ -154,7 +173,7 @@ pub fn scan_by_key<'s, M: Machine>(
                     at
                 }
                 _ => {
-                    misplaced.tell(&operator, row.instrument(), row.start(), diff, time);
+                    watch.tell(&operator, row.instrument(), row.start(), diff, time);
                     continue;
                 }
             };
@@ -170,6 +189,8 @@ pub fn scan_by_key<'s, M: Machine>(
             }
             series.run(first, |old, new| emit.replace(old, new));
             series.trim(time as Ts - keep);
+            let bytes = series.bytes();
+            gauge.tell(&mut series.bytes_told, bytes);
         }
     })
 }
@@ -219,14 +240,14 @@ mod tests {
             let (out, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
             let mut input = worker.dataflow::<Time, _, _>(|scope| {
                 let (input, stream) = scope.new_input();
-                let misplaced = Misplaced::default();
+                let watch = Watch::default();
                 let heard = told.clone();
-                misplaced.listen(move |error, time| {
+                watch.listen(move |error, time| {
                     assert_eq!(error.rule, "misplaced_row");
                     heard.borrow_mut().push(format!("{} {}", time as i64 / MINUTE, error.id));
                 });
                 let rows: Rows<'_, Bar> = stream.as_collection();
-                let scanned = scan_by_key(rows, "count", 10 * MINUTE, &misplaced, |_| Count(0));
+                let scanned = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
                 scanned.inner.inspect(move |(row, _, diff)| out.borrow_mut().push((*row, *diff)));
                 input

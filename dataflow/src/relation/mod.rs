@@ -11,7 +11,7 @@ use timely::dataflow::channels::pact::Exchange;
 
 use crate::{
     bar::{Bar, Quality},
-    operator::{Emit, Misplaced, in_order_of},
+    operator::{Emit, Gauge, Watch, in_order_of},
     registry::Registry,
     settings::{Empty, Settings},
     types::{Diff, Rows, Time},
@@ -62,6 +62,7 @@ struct Market {
     window: usize,
     empty: Empty,
     keep: i64,
+    gauge: Gauge,
 }
 
 /// Relations at every base close with a full window of pairs.
@@ -72,7 +73,7 @@ pub fn relations<'s>(
     bars: Rows<'s, Bar>,
     settings: &Settings,
     registry: Registry,
-    misplaced: &Misplaced,
+    watch: &Watch,
 ) -> Rows<'s, Relation> {
     let scope = bars.inner.scope();
     let index = scope.index();
@@ -86,8 +87,9 @@ pub fn relations<'s>(
         window: settings.relations.window,
         empty: settings.bars.empty,
         keep: settings.keep(),
+        gauge: watch.gauge("relations"),
     };
-    let misplaced = misplaced.clone();
+    let watch = watch.clone();
     in_order_of(closes, "relations", pact, Some, move |time, batch: &mut Vec<(Close, Diff)>, emit| {
         // Benchmarks first, so that each follower runs once; what is taken back before what replaces it.
         batch.sort_by_key(|(close, diff)| (!close.is_benchmark, close.instrument, *diff));
@@ -96,7 +98,7 @@ pub fn relations<'s>(
             // Every worker has the benchmarks' closes.
             let is_placed = market.apply(&close, diff, time as Ts, &mut touched);
             if !is_placed && (index == 0 || !close.is_benchmark) {
-                misplaced.tell("relations", close.instrument, close.start, diff, time);
+                watch.tell("relations", close.instrument, close.start, diff, time);
             }
         }
         touched.sort_unstable();
@@ -161,6 +163,8 @@ impl Market {
         } else {
             touched.push((close.instrument, close.start));
         }
+        let bytes = series.bytes();
+        self.gauge.tell(&mut series.bytes_told, bytes);
         true
     }
 
@@ -209,11 +213,11 @@ mod tests {
             let (out, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
             let mut input = worker.dataflow::<Time, _, _>(|scope| {
                 let (input, stream) = scope.new_input();
-                let (misplaced, heard) = (Misplaced::default(), told.clone());
-                misplaced.listen(move |error, _| heard.borrow_mut().push(error.id));
+                let (watch, heard) = (Watch::default(), told.clone());
+                watch.listen(move |error, _| heard.borrow_mut().push(error.id));
                 let rows: Rows<'_, Bar> = stream.as_collection();
                 let out = out.clone();
-                relations(rows, &settings, registry.clone(), &misplaced)
+                relations(rows, &settings, registry.clone(), &watch)
                     .inner
                     .inspect(move |(row, _, diff)| out.borrow_mut().push((*row, *diff)));
                 input

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 
 use super::moments::{Moments, Pair, Regression, Return};
 use crate::{
-    operator::{find, first_from},
+    operator::{find, first_from, room},
     settings::Empty,
     types::Diff,
 };
@@ -44,6 +44,8 @@ pub(super) struct Series {
     /// Rows that are taken back and may be replaced at once.
     removed: Vec<Row>,
     window: Window,
+    /// Bytes it kept when that was told.
+    pub(super) bytes_told: usize,
 }
 
 /// The last pairs up to a row, and their moments.
@@ -82,6 +84,11 @@ impl Series {
             self.rows.pop_front();
             self.window.next = self.window.next.and_then(|next| next.checked_sub(1));
         }
+    }
+
+    /// Bytes it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        room(&self.rows) + room(&self.pairs) + room(&self.window.pairs)
     }
 
     /// Learns or unlearns a close; false if it has no place.

@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use crate::{
     analyse::{Analysed, Catalogue, WINDOW_OF_SCORES},
     bar::Quality,
-    operator::{Emit, Misplaced, find, first_from, in_order_of},
+    operator::{Emit, Watch, find, first_from, in_order_of, room, shared},
     score::{
         component::sign,
         profile::{COMPONENTS_MAX, Profile},
@@ -42,11 +42,17 @@ struct Instrument {
     roles: Vec<VecDeque<Entry>>,
     /// By role, whether bars before the first were forgotten.
     trimmed: Vec<bool>,
+    /// Bytes it kept when that was told.
+    bytes_told: usize,
 }
 
 impl Instrument {
     fn new(n_roles: usize) -> Instrument {
-        Instrument { roles: (0..n_roles).map(|_| VecDeque::new()).collect(), trimmed: vec![false; n_roles] }
+        Instrument {
+            roles: (0..n_roles).map(|_| VecDeque::new()).collect(),
+            trimmed: vec![false; n_roles],
+            bytes_told: 0,
+        }
     }
 
     /// A row of a role came or went; false if it has no place.
@@ -85,6 +91,12 @@ impl Instrument {
         }
     }
 
+    /// Bytes it keeps.
+    fn bytes(&self) -> usize {
+        let rows: usize = self.roles.iter().map(|entries| room(entries) + entries.len() * shared::<RoleScore>()).sum();
+        rows + self.roles.first().map_or(0, VecDeque::len) * shared::<Confluence>()
+    }
+
     /// Forgets what ended before `cutoff`, but for the newest of each role.
     fn trim(&mut self, cutoff: Ts) {
         for (entries, trimmed) in self.roles.iter_mut().zip(&mut self.trimmed) {
@@ -110,9 +122,9 @@ pub fn confluence<'s>(
     analysed: Rows<'s, Arc<Analysed>>,
     settings: &Settings,
     catalogue: Arc<Catalogue>,
-    misplaced: &Misplaced,
+    watch: &Watch,
 ) -> Rows<'s, Score> {
-    let misplaced = misplaced.clone();
+    let (watch, mut gauge) = (watch.clone(), watch.gauge("confluence"));
     let scorer = Scorer { settings: settings.clone(), catalogue };
     let roles = settings.timeframes.roles.clone();
     let keep = settings.keep();
@@ -139,7 +151,7 @@ pub fn confluence<'s>(
                 let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
                 let (end, start) = (row.bar.end, row.bar.start);
                 if !instrument.place(role, row, diff, emit) {
-                    misplaced.tell("confluence", at as u32, start, diff, time);
+                    watch.tell("confluence", at as u32, start, diff, time);
                     continue;
                 }
                 match touched.last_mut() {
@@ -152,6 +164,8 @@ pub fn confluence<'s>(
                 instrument.score(&scorer, first_end, emit);
                 // After all roles: the rows of one that come late may need those of another.
                 instrument.trim(time as Ts - keep);
+                let bytes = instrument.bytes();
+                gauge.tell(&mut instrument.bytes_told, bytes);
             }
         },
     )

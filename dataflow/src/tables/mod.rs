@@ -44,7 +44,7 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     };
     let refusals = Refusals::new(plan.registry.clone(), sink.clone());
     let told = refusals.clone();
-    outputs.misplaced.listen(move |error, time| {
+    outputs.watch.listen(move |error, time| {
         let mut told = told.borrow_mut();
         told.take(&error, time);
         told.flush();

@@ -157,6 +157,11 @@ impl OrderBook {
         if self.state == State::Live { self.bids.sure_best().zip(self.asks.sure_best()) } else { None }
     }
 
+    /// Bytes its levels take.
+    pub fn bytes(&self) -> usize {
+        self.bids.bytes() + self.asks.bytes()
+    }
+
     /// The bids, then the asks, that are surely the venue's.
     pub fn sure(&self) -> [Sure<'_>; 2] {
         [&self.bids, &self.asks].map(Side::sure)

@@ -60,6 +60,10 @@ fn is_level((_, size): &Level) -> bool {
 }
 
 impl Side {
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Level>()
+    }
+
     pub(super) fn new(is_ask: bool) -> Side {
         Side { is_ask, ..Side::default() }
     }

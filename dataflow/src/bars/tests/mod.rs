@@ -28,6 +28,7 @@ use crate::{
     bar::{Bar, Quality},
     drive::{Driver, Pace},
     event::{Control, Fact, RowError},
+    operator::Watch,
     registry::Registry,
     settings::Settings,
     types::Time,
@@ -203,7 +204,8 @@ impl Log {
             let inputs = worker.dataflow(|scope| {
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
                 let spare = Spare::default();
-                let (bars, errors) = bars(trade_events, control_events, &settings, Seal::default(), spare.clone());
+                let (bars, errors) =
+                    bars(trade_events, control_events, &settings, Seal::default(), spare.clone(), &Watch::default());
                 let (into_bars, into_errors) = (of_worker.clone(), of_worker.clone());
                 bars.probe_with(&probe).inner.sink(Pipeline, "bars", move |(input, _)| {
                     input.for_each(|capability, data| {

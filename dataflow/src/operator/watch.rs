@@ -1,9 +1,11 @@
-//! Updates that have no place among the rows an operator keeps: each is told as an error, and the rows stay as they are.
+//! What operators tell beside their rows: updates that have no place among those they keep, which stay as they are, and how
+//! much that is.
 
 use std::{cell::RefCell, rc::Rc};
 
 use prism_schemas::Ts;
 
+use super::sizes::{Gauge, Sizes};
 use crate::{
     event::RowError,
     types::{Diff, Time},
@@ -15,12 +17,25 @@ type Listener = Box<dyn FnMut(RowError, Time)>;
 /// Where the operators of a worker tell updates that they cannot place: a row that is there already, one to take back that
 /// is not, or one older than all that is kept. Should never happen; if it does, rows downstream may be stale from there on.
 #[derive(Clone, Default)]
-pub struct Misplaced(Rc<RefCell<Option<Listener>>>);
+pub struct Watch {
+    listener: Rc<RefCell<Option<Listener>>>,
+    sizes: Sizes,
+}
 
-impl Misplaced {
+impl Watch {
+    /// Of one worker.
+    pub fn new(sizes: Sizes) -> Watch {
+        Watch { listener: Rc::default(), sizes }
+    }
+
+    /// Where an operator says how many bytes it keeps.
+    pub fn gauge(&self, operator: &str) -> Gauge {
+        self.sizes.gauge(operator)
+    }
+
     /// From now on errors go to `listener`; before, nobody hears them.
     pub fn listen(&self, listener: impl FnMut(RowError, Time) + 'static) {
-        *self.0.borrow_mut() = Some(Box::new(listener));
+        *self.listener.borrow_mut() = Some(Box::new(listener));
     }
 
     /// An operator cannot place an update of an instrument's row.
@@ -40,7 +55,7 @@ impl Misplaced {
             trade: None,
             raw: String::new(),
         };
-        if let Some(listener) = &mut *self.0.borrow_mut() {
+        if let Some(listener) = &mut *self.listener.borrow_mut() {
             listener(error, time);
         }
     }
