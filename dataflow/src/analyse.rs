@@ -223,11 +223,15 @@ impl Machine for Analyst {
     }
 
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
-        let mut own = (self.ends, self.unbroken);
+        // All or nothing.
+        let mut loaded = self.clone();
+        let mut own = (loaded.ends, loaded.unbroken);
         load(&mut own, from)?;
-        (self.ends, self.unbroken) = own;
-        self.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
-        self.components.iter_mut().try_for_each(|component| component.load(from))
+        (loaded.ends, loaded.unbroken) = own;
+        loaded.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
+        loaded.components.iter_mut().try_for_each(|component| component.load(from))?;
+        *self = loaded;
+        Ok(())
     }
 }
 

@@ -236,7 +236,7 @@ impl Identities {
             let last = start.saturating_add(Timeframe::M1.length() - 1);
             settings.time.horizon < (trade.known as Ts).saturating_sub(base.end(base.start(last)))
         };
-        while let Some(first) = self.oldest().filter(|first| *first != self.start && is_over(*first)) {
+        while let Some(first) = self.oldest().filter(|first| is_over(*first)) {
             self.drop_minute(first);
         }
     }
@@ -320,6 +320,18 @@ mod tests {
             }
             assert!(i64::from(identities.n_entries()) <= minutes, "{kind}: {}", identities.n_entries());
         }
+    }
+
+    #[test]
+    fn a_stream_of_numbers_that_ended_keeps_no_texts() {
+        let (settings, mut identities) = (settings(), Identities::default());
+        identities.hear(&trade(0, 1, 7, 0, 0), &settings);
+        let minutes = settings.time.horizon / MINUTE + 2;
+        for minute in 0..5 * minutes {
+            identities.hear(&trade(0, 2, minute as u64, minute * 60, minute * 60), &settings);
+        }
+        assert!(i64::from(identities.n_entries()) <= minutes, "{}", identities.n_entries());
+        assert_eq!(identities.hear(&trade(0, 1, 7, 5 * minutes * 60, 5 * minutes * 60), &settings), Known::First);
     }
 
     #[test]

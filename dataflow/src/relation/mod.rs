@@ -250,6 +250,26 @@ mod tests {
         assert_eq!(minutes(run(updates)), (learnt, vec![format!("relations {} -1", 5 * MINUTE)]));
     }
 
+    #[test]
+    fn a_history_that_is_past_the_horizon_at_once_leaves_the_window_right() {
+        let keep = settings().keep() / MINUTE;
+        let close = |instrument: u32, minute: i64| 100.0 + f64::from(instrument) + ((minute * minute * 7) % 97) as f64;
+        // Five bars of both are known as they end; then older ones, of which the first five are past the horizon.
+        for n_past in 3..8 {
+            let first = 2 * keep;
+            let now = first + 5;
+            let live = (first..now).flat_map(|minute| [0, 1].map(|of| (minute + 1, of, minute, close(of, minute), 1)));
+            let oldest = now + 1 - keep - n_past;
+            let old = (oldest..first).flat_map(|minute| [0, 1].map(|of| (now + 1, of, minute, close(of, minute), 1)));
+            let got = standing(live.clone().chain(old).collect());
+            let in_order =
+                (oldest..now).flat_map(|minute| [0, 1].map(|of| (minute + 1, of, minute, close(of, minute), 1)));
+            let expected = standing(in_order.collect());
+            assert!(got.iter().all(|(start, relation)| expected.get(start) == Some(relation)), "{n_past}");
+            assert!(expected.len() - n_past as usize - 3 <= got.len(), "{n_past}");
+        }
+    }
+
     /// The relations that stand in the end, by minute.
     fn standing(updates: Vec<(i64, u32, i64, f64, Diff)>) -> BTreeMap<i64, Relation> {
         let (relations, told) = run(updates);

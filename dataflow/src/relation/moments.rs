@@ -3,8 +3,8 @@
 /// Units of a return in 1.
 const UNIT: f64 = 1e13;
 
-/// Values are constant if their variance is at most this part of their mean square: far below what a tick makes, and far
-/// above what rounding does.
+/// Values are constant if their variance is at most this part of their mean square: far below what a tick makes, and above
+/// what rounding makes of returns from 1e-4 on.
 const CONSTANT: f64 = 1e-18;
 
 /// The longest window, in pairs: all that is summed here fits 128 bits.

@@ -93,7 +93,11 @@ impl Series {
 
     /// Learns or unlearns a close; false if it has no place.
     pub(super) fn apply(&mut self, start: Ts, end: Ts, price: f64, diff: Diff) -> bool {
-        match (find(&self.rows, &start, |row| row.start), diff) {
+        let place = find(&self.rows, &start, |row| row.start);
+        // A row that is not in the window yet does not count there, whatever becomes of it before.
+        let (Ok(at) | Err(at)) = place;
+        self.window.next = self.window.next.filter(|next| *next <= at);
+        match (place, diff) {
             (Ok(at), ..=-1) => self.removed.extend(self.rows.remove(at)),
             (Err(at), 1..) if self.forgotten.is_none_or(|newest| newest < start) => {
                 let old = self.removed.iter().position(|row| row.start == start);
