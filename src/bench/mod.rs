@@ -104,6 +104,16 @@ fn how() -> How {
     }
 }
 
+/// All rows that the graph makes of the log, and of how many events.
+fn computed(plan: &Plan, log: &Arc<dyn Log>) -> Result<(Vec<Versions>, u64)> {
+    let rows: Arc<Mutex<Vec<Versions>>> = Arc::default();
+    let into = rows.clone();
+    let sink: Sink = Arc::new(move |row| into.lock().unwrap_or_else(PoisonError::into_inner).push(row));
+    let passed = pass(&how(), plan, log, &sink)?;
+    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((rows, passed.mark.events))
+}
+
 /// From the log through the graph into the store.
 fn through(plan: &Plan, log: &Arc<dyn Log>, store: Box<dyn RowStore>) -> Result<()> {
     let (outlet, outputs) = Outlet::new();
@@ -126,12 +136,7 @@ fn measure(
     let (produced, produce) = produce(args.events, log)?;
     let (consumed, consume) = timed(|| consume(&**log))?;
 
-    let rows: Arc<Mutex<Vec<Versions>>> = Arc::default();
-    let into = rows.clone();
-    let collect: Sink = Arc::new(move |row| into.lock().unwrap_or_else(PoisonError::into_inner).push(row));
-    let (passed, compute) = timed(|| pass(&how(), &plan()?, log, &collect))?;
-    drop(collect);
-    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    let ((rows, computed), compute) = timed(|| computed(&plan()?, log))?;
     let n_rows: usize = rows.iter().map(Versions::len).sum();
 
     let place = Place::QuestDb(address.clone());
@@ -157,7 +162,6 @@ fn measure(
     println!("{}", queries::latencies(address, name)?);
 
     let per_s = |n: u64, seconds: f64| (n as f64 / seconds).round();
-    let computed = passed.mark.events;
     // Each stage in events that end in the graph, to compare like with like.
     let stages = [
         ("produce", produce / produced as f64),

@@ -69,7 +69,7 @@ where
 
 /// Like [`in_order`], over what `pick` makes of each row, on the worker that `pact` says.
 ///
-/// Costs nothing while it waits for no row: neither a capability nor a call when the frontier moves.
+/// Costs nothing while no row waits, picked or not: neither a capability nor a call when the frontier moves.
 pub fn in_order_of<'s, C, D, O, P, K, L>(rows: Rows<'s, C>, name: &str, pact: P, pick: K, logic: L) -> Rows<'s, O>
 where
     C: Clone + 'static,
@@ -131,6 +131,14 @@ impl<C> Pending<C> {
     }
 }
 
+/// Holds the first of what waits, also where nothing is due yet: what comes early must not hold time at when it came.
+fn hold_until(held: &mut Option<Capability<Time>>, first: Option<Time>) {
+    match (held.as_mut(), first) {
+        (Some(capability), Some(first)) => capability.downgrade(&first),
+        _ => *held = None,
+    }
+}
+
 fn ordered<'s, C, D, O, P, K, L>(
     rows: Rows<'s, C>,
     name: &str,
@@ -185,11 +193,7 @@ where
             if !emit.updates.is_empty() {
                 output.activate().session(capability).give_container(&mut emit.updates);
             }
-            // Also where nothing is due yet: what comes early must not hold time at when it came.
-            match pending.updates.first() {
-                Some((_, first, _)) => capability.downgrade(first),
-                None => held = None,
-            }
+            hold_until(&mut held, pending.updates.first().map(|(_, first, _)| *first));
         }
     });
     stream.as_collection()
