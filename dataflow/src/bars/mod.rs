@@ -62,6 +62,27 @@ fn hold(closing: &mut Option<Held>, due: Time, waiting: Option<&Held>) {
     }
 }
 
+/// Hands updates on at a time.
+fn send<D: Clone + 'static>(
+    to: &mut OutputBuilder<Time, CapacityContainerBuilder<Updates<D>>>,
+    at: &Capability<Time>,
+    updates: &mut Updates<D>,
+) {
+    if !updates.is_empty() {
+        to.activate().session(at).give_container(updates);
+    }
+}
+
+/// Holds events that wait from the frontier on; nothing if none do.
+fn wait_on(waiting: &mut Option<Held>, frontier: Option<Time>) {
+    match frontier {
+        Some(frontier) => {
+            waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));
+        }
+        None => *waiting = None,
+    }
+}
+
 /// Bars of every maintained timeframe, and the events that changed nothing.
 ///
 /// Keeps, per instrument, the intervals that end within the horizon and the open ones, and recent trade identities.
@@ -118,20 +139,14 @@ pub fn bars<'s>(
             if let Some([bars, errors]) = closing.iter().chain(&waiting).min_by_key(|[bars, _]| *bars.time()) {
                 if !market.bars.is_empty() {
                     gauge.set(market.bytes());
-                    bars_to.activate().session(bars).give_container(&mut market.bars);
                 }
-                if !market.errors.is_empty() {
-                    errors_to.activate().session(errors).give_container(&mut market.errors);
-                }
+                send(&mut bars_to, bars, &mut market.bars);
+                send(&mut errors_to, errors, &mut market.errors);
             }
             if let Some(due) = market.next_due() {
                 hold(&mut closing, due, waiting.as_ref());
             }
-            if market.is_waiting() {
-                waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));
-            } else {
-                waiting = None;
-            }
+            wait_on(&mut waiting, market.is_waiting().then_some(frontier));
         }
     });
     (bars.as_collection(), errors.as_collection())
