@@ -242,7 +242,7 @@ fn downstream(updates: Vec<Update>) -> (Left, usize) {
         let left = Rc::new(RefCell::new((Left::new(), 0)));
         let mut input = worker.dataflow::<u64, _, _>(|scope| {
             let (input, updates) = scope.new_input();
-            let bars: Collection<'_, Bar> = updates.as_collection();
+            let bars: Collection<'_, Arc<Bar>> = updates.as_collection();
             let watch = Watch::default();
             watch.listen(|error, time| panic!("at {time}: {error:?}"));
             let analysed = analyse(bars.clone(), &settings, catalogue.clone(), &watch);
@@ -253,9 +253,9 @@ fn downstream(updates: Vec<Update>) -> (Left, usize) {
             count("relations", relations(bars, &settings, registry.clone(), &watch), &left);
             input
         });
-        for (at, update) in updates.into_iter().enumerate() {
-            input.advance_to(update.1);
-            input.send(update);
+        for (at, (bar, known, diff)) in updates.into_iter().enumerate() {
+            input.advance_to(known);
+            input.send((Arc::new(bar), known, diff));
             if at % 7 == 0 {
                 worker.step();
             }

@@ -17,7 +17,7 @@ use crate::{
     values::Values,
 };
 
-impl Item for Bar {
+impl Item for Arc<Bar> {
     fn instrument(&self) -> u32 {
         self.instrument
     }
@@ -44,7 +44,7 @@ pub const WINDOW_OF_INDICATORS: u8 = 200;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysed {
     /// The bar.
-    pub bar: Bar,
+    pub bar: Arc<Bar>,
     /// Indicator values in the order of the kept columns, then raw value and score of each component in the order of the
     /// profile. Nothing for a gap bar, no readings outside the roles.
     values: Values,
@@ -83,7 +83,7 @@ impl Analysed {
     #[cfg(test)]
     pub(crate) fn of(bar: Bar, indicators: &[f64]) -> Analysed {
         let n_columns = indicators.len() as u16;
-        Analysed { bar, values: Values::new(indicators), n_columns, unbroken: WINDOW_OF_INDICATORS }
+        Analysed { bar: Arc::new(bar), values: Values::new(indicators), n_columns, unbroken: WINDOW_OF_INDICATORS }
     }
 }
 
@@ -190,13 +190,13 @@ impl Analyst {
 }
 
 impl Machine for Analyst {
-    type In = Bar;
+    type In = Arc<Bar>;
     type Out = Arc<Analysed>;
 
-    fn next(&mut self, bar: &Bar) -> Option<Arc<Analysed>> {
+    fn next(&mut self, bar: &Arc<Bar>) -> Arc<Analysed> {
         let unbroken = self.unbroken(bar);
         if bar.quality == Quality::Gap {
-            return Some(Arc::new(Analysed { bar: *bar, values: Values::default(), n_columns: 0, unbroken }));
+            return Arc::new(Analysed { bar: bar.clone(), values: Values::default(), n_columns: 0, unbroken });
         }
         let Analyst { indicators, components, row, values, .. } = self;
         indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
@@ -206,10 +206,15 @@ impl Machine for Analyst {
             let reading = component.update(inputs);
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         }
-        let analysed = Analysed { bar: *bar, values: Values::new(values), n_columns: row.len() as u16, unbroken };
+        let analysed =
+            Analysed { bar: bar.clone(), values: Values::new(values), n_columns: row.len() as u16, unbroken };
         row.clear();
         values.clear();
-        Some(Arc::new(analysed))
+        Arc::new(analysed)
+    }
+
+    fn row(out: &Arc<Analysed>) -> &Arc<Bar> {
+        &out.bar
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
@@ -237,14 +242,14 @@ impl Machine for Analyst {
 
 /// Indicators and component readings of every bar. A correction runs its series again from that bar on.
 pub fn analyse<'s>(
-    bars: Rows<'s, Bar>,
+    bars: Rows<'s, Arc<Bar>>,
     settings: &Settings,
     catalogue: Arc<Catalogue>,
     watch: &Watch,
 ) -> Rows<'s, Arc<Analysed>> {
     let roles = settings.timeframes.roles.clone();
     let are_flat = settings.bars.empty == Empty::Flat;
-    let analyst = move |bar: &Bar| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
+    let analyst = move |bar: &Arc<Bar>| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
     scan_by_key(bars, "analyse", settings.keep(), watch, analyst)
 }
 
@@ -263,7 +268,7 @@ mod tests {
             let mut next = |at: i64, quality| {
                 let mut bar = Bar { quality, ..Bar::ohlcv(0, [1.0; 5]) };
                 (bar.start, bar.end) = (at, at + 1);
-                analyst.next(&bar).unwrap()
+                analyst.next(&Arc::new(bar))
             };
             assert_eq!(next(0, Quality::Ok).quality(), Quality::Ok);
             // No bar from 1 to 5: with `omit` nothing says that one is missing.
@@ -283,7 +288,7 @@ mod tests {
     #[test]
     fn a_machine_that_is_loaded_goes_on_as_the_one_that_was_saved() {
         let catalogue = Catalogue::new(&settings()).unwrap();
-        let bars = walk(400, 11, 100.0);
+        let bars: Vec<Arc<Bar>> = walk(400, 11, 100.0).into_iter().map(Arc::new).collect();
         let fresh = || catalogue.analyst(true, true);
         for n_before in [0, 1, 20, 60, 250] {
             let mut saved = fresh();

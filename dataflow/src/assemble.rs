@@ -69,7 +69,7 @@ pub struct Inputs {
 /// What the graph maintains.
 pub struct Outputs<'s> {
     /// Bars of every maintained timeframe.
-    pub bars: Rows<'s, Bar>,
+    pub bars: Rows<'s, Arc<Bar>>,
     /// Order books over base bars, where they are followed.
     pub books: Option<Rows<'s, BookFeatures>>,
     /// Bars with indicators and readings.

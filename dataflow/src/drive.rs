@@ -13,8 +13,9 @@ use crate::{
 
 /// Trades handed to the engine together, unless the pace says otherwise.
 const TRADES_AT_ONCE: usize = 1_024;
-/// Strides of input that may be in flight before the reader waits for the graph.
-const STRIDES_AHEAD: Time = 2;
+/// Strides of input that may be in flight before the reader waits for the graph: as many as it has stages behind each other,
+/// so that each look at it moves all of them.
+const STRIDES_AHEAD: Time = 6;
 /// Epochs of input that may be in flight however short a stride is.
 const EPOCHS_AHEAD: Time = 64;
 

@@ -129,7 +129,7 @@ fn starts(starts: impl Iterator<Item = Ts>) -> ArrayRef {
 }
 
 fn save_bars(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
-    let bars = || rows(&output.bars);
+    let bars = || rows(&output.bars).map(|bar| &**bar);
     let float = |of: fn(&Bar) -> Option<f64>| -> ArrayRef { Arc::new(bars().map(of).collect::<Float64Array>()) };
     let columns = vec![
         ("symbol", names(plan, bars().map(|bar| bar.instrument))),
@@ -152,7 +152,7 @@ fn save_indicators(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<
     let analysed = || rows(&output.analysed);
     let mut columns = vec![
         ("symbol", names(plan, analysed().map(|row| row.bar.instrument))),
-        ("tf", frames(analysed().map(|row| &row.bar))),
+        ("tf", frames(analysed().map(|row| &*row.bar))),
         ("start_ms", starts(analysed().map(|row| row.bar.start))),
     ];
     for (name, ours) in [

@@ -62,7 +62,7 @@ type Containers<D> = Vec<Vec<(D, Time, Diff)>>;
 /// Results of one worker.
 #[derive(Default)]
 struct Results {
-    bars: Containers<Bar>,
+    bars: Containers<Arc<Bar>>,
     analysed: Containers<Arc<Analysed>>,
     relations: Containers<Relation>,
     scores: Containers<Score>,
@@ -117,9 +117,12 @@ fn run(plan: &Plan, trades: &Arc<Vec<Row>>, workers: usize, stride: u64, batch: 
         let (bars, analysed, relations, scores) = (Rc::default(), Rc::default(), Rc::default(), Rc::default());
         let (inputs, probe) = worker.dataflow(|scope| {
             assemble(scope, plan, |outputs| {
-                let rows = collect(outputs.bars, &bars, None);
-                let others = [collect(outputs.analysed, &analysed, None), collect(outputs.relations, &relations, None)];
-                rows.concatenate(others).concat(collect(outputs.scores, &scores, Some(|score| total(score).is_some())))
+                let is_total: fn(&Score) -> bool = |score| total(score).is_some();
+                collect(outputs.bars, &bars, None).concatenate([
+                    collect(outputs.analysed, &analysed, None),
+                    collect(outputs.relations, &relations, None),
+                    collect(outputs.scores, &scores, Some(is_total)),
+                ])
             })
         });
         feed(worker, Driver::new(inputs, probe, pace(plan, stride, batch)), plan, &trades);

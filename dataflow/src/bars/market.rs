@@ -1,5 +1,7 @@
 //! All instruments of a worker, walked through time.
 
+use std::sync::Arc;
+
 use prism_schemas::Ts;
 
 use super::{
@@ -36,7 +38,7 @@ pub(super) struct Market {
     touched: Touched,
     sealed: Seal,
     spare: Spare,
-    pub(super) bars: Updates<Bar>,
+    pub(super) bars: Updates<Arc<Bar>>,
     pub(super) errors: Updates<RowError>,
 }
 
@@ -153,10 +155,11 @@ impl Market {
     /// A bar that is stored is out as it stands, before anything is made of what the log has.
     fn store(&mut self, control: &Control) {
         let Fact::Stored(bar) = control.fact else { return };
+        let bar = Arc::new(bar);
         // What is not walked through yet is still to be found stored.
         let reached = self.next_end.map_or(control.known as Ts, |end| end.min(control.known as Ts));
         let cutoff = reached - self.settings.keep();
-        self.instruments.get(bar.instrument, &self.settings).0.store(&self.settings, bar, cutoff);
+        self.instruments.get(bar.instrument, &self.settings).0.store(&self.settings, &bar, cutoff);
         self.bars.push((bar, control.known, 1));
     }
 
@@ -223,14 +226,14 @@ impl Market {
         for at in touched {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
             tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {
-                self.bars.extend(old.map(|bar| (bar, now, -1)));
-                self.bars.extend(new.map(|bar| (bar, now, 1)));
-                if let (None, Some(bar), Some(kline)) = (old, new, kline)
-                    && let Err(why) = compare(&bar, kline)
+                if let (None, Some(bar), Some(kline)) = (&old, &new, kline)
+                    && let Err(why) = compare(bar, kline)
                 {
                     let error = refused_kline(bar.instrument, bar.timeframe, kline, now as Ts, why);
                     self.errors.push((error, now, 1));
                 }
+                self.bars.extend(old.map(|bar| (bar, now, -1)));
+                self.bars.extend(new.map(|bar| (bar, now, 1)));
             });
         }
     }

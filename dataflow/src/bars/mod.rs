@@ -21,6 +21,8 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use differential_dataflow::AsCollection;
 use timely::{
     container::CapacityContainerBuilder,
@@ -95,7 +97,7 @@ pub fn bars<'s>(
     sealed: Seal,
     spare: Spare,
     watch: &Watch,
-) -> (Rows<'s, Bar>, Rows<'s, RowError>) {
+) -> (Rows<'s, Arc<Bar>>, Rows<'s, RowError>) {
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
     let (mut market, mut gauge) = (Market::new(settings.clone(), sealed, spare), watch.gauge("bars"));
@@ -104,7 +106,7 @@ pub fn bars<'s>(
     let mut controls = builder.new_input(controls, by_control);
     let (bars_to, bars) = builder.new_output();
     let (errors_to, errors) = builder.new_output();
-    let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Bar>>>::from(bars_to);
+    let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Arc<Bar>>>>::from(bars_to);
     let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
     builder.build(move |_| {
         // For what comes due by time alone, and for events that wait.

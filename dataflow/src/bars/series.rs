@@ -1,6 +1,6 @@
 //! The bars of one timeframe: open intervals, and closed ones that may still be corrected.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use prism_schemas::{Timeframe, Ts};
 
@@ -33,7 +33,7 @@ pub(super) struct Slot {
     /// Version 0 is due or out.
     pub(super) closed: bool,
     /// The bar as it stands downstream.
-    pub(super) bar: Option<Bar>,
+    pub(super) bar: Option<Arc<Bar>>,
     /// It came from the store and stays as it is.
     pub(super) is_stored: bool,
 }
@@ -57,7 +57,7 @@ impl Slot {
 
     /// The close of its bar, if that has a price.
     fn price(&self) -> Option<f64> {
-        self.bar.filter(|bar| bar.quality != Quality::Gap).map(|bar| bar.close)
+        self.bar.as_ref().filter(|bar| bar.quality != Quality::Gap).map(|bar| bar.close)
     }
 }
 
@@ -245,7 +245,7 @@ impl Series {
         &mut self,
         instrument: &Instrument<'_>,
         cutoff: Ts,
-        changed: &mut impl FnMut(Option<Bar>, Option<Bar>, Option<&Kline>),
+        changed: &mut impl FnMut(Option<Arc<Bar>>, Option<Arc<Bar>>, Option<&Kline>),
     ) -> bool {
         let Some(dirty) = self.dirty.take() else { return false };
         let from = first_from(&self.slots, &dirty, |slot| slot.start);
@@ -254,11 +254,13 @@ impl Series {
             if !slot.closed {
                 break;
             }
-            let made = || instrument.bar(self.timeframe, slot, self.first_start, &self.klines, last_close);
-            let bar = if slot.is_stored { slot.bar } else { made() };
-            if slot.bar != bar {
-                let kline = slot.kline.as_deref().filter(|_| slot.is_told);
-                changed(std::mem::replace(&mut slot.bar, bar), bar, kline);
+            if !slot.is_stored {
+                let bar = instrument.bar(self.timeframe, slot, self.first_start, &self.klines, last_close);
+                if slot.bar.as_deref() != bar.as_ref() {
+                    let bar = bar.map(Arc::new);
+                    let old = std::mem::replace(&mut slot.bar, bar.clone());
+                    changed(old, bar, slot.kline.as_deref().filter(|_| slot.is_told));
+                }
             }
             last_close = slot.price().or(last_close);
         }
@@ -267,7 +269,7 @@ impl Series {
     }
 
     /// Takes in a bar that is stored already; forgets what is past `cutoff`.
-    pub(super) fn store(&mut self, bar: Bar, time: &TimeSettings, cutoff: Ts) {
+    pub(super) fn store(&mut self, bar: Arc<Bar>, time: &TimeSettings, cutoff: Ts) {
         match bar.source {
             Source::Trades if bar.quality == Quality::Gap => {}
             Source::Trades => self.first_start = Some(self.first_start.map_or(bar.start, |first| first.min(bar.start))),

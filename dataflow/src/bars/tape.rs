@@ -1,5 +1,7 @@
 //! One instrument: its trades into the bars of every timeframe, and what else its bars depend on.
 
+use std::sync::Arc;
+
 use prism_schemas::{Timeframe, Ts};
 
 use super::{
@@ -175,9 +177,9 @@ impl Tape {
     }
 
     /// Takes a bar that is stored already.
-    pub(super) fn store(&mut self, settings: &Settings, bar: Bar, cutoff: Ts) {
+    pub(super) fn store(&mut self, settings: &Settings, bar: &Arc<Bar>, cutoff: Ts) {
         let series = self.series.iter_mut().find(|series| series.timeframe == bar.timeframe);
-        series.into_iter().for_each(|series| series.store(bar, &settings.time, cutoff));
+        series.into_iter().for_each(|series| series.store(bar.clone(), &settings.time, cutoff));
         if bar.source == Source::Trades && bar.quality != Quality::Gap {
             self.coverage.was_connected(bar.end);
         }
@@ -216,7 +218,7 @@ impl Tape {
                 return Ok(());
             }
             let slot = series.find(kline.start);
-            compared = slot.and_then(|slot| slot.bar).map_or(Ok(()), |bar| compare(&bar, &kline));
+            compared = slot.and_then(|slot| slot.bar.as_ref()).map_or(Ok(()), |bar| compare(bar, &kline));
             if slot.is_some_and(|slot| slot.fold.is_some()) {
                 // If it is not closed yet, they are compared when it is.
                 series.tell(kline, &settings.time);
@@ -373,7 +375,7 @@ impl Tape {
         settings: &Settings,
         sessions: &Sessions,
         cutoff: Ts,
-        mut changed: impl FnMut(Option<Bar>, Option<Bar>, Option<&Kline>),
+        mut changed: impl FnMut(Option<Arc<Bar>>, Option<Arc<Bar>>, Option<&Kline>),
     ) {
         let instrument = Instrument {
             number: self.instrument,

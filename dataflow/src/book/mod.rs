@@ -8,7 +8,7 @@ mod sample;
 mod tests;
 mod updates;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use differential_dataflow::AsCollection;
 use prism_schemas::{Ts, decimal::POW10};
@@ -185,7 +185,7 @@ impl Books {
 pub fn books<'s>(
     updates: StreamVec<'s, Time, BookUpdates>,
     controls: StreamVec<'s, Time, Control>,
-    bars: types::Rows<'s, Bar>,
+    bars: types::Rows<'s, Arc<Bar>>,
     settings: &Settings,
     watch: &Watch,
 ) -> types::Rows<'s, BookFeatures> {
@@ -222,7 +222,7 @@ pub fn books<'s>(
             bars.for_each(|capability, data| {
                 let before = all.due.len();
                 let of_base = data.drain(..).filter(|(bar, ..)| bar.timeframe == base);
-                all.due.extend(of_base.map(|(bar, time, diff)| (time, bar.instrument, Due::Bar((&bar).into(), diff))));
+                all.due.extend(of_base.map(|(bar, time, diff)| (time, bar.instrument, Due::Bar((&*bar).into(), diff))));
                 hold(before < all.due.len(), *capability.time(), &|| capability.retain(0));
             });
             let Some(capability) = held.as_mut() else { return };

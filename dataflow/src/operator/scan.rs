@@ -1,6 +1,6 @@
 //! Runs a state machine over the rows of each series in order, and again from any row that is corrected.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, iter::Peekable, vec::Drain};
 
 use prism_schemas::Ts;
 
@@ -28,10 +28,12 @@ pub trait Item: Clone + PartialEq + 'static {
 pub trait Machine: Clone + 'static {
     /// Rows it reads.
     type In: Item;
-    /// Rows it makes, at most one a row.
+    /// What it makes of a row, with the row.
     type Out: Clone + PartialEq + 'static;
     /// Takes the next row.
-    fn next(&mut self, row: &Self::In) -> Option<Self::Out>;
+    fn next(&mut self, row: &Self::In) -> Self::Out;
+    /// The row of an outcome.
+    fn row(out: &Self::Out) -> &Self::In;
     /// Bytes that an outcome holds beside itself.
     fn held(_out: &Self::Out) -> usize {
         0
@@ -42,8 +44,14 @@ pub trait Machine: Clone + 'static {
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState>;
 }
 
+/// New rows, by series and start.
+type Fresh<'a, M> = Peekable<Drain<'a, <M as Machine>::In>>;
+
+/// A row's place; the row itself is in its outcome, or among the new ones.
 struct Entry<M: Machine> {
-    row: M::In,
+    start: Ts,
+    end: Ts,
+    /// As it stands downstream.
     out: Option<M::Out>,
 }
 
@@ -79,8 +87,8 @@ impl<M: Machine> Series<M> {
         }
     }
 
-    /// Runs the machine again over the entries from the first changed one on.
-    fn run(&mut self, first: usize, mut changed: impl FnMut(Option<M::Out>, Option<M::Out>)) {
+    /// Runs the machine again over the entries from the first changed one on, those of the `fresh` rows among them.
+    fn run(&mut self, first: usize, fresh: &mut Fresh<'_, M>, mut changed: impl FnMut(Option<M::Out>, M::Out)) {
         let from = if first < self.taken { self.rewind(first) } else { self.taken };
         self.taken = self.entries.len();
         for at in from..self.entries.len() {
@@ -89,10 +97,13 @@ impl<M: Machine> Series<M> {
                 self.snapshots.push_back((at, self.machine.clone()));
             }
             let entry = &mut self.entries[at];
-            let out = self.machine.next(&entry.row);
-            if entry.out != out {
-                let old = std::mem::replace(&mut entry.out, out.clone());
-                changed(old, out);
+            let out = match (fresh.next_if(|row| row.start() == entry.start), &entry.out) {
+                (Some(row), _) => self.machine.next(&row),
+                (None, Some(out)) => self.machine.next(M::row(out)),
+                (None, None) => continue,
+            };
+            if entry.out.as_ref() != Some(&out) {
+                changed(entry.out.replace(out.clone()), out);
             }
         }
     }
@@ -122,10 +133,10 @@ impl<M: Machine> Series<M> {
     fn trim(&mut self, cutoff: Ts) {
         while let Some((next, _)) = self.snapshots.get(1) {
             let next = *next;
-            if cutoff <= self.entries[next - 1].row.end() {
+            if cutoff <= self.entries[next - 1].end {
                 return;
             }
-            self.forgotten = self.entries.drain(..next).next_back().map(|entry| entry.row.start());
+            self.forgotten = self.entries.drain(..next).next_back().map(|entry| entry.start);
             self.taken -= next;
             self.snapshots.pop_front();
             for (taken_at, _) in &mut self.snapshots {
@@ -148,6 +159,7 @@ pub fn scan_by_key<'s, M: Machine>(
 ) -> Rows<'s, M::Out> {
     let mut all: Vec<Option<Series<M>>> = Vec::new();
     let mut touched: Vec<(usize, usize)> = Vec::new();
+    let mut fresh: Vec<M::In> = Vec::new();
     let (operator, watch, mut gauge) = (name.to_string(), watch.clone(), watch.gauge(name));
     in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
         // Retractions first, so that a replaced row is never there twice.
@@ -159,17 +171,18 @@ pub fn scan_by_key<'s, M: Machine>(
                 all.resize_with(key + 1, || None);
             }
             let series = all[key].get_or_insert_with(|| Series::new(machine(&row)));
-            let place = find(&series.entries, &row.start(), |entry| entry.row.start());
+            let place = find(&series.entries, &row.start(), |entry| entry.start);
             let at = match (place, diff) {
                 (Ok(at), ..=-1) => {
                     let entry = series.entries.remove(at);
-                    series.removed.extend(entry.map(|entry| (entry.row.start(), entry.out)));
+                    series.removed.extend(entry.map(|entry| (entry.start, entry.out)));
                     at
                 }
                 (Err(at), 1..) if series.forgotten.is_none_or(|newest| newest < row.start()) => {
                     let old = series.removed.iter().position(|(start, _)| *start == row.start());
                     let out = old.and_then(|old| series.removed.swap_remove(old).1);
-                    series.entries.insert(at, Entry { row, out });
+                    series.entries.insert(at, Entry { start: row.start(), end: row.end(), out });
+                    fresh.push(row);
                     at
                 }
                 _ => {
@@ -182,12 +195,14 @@ pub fn scan_by_key<'s, M: Machine>(
                 _ => touched.push((key, at)),
             }
         }
+        // By series and start, as they are touched.
+        let mut fresh = fresh.drain(..).peekable();
         for (key, first) in touched.drain(..) {
             let Some(series) = all[key].as_mut() else { continue };
             for (_, out) in std::mem::take(&mut series.removed) {
                 emit.replace(out, None);
             }
-            series.run(first, |old, new| emit.replace(old, new));
+            series.run(first, &mut fresh, |old, new| emit.replace(old, Some(new)));
             series.trim(time as Ts - keep);
             let bytes = series.bytes();
             gauge.tell(&mut series.bytes_told, bytes);
@@ -197,7 +212,7 @@ pub fn scan_by_key<'s, M: Machine>(
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, rc::Rc};
+    use std::{cell::RefCell, rc::Rc, sync::Arc};
 
     use differential_dataflow::AsCollection;
     use prism_schemas::time::MINUTE;
@@ -214,12 +229,16 @@ mod tests {
     struct Count(u64);
 
     impl Machine for Count {
-        type In = Bar;
-        type Out = (Ts, u64);
+        type In = Arc<Bar>;
+        type Out = (Arc<Bar>, u64);
 
-        fn next(&mut self, bar: &Bar) -> Option<(Ts, u64)> {
+        fn next(&mut self, bar: &Arc<Bar>) -> (Arc<Bar>, u64) {
             self.0 += 1;
-            Some((bar.start / MINUTE, self.0))
+            (bar.clone(), self.0)
+        }
+
+        fn row(out: &(Arc<Bar>, u64)) -> &Arc<Bar> {
+            &out.0
         }
 
         fn save(&self, to: &mut Vec<u8>) {
@@ -246,16 +265,18 @@ mod tests {
                     assert_eq!(error.rule, "misplaced_row");
                     heard.borrow_mut().push(format!("{} {}", time as i64 / MINUTE, error.id));
                 });
-                let rows: Rows<'_, Bar> = stream.as_collection();
+                let rows: Rows<'_, Arc<Bar>> = stream.as_collection();
                 let scanned = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
-                scanned.inner.inspect(move |(row, _, diff)| out.borrow_mut().push((*row, *diff)));
+                scanned
+                    .inner
+                    .inspect(move |((bar, n), _, diff)| out.borrow_mut().push(((bar.start / MINUTE, *n), *diff)));
                 input
             });
             for (minute, start, diff) in updates {
                 let time = (minute * MINUTE) as Time;
                 input.advance_to(time);
-                input.send((Bar::ohlcv(start * MINUTE, [1.0; 5]), time, diff));
+                input.send((Arc::new(Bar::ohlcv(start * MINUTE, [1.0; 5])), time, diff));
             }
             drop(input);
             while worker.step() {}

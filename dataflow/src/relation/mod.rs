@@ -3,7 +3,7 @@
 mod moments;
 mod series;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prism_schemas::{Ts, instrument::fnv1a};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ struct Market {
 /// Keeps each instrument's closes of the horizon before its newest update and a window of pairs before them; older ones
 /// cannot be taken back. The benchmarks' closes go to every worker; all others stay where they are.
 pub fn relations<'s>(
-    bars: Rows<'s, Bar>,
+    bars: Rows<'s, Arc<Bar>>,
     settings: &Settings,
     registry: Registry,
     watch: &Watch,
@@ -108,7 +108,7 @@ pub fn relations<'s>(
 }
 
 /// Closes of base bars, each for the workers that need it.
-fn addressed<'s>(bars: Rows<'s, Bar>, settings: &Settings, registry: Registry) -> Rows<'s, Close> {
+fn addressed<'s>(bars: Rows<'s, Arc<Bar>>, settings: &Settings, registry: Registry) -> Rows<'s, Close> {
     let (base, symbol) = (settings.timeframes.base(), settings.relations.benchmark.clone());
     let scope = bars.inner.scope();
     let (index, peers) = (scope.index() as u64, scope.peers() as u64);
@@ -125,7 +125,7 @@ fn addressed<'s>(bars: Rows<'s, Bar>, settings: &Settings, registry: Registry) -
             (true, false) => index..index + 1,
         };
         let price = if bar.quality == Quality::Gap { f64::NAN } else { bar.close };
-        let Bar { instrument, start, end, .. } = bar;
+        let Bar { instrument, start, end, .. } = *bar;
         workers.map(move |worker| Close { worker, is_benchmark, instrument, start, end, price })
     })
 }
@@ -215,7 +215,7 @@ mod tests {
                 let (input, stream) = scope.new_input();
                 let (watch, heard) = (Watch::default(), told.clone());
                 watch.listen(move |error, _| heard.borrow_mut().push(error.id));
-                let rows: Rows<'_, Bar> = stream.as_collection();
+                let rows: Rows<'_, Arc<Bar>> = stream.as_collection();
                 let out = out.clone();
                 relations(rows, &settings, registry.clone(), &watch)
                     .inner
@@ -226,7 +226,7 @@ mod tests {
                 let time = (known * MINUTE) as Time;
                 input.advance_to(time);
                 let bar = Bar { instrument, ..Bar::ohlcv(minute * MINUTE, [close; 5]) };
-                input.send((bar, time, diff));
+                input.send((Arc::new(bar), time, diff));
             }
             drop(input);
             while worker.step() {}

@@ -1,5 +1,7 @@
 //! Table `bars`.
 
+use std::sync::Arc;
+
 use prism_schemas::{Ts, table::BARS};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::bar::{Bar, EventId, Quality, Source};
 
-impl Row for Bar {
+impl Row for Arc<Bar> {
     fn instrument(&self) -> u32 {
         self.instrument
     }
@@ -23,19 +25,19 @@ impl Row for Bar {
     }
 }
 
-pub(super) fn leaf(common: &Common) -> Leaf<Bar> {
-    fn priced(get: impl Fn(&Bar) -> f64 + Copy) -> impl Fn(&Bar) -> Option<f64> + Copy {
+pub(super) fn leaf(common: &Common) -> Leaf<Arc<Bar>> {
+    fn priced(get: impl Fn(&Bar) -> f64 + Copy) -> impl Fn(&Arc<Bar>) -> Option<f64> + Copy {
         move |bar| (bar.quality != Quality::Gap).then(|| get(bar))
     }
     fn id(bar: &Bar, at: usize) -> Option<EventId> {
         Some(bar.ids.get()[at]).filter(|id| *id != EventId::None)
     }
-    let vwap = |bar: &Bar| bar.turnover.get().filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
-    let source = |bar: &Bar| match bar.source {
+    let vwap = |bar: &Arc<Bar>| bar.turnover.get().filter(|_| 0.0 < bar.volume).map(|turnover| turnover / bar.volume);
+    let source = |bar: &Arc<Bar>| match bar.source {
         Source::Trades => "trades",
         Source::Venue => "venue",
     };
-    let columns = Columns::<Bar>::new()
+    let columns = Columns::<Arc<Bar>>::new()
         .word("timeframe", |bar| bar.timeframe.name())
         .float("open", priced(|bar| bar.open))
         .float("high", priced(|bar| bar.high))
@@ -44,7 +46,7 @@ pub(super) fn leaf(common: &Common) -> Leaf<Bar> {
         .float("volume", priced(|bar| bar.volume))
         .float("turnover", |bar| bar.turnover.get())
         .float("buy_volume", |bar| bar.buy_volume.get())
-        .float("sell_volume", Bar::sell_volume)
+        .float("sell_volume", |bar| bar.sell_volume())
         .int("n_trades", |bar| bar.n_trades.get().map(|n| n as i64))
         .int("n_buys", |bar| bar.n_buys.get().map(|n| n as i64))
         .float("vwap", vwap)

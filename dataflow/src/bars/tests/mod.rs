@@ -257,7 +257,7 @@ struct Bars {
 }
 
 impl Bars {
-    fn take(&mut self, registry: &Registry, mut updates: Updates<Bar>, errors: Updates<RowError>) {
+    fn take(&mut self, registry: &Registry, mut updates: Updates<Arc<Bar>>, errors: Updates<RowError>) {
         // What is taken back comes right before what it is replaced by.
         updates.sort_by_key(|(_, known, diff)| (*known, *diff));
         for (bar, known, diff) in updates {
@@ -267,7 +267,7 @@ impl Bars {
                 versions.pop();
             }
             // Numbers of instruments are no part of what is compared.
-            versions.push((known, (0 < diff).then_some(Bar { instrument: 0, ..bar })));
+            versions.push((known, (0 < diff).then_some(Bar { instrument: 0, ..*bar })));
         }
         self.errors.extend(errors.into_iter().map(|(error, ..)| error.rule));
         self.errors.sort();
