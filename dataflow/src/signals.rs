@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::{
-    operator::{Watch, find, first_from, in_order_of, room},
+    operator::{Kept, Recent, Watch, in_order_of, room},
     score::rows::{Confluence, Score},
     settings::{Settings, SignalSettings},
     types::{Diff, Rows},
@@ -82,13 +82,21 @@ struct Entry {
     before: State,
 }
 
+impl Kept for Entry {
+    fn key(&self) -> Ts {
+        self.start
+    }
+
+    fn end(&self) -> Ts {
+        self.end
+    }
+}
+
 #[derive(Default)]
 struct Instrument {
-    entries: VecDeque<Entry>,
+    entries: Recent<Entry>,
     /// State before the first entry.
     forgotten: State,
-    /// Rows before the first entry were forgotten.
-    is_trimmed: bool,
     /// In order; each ends before the next begins.
     signals: VecDeque<Signal>,
     /// Bytes it kept when that was told.
@@ -114,20 +122,10 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
             if instruments.len() <= at {
                 instruments.resize_with(at + 1, Instrument::default);
             }
-            let Instrument { entries, is_trimmed, .. } = &mut instruments[at];
             let start = row.bar().start;
-            match (find(entries, &start, |entry| entry.start), diff) {
-                (Ok(place), ..=-1) => drop(entries.remove(place)),
-                (Err(place), 1..) if 0 < place || !*is_trimmed => {
-                    let (score, reliability, price) = (row.score, row.reliability(), row.bar().close);
-                    let entry =
-                        Entry { start, end: row.bar().end, score, reliability, price, before: State::default() };
-                    entries.insert(place, entry);
-                }
-                _ => {
-                    watch.tell("signals", row.bar().instrument, start, diff, time);
-                    continue;
-                }
+            if instruments[at].entries.apply(start, diff, |_| Entry::of(&row)).is_none() {
+                watch.tell("signals", row.bar().instrument, start, diff, time);
+                continue;
             }
             match touched.last_mut() {
                 Some((last, first)) if *last == at => *first = (*first).min(start),
@@ -136,6 +134,7 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
         }
         for (at, first) in touched.drain(..) {
             let instrument = &mut instruments[at];
+            instrument.entries.removed().for_each(drop);
             let old = instrument.reopen(first);
             let n_kept = instrument.signals.len();
             if let Some(open) = old.first().filter(|signal| signal.start < first) {
@@ -150,10 +149,24 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
                 emit.insert(*signal);
             }
             instrument.trim(time as Ts - keep, &rules);
-            let bytes = room(&instrument.entries) + room(&instrument.signals);
+            let bytes = instrument.entries.bytes() + room(&instrument.signals);
             gauge.tell(&mut instrument.bytes_told, bytes);
         }
     })
+}
+
+impl Entry {
+    fn of(row: &Confluence) -> Entry {
+        let (bar, before) = (row.bar(), State::default());
+        Entry {
+            start: bar.start,
+            end: bar.end,
+            score: row.score,
+            reliability: row.reliability(),
+            price: bar.close,
+            before,
+        }
+    }
 }
 
 /// What a row does to the state: the signal it ends, with its new status, and the direction it raises.
@@ -193,7 +206,7 @@ impl Instrument {
 
     /// Raises and ends signals again from the row that starts at `first` on.
     fn rerun(&mut self, number: u32, first: Ts, rules: &SignalSettings) {
-        let from = first_from(&self.entries, &first, |entry| entry.start);
+        let from = self.entries.first_from(first);
         let mut state = match from.checked_sub(1) {
             Some(before) => {
                 let mut state = self.entries[before].before;
@@ -202,8 +215,7 @@ impl Instrument {
             }
             None => self.forgotten,
         };
-        for at in from..self.entries.len() {
-            let entry = &mut self.entries[at];
+        for entry in self.entries.from_mut(from) {
             entry.before = state;
             let (ended, raised) = step(&mut state, entry, rules);
             if let Some((start, status)) = ended
@@ -223,13 +235,9 @@ impl Instrument {
     /// Forgets rows before the newest that ended before `cutoff`, as scoring does: that one may still be revised. And
     /// signals that ended before them.
     fn trim(&mut self, cutoff: Ts, rules: &SignalSettings) {
-        while self.entries.get(1).is_some_and(|next| next.end < cutoff)
-            && let Some(front) = self.entries.front()
-        {
-            let mut state = front.before;
-            step(&mut state, front, rules);
-            (self.forgotten, self.is_trimmed) = (state, true);
-            self.entries.pop_front();
+        while let Some(front) = self.entries.forget(cutoff, true) {
+            self.forgotten = front.before;
+            step(&mut self.forgotten, &front, rules);
         }
         while let Some(Status::Closed(end) | Status::Superseded(end)) = self.signals.front().map(|signal| signal.status)
             && end < cutoff

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bar::{Bar, Quality, Source},
     event::{Kline, Trade},
-    operator::{find, first_from},
+    operator::{find, first_from, room, shared},
     settings::TimeSettings,
 };
 
@@ -114,6 +114,11 @@ impl Series {
             forgotten_to: None,
             dirty: None,
         }
+    }
+
+    /// Bytes it keeps, its bars included.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Series>() + room(&self.slots) + self.slots.len() * shared::<Bar>()
     }
 
     /// The slot of the interval that starts at `start`, made if absent.

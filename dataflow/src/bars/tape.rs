@@ -17,7 +17,7 @@ use super::{
 use crate::{
     bar::{Bar, Quality, Source},
     event::{FeedChange, Kline, Teller, Trade},
-    operator::{find, room},
+    operator::find,
     settings::Settings,
 };
 
@@ -61,7 +61,7 @@ impl Tape {
 
     /// Bytes it keeps.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Tape>() + self.series.iter().map(|series| size_of::<Series>() + room(&series.slots)).sum::<usize>()
+        size_of::<Tape>() + self.series.iter().map(Series::bytes).sum::<usize>()
     }
 
     /// Declares the contract size; the first declaration holds.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, iter::Peekable, vec::Drain};
 use prism_schemas::Ts;
 
 use crate::{
-    operator::{BadState, Watch, find, in_order, room},
+    operator::{BadState, Kept, Recent, Watch, in_order, room},
     types::{Diff, Rows, Time},
 };
 
@@ -48,23 +48,30 @@ pub trait Machine: Clone + 'static {
 type Fresh<'a, M> = Peekable<Drain<'a, <M as Machine>::In>>;
 
 /// A row's place; the row itself is in its outcome, or among the new ones.
-struct Entry<M: Machine> {
+struct Entry<O> {
     start: Ts,
     end: Ts,
     /// As it stands downstream.
-    out: Option<M::Out>,
+    out: Option<O>,
+}
+
+impl<O> Kept for Entry<O> {
+    fn key(&self) -> Ts {
+        self.start
+    }
+
+    fn end(&self) -> Ts {
+        self.end
+    }
 }
 
 /// One series: recent rows with their outcomes, and the machine's state before every 32nd of them.
 struct Series<M: Machine> {
-    entries: VecDeque<Entry<M>>,
+    entries: Recent<Entry<M::Out>>,
     snapshots: VecDeque<(usize, M)>,
     machine: M,
     /// Entries the machine has taken; all later ones are new.
     taken: usize,
-    /// The newest row that was forgotten: nothing can be inserted before it.
-    forgotten: Option<Ts>,
-    removed: Vec<(Ts, Option<M::Out>)>,
     /// Bytes of a machine that has seen nothing, which are most of any.
     machine_bytes: usize,
     /// Bytes it kept when that was told.
@@ -77,12 +84,10 @@ impl<M: Machine> Series<M> {
         machine.save(&mut state);
         Series {
             machine_bytes: state.len(),
-            entries: VecDeque::new(),
+            entries: Recent::default(),
             snapshots: VecDeque::new(),
             machine,
             taken: 0,
-            forgotten: None,
-            removed: Vec::new(),
             bytes_told: 0,
         }
     }
@@ -91,12 +96,11 @@ impl<M: Machine> Series<M> {
     fn run(&mut self, first: usize, fresh: &mut Fresh<'_, M>, mut changed: impl FnMut(Option<M::Out>, M::Out)) {
         let from = if first < self.taken { self.rewind(first) } else { self.taken };
         self.taken = self.entries.len();
-        for at in from..self.entries.len() {
+        for (entry, at) in self.entries.from_mut(from).zip(from..) {
             let since = self.snapshots.back().map_or(SNAPSHOT_EVERY, |(taken_at, _)| at - taken_at);
             if SNAPSHOT_EVERY <= since {
                 self.snapshots.push_back((at, self.machine.clone()));
             }
-            let entry = &mut self.entries[at];
             let out = match (fresh.next_if(|row| row.start() == entry.start), &entry.out) {
                 (Some(row), _) => self.machine.next(&row),
                 (None, Some(out)) => self.machine.next(M::row(out)),
@@ -126,7 +130,7 @@ impl<M: Machine> Series<M> {
     fn bytes(&self) -> usize {
         let of_row = self.entries.back().and_then(|entry| entry.out.as_ref()).map_or(0, M::held);
         let machines = (1 + self.snapshots.len()) * self.machine_bytes;
-        room(&self.entries) + room(&self.snapshots) + self.entries.len() * of_row + machines
+        self.entries.bytes() + room(&self.snapshots) + self.entries.len() * of_row + machines
     }
 
     /// Forgets entries that ended before `cutoff`, as far as a snapshot allows.
@@ -136,7 +140,7 @@ impl<M: Machine> Series<M> {
             if cutoff <= self.entries[next - 1].end {
                 return;
             }
-            self.forgotten = self.entries.drain(..next).next_back().map(|entry| entry.start);
+            (0..next).for_each(|_| drop(self.entries.forget(cutoff, false)));
             self.taken -= next;
             self.snapshots.pop_front();
             for (taken_at, _) in &mut self.snapshots {
@@ -171,25 +175,15 @@ pub fn scan_by_key<'s, M: Machine>(
                 all.resize_with(key + 1, || None);
             }
             let series = all[key].get_or_insert_with(|| Series::new(machine(&row)));
-            let place = find(&series.entries, &row.start(), |entry| entry.start);
-            let at = match (place, diff) {
-                (Ok(at), ..=-1) => {
-                    let entry = series.entries.remove(at);
-                    series.removed.extend(entry.map(|entry| (entry.start, entry.out)));
-                    at
-                }
-                (Err(at), 1..) if series.forgotten.is_none_or(|newest| newest < row.start()) => {
-                    let old = series.removed.iter().position(|(start, _)| *start == row.start());
-                    let out = old.and_then(|old| series.removed.swap_remove(old).1);
-                    series.entries.insert(at, Entry { start: row.start(), end: row.end(), out });
-                    fresh.push(row);
-                    at
-                }
-                _ => {
-                    watch.tell(&operator, row.instrument(), row.start(), diff, time);
-                    continue;
-                }
+            let (start, end) = (row.start(), row.end());
+            let make = |old: Option<Entry<M::Out>>| Entry { start, end, out: old.and_then(|old| old.out) };
+            let Some(at) = series.entries.apply(start, diff, make) else {
+                watch.tell(&operator, row.instrument(), start, diff, time);
+                continue;
             };
+            if 0 < diff {
+                fresh.push(row);
+            }
             match touched.last_mut() {
                 Some((last, first)) if *last == key => *first = (*first).min(at),
                 _ => touched.push((key, at)),
@@ -199,9 +193,7 @@ pub fn scan_by_key<'s, M: Machine>(
         let mut fresh = fresh.drain(..).peekable();
         for (key, first) in touched.drain(..) {
             let Some(series) = all[key].as_mut() else { continue };
-            for (_, out) in std::mem::take(&mut series.removed) {
-                emit.replace(out, None);
-            }
+            series.entries.removed().for_each(|entry| emit.replace(entry.out, None));
             series.run(first, &mut fresh, |old, new| emit.replace(old, Some(new)));
             series.trim(time as Ts - keep);
             let bytes = series.bytes();

@@ -6,7 +6,7 @@ use prism_schemas::Ts;
 
 use super::moments::{Moments, Pair, Regression, Return};
 use crate::{
-    operator::{find, first_from, room},
+    operator::{Kept, Recent, room},
     settings::Empty,
     types::Diff,
 };
@@ -25,6 +25,16 @@ struct Row {
     out: Option<Regression>,
 }
 
+impl Kept for Row {
+    fn key(&self) -> Ts {
+        self.start
+    }
+
+    fn end(&self) -> Ts {
+        self.end
+    }
+}
+
 impl Row {
     fn pair(&self) -> Option<Pair> {
         Return::pair(self.benchmark, self.own)
@@ -34,15 +44,11 @@ impl Row {
 /// Closes in order of time.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    rows: VecDeque<Row>,
+    rows: Recent<Row>,
     /// The newest pairs before the rows.
     pairs: VecDeque<Pair>,
     /// End and price of the newest close before the rows.
     last: Option<(Ts, f64)>,
-    /// Start of the newest row that was forgotten.
-    forgotten: Option<Ts>,
-    /// Rows that are taken back and may be replaced at once.
-    removed: Vec<Row>,
     window: Window,
     /// Bytes it kept when that was told.
     pub(super) bytes_told: usize,
@@ -72,7 +78,7 @@ impl Window {
 impl Series {
     /// Forgets what ended before `cutoff`, but the last pairs.
     pub(super) fn trim(&mut self, cutoff: Ts, n_pairs: usize) {
-        while let Some(front) = self.rows.front().filter(|row| row.end < cutoff) {
+        while let Some(front) = self.rows.forget(cutoff, false) {
             if !front.price.is_nan() {
                 self.last = Some((front.end, front.price));
             }
@@ -80,41 +86,31 @@ impl Series {
             if n_pairs < self.pairs.len() {
                 self.pairs.pop_front();
             }
-            self.forgotten = Some(front.start);
-            self.rows.pop_front();
             self.window.next = self.window.next.and_then(|next| next.checked_sub(1));
         }
     }
 
     /// Bytes it keeps.
     pub(super) fn bytes(&self) -> usize {
-        room(&self.rows) + room(&self.pairs) + room(&self.window.pairs)
+        self.rows.bytes() + room(&self.pairs) + room(&self.window.pairs)
     }
 
     /// Learns or unlearns a close; false if it has no place.
     pub(super) fn apply(&mut self, start: Ts, end: Ts, price: f64, diff: Diff) -> bool {
-        let place = find(&self.rows, &start, |row| row.start);
+        let (own, benchmark) = (Return::NONE, Return::NONE);
+        let make = |old: Option<Row>| Row { start, end, price, own, benchmark, out: old.and_then(|old| old.out) };
+        let place = self.rows.apply(start, diff, make);
         // A row that is not in the window yet does not count there, whatever becomes of it before.
-        let (Ok(at) | Err(at)) = place;
-        self.window.next = self.window.next.filter(|next| *next <= at);
-        match (place, diff) {
-            (Ok(at), ..=-1) => self.removed.extend(self.rows.remove(at)),
-            (Err(at), 1..) if self.forgotten.is_none_or(|newest| newest < start) => {
-                let old = self.removed.iter().position(|row| row.start == start);
-                let out = old.and_then(|old| self.removed.swap_remove(old).out);
-                self.rows.insert(at, Row { start, end, price, own: Return::NONE, benchmark: Return::NONE, out });
-            }
-            _ => return false,
-        }
-        true
+        self.window.next = self.window.next.filter(|next| place.is_none_or(|at| *next <= at));
+        place.is_some()
     }
 
     /// Makes returns again from a start on.
     pub(super) fn refresh(&mut self, from: Ts, empty: Empty) {
-        let first = first_from(&self.rows, &from, |row| row.start);
+        let first = self.rows.first_from(from);
         let before = self.rows.iter().take(first).rev().find(|row| !row.price.is_nan());
         let mut last = before.map(|row| (row.end, row.price)).or(self.last);
-        for row in self.rows.range_mut(first..) {
+        for row in self.rows.from_mut(first) {
             row.own = match last {
                 // Where empty bars are left out, the close before stands for them.
                 Some((end, price)) if end == row.start || empty == Empty::Omit => Return::of(price, row.price),
@@ -128,11 +124,11 @@ impl Series {
 
     /// What was taken back stays so: nothing of it stands downstream.
     pub(super) fn settle(&mut self) {
-        self.removed.clear();
+        self.rows.removed().for_each(drop);
     }
 
     fn own(&self, start: Ts) -> Return {
-        find(&self.rows, &start, |row| row.start).map_or(Return::NONE, |at| self.rows[at].own)
+        self.rows.find(start).map_or(Return::NONE, |at| self.rows[at].own)
     }
 
     /// Makes regressions again from a start on and hands over what changed, before and after.
@@ -143,14 +139,12 @@ impl Series {
         n_pairs: usize,
         mut changed: impl FnMut(Option<Regressed>, Option<Regressed>),
     ) {
-        for row in self.removed.drain(..) {
-            changed(row.out.map(|out| (row.start, row.end, out)), None);
-        }
-        let first = first_from(&self.rows, &from, |row| row.start);
+        self.rows.removed().for_each(|row| changed(row.out.map(|out| (row.start, row.end, out)), None));
+        let first = self.rows.first_from(from);
         if self.window.next != Some(first) {
             self.rewind(first, n_pairs);
         }
-        for row in self.rows.range_mut(first..) {
+        for row in self.rows.from_mut(first) {
             row.benchmark = benchmark.own(row.start);
             let out = row.pair().and_then(|pair| {
                 self.window.push(pair, n_pairs);

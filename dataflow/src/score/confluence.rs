@@ -1,6 +1,6 @@
 //! From component readings to dimensions and confluence, as of each role's close.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use crate::{
     analyse::{Analysed, Catalogue, WINDOW_OF_SCORES},
     bar::Quality,
-    operator::{Emit, Watch, find, first_from, in_order_of, room, shared},
+    operator::{Emit, Kept, Recent, Watch, in_order_of, shared},
     score::{
         component::sign,
         profile::{COMPONENTS_MAX, Profile},
@@ -30,61 +30,65 @@ type RolesNow<'a> = [Option<(f64, &'a RoleScore)>; ROLES_MAX];
 
 /// A closed bar of a role with its outcome.
 struct Entry {
-    /// The bar's, at hand for whoever looks for a place.
+    /// The bar's, at hand for whoever looks for a place, by which it is as of a close.
     end: Ts,
     analysed: Arc<Analysed>,
     role: Option<Arc<RoleScore>>,
     confluence: Option<Arc<Confluence>>,
 }
 
+impl Kept for Entry {
+    fn key(&self) -> Ts {
+        self.end
+    }
+
+    fn end(&self) -> Ts {
+        self.end
+    }
+}
+
 /// One instrument: recent closed bars of each role, base first.
 struct Instrument {
-    roles: Vec<VecDeque<Entry>>,
-    /// By role, whether bars before the first were forgotten.
-    trimmed: Vec<bool>,
+    roles: Vec<Recent<Entry>>,
     /// Bytes it kept when that was told.
     bytes_told: usize,
 }
 
 impl Instrument {
     fn new(n_roles: usize) -> Instrument {
-        Instrument {
-            roles: (0..n_roles).map(|_| VecDeque::new()).collect(),
-            trimmed: vec![false; n_roles],
-            bytes_told: 0,
-        }
+        Instrument { roles: (0..n_roles).map(|_| Recent::default()).collect(), bytes_told: 0 }
     }
 
     /// A row of a role came or went; false if it has no place.
-    fn place(&mut self, role: usize, row: Arc<Analysed>, diff: Diff, emit: &mut Emit<Score>) -> bool {
-        let entries = &mut self.roles[role];
-        let place = find(entries, &row.bar.end, |entry| entry.end);
-        match (place, diff) {
-            (Ok(place), ..=-1) => {
-                if let Some(old) = entries.remove(place) {
-                    old.role.into_iter().for_each(|role| emit.retract(Score::Role(role)));
-                    old.confluence.into_iter().for_each(|all| emit.retract(Score::Confluence(all)));
-                }
-            }
-            (Err(place), 1..) if 0 < place || !self.trimmed[role] => {
-                entries.insert(place, Entry { end: row.bar.end, analysed: row, role: None, confluence: None });
-            }
-            _ => return false,
-        }
-        true
+    fn place(&mut self, role: usize, row: Arc<Analysed>, diff: Diff) -> bool {
+        let end = row.bar.end;
+        let make = |old: Option<Entry>| {
+            let (role, confluence) = old.map_or((None, None), |old| (old.role, old.confluence));
+            Entry { end, analysed: row, role, confluence }
+        };
+        self.roles[role].apply(end, diff, make).is_some()
     }
 
     /// Scores all that ends at `first_end` or later anew, higher roles first.
     fn score(&mut self, scorer: &Scorer, first_end: Ts, emit: &mut Emit<Score>) {
         for role in (0..self.roles.len()).rev() {
-            let from = first_from(&self.roles[role], &first_end, |entry| entry.end);
+            for gone in self.roles[role].removed() {
+                emit.replace(gone.role.map(Score::Role), None);
+                emit.replace(gone.confluence.map(Score::Confluence), None);
+            }
+            let from = self.roles[role].first_from(first_end);
             for at in from..self.roles[role].len() {
                 let role_score = scorer.role(self, role, at).map(Arc::new);
-                let old = std::mem::replace(&mut self.roles[role][at].role, role_score.clone());
-                emit.replace(old.map(Score::Role), role_score.map(Score::Role));
-                if role == 0 {
-                    let all = scorer.confluence(self, at).map(Arc::new);
-                    let old = std::mem::replace(&mut self.roles[0][at].confluence, all.clone());
+                if let Some(entry) = self.roles[role].at_mut(at) {
+                    let old = std::mem::replace(&mut entry.role, role_score.clone());
+                    emit.replace(old.map(Score::Role), role_score.map(Score::Role));
+                }
+                if role != 0 {
+                    continue;
+                }
+                let all = scorer.confluence(self, at).map(Arc::new);
+                if let Some(entry) = self.roles[0].at_mut(at) {
+                    let old = std::mem::replace(&mut entry.confluence, all.clone());
                     emit.replace(old.map(Score::Confluence), all.map(Score::Confluence));
                 }
             }
@@ -93,24 +97,20 @@ impl Instrument {
 
     /// Bytes it keeps.
     fn bytes(&self) -> usize {
-        let rows: usize = self.roles.iter().map(|entries| room(entries) + entries.len() * shared::<RoleScore>()).sum();
-        rows + self.roles.first().map_or(0, VecDeque::len) * shared::<Confluence>()
+        let rows: usize =
+            self.roles.iter().map(|entries| entries.bytes() + entries.len() * shared::<RoleScore>()).sum();
+        rows + self.roles.first().map_or(0, |base| base.len()) * shared::<Confluence>()
     }
 
     /// Forgets what ended before `cutoff`, but for the newest of each role.
     fn trim(&mut self, cutoff: Ts) {
-        for (entries, trimmed) in self.roles.iter_mut().zip(&mut self.trimmed) {
-            while entries.get(1).is_some_and(|next| next.end < cutoff) {
-                entries.pop_front();
-                *trimmed = true;
-            }
-        }
+        self.roles.iter_mut().for_each(|entries| while entries.forget(cutoff, true).is_some() {});
     }
 
     /// The newest entry of a role that ends at or before `end`.
     fn as_of(&self, role: usize, end: Ts) -> Option<&Entry> {
         let entries = &self.roles[role];
-        let at = find(entries, &end, |entry| entry.end).map_or_else(|at| at, |at| at + 1);
+        let at = entries.find(end).map_or_else(|at| at, |at| at + 1);
         at.checked_sub(1).map(|at| &entries[at])
     }
 }
@@ -150,7 +150,7 @@ pub fn confluence<'s>(
                 let instrument = instruments[at].get_or_insert_with(|| Instrument::new(roles.len()));
                 let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
                 let (end, start) = (row.bar.end, row.bar.start);
-                if !instrument.place(role, row, diff, emit) {
+                if !instrument.place(role, row, diff) {
                     watch.tell("confluence", at as u32, start, diff, time);
                     continue;
                 }
