@@ -245,8 +245,8 @@ fn downstream(updates: Vec<Update>) -> (Left, usize) {
             let bars: Collection<'_, Arc<Bar>> = updates.as_collection();
             let watch = Watch::default();
             watch.listen(|error, time| panic!("at {time}: {error:?}"));
-            let analysed = analyse(bars.clone(), &settings, catalogue.clone(), &watch);
-            let scores = confluence(analysed.clone(), &settings, catalogue.clone(), &watch);
+            let (analysed, _) = analyse(bars.clone(), &settings, catalogue.clone(), &watch);
+            let (scores, _) = confluence(analysed.clone(), &settings, catalogue.clone(), &watch);
             count("analysed", analysed, &left);
             count("signals", signals(scores.clone(), &settings, &watch), &left);
             count("scores", scores, &left);

@@ -1,13 +1,13 @@
 //! Bars to indicators and component readings, one state machine per series.
 
-use std::sync::Arc;
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use prism_schemas::{Timeframe, Ts};
 
 use crate::{
     bar::{Bar, Quality},
     indicator::{Running, indicators, variants},
-    operator::{BadState, Item, Machine, Watch, load, save, scan_by_key, shared},
+    operator::{BadState, Item, Machine, Scan, Watch, load, save, scan_by_key, shared},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         profile::Profile,
@@ -240,17 +240,29 @@ impl Machine for Analyst {
     }
 }
 
+/// The machines of a worker's series.
+#[derive(Clone)]
+pub struct Analysts(Rc<RefCell<Scan<Analyst>>>);
+
+impl Analysts {
+    /// What they would make of bars that follow those that came, by series and in order.
+    pub fn peek(&self, bars: &[Arc<Bar>]) -> Vec<Arc<Analysed>> {
+        self.0.borrow().peek(bars)
+    }
+}
+
 /// Indicators and component readings of every bar. A correction runs its series again from that bar on.
 pub fn analyse<'s>(
     bars: Rows<'s, Arc<Bar>>,
     settings: &Settings,
     catalogue: Arc<Catalogue>,
     watch: &Watch,
-) -> Rows<'s, Arc<Analysed>> {
+) -> (Rows<'s, Arc<Analysed>>, Analysts) {
     let roles = settings.timeframes.roles.clone();
     let are_flat = settings.bars.empty == Empty::Flat;
     let analyst = move |bar: &Arc<Bar>| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
-    scan_by_key(bars, "analyse", settings.keep(), watch, analyst)
+    let (rows, scan) = scan_by_key(bars, "analyse", settings.keep(), watch, analyst);
+    (rows, Analysts(scan))
 }
 
 #[cfg(test)]

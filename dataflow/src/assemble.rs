@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use timely::dataflow::{
-    InputHandle, Scope,
+    InputHandle, Scope, StreamVec,
     operators::{Input, probe::Handle as Probe},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     bars::{Seal, Spare, bars},
     book::{BookFeatures, BookUpdates, books},
     event::{Control, RowError, Trade},
+    forming::{Forming, forming},
     operator::{Sizes, Watch},
     registry::Registry,
     relation::{Relation, relations},
@@ -35,6 +36,8 @@ pub struct Plan {
     pub sealed: Seal,
     /// Whether order books are followed. Nothing else depends on it, and those that nobody reads cost nothing.
     pub books: bool,
+    /// Whether open bars are followed, too; the same holds of them.
+    pub forming: bool,
     /// Bytes that the operators keep.
     pub sizes: Sizes,
 }
@@ -49,6 +52,7 @@ impl Plan {
             registry: Registry::default(),
             sealed: Seal::default(),
             books: true,
+            forming: false,
             sizes: Sizes::default(),
         })
     }
@@ -80,6 +84,8 @@ pub struct Outputs<'s> {
     pub signals: Rows<'s, Signal>,
     /// Alpha, beta, correlation.
     pub relations: Rows<'s, Relation>,
+    /// What is open, where it is followed.
+    pub forming: Option<StreamVec<'s, Time, Forming>>,
     /// Events that changed nothing, and why.
     pub errors: Rows<'s, RowError>,
     /// Tells updates inside the graph that had no place: none, if all is well.
@@ -100,7 +106,7 @@ pub fn assemble<'s>(
     let (controls, control_events) = scope.new_input::<Vec<Control>>();
     let (spare, probe, watch) = (Spare::default(), Probe::new(), Watch::new(plan.sizes.clone()));
     let (sealed, to) = (plan.sealed.clone(), spare.clone());
-    let (bars, errors) = bars(trade_events, control_events.clone(), settings, sealed, to, &watch);
+    let (bars, errors, open) = bars(trade_events, control_events.clone(), settings, sealed, to, &watch);
     let followed = plan.books.then(|| {
         let (to, events) = scope.new_input();
         (to, books(events, control_events, bars.clone(), settings, &watch))
@@ -109,11 +115,12 @@ pub fn assemble<'s>(
     scope.region_named("analysis", |region| {
         let (bars, errors) = (bars.enter_region(region), errors.enter_region(region));
         let books = books.map(|books| books.enter_region(region));
-        let analysed = analyse(bars.clone(), settings, plan.catalogue.clone(), &watch);
-        let scores = confluence(analysed.clone(), settings, plan.catalogue.clone(), &watch);
+        let (analysed, analysts) = analyse(bars.clone(), settings, plan.catalogue.clone(), &watch);
+        let (scores, scored) = confluence(analysed.clone(), settings, plan.catalogue.clone(), &watch);
         let signals = signals(scores.clone(), settings, &watch);
         let relations = relations(bars.clone(), settings, plan.registry.clone(), &watch);
-        let outputs = Outputs { bars, books, analysed, scores, signals, relations, errors, watch };
+        let forming = plan.forming.then(|| forming(scores.clone(), open, analysts, scored));
+        let outputs = Outputs { bars, books, analysed, scores, signals, relations, forming, errors, watch };
         leaves(outputs).leave_region(scope).probe_with(&probe);
     });
     (Inputs { trades, books: books_to, controls, spare }, probe)

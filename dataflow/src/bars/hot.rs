@@ -185,6 +185,27 @@ impl Hot {
     }
 }
 
+impl Hot {
+    /// What it holds and the start of its interval; it stays open for what follows.
+    pub(super) fn drain(&mut self, scale: &Scale) -> Option<(Ts, Fold)> {
+        let (held, start) = (self.held, self.begun.start);
+        let drained = self.settle(scale);
+        self.held = Held {
+            high: 0,
+            low: u64::MAX,
+            turnover: 0,
+            volume: 0,
+            buy_volume: 0,
+            n_trades: 0,
+            n_buys: 0,
+            // The last trade is still the one that others are newer than.
+            ..held
+        };
+        self.begun.start = start;
+        drained
+    }
+}
+
 impl Held {
     #[cold]
     fn ties(&self, order: Order, begun: &Begun) -> bool {

@@ -41,7 +41,7 @@ impl Instrument<'_> {
         }
         let covered = self.coverage.covers(slot.start, slot.end, self.sessions);
         if let Some(fold) = &slot.fold {
-            return Some(self.traded(timeframe, slot, fold, covered, last_close));
+            return Some(self.traded(timeframe, (slot.start, slot.end), fold, covered, last_close));
         }
         match (covered, self.settings.empty, last_close) {
             (true, Empty::Flat, Some(close)) => Some(self.flat(timeframe, slot, close)),
@@ -51,7 +51,13 @@ impl Instrument<'_> {
         }
     }
 
-    fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
+    /// The bar of an open interval from `span.0` to `span.1`, of the trades so far.
+    pub(super) fn open(&self, timeframe: Timeframe, span: (Ts, Ts), fold: &Fold, last_close: Option<f64>) -> Bar {
+        let covered = self.coverage.covers(span.0, fold.last.0 + 1, self.sessions);
+        self.traded(timeframe, span, fold, covered, last_close)
+    }
+
+    fn traded(&self, timeframe: Timeframe, span: (Ts, Ts), fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
         let Fold { open, high, low, close, .. } = *fold;
         let quality = match (self.jumps(high, low, last_close), covered) {
             (true, _) => Quality::Suspect,
@@ -65,7 +71,7 @@ impl Instrument<'_> {
             n_buys: fold.n_buys.into(),
             ids: EventIds::new(fold.first_id, fold.last_id),
             quality,
-            ..self.plain(timeframe, slot, [open, high, low, close, self.scale.volume(fold.volume)])
+            ..self.plain(timeframe, span, [open, high, low, close, self.scale.volume(fold.volume)])
         }
     }
 
@@ -82,7 +88,7 @@ impl Instrument<'_> {
             turnover: turnover.into(),
             source: Source::Venue,
             quality,
-            ..self.plain(timeframe, slot, [open, high, low, close, volume])
+            ..self.plain(timeframe, (slot.start, slot.end), [open, high, low, close, volume])
         }
     }
 
@@ -92,22 +98,26 @@ impl Instrument<'_> {
             buy_volume: 0.0.into(),
             n_trades: 0.into(),
             n_buys: 0.into(),
-            ..self.plain(timeframe, slot, [close, close, close, close, 0.0])
+            ..self.plain(timeframe, (slot.start, slot.end), [close, close, close, close, 0.0])
         }
     }
 
     fn gap(&self, timeframe: Timeframe, slot: &Slot, klines: &Klines) -> Option<Bar> {
         let is_paused = self.coverage.is_paused(slot.start, slot.end, klines, self.settings.gap_max, self.sessions);
-        let bar = || Bar { n_trades: 0.into(), quality: Quality::Gap, ..self.plain(timeframe, slot, [0.0; 5]) };
+        let bar = || Bar {
+            n_trades: 0.into(),
+            quality: Quality::Gap,
+            ..self.plain(timeframe, (slot.start, slot.end), [0.0; 5])
+        };
         (!is_paused).then(bar)
     }
 
-    fn plain(&self, timeframe: Timeframe, slot: &Slot, [open, high, low, close, volume]: [f64; 5]) -> Bar {
+    fn plain(&self, timeframe: Timeframe, (start, end): (Ts, Ts), [open, high, low, close, volume]: [f64; 5]) -> Bar {
         Bar {
             instrument: self.number,
             timeframe,
-            start: slot.start,
-            end: slot.end,
+            start,
+            end,
             open,
             high,
             low,

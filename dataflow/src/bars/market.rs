@@ -9,9 +9,11 @@ use super::{
     hot::{Hot, Taken},
     identities::Known,
     interval::compare,
+    open::Followed,
     refused::{refused, refused_kline},
     sessions::Sessions,
     tape::{Place, Tape},
+    touched::Touched,
 };
 use crate::{
     bar::Bar,
@@ -40,6 +42,9 @@ pub(super) struct Market {
     spare: Spare,
     pub(super) bars: Updates<Arc<Bar>>,
     pub(super) errors: Updates<RowError>,
+    /// All bars that were handed over are known before.
+    pub(super) sent: Time,
+    pub(super) followed: Followed,
 }
 
 impl Market {
@@ -58,6 +63,8 @@ impl Market {
             spare,
             bars: Vec::new(),
             errors: Vec::new(),
+            sent: 0,
+            followed: Followed::default(),
         }
     }
 
@@ -84,6 +91,7 @@ impl Market {
         if self.next_end.is_none() {
             self.first_known = self.first_known.into_iter().chain(trades.first().map(|trade| trade.known)).min();
         }
+        self.followed.note(&trades);
         for trade in &trades {
             let hot = self.instruments.hot.get_mut(trade.instrument as usize);
             match hot.map_or(Taken::Not, |hot| hot.take(trade, &self.settings)) {
@@ -93,6 +101,13 @@ impl Market {
             }
         }
         self.spare.give(trades);
+    }
+
+    /// Open bars of each instrument with new trades.
+    pub(super) fn open_bars(&mut self) -> Vec<Vec<Arc<Bar>>> {
+        let Instruments { tapes, hot } = &mut self.instruments;
+        let of = |at: usize| Some(tapes.get_mut(at)?.as_mut()?.open_bars(&self.settings, &self.sessions, &mut hot[at]));
+        self.followed.take().into_iter().filter_map(of).collect()
     }
 
     /// Takes one in by all the rules, or has it wait.
@@ -313,34 +328,6 @@ impl Instruments {
             self.hot.resize_with(at + 1, Hot::default);
         }
         (self.tapes[at].get_or_insert_with(|| Tape::new(number, settings)), &mut self.hot[at])
-    }
-}
-
-/// Instruments that something happened to.
-#[derive(Default)]
-struct Touched {
-    some: Vec<usize>,
-    are_all: bool,
-}
-
-impl Touched {
-    fn one(&mut self, at: usize) {
-        self.some.push(at);
-    }
-
-    fn all(&mut self) {
-        self.are_all = true;
-    }
-
-    /// In order, each once; none from then on.
-    fn take(&mut self, n: usize) -> Vec<usize> {
-        let mut some = std::mem::take(&mut self.some);
-        if std::mem::take(&mut self.are_all) {
-            return (0..n).collect();
-        }
-        some.sort_unstable();
-        some.dedup();
-        some
     }
 }
 

@@ -7,6 +7,7 @@ mod identities;
 mod interval;
 mod klines;
 mod market;
+mod open;
 mod refused;
 mod rising;
 mod seal;
@@ -17,11 +18,12 @@ mod streams;
 mod switch;
 mod tape;
 mod timeline;
+mod touched;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use differential_dataflow::AsCollection;
 use timely::{
@@ -44,6 +46,7 @@ use crate::{
     types::{Diff, Rows, Time},
 };
 use market::Market;
+pub use open::OpenBars;
 pub use seal::Seal;
 pub use spare::Spare;
 
@@ -97,10 +100,11 @@ pub fn bars<'s>(
     sealed: Seal,
     spare: Spare,
     watch: &Watch,
-) -> (Rows<'s, Arc<Bar>>, Rows<'s, RowError>) {
+) -> (Rows<'s, Arc<Bar>>, Rows<'s, RowError>, OpenBars) {
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
-    let (mut market, mut gauge) = (Market::new(settings.clone(), sealed, spare), watch.gauge("bars"));
+    let open = OpenBars(Rc::new(RefCell::new(Market::new(settings.clone(), sealed, spare))));
+    let (market, mut gauge) = (open.0.clone(), watch.gauge("bars"));
     let mut builder = OperatorBuilder::new("bars".into(), trades.scope());
     let mut trades = builder.new_input(trades, by_trade);
     let mut controls = builder.new_input(controls, by_control);
@@ -113,6 +117,7 @@ pub fn bars<'s>(
         let (mut closing, mut waiting): (Option<Held>, Option<Held>) = (None, None);
         let mut reached: Time = 0;
         move |frontiers| {
+            let market = &mut *market.borrow_mut();
             let mut wait = |time: Time, capabilities: &dyn Fn() -> Held| {
                 if waiting.as_ref().is_none_or(|[have, _]| time < *have.time()) {
                     waiting = Some(capabilities());
@@ -141,6 +146,7 @@ pub fn bars<'s>(
             if let Some([bars, errors]) = closing.iter().chain(&waiting).min_by_key(|[bars, _]| *bars.time()) {
                 if !market.bars.is_empty() {
                     gauge.set(market.bytes());
+                    market.sent = frontier;
                 }
                 send(&mut bars_to, bars, &mut market.bars);
                 send(&mut errors_to, errors, &mut market.errors);
@@ -151,5 +157,5 @@ pub fn bars<'s>(
             wait_on(&mut waiting, market.is_waiting().then_some(frontier));
         }
     });
-    (bars.as_collection(), errors.as_collection())
+    (bars.as_collection(), errors.as_collection(), open)
 }

@@ -149,6 +149,11 @@ impl Series {
         find(&self.slots, &start, |slot| slot.start).ok().map(|at| &self.slots[at])
     }
 
+    /// Close of the newest closed bar with a price.
+    pub(super) fn last_close(&self) -> Option<f64> {
+        self.slots.iter().rev().filter(|slot| slot.closed).find_map(Slot::price).or(self.forgotten_close)
+    }
+
     /// Whether an interval that starts then has a bar, whatever is known of it.
     pub(super) fn is_begun(&self, start: Ts) -> bool {
         self.first_start.into_iter().chain(self.klines.first).min().is_some_and(|first| first < start)

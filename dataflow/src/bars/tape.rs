@@ -33,7 +33,7 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Tape {
     instrument: u32,
-    scale: Scale,
+    pub(super) scale: Scale,
     /// Contract size and when it became known.
     contract: Option<(u64, (i64, u32))>,
     /// Its trades that wait until it is known which contract size was declared before them.
@@ -42,7 +42,7 @@ pub(super) struct Tape {
     /// The newest event time used, apart from what the finest intervals hold.
     used_to: Ts,
     coverage: Coverage,
-    series: Vec<Series>,
+    pub(super) series: Vec<Series>,
 }
 
 impl Tape {
@@ -299,6 +299,12 @@ impl Tape {
         self.series.iter().filter_map(first).min()
     }
 
+    /// What its bars depend on besides their own trades.
+    pub(super) fn of<'a>(&'a self, settings: &'a Settings, sessions: &'a Sessions) -> Instrument<'a> {
+        let Tape { instrument: number, scale, coverage, .. } = self;
+        Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars }
+    }
+
     /// Whether time passing can make a bar that ends at `end` or later, open or empty.
     pub(super) fn is_alive(&self, settings: &Settings, sessions: &Sessions, end: Ts) -> bool {
         let open = self.open_from().is_some_and(|start| start < end);
@@ -377,13 +383,8 @@ impl Tape {
         cutoff: Ts,
         mut changed: impl FnMut(Option<Arc<Bar>>, Option<Arc<Bar>>, Option<&Kline>),
     ) {
-        let instrument = Instrument {
-            number: self.instrument,
-            scale: &self.scale,
-            coverage: &self.coverage,
-            sessions,
-            settings: &settings.bars,
-        };
+        let Tape { instrument: number, scale, coverage, .. } = self;
+        let instrument = Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars };
         let mut is_new = false;
         for series in &mut self.series {
             is_new |= series.render(&instrument, cutoff, &mut changed);

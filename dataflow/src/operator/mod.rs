@@ -9,7 +9,7 @@ mod watch;
 
 pub use in_order::{Emit, in_order, in_order_of, in_order_to_end};
 pub use recent::{Kept, Recent, find, first_from};
-pub use scan::{Item, Machine, scan_by_key};
+pub use scan::{Item, Machine, Scan, scan_by_key};
 pub use sizes::{Gauge, OPERATORS, Sizes, room, shared};
 pub use state::{BadState, load, save};
 pub use watch::Watch;

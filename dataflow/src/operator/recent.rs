@@ -81,6 +81,11 @@ impl<V: Kept> Recent<V> {
         self.rows.range_mut(at.min(self.rows.len())..)
     }
 
+    /// Takes the newest rows out again, down to so many.
+    pub fn truncate(&mut self, n: usize) {
+        self.rows.truncate(n);
+    }
+
     /// Forgets the oldest row if it ended before `cutoff`, and so did the one behind it where the newest such `stays`.
     pub fn forget(&mut self, cutoff: Ts, stays: bool) -> Option<V> {
         self.rows.get(usize::from(stays)).filter(|row| row.end() < cutoff)?;

@@ -1,6 +1,6 @@
 //! Runs a state machine over the rows of each series in order, and again from any row that is corrected.
 
-use std::{collections::VecDeque, iter::Peekable, vec::Drain};
+use std::{cell::RefCell, collections::VecDeque, iter::Peekable, rc::Rc, vec::Drain};
 
 use prism_schemas::Ts;
 
@@ -34,6 +34,11 @@ pub trait Machine: Clone + 'static {
     fn next(&mut self, row: &Self::In) -> Self::Out;
     /// The row of an outcome.
     fn row(out: &Self::Out) -> &Self::In;
+    /// What it would make of the next rows; it stays where it is.
+    fn peek(&self, rows: &[Self::In]) -> Vec<Self::Out> {
+        let mut ahead = self.clone();
+        rows.iter().map(|row| ahead.next(row)).collect()
+    }
     /// Bytes that an outcome holds beside itself.
     fn held(_out: &Self::Out) -> usize {
         0
@@ -150,6 +155,38 @@ impl<M: Machine> Series<M> {
     }
 }
 
+/// Makes the machine of a series that begins with a row.
+type Begin<M> = Box<dyn Fn(&<M as Machine>::In) -> M>;
+
+/// All series of a worker.
+pub struct Scan<M: Machine> {
+    all: Vec<Option<Series<M>>>,
+    machine: Begin<M>,
+}
+
+impl<M: Machine> Scan<M> {
+    /// The series of a row, made if absent.
+    fn series(&mut self, row: &M::In) -> &mut Series<M> {
+        let key = row.series();
+        if self.all.len() <= key {
+            self.all.resize_with(key + 1, || None);
+        }
+        self.all[key].get_or_insert_with(|| Series::new((self.machine)(row)))
+    }
+
+    /// What the machines would make of rows that follow those they have, by series and in order.
+    pub fn peek(&self, rows: &[M::In]) -> Vec<M::Out> {
+        let of_series = rows.chunk_by(|a, b| a.series() == b.series());
+        let of =
+            |rows: &[M::In]| match (rows.first(), rows.first().and_then(|row| self.all.get(row.series())?.as_ref())) {
+                (_, Some(series)) => series.machine.peek(rows),
+                (Some(first), None) => (self.machine)(first).peek(rows),
+                (None, None) => Vec::new(),
+            };
+        of_series.flat_map(of).collect()
+    }
+}
+
 /// Scans each series with a fresh `machine(row)`. Corrections older than `keep` before their knowledge time must not come:
 /// those that have no place are `misplaced`.
 ///
@@ -160,21 +197,20 @@ pub fn scan_by_key<'s, M: Machine>(
     keep: i64,
     watch: &Watch,
     machine: impl Fn(&M::In) -> M + 'static,
-) -> Rows<'s, M::Out> {
-    let mut all: Vec<Option<Series<M>>> = Vec::new();
+) -> (Rows<'s, M::Out>, Rc<RefCell<Scan<M>>>) {
+    let scan = Rc::new(RefCell::new(Scan { all: Vec::new(), machine: Box::new(machine) }));
+    let own = scan.clone();
     let mut touched: Vec<(usize, usize)> = Vec::new();
     let mut fresh: Vec<M::In> = Vec::new();
     let (operator, watch, mut gauge) = (name.to_string(), watch.clone(), watch.gauge(name));
-    in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
+    let out = in_order(rows, name, move |time: Time, batch: &mut Vec<(M::In, Diff)>, emit| {
+        let scan = &mut *own.borrow_mut();
         // Retractions first, so that a replaced row is never there twice.
         batch.sort_by_key(|(row, diff)| (row.series(), *diff, row.start()));
         touched.clear();
         for (row, diff) in batch.drain(..) {
             let key = row.series();
-            if all.len() <= key {
-                all.resize_with(key + 1, || None);
-            }
-            let series = all[key].get_or_insert_with(|| Series::new(machine(&row)));
+            let series = scan.series(&row);
             let (start, end) = (row.start(), row.end());
             let make = |old: Option<Entry<M::Out>>| Entry { start, end, out: old.and_then(|old| old.out) };
             let Some(at) = series.entries.apply(start, diff, make) else {
@@ -192,19 +228,20 @@ pub fn scan_by_key<'s, M: Machine>(
         // By series and start, as they are touched.
         let mut fresh = fresh.drain(..).peekable();
         for (key, first) in touched.drain(..) {
-            let Some(series) = all[key].as_mut() else { continue };
+            let Some(series) = scan.all[key].as_mut() else { continue };
             series.entries.removed().for_each(|entry| emit.replace(entry.out, None));
             series.run(first, &mut fresh, |old, new| emit.replace(old, Some(new)));
             series.trim(time as Ts - keep);
             let bytes = series.bytes();
             gauge.tell(&mut series.bytes_told, bytes);
         }
-    })
+    });
+    (out, scan)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, rc::Rc, sync::Arc};
+    use std::sync::Arc;
 
     use differential_dataflow::AsCollection;
     use prism_schemas::time::MINUTE;
@@ -258,7 +295,7 @@ mod tests {
                     heard.borrow_mut().push(format!("{} {}", time as i64 / MINUTE, error.id));
                 });
                 let rows: Rows<'_, Arc<Bar>> = stream.as_collection();
-                let scanned = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
+                let (scanned, _) = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
                 scanned
                     .inner

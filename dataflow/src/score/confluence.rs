@@ -1,6 +1,6 @@
 //! From component readings to dimensions and confluence, as of each role's close.
 
-use std::sync::Arc;
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use prism_schemas::Ts;
 use timely::dataflow::channels::pact::Pipeline;
@@ -95,6 +95,28 @@ impl Instrument {
         }
     }
 
+    /// Scores of rows that follow those it has, base last; it keeps none of them.
+    fn peek(&mut self, scorer: &Scorer, rows: &[Arc<Analysed>]) -> Vec<Score> {
+        let roles = &scorer.settings.timeframes.roles;
+        let kept: Vec<usize> = self.roles.iter().map(|entries| entries.len()).collect();
+        let mut scores = Vec::new();
+        for role in (0..self.roles.len()).rev() {
+            for row in rows.iter().filter(|row| row.bar.timeframe == roles[role]) {
+                let at = self.roles[role].len();
+                if !self.place(role, row.clone(), 1) || self.roles[role].find(row.bar.end) != Ok(at) {
+                    continue;
+                }
+                let role_score = scorer.role(self, role, at).map(Arc::new);
+                self.roles[role].at_mut(at).into_iter().for_each(|entry| entry.role.clone_from(&role_score));
+                scores.extend(role_score.map(Score::Role));
+                let all = if role == 0 { scorer.confluence(self, at) } else { None };
+                scores.extend(all.map(|all| Score::Confluence(Arc::new(all))));
+            }
+        }
+        self.roles.iter_mut().zip(kept).for_each(|(entries, n)| entries.truncate(n));
+        scores
+    }
+
     /// Bytes it keeps.
     fn bytes(&self) -> usize {
         let rows: usize =
@@ -123,23 +145,25 @@ pub fn confluence<'s>(
     settings: &Settings,
     catalogue: Arc<Catalogue>,
     watch: &Watch,
-) -> Rows<'s, Score> {
+) -> (Rows<'s, Score>, Scores) {
     let (watch, mut gauge) = (watch.clone(), watch.gauge("confluence"));
     let scorer = Scorer { settings: settings.clone(), catalogue };
+    let scores = Scores(Rc::new(RefCell::new((scorer, Vec::new()))));
+    let own = scores.clone();
     let roles = settings.timeframes.roles.clone();
     let keep = settings.keep();
-    let mut instruments: Vec<Option<Instrument>> = Vec::new();
     let mut touched: Vec<(usize, Ts)> = Vec::new();
     let of_roles = {
         let roles = roles.clone();
         move |row: Arc<Analysed>| roles.contains(&row.bar.timeframe).then_some(row)
     };
-    in_order_of(
+    let rows = in_order_of(
         analysed,
         "confluence",
         Pipeline,
         of_roles,
         move |time, batch: &mut Vec<(Arc<Analysed>, Diff)>, emit| {
+            let (scorer, instruments) = &mut *own.0.borrow_mut();
             batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
             touched.clear();
             for (row, diff) in batch.drain(..) {
@@ -161,14 +185,32 @@ pub fn confluence<'s>(
             }
             for (at, first_end) in touched.drain(..) {
                 let Some(instrument) = instruments[at].as_mut() else { continue };
-                instrument.score(&scorer, first_end, emit);
+                instrument.score(scorer, first_end, emit);
                 // After all roles: the rows of one that come late may need those of another.
                 instrument.trim(time as Ts - keep);
                 let bytes = instrument.bytes();
                 gauge.tell(&mut instrument.bytes_told, bytes);
             }
         },
-    )
+    );
+    (rows, scores)
+}
+
+/// The scores of a worker's instruments.
+#[derive(Clone)]
+pub struct Scores(Rc<RefCell<(Scorer, Vec<Option<Instrument>>)>>);
+
+impl Scores {
+    /// What they would be if an instrument's rows, which follow those that came, were closed.
+    pub fn peek(&self, rows: &[Arc<Analysed>]) -> Vec<Score> {
+        let (scorer, instruments) = &mut *self.0.borrow_mut();
+        let Some(at) = rows.first().map(|row| row.bar.instrument as usize) else { return Vec::new() };
+        let n_roles = scorer.settings.timeframes.roles.len();
+        match instruments.get_mut(at).and_then(Option::as_mut) {
+            Some(instrument) => instrument.peek(scorer, rows),
+            None => Instrument::new(n_roles).peek(scorer, rows),
+        }
+    }
 }
 
 /// The formulas of METHODS.md, section 5.

@@ -204,7 +204,7 @@ impl Log {
             let inputs = worker.dataflow(|scope| {
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
                 let spare = Spare::default();
-                let (bars, errors) =
+                let (bars, errors, _) =
                     bars(trade_events, control_events, &settings, Seal::default(), spare.clone(), &Watch::default());
                 let (into_bars, into_errors) = (of_worker.clone(), of_worker.clone());
                 bars.probe_with(&probe).inner.sink(Pipeline, "bars", move |(input, _)| {

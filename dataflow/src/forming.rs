@@ -1,0 +1,212 @@
+//! Forming rows: what the bars that are open, and all that is made of them, would be if they closed now.
+
+use std::sync::Arc;
+
+use timely::{
+    container::CapacityContainerBuilder,
+    dataflow::{
+        StreamVec,
+        channels::pact::Pipeline,
+        operators::generic::{OutputBuilder, builder_rc::OperatorBuilder},
+    },
+};
+
+use crate::{
+    analyse::{Analysed, Analysts},
+    bars::OpenBars,
+    score::{confluence::Scores, rows::Score},
+    types::{Rows, Time},
+};
+
+/// Forming rows of an instrument: its open intervals with trades, as of now. Never stored, never in a digest: what stands is
+/// made when they close, and is the same, bit for bit, if nothing more comes.
+#[derive(Clone, Debug)]
+pub struct Forming {
+    /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order.
+    pub analysed: Vec<Arc<Analysed>>,
+    /// Scores of the roles, higher ones first, and the confluence behind each of the base.
+    pub scores: Vec<Score>,
+}
+
+/// Forming rows of each instrument with new trades, once however many there were: after every arrival, as soon as all that
+/// closed before has been scored.
+///
+/// Peeks at the states of bars, machines and scores, which stay where they are; keeps nothing.
+pub fn forming<'s>(
+    scores: Rows<'s, Score>,
+    open: OpenBars,
+    analysts: Analysts,
+    scored: Scores,
+) -> StreamVec<'s, Time, Forming> {
+    let mut builder = OperatorBuilder::new("forming".into(), scores.inner.scope());
+    let activator = scores.inner.scope().activator_for(builder.operator_info().address);
+    open.follow(activator);
+    let mut scores = builder.new_input(scores.inner, Pipeline);
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Forming>>>::from(output);
+    builder.build(move |mut capabilities| {
+        // Of now: nothing waits for what forms.
+        let mut now = capabilities.pop();
+        move |frontiers| {
+            scores.for_each(|_, _| {});
+            let reached = frontiers[0].frontier().first().copied();
+            let (Some(held), Some(reached)) = (&mut now, reached) else {
+                now = None;
+                return;
+            };
+            held.downgrade(&reached.max(*held.time()));
+            let of = |bars: Vec<_>| {
+                let analysed = analysts.peek(&bars);
+                Forming { scores: scored.peek(&analysed), analysed }
+            };
+            let mut rows: Vec<Forming> = open.take(Some(reached)).into_iter().map(of).collect();
+            if !rows.is_empty() {
+                output.activate().session(held).give_container(&mut rows);
+            }
+        }
+    });
+    stream
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+    use prism_schemas::{
+        InstrumentId, Market, Timeframe, Ts,
+        time::{MINUTE, SECOND},
+    };
+    use timely::dataflow::operators::Inspect;
+
+    use super::*;
+    use crate::{
+        assemble::{Plan, assemble},
+        drive::{Driver, Pace},
+        event::{Shape, Trade},
+        indicator::contract::walk,
+        refusals::settings,
+    };
+
+    /// Analysed rows by instrument, timeframe and start; scores by instrument and end, their timeframe in front.
+    #[derive(Debug, Default, PartialEq)]
+    struct Seen {
+        analysed: BTreeMap<(u32, Timeframe, Ts), Arc<Analysed>>,
+        scores: BTreeMap<(u32, Option<Timeframe>, Ts), Score>,
+        /// How many rows came at once of each instrument.
+        n_forming: Vec<usize>,
+    }
+
+    impl Seen {
+        fn row(&mut self, row: &Arc<Analysed>) {
+            self.analysed.insert((row.bar.instrument, row.bar.timeframe, row.bar.start), row.clone());
+        }
+
+        fn score(&mut self, score: &Score) {
+            let key = match score {
+                Score::Role(role) => {
+                    (role.analysed.bar.instrument, Some(role.analysed.bar.timeframe), role.analysed.bar.end)
+                }
+                Score::Confluence(all) => (all.bar().instrument, None, all.bar().end),
+            };
+            self.scores.insert(key, score.clone());
+        }
+    }
+
+    /// Five hours of two instruments, a trade every 7 and 11 seconds.
+    fn trades() -> Vec<Trade> {
+        let of = |instrument: u32, pause: i64| {
+            let prices = walk((5 * 3_600 / pause) as usize, u64::from(instrument) + 5, 100.0);
+            prices.into_iter().zip(0i64..).map(move |(bar, n)| {
+                let ts_event = n * pause * SECOND;
+                Trade {
+                    ts_event,
+                    ts_recv: ts_event,
+                    known: ts_event as Time,
+                    seq: n as u64,
+                    id: n as u64,
+                    price: (bar.close * 100.0) as i64,
+                    size: 1 + n % 17,
+                    shape: Shape::new(0, 2, 0, 1, false),
+                    instrument,
+                    index: 0,
+                    buy: n % 3 == 0,
+                }
+            })
+        };
+        let mut trades: Vec<Trade> = of(0, 7).chain(of(1, 11)).collect();
+        trades.sort_by_key(|trade| trade.known);
+        trades
+    }
+
+    /// What closed, and what was the last to form of each; so many trades are handed over together.
+    fn run(is_followed: bool, at_once: usize) -> (Seen, Seen) {
+        timely::execute_directly(move |worker| {
+            let mut settings = settings();
+            settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
+            settings.timeframes.weights = vec![0.4, 0.6];
+            let plan = Plan { books: false, forming: is_followed, ..Plan::new(settings).unwrap() };
+            for symbol in ["BTCUSDT", "ETHUSDT"] {
+                plan.registry.number(&InstrumentId::new("test", Market::Spot, symbol));
+            }
+            let (closed, formed) = (Rc::new(RefCell::new(Seen::default())), Rc::new(RefCell::new(Seen::default())));
+            let (inputs, probe) = worker.dataflow(|scope| {
+                assemble(scope, &plan, |outputs| {
+                    let seen = formed.clone();
+                    outputs.forming.into_iter().for_each(|forming| {
+                        let seen = seen.clone();
+                        forming.inspect(move |forming| {
+                            let mut seen = seen.borrow_mut();
+                            forming.analysed.iter().for_each(|row| seen.row(row));
+                            forming.scores.iter().for_each(|score| seen.score(score));
+                            seen.n_forming.push(forming.analysed.len());
+                        });
+                    });
+                    let (rows, scores) = (closed.clone(), closed.clone());
+                    let rows = outputs.analysed.inspect(move |(row, _, diff)| {
+                        assert_eq!(*diff, 1);
+                        rows.borrow_mut().row(row);
+                    });
+                    let scores = outputs.scores.inspect(move |(score, ..)| scores.borrow_mut().score(score));
+                    rows.filter(|_| false).map(|_| ()).concat(scores.filter(|_| false).map(|_| ()))
+                })
+            });
+            // Nothing is done before all of them are handed over.
+            let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 100 * at_once as Time, batch: 0 };
+            let mut driver = Driver::new(inputs, probe, pace);
+            for some in trades().chunks(at_once) {
+                some.iter().for_each(|trade| driver.send_trade(worker, *trade));
+                driver.advance(some.last().unwrap().known + 1);
+                driver.drain(worker);
+                worker.step();
+            }
+            driver.advance((5 * 60 * MINUTE + 10 * MINUTE) as Time);
+            driver.drain(worker);
+            (closed.take(), formed.take())
+        })
+    }
+
+    #[test]
+    fn the_last_row_that_forms_is_the_one_that_closes() {
+        let (closed, formed) = run(true, 1);
+        let n_bars = 2 * (5 * 60 + 60);
+        assert_eq!((closed.analysed.len(), closed.analysed == formed.analysed), (n_bars, true));
+        assert!(n_bars < closed.scores.len());
+        assert_eq!(closed.scores.len(), formed.scores.len());
+        for (key, score) in &closed.scores {
+            assert_eq!(Some(score), formed.scores.get(key), "{key:?}");
+        }
+        // While a minute waits for its grace, the next one forms behind it.
+        assert!(formed.n_forming.contains(&2) && formed.n_forming.iter().any(|n| 2 < *n), "{:?}", formed.n_forming);
+        // Who follows changes nothing.
+        assert_eq!(run(false, 1), (closed, Seen::default()));
+    }
+
+    #[test]
+    fn an_instrument_forms_once_however_many_trades_came() {
+        let (closed, formed) = run(true, 100);
+        assert!(!closed.scores.is_empty());
+        // And once more for the trade that opens the frontier.
+        let n_times = (trades().len().div_ceil(100) + 1) * 2;
+        assert!(formed.n_forming.len() <= n_times, "{} of {n_times}", formed.n_forming.len());
+    }
+}
