@@ -205,8 +205,8 @@ mod tests {
     fn an_instrument_forms_once_however_many_trades_came() {
         let (closed, formed) = run(true, 100);
         assert!(!closed.scores.is_empty());
-        // And once more for the trade that opens the frontier.
-        let n_times = (trades().len().div_ceil(100) + 1) * 2;
+        // And once more for the trade that opens the frontier, and when the last bars close.
+        let n_times = (trades().len().div_ceil(100) + 2) * 2;
         assert!(formed.n_forming.len() <= n_times, "{} of {n_times}", formed.n_forming.len());
     }
 }

@@ -91,7 +91,7 @@ impl Market {
         if self.next_end.is_none() {
             self.first_known = self.first_known.into_iter().chain(trades.first().map(|trade| trade.known)).min();
         }
-        self.followed.note(&trades);
+        self.followed.note(trades.iter().map(|trade| trade.instrument as usize));
         for trade in &trades {
             let hot = self.instruments.hot.get_mut(trade.instrument as usize);
             match hot.map_or(Taken::Not, |hot| hot.take(trade, &self.settings)) {
@@ -238,6 +238,7 @@ impl Market {
         let cutoff = now as Ts - self.settings.keep();
         let touched = self.touched.take(self.instruments.tapes.len());
         self.bars.reserve(touched.len());
+        self.followed.note(touched.iter().copied());
         for at in touched {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
             tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {

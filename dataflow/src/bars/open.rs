@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
+use prism_schemas::Ts;
 use timely::scheduling::Activator;
 
 use super::{
     fold::Fold, hot::Hot, interval::Instrument, market::Market, series::Series, sessions::Sessions, tape::Tape,
 };
-use crate::{bar::Bar, event::Trade, operator::find, settings::Settings, types::Time};
+use crate::{bar::Bar, operator::find, settings::Settings, types::Time};
 
 /// The open bars of a worker's instruments. Nothing is kept for them until they are followed.
 #[derive(Clone)]
@@ -19,15 +20,18 @@ impl OpenBars {
         self.0.borrow_mut().followed.wake = Some(wake);
     }
 
-    /// Open bars of each instrument that has new trades, shortest first, those of a timeframe in order; none while closed bars
+    /// Open bars of each instrument with new trades or other closed bars than before, shortest first, those of a timeframe in order; none while closed bars
     /// are still on their way downstream, where all before `reached` has come.
     pub fn take(&self, reached: Option<Time>) -> Vec<Vec<Arc<Bar>>> {
         let mut market = self.0.borrow_mut();
-        if reached.is_some_and(|reached| reached < market.sent) { Vec::new() } else { market.open_bars() }
+        let mut bars =
+            if reached.is_some_and(|reached| reached < market.sent) { Vec::new() } else { market.open_bars() };
+        bars.retain(|bars| !bars.is_empty());
+        bars
     }
 }
 
-/// Instruments with new trades, where anybody wants to know.
+/// Instruments whose open bars may be others, where anybody wants to know.
 #[derive(Default)]
 pub(super) struct Followed {
     wake: Option<Activator>,
@@ -36,11 +40,10 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// These trades came.
-    pub(super) fn note(&mut self, trades: &[Trade]) {
+    /// Something came of these.
+    pub(super) fn note(&mut self, instruments: impl Iterator<Item = usize>) {
         let Some(wake) = &self.wake else { return };
-        for trade in trades {
-            let at = trade.instrument as usize;
+        for at in instruments {
             if self.is_in.len() <= at {
                 self.is_in.resize(at + 1, false);
             }
@@ -78,24 +81,24 @@ impl Tape {
 
 impl Series {
     /// Its open bars, given the trades of the finest open intervals, oldest first.
-    fn open_bars(&self, instrument: &Instrument<'_>, open: &[Fold], is_finest: bool) -> Vec<Arc<Bar>> {
-        let mut last_close = self.last_close();
-        let of_interval = open.chunk_by(|a, b| self.timeframe.start(a.first.0) == self.timeframe.start(b.first.0));
-        let bar = |folds: &[Fold]| {
-            let start = self.timeframe.start(folds.first()?.first.0);
-            let closed_parts = self.find(start).filter(|_| !is_finest);
-            if closed_parts.is_some_and(|slot| slot.closed) {
-                return None;
+    fn open_bars(&self, instrument: &Instrument<'_>, finest: &[Fold], is_finest: bool) -> Vec<Arc<Bar>> {
+        let own = self.slots.iter().rev().take_while(|slot| !slot.closed && !is_finest);
+        let mut open: Vec<(Ts, Fold)> = own.filter_map(|slot| Some((slot.start, slot.fold?))).collect();
+        for part in finest {
+            let start = self.timeframe.start(part.first.0);
+            match open.iter_mut().find(|(have, _)| *have == start) {
+                Some((_, fold)) => fold.merge(part),
+                None if self.find(start).is_some_and(|slot| slot.closed) => {}
+                None => open.push((start, *part)),
             }
-            let parts = closed_parts.and_then(|slot| slot.fold).into_iter().chain(folds.iter().copied());
-            let fold = parts.reduce(|mut fold, part| {
-                fold.merge(&part);
-                fold
-            })?;
+        }
+        open.sort_by_key(|(start, _)| *start);
+        let mut last_close = self.last_close();
+        let bar = |(start, fold): (Ts, Fold)| {
             let bar = instrument.open(self.timeframe, (start, self.timeframe.end(start)), &fold, last_close);
             last_close = Some(bar.close);
-            Some(Arc::new(bar))
+            Arc::new(bar)
         };
-        of_interval.filter_map(bar).collect()
+        open.into_iter().map(bar).collect()
     }
 }

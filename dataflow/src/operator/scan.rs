@@ -97,8 +97,14 @@ impl<M: Machine> Series<M> {
         }
     }
 
-    /// Runs the machine again over the entries from the first changed one on, those of the `fresh` rows among them.
-    fn run(&mut self, first: usize, fresh: &mut Fresh<'_, M>, mut changed: impl FnMut(Option<M::Out>, M::Out)) {
+    /// Runs the machine again over the entries from the first changed one on, those of its `fresh` rows among them.
+    fn run(
+        &mut self,
+        key: usize,
+        first: usize,
+        fresh: &mut Fresh<'_, M>,
+        mut changed: impl FnMut(Option<M::Out>, M::Out),
+    ) {
         let from = if first < self.taken { self.rewind(first) } else { self.taken };
         self.taken = self.entries.len();
         for (entry, at) in self.entries.from_mut(from).zip(from..) {
@@ -106,7 +112,7 @@ impl<M: Machine> Series<M> {
             if SNAPSHOT_EVERY <= since {
                 self.snapshots.push_back((at, self.machine.clone()));
             }
-            let out = match (fresh.next_if(|row| row.start() == entry.start), &entry.out) {
+            let out = match (fresh.next_if(|row| row.series() == key && row.start() == entry.start), &entry.out) {
                 (Some(row), _) => self.machine.next(&row),
                 (None, Some(out)) => self.machine.next(M::row(out)),
                 (None, None) => continue,
@@ -230,7 +236,7 @@ pub fn scan_by_key<'s, M: Machine>(
         for (key, first) in touched.drain(..) {
             let Some(series) = scan.all[key].as_mut() else { continue };
             series.entries.removed().for_each(|entry| emit.replace(entry.out, None));
-            series.run(first, &mut fresh, |old, new| emit.replace(old, Some(new)));
+            series.run(key, first, &mut fresh, |old, new| emit.replace(old, Some(new)));
             series.trim(time as Ts - keep);
             let bytes = series.bytes();
             gauge.tell(&mut series.bytes_told, bytes);
@@ -284,6 +290,13 @@ mod tests {
 
     /// What comes out of these updates at minutes, and what had no place.
     fn run(updates: Vec<(i64, i64, Diff)>) -> (Vec<Counted>, Vec<String>) {
+        let bar = |(minute, start, diff)| (minute, Bar::ohlcv(start * MINUTE, [1.0; 5]), diff);
+        let (rows, told) = run_bars(updates.into_iter().map(bar).collect());
+        (rows.into_iter().map(|(bar, n, diff)| ((bar.start / MINUTE, n), diff)).collect(), told)
+    }
+
+    /// The same of bars: those that came out, with their counts.
+    fn run_bars(updates: Vec<(i64, Bar, Diff)>) -> (Vec<(Bar, u64, Diff)>, Vec<String>) {
         timely::execute_directly(move |worker| {
             let (out, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
             let mut input = worker.dataflow::<Time, _, _>(|scope| {
@@ -297,20 +310,34 @@ mod tests {
                 let rows: Rows<'_, Arc<Bar>> = stream.as_collection();
                 let (scanned, _) = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
-                scanned
-                    .inner
-                    .inspect(move |((bar, n), _, diff)| out.borrow_mut().push(((bar.start / MINUTE, *n), *diff)));
+                scanned.inner.inspect(move |((bar, n), _, diff)| out.borrow_mut().push((**bar, *n, *diff)));
                 input
             });
-            for (minute, start, diff) in updates {
+            for (minute, bar, diff) in updates {
                 let time = (minute * MINUTE) as Time;
                 input.advance_to(time);
-                input.send((Arc::new(Bar::ohlcv(start * MINUTE, [1.0; 5])), time, diff));
+                input.send((Arc::new(bar), time, diff));
             }
             drop(input);
             while worker.step() {}
             (out.take(), told.take())
         })
+    }
+
+    #[test]
+    fn a_series_that_runs_again_takes_no_row_of_another() {
+        let bar = |instrument, start, close: f64| Bar { instrument, ..Bar::ohlcv(start * MINUTE, [close; 5]) };
+        let closes = |start| [0, 1].map(|instrument| (start + 1, bar(instrument, start, 1.0), 1));
+        let mut updates: Vec<_> = (0..5).flat_map(closes).collect();
+        // At once, a correction of one, and one of the other at a start that the first runs through again.
+        for (instrument, start) in [(0, 1), (1, 3)] {
+            updates.extend([(7, bar(instrument, start, 1.0), -1), (7, bar(instrument, start, 2.0), 1)]);
+        }
+        let (rows, told) = run_bars(updates);
+        let row = |(bar, _, diff): &(Bar, u64, Diff)| (bar.instrument, bar.start / MINUTE, bar.close, *diff);
+        let corrected: Vec<_> = rows[10..].iter().map(row).collect();
+        assert_eq!(corrected, [(0, 1, 1.0, -1), (0, 1, 2.0, 1), (1, 3, 1.0, -1), (1, 3, 2.0, 1)]);
+        assert!(told.is_empty(), "{told:?}");
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Instrument {
         for role in (0..self.roles.len()).rev() {
             for row in rows.iter().filter(|row| row.bar.timeframe == roles[role]) {
                 let at = self.roles[role].len();
-                if !self.place(role, row.clone(), 1) || self.roles[role].find(row.bar.end) != Ok(at) {
+                let follows = self.roles[role].back().is_none_or(|last| last.end < row.bar.end);
+                if !follows || !self.place(role, row.clone(), 1) {
                     continue;
                 }
                 let role_score = scorer.role(self, role, at).map(Arc::new);
