@@ -94,17 +94,27 @@ async fn connection(
             let goes_well = is_answer || shared.is_spared(&text);
             let fate = if goes_well { Fate::Send(vec![text]) } else { saboteur.fate(text, faults) };
             let Fate::Send(texts) = fate else { return Ok(()) };
-            for text in texts {
-                // What waits goes first.
-                if slow.is_zero() && late.is_empty() {
-                    socket.send(Message::text(text)).await?;
-                } else {
-                    late.push_back((Instant::now() + slow, text));
-                }
-            }
+            pass_on(&mut socket, &mut late, texts, slow).await?;
         }
         if BEHIND_MAX < late.len() {
             return Ok(());
         }
     }
+}
+
+/// Sends these, or has them wait; what waits goes first.
+async fn pass_on(
+    socket: &mut WebSocket,
+    late: &mut VecDeque<(Instant, String)>,
+    texts: Vec<String>,
+    slow: Duration,
+) -> Result<(), axum::Error> {
+    for text in texts {
+        if slow.is_zero() && late.is_empty() {
+            socket.send(Message::text(text)).await?;
+        } else {
+            late.push_back((Instant::now() + slow, text));
+        }
+    }
+    Ok(())
 }

@@ -160,7 +160,22 @@ impl Hot {
 
     /// What it holds and the start of its interval; it is not open any more.
     pub(super) fn settle(&mut self, scale: &Scale) -> Option<(Ts, Fold)> {
-        let (held, begun) = (std::mem::take(&mut self.held), std::mem::take(&mut self.begun));
+        let fold = self.fold(scale);
+        (self.held, self.begun) = (Held::default(), Begun::default());
+        fold
+    }
+
+    /// The same; it stays open for what follows, and knows the last trade that it is to be newer than.
+    pub(super) fn drain(&mut self, scale: &Scale) -> Option<(Ts, Fold)> {
+        let fold = self.fold(scale);
+        let Held { from, length, known_to, shape, last, close, last_id, most, last_index, .. } = self.held;
+        self.held = Held { from, length, known_to, shape, last, close, last_id, most, last_index, ..Held::default() };
+        self.begun = Begun { start: self.begun.start, ..Begun::default() };
+        fold
+    }
+
+    fn fold(&self, scale: &Scale) -> Option<(Ts, Fold)> {
+        let (held, begun) = (&self.held, &self.begun);
         if held.n_trades == 0 {
             return None;
         }
@@ -182,27 +197,6 @@ impl Hot {
             last_id: held.shape.event_id(held.last_id),
         };
         Some((begun.start, fold))
-    }
-}
-
-impl Hot {
-    /// What it holds and the start of its interval; it stays open for what follows.
-    pub(super) fn drain(&mut self, scale: &Scale) -> Option<(Ts, Fold)> {
-        let (held, start) = (self.held, self.begun.start);
-        let drained = self.settle(scale);
-        self.held = Held {
-            high: 0,
-            low: u64::MAX,
-            turnover: 0,
-            volume: 0,
-            buy_volume: 0,
-            n_trades: 0,
-            n_buys: 0,
-            // The last trade is still the one that others are newer than.
-            ..held
-        };
-        self.begun.start = start;
-        drained
     }
 }
 

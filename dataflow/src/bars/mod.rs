@@ -32,7 +32,7 @@ use timely::{
         StreamVec,
         channels::pact::Exchange,
         operators::{
-            Capability,
+            Capability, InputCapability,
             generic::{OutputBuilder, builder_rc::OperatorBuilder},
         },
     },
@@ -55,37 +55,62 @@ type Updates<D> = Vec<(D, Time, Diff)>;
 /// Of bars and errors.
 type Held = [Capability<Time>; 2];
 
-/// Holds what comes due by time alone, the next at `due`.
-fn hold(closing: &mut Option<Held>, due: Time, waiting: Option<&Held>) {
-    match closing {
-        Some(closing) if *closing[0].time() <= due => closing.iter_mut().for_each(|held| held.downgrade(&due)),
-        // None yet, or one of the events that waited makes something due earlier than what was.
-        closing => {
-            let of_waiting = waiting.map(|held| held.each_ref().map(|held| held.delayed(&due)));
-            *closing = of_waiting.or(closing.take());
+/// What lets later rows be sent.
+#[derive(Default)]
+struct Holds {
+    /// For what comes due by time alone.
+    closing: Option<Held>,
+    /// For events that wait.
+    waiting: Option<Held>,
+}
+
+impl Holds {
+    /// Holds an event that waits.
+    fn wait(&mut self, capability: &InputCapability<Time>) {
+        if self.waiting.as_ref().is_none_or(|[have, _]| capability.time() < have.time()) {
+            self.waiting = Some([0, 1].map(|port| capability.retain(port)));
+        }
+    }
+
+    /// The earliest.
+    fn first(&self) -> Option<&Held> {
+        self.closing.iter().chain(&self.waiting).min_by_key(|[bars, _]| *bars.time())
+    }
+
+    /// Holds what comes due by time alone, the next at `due`.
+    fn close(&mut self, due: Time) {
+        match &mut self.closing {
+            Some(closing) if *closing[0].time() <= due => closing.iter_mut().for_each(|held| held.downgrade(&due)),
+            // None yet, or one of the events that waited makes something due earlier than what was.
+            closing => {
+                let of_waiting = self.waiting.as_ref().map(|held| held.each_ref().map(|held| held.delayed(&due)));
+                *closing = of_waiting.or(closing.take());
+            }
+        }
+    }
+
+    /// Holds events that wait from the frontier on; nothing if none do.
+    fn wait_on(&mut self, frontier: Option<Time>) {
+        match frontier {
+            Some(frontier) => {
+                self.waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));
+            }
+            None => self.waiting = None,
         }
     }
 }
 
-/// Hands updates on at a time.
+/// Hands updates on at a time; whether there were any.
 fn send<D: Clone + 'static>(
     to: &mut OutputBuilder<Time, CapacityContainerBuilder<Updates<D>>>,
     at: &Capability<Time>,
     updates: &mut Updates<D>,
-) {
-    if !updates.is_empty() {
+) -> bool {
+    let are_any = !updates.is_empty();
+    if are_any {
         to.activate().session(at).give_container(updates);
     }
-}
-
-/// Holds events that wait from the frontier on; nothing if none do.
-fn wait_on(waiting: &mut Option<Held>, frontier: Option<Time>) {
-    match frontier {
-        Some(frontier) => {
-            waiting.iter_mut().flatten().for_each(|held| held.downgrade(&frontier.max(*held.time())));
-        }
-        None => *waiting = None,
-    }
+    are_any
 }
 
 /// Bars of every maintained timeframe, and the events that changed nothing.
@@ -113,29 +138,23 @@ pub fn bars<'s>(
     let mut bars_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Arc<Bar>>>>::from(bars_to);
     let mut errors_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<RowError>>>::from(errors_to);
     builder.build(move |_| {
-        // For what comes due by time alone, and for events that wait.
-        let (mut closing, mut waiting): (Option<Held>, Option<Held>) = (None, None);
+        let mut holds = Holds::default();
         let mut reached: Time = 0;
         move |frontiers| {
             let market = &mut *market.borrow_mut();
-            let mut wait = |time: Time, capabilities: &dyn Fn() -> Held| {
-                if waiting.as_ref().is_none_or(|[have, _]| time < *have.time()) {
-                    waiting = Some(capabilities());
-                }
-            };
             trades.for_each(|capability, data| {
                 market.receive(std::mem::take(data));
-                if closing.is_none() || market.is_waiting() {
-                    wait(*capability.time(), &|| [0, 1].map(|port| capability.retain(port)));
+                if holds.closing.is_none() || market.is_waiting() {
+                    holds.wait(&capability);
                 }
             });
             controls.for_each(|capability, data| {
-                wait(*capability.time(), &|| [0, 1].map(|port| capability.retain(port)));
+                holds.wait(&capability);
                 market.controls.append(data);
             });
             let Some(frontier) = frontiers.iter().filter_map(|to| to.frontier().first().copied()).min() else {
                 // The end of a log closes nothing.
-                (closing, waiting) = (None, None);
+                holds = Holds::default();
                 return;
             };
             if frontier <= reached {
@@ -143,18 +162,17 @@ pub fn bars<'s>(
             }
             reached = frontier;
             market.advance(frontier);
-            if let Some([bars, errors]) = closing.iter().chain(&waiting).min_by_key(|[bars, _]| *bars.time()) {
-                if !market.bars.is_empty() {
+            if let Some([bars, errors]) = holds.first() {
+                if send(&mut bars_to, bars, &mut market.bars) {
                     gauge.set(market.bytes());
                     market.sent = frontier;
                 }
-                send(&mut bars_to, bars, &mut market.bars);
                 send(&mut errors_to, errors, &mut market.errors);
             }
             if let Some(due) = market.next_due() {
-                hold(&mut closing, due, waiting.as_ref());
+                holds.close(due);
             }
-            wait_on(&mut waiting, market.is_waiting().then_some(frontier));
+            holds.wait_on(market.is_waiting().then_some(frontier));
         }
     });
     (bars.as_collection(), errors.as_collection(), open)

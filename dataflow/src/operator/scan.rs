@@ -115,6 +115,7 @@ impl<M: Machine> Series<M> {
             let out = match (fresh.next_if(|row| row.series() == key && row.start() == entry.start), &entry.out) {
                 (Some(row), _) => self.machine.next(&row),
                 (None, Some(out)) => self.machine.next(M::row(out)),
+                // Cannot be: a row is new or in its outcome.
                 (None, None) => continue,
             };
             if entry.out.as_ref() != Some(&out) {
