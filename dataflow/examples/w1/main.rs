@@ -1,7 +1,6 @@
 //! Workload W1 through prism's own graph: trades in memory to bars, indicators, relations and scores in memory.
 //!
-//! Run with `make bench-w1 TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]`. Times from the first trade in memory to the
-//! last result in memory, five times in one process: the median counts, since the first also pays for fresh memory (`first`).
+//! Run with `make bench-w1 TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]`. Times from the first trade in memory to the last result in memory.
 
 mod files;
 
@@ -182,9 +181,6 @@ fn feed(worker: &mut Worker, mut driver: Driver, plan: &Plan, trades: &[Row]) {
     driver.drain(worker);
 }
 
-/// Passes in one process.
-const PASSES: usize = 5;
-
 /// Stages of the graph, each with all before it.
 const STAGES: [&str; 4] = ["bars", "indicators and readings", "scores and signals", "relations"];
 
@@ -254,24 +250,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         return Ok(());
     }
-    let (mut output, mut passes) = (Results::default(), [0.0; PASSES]);
-    for seconds in &mut passes {
-        drop(std::mem::take(&mut output));
-        let plan = Plan { sealed: Seal::default(), ..plan.clone() };
-        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time; no result depends on it")]
-        let start = Instant::now();
-        output = run(&plan, &trades, workers as usize, stride.max(1), batch as usize)?;
-        *seconds = start.elapsed().as_secs_f64();
-    }
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time; no result depends on it")]
+    let start = Instant::now();
+    let output = run(&plan, &trades, workers as usize, stride.max(1), batch as usize)?;
+    let seconds = start.elapsed().as_secs_f64();
     save(Path::new(out), &plan, &output)?;
-    let first = (trades.len() as f64 / passes[0]).round();
-    passes.sort_by(f64::total_cmp);
-    let seconds = passes[PASSES / 2];
     println!(
         "{}",
         serde_json::json!({
             "trades": trades.len(), "seconds": seconds, "trades_per_s": (trades.len() as f64 / seconds).round(),
-            "first": first, "workers": workers, "stride": stride, "peak_rss_mib": peak_rss_mib(),
+            "workers": workers, "stride": stride, "peak_rss_mib": peak_rss_mib(),
         })
     );
     Ok(())
