@@ -212,16 +212,22 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
         replay.env("PRISM__QUESTDB__SPOOL", services.dir.path().join("spool-of-resume"));
         replay
     };
+    let n_rows = |run: &str| {
+        let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
+        services.ask(&sql).map_or(0, |rows| rows[0][0].as_i64().unwrap())
+    };
     let child = replay(&["--speed", "5000"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    // However slow the machine is: until its first rows are there.
+    for _ in 0..300 {
+        std::thread::sleep(Duration::from_millis(200));
+        if 0 < n_rows("resumed") {
+            break;
+        }
+    }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let said = Said::of(&child.wait_with_output().unwrap());
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("--resume"), "{said:?}");
-    let n_rows = |run: &str| {
-        let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
-        services.ask(&sql).unwrap()[0][0].as_i64().unwrap()
-    };
     let n_before = n_rows("resumed");
     assert!(0 < n_before);
     let resumed = Said::of(&replay(&["--resume", "--digest"]).output().unwrap()).fine();
