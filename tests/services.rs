@@ -216,14 +216,9 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
         let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
         services.ask(&sql).map_or(0, |rows| rows[0][0].as_i64().unwrap())
     };
-    let child = replay(&["--speed", "5000"]).spawn().unwrap();
-    // However slow the machine is: until its first rows are there.
-    for _ in 0..300 {
-        std::thread::sleep(Duration::from_millis(200));
-        if 0 < n_rows("resumed") {
-            break;
-        }
-    }
+    let child = replay(&["--speed", "2000"]).spawn().unwrap();
+    // However slow the machine is: its rows are acknowledged before they can be read.
+    until(60, || services.said(), || 0 < n_rows("resumed"));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let said = Said::of(&child.wait_with_output().unwrap());
     assert_eq!(said.code, 1, "{said:?}");
@@ -231,7 +226,7 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
     let n_before = n_rows("resumed");
     assert!(0 < n_before);
     let resumed = Said::of(&replay(&["--resume", "--digest"]).output().unwrap()).fine();
-    assert!(n_before < n_rows("resumed"));
+    until(60, || services.said(), || n_before < n_rows("resumed"));
     assert_eq!(resumed, whole);
     // A stretch: its rows are those of the whole that became known in it.
     let (from, to) = (format_ts(end - 3 * HOUR), format_ts(end - HOUR));
