@@ -42,7 +42,8 @@ struct Progress {
 }
 
 impl LiveRows {
-    /// Stored rows stay in memory while they were known at most `keep` nanoseconds before the newest.
+    /// Stored rows stay in memory while they were known, and are of a time, at most `keep` nanoseconds before the newest
+    /// became known: a history that came at once leaves when it is stored.
     pub fn new(keep: i64) -> LiveRows {
         let tables = TABLES.iter().map(|table| RwLock::new(LiveTable::new(table))).collect();
         LiveRows { keep, tables, progress: RwLock::default() }
@@ -85,9 +86,10 @@ impl LiveRows {
     /// be read from the store yet.
     pub fn spooled_up_to(&self, frontier: Ts) {
         let newest = self.newest().unwrap_or(frontier);
-        let before = frontier.min(newest.saturating_sub(self.keep));
+        let old = newest.saturating_sub(self.keep);
+        let past = (old, self.stored().unwrap_or(Ts::MIN));
         for lock in &self.tables {
-            write(lock).forget(before);
+            write(lock).forget(frontier.min(old), past);
         }
     }
 

@@ -254,14 +254,18 @@ impl LiveTable {
         series.places.iter().rev().copied().find(|place| !self.is_retracted(*place))
     }
 
-    /// Drops rows known before `before`, except the newest of a series (of signals: those still active).
-    pub(super) fn forget(&mut self, before: Ts) {
+    /// Drops rows known before `before`, and those of `past.0` and earlier that are known before `past.1`, except the newest
+    /// of a series (of signals: those still active).
+    pub(super) fn forget(&mut self, before: Ts, past: (Ts, Ts)) {
         let Some(known_at) = self.known_at else { return };
-        let before = before.div_euclid(1_000);
+        let [before, ts_past, past] = [before, past.0, past.1].map(|ts| ts.div_euclid(1_000));
         let mut gone: Vec<(u64, usize)> = Vec::new();
         for (number, segment) in &self.segments {
             let known = segment.rows.column(known_at).as_primitive::<TimestampMicrosecondType>();
-            let old = |row: &usize| segment.stands[*row] && known.is_valid(*row) && known.value(*row) < before;
+            let times = segment.rows.column(self.ts).as_primitive::<TimestampMicrosecondType>();
+            let is_past = |row: usize| times.value(row) <= ts_past && known.value(row) < past;
+            let is_old = |row: usize| known.is_valid(row) && (known.value(row) < before || is_past(row));
+            let old = |row: &usize| segment.stands[*row] && is_old(*row);
             gone.extend((0..segment.stands.len()).filter(old).map(|row| (*number, row)));
         }
         gone.retain(|(number, row)| !self.is_kept(*number, *row));

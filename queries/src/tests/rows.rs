@@ -79,6 +79,24 @@ async fn what_is_stored_leaves_memory_and_stays_visible() {
 }
 
 #[tokio::test]
+async fn a_history_that_came_at_once_leaves_memory_when_it_is_stored() {
+    let f = fixture();
+    let rows = [
+        bar("2024-08-08T00:00:00Z", 1.0, "2024-08-09T12:01:00.3Z", 0),
+        bar("2024-08-09T12:00:00Z", 3.0, "2024-08-09T12:01:00.3Z", 0),
+    ];
+    f.live.apply(&Versions::of(&rows).unwrap());
+    let before = f.csv(ALL).await;
+    // Safe on disk is not enough: it is not old by when it became known, and cannot be read elsewhere.
+    f.live.spooled_up_to(parse_ts("2024-08-09T12:02:00Z").unwrap());
+    assert_eq!(f.live.len(), 2);
+    store(f.directory.path(), "2024-08-08", &rows[..1]);
+    store(f.directory.path(), "2024-08-09", &rows[1..]);
+    f.live.stored_up_to(parse_ts("2024-08-09T12:02:00Z").unwrap());
+    assert_eq!((f.live.len(), f.csv(ALL).await), (1, before));
+}
+
+#[tokio::test]
 async fn live_views_show_the_newest_row_of_each_series() {
     let f = fixture();
     f.live.apply(

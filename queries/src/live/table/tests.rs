@@ -66,7 +66,7 @@ impl Plain {
         newest.into_values().cloned().collect()
     }
 
-    fn forget(&mut self, before: Ts) {
+    fn forget(&mut self, before: Ts, past: (Ts, Ts)) {
         let newest: Vec<String> = self.latest().iter().map(Version::key).collect();
         self.0.retain(|key, row| {
             let is_kept = match row.table.name {
@@ -76,7 +76,8 @@ impl Plain {
                 "confluence" => newest.contains(key),
                 _ => false,
             };
-            before <= int(row, "known_at") || is_kept
+            let known = int(row, "known_at");
+            is_kept || before <= known && (past.0 < int(row, "ts") || past.1 <= known)
         });
     }
 }
@@ -92,8 +93,9 @@ fn equals_a_plain_map_whatever_comes() {
             rows.iter().for_each(|row| plain.apply(row));
             if random.below(5) == 0 {
                 let before = (known - random.below(20) as i64) * 1_000_000;
-                live.forget(before);
-                plain.forget(before);
+                let past = (random.below(40) as i64 * 60_000_000_000, before + random.below(20) as i64 * 1_000_000);
+                live.forget(before, past);
+                plain.forget(before, past);
             }
             let mut expected: Vec<String> = plain
                 .0
@@ -128,7 +130,7 @@ fn series_that_are_over_leave_memory() {
         one.cells[SIGNALS.position("signal_id").unwrap()] = Cell::text(format!("{known:016x}"));
         one.cells[SIGNALS.position("status").unwrap()] = Cell::from("closed");
         apply(&mut live, &[one]);
-        live.forget((known - 20) * 1_000_000);
+        live.forget((known - 20) * 1_000_000, (Ts::MIN, Ts::MIN));
         assert!(live.len() <= 25 && live.series.len() <= 25 && live.names.len() <= 25, "{} series", live.series.len());
         assert!(live.latest().unwrap().len() <= live.names.len());
     }
