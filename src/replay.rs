@@ -118,7 +118,9 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
     let (from, to) = (args.from.unwrap_or(0).max(run.frontier) as i64, args.to);
     let bar = progress(Some(messages(&*log)?), "messages");
     let how = how(args, cancelled, &bar);
-    let (outlet, outputs) = Outlet::new();
+    // Who replays at a pace looks on.
+    let (outlet, outputs) = if args.speed.is_some() { Outlet::at_once() } else { Outlet::new() };
+    let patience = args.speed.map(|_| Duration::from_secs(1));
     let range = from..to.map_or(i64::MAX, |to| to as i64);
     let sink: Sink = Arc::new(move |rows: Versions| {
         let wanted = rows.known_within(range.clone());
@@ -127,7 +129,8 @@ pub(crate) fn run(args: &Args, cancelled: Arc<AtomicBool>) -> Result<()> {
         }
     });
     let cancelled = how.cancelled.clone();
-    let writer = std::thread::spawn(move || keep(store, &outputs).inspect_err(|_| cancelled.store(true, Relaxed)));
+    let writer =
+        std::thread::spawn(move || keep(store, &outputs, patience).inspect_err(|_| cancelled.store(true, Relaxed)));
     let outcome = pass(&how, &plan, &log, &sink);
     bar.finish_and_clear();
     drop(sink);

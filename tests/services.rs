@@ -203,7 +203,7 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
     let Some(services) = Services::shared("services: resume") else { return };
     let end = services.fill("resume", &market(16, 60_000));
     let whole = services.replay("resume", &services.embedded("resume"), "replay").fine();
-    // Two thirds of it at a pace that takes long, cancelled by Ctrl-C; then the rest.
+    // At a pace that takes most of a minute, cancelled by Ctrl-C once somebody can read rows of it; then the rest.
     let config = services.dir.path().join("prism.toml");
     let replay = |more: &[&str]| {
         let mut replay = command();
@@ -216,15 +216,13 @@ fn a_cancelled_replay_goes_on_and_a_stretch_is_what_it_is_in_the_whole() {
         let sql = format!("SELECT count() FROM run_bars WHERE run_id = '{run}'");
         services.ask(&sql).map_or(0, |rows| rows[0][0].as_i64().unwrap())
     };
-    let child = replay(&["--speed", "2000"]).spawn().unwrap();
-    // However slow the machine is: its rows are acknowledged before they can be read.
+    let child = replay(&["--speed", "600"]).spawn().unwrap();
     until(60, || services.said(), || 0 < n_rows("resumed"));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let said = Said::of(&child.wait_with_output().unwrap());
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("--resume"), "{said:?}");
     let n_before = n_rows("resumed");
-    assert!(0 < n_before);
     let resumed = Said::of(&replay(&["--resume", "--digest"]).output().unwrap()).fine();
     until(60, || services.said(), || n_before < n_rows("resumed"));
     assert_eq!(resumed, whole);

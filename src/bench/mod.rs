@@ -117,7 +117,7 @@ fn computed(plan: &Plan, log: &Arc<dyn Log>) -> Result<(Vec<Versions>, u64)> {
 /// From the log through the graph into the store.
 fn through(plan: &Plan, log: &Arc<dyn Log>, store: Box<dyn RowStore>) -> Result<()> {
     let (outlet, outputs) = Outlet::new();
-    let writer = std::thread::spawn(move || keep(store, &outputs));
+    let writer = std::thread::spawn(move || keep(store, &outputs, None));
     let sink: Sink = Arc::new(move |row| outlet.put(row));
     pass(&how(), plan, log, &sink)?;
     drop(sink);

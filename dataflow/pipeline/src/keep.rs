@@ -2,7 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::Receiver as Outputs},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver as Outputs, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -237,14 +241,36 @@ fn take_in(
     }
 }
 
-/// Writes what comes out of a pass to a store, until the outlet is gone.
-pub fn keep(mut store: Box<dyn RowStore>, outputs: &Outputs<Output>) -> Result<Box<dyn RowStore>> {
-    for output in outputs {
-        if let Output::Rows(rows) = output {
-            store.write(rows).map_err(told)?;
+/// Writes what comes out of a pass to a store, until the outlet is gone; `patience`: how long rows wait for more of a
+/// request, if not until it is full.
+pub fn keep(
+    mut store: Box<dyn RowStore>,
+    outputs: &Outputs<Output>,
+    patience: Option<Duration>,
+) -> Result<Box<dyn RowStore>> {
+    #[expect(clippy::disallowed_methods, reason = "when rows are sent changes no row")]
+    let now = Instant::now;
+    let mut due: Option<Instant> = None;
+    loop {
+        let left = due.map(|due| due.saturating_duration_since(now()));
+        let output = match left {
+            Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+            Some(left) => outputs.recv_timeout(left),
+            None => outputs.recv().map_err(RecvTimeoutError::from),
+        };
+        match output {
+            Ok(Output::Rows(rows)) => {
+                store.write(rows).map_err(told)?;
+                due = due.or_else(|| Some(now() + patience?));
+            }
+            Ok(Output::Mark(_)) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                let is_sent = store.flush().map_err(told)?;
+                due = patience.filter(|_| !is_sent).map(|patience| now() + patience);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(store),
         }
     }
-    Ok(store)
 }
 
 /// Waits until all rows of a store can be read.

@@ -32,14 +32,24 @@ struct Waiting {
 /// Where all workers put their rows.
 pub struct Outlet {
     waiting: Mutex<Waiting>,
+    n_at_once: usize,
     taker: SyncSender<Output>,
 }
 
 impl Outlet {
     /// The outlet, and where its rows come out.
     pub fn new() -> (Arc<Outlet>, Receiver<Output>) {
+        Outlet::of(ROWS_AT_ONCE)
+    }
+
+    /// One that keeps no row back.
+    pub fn at_once() -> (Arc<Outlet>, Receiver<Output>) {
+        Outlet::of(1)
+    }
+
+    fn of(n_at_once: usize) -> (Arc<Outlet>, Receiver<Output>) {
         let (taker, outputs) = sync_channel(AHEAD);
-        (Arc::new(Outlet { waiting: Mutex::default(), taker }), outputs)
+        (Arc::new(Outlet { waiting: Mutex::default(), n_at_once, taker }), outputs)
     }
 
     /// Takes rows.
@@ -47,7 +57,7 @@ impl Outlet {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.n_rows += rows.len();
         waiting.rows.push(rows);
-        if ROWS_AT_ONCE <= waiting.n_rows {
+        if self.n_at_once <= waiting.n_rows {
             self.hand_over(&mut waiting);
         }
     }
