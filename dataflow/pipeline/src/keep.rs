@@ -37,6 +37,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Rows that wait for the next flush at most.
 const WAITING_MAX: usize = 50_000;
 
+/// Rows handed to the store before it is flushed at the latest: until then they are in memory, too.
+const UNFLUSHED_MAX: usize = 200_000;
+
 /// By partition, the offset before which everything is computed and kept.
 pub(crate) type Offsets = Arc<Mutex<BTreeMap<(Topic, u32), u64>>>;
 
@@ -52,6 +55,8 @@ pub(crate) struct Keeper {
     pub(crate) offsets: Offsets,
     /// Rows that wait for the next flush.
     pub(crate) waiting: Vec<Versions>,
+    /// Rows handed to the store since the last flush.
+    pub(crate) unflushed: usize,
     /// The newest mark handed over whose rows are not known to be kept.
     pub(crate) newest: Option<Mark>,
     /// Rows of derived tables that begin before this are not this run's to write.
@@ -99,7 +104,7 @@ impl Keeper {
             if WAITING_MAX <= self.waiting.iter().map(Versions::len).sum() {
                 self.write()?;
             }
-            if is_over || every <= flushed.elapsed() {
+            if is_over || every <= flushed.elapsed() || UNFLUSHED_MAX <= self.unflushed {
                 self.flush()?;
                 flushed = now();
             }
@@ -124,12 +129,14 @@ impl Keeper {
             return Ok(());
         }
         self.log.sync()?;
+        self.unflushed += self.waiting.iter().map(Versions::len).sum::<usize>();
         self.store.write(std::mem::take(&mut self.waiting)).map_err(told)
     }
 
     /// Writes what waits; once it is kept, notes how far in `runs` and in the log.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.write()?;
+        self.unflushed = 0;
         if !self.store.flush().map_err(told)? {
             if let Some(newest) = &self.newest {
                 self.live.spooled_up_to(newest.frontier as i64);

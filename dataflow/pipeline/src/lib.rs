@@ -121,7 +121,8 @@ impl Pipeline {
                 Ok(())
             }
         })?;
-        let mut keeper = Keeper { store, log, run, live, status, offsets, waiting: Vec::new(), newest: None, since };
+        let (waiting, unflushed, newest) = (Vec::new(), 0, None);
+        let mut keeper = Keeper { store, log, run, live, status, offsets, waiting, unflushed, newest, since };
         tasks.spawn("store", move || {
             restore.map_or(Ok(()), |bars| keeper.restore(bars, &to_keep))?;
             keeper.run(&to_keep, flush)

@@ -127,13 +127,15 @@ impl<R: Row> Leaf<R> {
             };
             let revision = self.revisions.next(key, time, is_new, !retracted && row.is_open());
             self.drawn.push(Drawn { row, known_at: time, revision, retracted });
+            if ROWS_MAX <= self.drawn.len() {
+                self.flush();
+            }
         }
         drop(ahead);
+        // An instant may hold a whole history: its room is not kept.
+        changes.shrink_to(4 * ROWS_MAX);
         self.changes = changes;
         self.revisions.sweep(time);
-        if ROWS_MAX <= self.drawn.len() {
-            self.flush();
-        }
     }
 
     fn is_same(&self, old: &R, new: &R) -> bool {
