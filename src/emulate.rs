@@ -82,6 +82,9 @@ pub(crate) struct Args {
     /// Share of requests that are answered 502
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     fail: f64,
+    /// Share of requests that are answered 403 or 451, as from a country that is not served; 1: streams are refused too
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    block: f64,
     /// Stop after this long, such as 30s or 5m; Ctrl-C stops it any time
     #[arg(long = "for", value_parser = args::deadline)]
     length: Option<Deadline>,
@@ -103,9 +106,9 @@ const STALL: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, .. } = *args;
-    let Args { refuse, ban, fail, port, .. } = *args;
+    let Args { refuse, ban, fail, block, port, .. } = *args;
     let faults =
-        Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, refuse, ban, fail };
+        Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, refuse, ban, fail, block };
     let script = args.script.as_deref().map(read).transpose()?;
     let (origin, what) = match args.from.is_empty() {
         true => (Origin::Market(seed, symbols(args.symbols.into())), format!("the synthetic market of seed {seed}")),

@@ -133,6 +133,14 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
     if feeds.venues.is_empty() {
         return Err(misuse("feeds.venues is empty: name a venue, or take --synthetic"));
     }
+    let (ping, patience, stale) = (length(feeds.ping), length(feeds.patience), length(feeds.stale));
+    if stale <= ping + patience {
+        return Err(misuse(format!(
+            "feeds.stale ({stale:?}) must be longer than feeds.ping and feeds.patience together ({:?}): a quiet connection \
+             is one whose pings are answered",
+            ping + patience
+        )));
+    }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
     Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), stepped: None })
 }

@@ -28,6 +28,13 @@ impl Decimal {
         Decimal::parse_plain(text.as_bytes()).or_else(|| Decimal::parse_any(text))
     }
 
+    /// As `parse`; of a fraction with more digits than fit as many as do: `302542.8759139051798123`, as venues print what they
+    /// computed in floating point.
+    pub fn parse_rounded(text: &str) -> Option<Decimal> {
+        let whole = text.find('.').filter(|_| text.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)));
+        Decimal::parse(text).or_else(|| (whole? + 1..text.len()).rev().find_map(|end| Decimal::parse(&text[..end])))
+    }
+
     /// Digits that surely fit, with or without a point: nearly all that venues send.
     #[inline]
     fn parse_plain(bytes: &[u8]) -> Option<Decimal> {

@@ -43,6 +43,8 @@ pub struct Faults {
     pub ban: f64,
     /// A request is answered 502.
     pub fail: f64,
+    /// A request is answered that this country is not served: 403 with a page, or 451. 1: streams are refused, too.
+    pub block: f64,
 }
 
 impl Faults {
@@ -51,7 +53,7 @@ impl Faults {
         macro_rules! add {
             ($($field:ident)*) => { $(self.$field += other.$field;)* };
         }
-        add!(drop gap duplicate reorder garbage disconnect reset slow refuse ban fail);
+        add!(drop gap duplicate reorder garbage disconnect reset slow refuse ban fail block);
         self.age = [self.age, other.age].into_iter().filter(|age| 0 < *age).min().unwrap_or(0);
         self
     }

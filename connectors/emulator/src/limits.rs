@@ -36,6 +36,8 @@ pub(super) struct Limit {
     /// The answer beyond the limit, and to who is banned.
     pub(super) beyond: StatusCode,
     pub(super) banned: StatusCode,
+    /// The answer to who is in a country that is not served.
+    pub(super) blocked: (StatusCode, &'static str),
     /// Headers with the weight left or used.
     pub(super) headers: fn(used: u64, left: u64, reset: i64) -> Vec<(&'static str, i64)>,
 }
@@ -139,7 +141,7 @@ impl Requests {
         }
         self.n_early = 0;
         self.times.push_back((now, weight));
-        let Faults { refuse, ban, fail, .. } = faults;
+        let Faults { refuse, ban, fail, block, .. } = faults;
         let chance = self.random.uniform();
         match () {
             () if chance < refuse => {
@@ -153,6 +155,7 @@ impl Requests {
                 Some((self.limit.banned, Some(BAN)))
             }
             () if chance < refuse + ban + fail => Some((StatusCode::BAD_GATEWAY, None)),
+            () if chance < refuse + ban + fail + block => Some((self.limit.blocked.0, None)),
             () => None,
         }
     }
@@ -176,6 +179,7 @@ pub(super) async fn limited(
     tokio::time::sleep(Duration::from_nanos(faults.slow.unsigned_abs())).await;
     let mut response = match refusal {
         None => next.run(request).await,
+        Some((status, None)) if status == limit.blocked.0 && 0.0 < faults.block => limit.blocked.into_response(),
         Some((status, _)) => (status, "access too frequent").into_response(),
     };
     let headers = response.headers_mut();

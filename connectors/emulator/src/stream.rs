@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::faults::{Fate, Saboteur};
+use super::limits::Limit;
 use super::venue::Sent;
 use super::{BEHIND_MAX, STEP, Shared};
 
@@ -31,9 +32,13 @@ pub(super) trait Face: Send + 'static {
 /// Upgrades to a connection with a face made for its number.
 pub(super) fn upgrade<F: Face>(
     shared: Arc<Shared>,
+    limit: &Limit,
     upgrade: WebSocketUpgrade,
     face: impl FnOnce(u64) -> F,
 ) -> Response {
+    if 1.0 <= shared.faults().block {
+        return limit.blocked.into_response();
+    }
     let number = shared.n_connections.fetch_add(1, Relaxed);
     let face = face(number);
     upgrade.on_upgrade(move |socket| async move {

@@ -128,6 +128,35 @@ pub fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, in
     Event { ts_event, seq, index, ..event }
 }
 
+/// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone, unless none can.
+pub(crate) fn each_row<'a, T>(
+    nobody: &InstrumentId,
+    rows: &'a [T],
+    name: impl Fn(&'a T) -> &'a str,
+    ts_recv: Ts,
+    out: &mut Vec<(InstrumentId, Event)>,
+    mut read: impl FnMut(&'a T, &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut failed = Vec::new();
+    for row in rows {
+        let before = out.len();
+        if let Err(error) = read(row, out) {
+            out.truncate(before);
+            failed.push((name(row), error));
+        }
+    }
+    if failed.len() == rows.len()
+        && let Some((_, error)) = failed.pop()
+    {
+        return Err(error);
+    }
+    for (name, error) in failed {
+        let detail = format!("{name}: {error}");
+        out.push((nobody.clone(), quarantined(error.rule(), detail, name.as_bytes(), ts_recv)));
+    }
+    Ok(())
+}
+
 /// An event without a sequence number, the first of its frame.
 pub fn event_of(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
     Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }
@@ -213,6 +242,13 @@ impl Fields {
     /// An absent or empty field stays absent.
     pub fn optional(self, field: &'static str, text: Option<&str>) -> Result<Option<Decimal>, DecodeError> {
         text.filter(|text| !text.is_empty()).map(|text| self.decimal(field, text)).transpose()
+    }
+
+    /// As `optional`, to as many decimals as fit: sums that a venue computes have any number of them.
+    pub fn rounded(self, field: &'static str, text: Option<&str>) -> Result<Option<Decimal>, DecodeError> {
+        let read =
+            |text| Decimal::parse_rounded(text).ok_or_else(|| self.wrong(field, format!("is no number: \"{text}\"")));
+        text.filter(|text| !text.is_empty()).map(read).transpose()
     }
 
     /// UNIX milliseconds, as nanoseconds.

@@ -114,8 +114,8 @@ impl Okx {
                 asks: Some(side("asks", &raw.asks)?),
                 update_id: raw.seq.and_then(|id| u64::try_from(id).ok()),
                 previous_update_id: raw.previous_seq.and_then(|id| u64::try_from(id).ok()),
-                // It is sent as a signed number.
-                checksum: raw.checksum.map(|sum| sum as u32),
+                // It is sent as a signed number; since 2026-05 as 0 on every frame, which says nothing.
+                checksum: raw.checksum.filter(|sum| *sum != 0).map(|sum| sum as u32),
                 ..Book::default()
             };
             fields.some("checksum or seqId", book.checksum.map(u64::from).or(book.update_id))?;

@@ -180,6 +180,21 @@ pub trait Wire: Exchange {
         false
     }
 
+    /// Whether a body says that the venue failed for the moment, whatever its status: the same question is answered later.
+    fn is_transient(&self, _body: &str) -> bool {
+        false
+    }
+
+    /// Whether a frame says that the venue ends the connection soon.
+    fn is_leaving(&self, _frame: &str) -> bool {
+        false
+    }
+
+    /// The venue's spelling of a symbol of ours, where nothing tells it.
+    fn native(&self, symbol: &str) -> String {
+        symbol.into()
+    }
+
     /// Whether a body says that the venue has no such symbol.
     fn is_no_symbol(&self, _body: &str) -> bool {
         false

@@ -8,11 +8,15 @@ use prism_schemas::{Event, Ts};
 
 /// How long delays are looked at before they are judged.
 const JUDGED: i64 = SECOND;
+/// What comes first after a subscription may be of before it: three seconds at Bybit.
+const EARLY: i64 = 4 * SECOND;
 
 /// How far receive times are behind event times, at least, within a second.
 #[derive(Default)]
 pub(super) struct Delay {
     since: Ts,
+    /// Messages received before say nothing.
+    early: Ts,
     least: Option<i64>,
     /// Whether the feed is said to be skewed.
     pub(super) is_told: bool,
@@ -21,7 +25,7 @@ pub(super) struct Delay {
 impl Delay {
     /// Nothing is known of messages before `ts`.
     pub(super) fn since(ts: Ts) -> Delay {
-        Delay { since: ts, ..Delay::default() }
+        Delay { since: ts, early: ts.saturating_add(EARLY), ..Delay::default() }
     }
 
     /// Takes note of a message.
@@ -32,7 +36,7 @@ impl Delay {
             _ => false,
         };
         // Where a message has no time of its own, it has that of its receipt.
-        if has_time && event.ts_event != event.ts_recv {
+        if has_time && self.early <= event.ts_recv && event.ts_event != event.ts_recv {
             let delay = event.ts_recv - event.ts_event;
             self.least = Some(self.least.map_or(delay, |least| least.min(delay)));
         }

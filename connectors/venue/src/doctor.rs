@@ -7,8 +7,8 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::connection::{explain, open};
-use super::rest::{EVENTS_MAX, PAGES_MAX, now};
-use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, select};
+use super::rest::{Class, EVENTS_MAX, Failure, PAGES_MAX, now};
+use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, http, select};
 use prism_exchange::Ask;
 
 /// How a step went.
@@ -59,16 +59,22 @@ const REACH: Duration = Duration::from_secs(4);
 /// Whether a venue answers at all, within four seconds.
 pub async fn reach(maker: &Maker, options: &Options, clock: &Clock) -> Result<(), VenueError> {
     let rest = Rest::new(options, maker().limits(), Payer::Feeds)?;
-    skew(&rest, maker, options, clock).await.map(|_| ()).map_err(|detail| VenueError::Unreachable { detail })
+    skew(&rest, maker, options, clock)
+        .await
+        .map(|_| ())
+        .map_err(|failure| VenueError::Unreachable { detail: failure.detail })
 }
 
 /// By how much the venue's clock is ahead, and to within what; or why it does not say.
-async fn skew(rest: &Rest, maker: &Maker, options: &Options, clock: &Clock) -> Result<(i64, i64), String> {
+async fn skew(rest: &Rest, maker: &Maker, options: &Options, clock: &Clock) -> Result<(i64, i64), Failure> {
     let (wire, patience) = (maker(), options.patience.min(REACH));
     let asking = rest.skew(&*wire, clock, Some(now() + patience));
     match tokio::time::timeout(patience, asking).await {
-        Ok(outcome) => outcome.map_err(|failure| failure.detail),
-        Err(_) => Err(format!("no answer from {} within {patience:?}", super::http::host(rest.base()))),
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let detail = format!("no answer from {} within {patience:?}", http::host(rest.base()));
+            Err(Failure::new(Class::Network, detail, None))
+        }
     }
 }
 
@@ -80,9 +86,13 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     };
     let mut checks = Vec::new();
     match skew(&rest, maker, options, clock).await {
-        Err(detail) => {
-            let advice = "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses";
-            return vec![Check::broken("requests", detail, advice)];
+        Err(failure) => {
+            let advice = match failure.class {
+                Class::Blocked => http::UNBLOCK,
+                Class::RateLimit => "this address asked too often: stop what else asks the venue, and wait ten minutes",
+                _ => "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses",
+            };
+            return vec![Check::broken("requests", failure.detail, advice)];
         }
         Ok((ahead, within)) => checks.push(judge(ahead, within, options)),
     }
@@ -110,6 +120,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         let patience = options.patience + options.idle;
         checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
+            Ok(Err(detail)) if detail.contains(http::NOT_SERVED) => Check::broken(what, detail, http::UNBLOCK),
             Ok(Err(detail)) => Check::broken(what, detail, "the venue refused or ended the stream: report it"),
             Err(_) => {
                 let advice = "see that WebSockets pass: proxy, firewall; or raise feeds.patience";

@@ -75,6 +75,31 @@ pub(super) fn unanswered(address: &str, patience: Duration, error: &reqwest::Err
     }
 }
 
+/// Statuses that are hardly ever about what was asked: not this country, not this network.
+pub(super) const BLOCKS: [u16; 2] = [403, 451];
+/// What is said of them.
+pub(super) const NOT_SERVED: &str = "does not serve this address";
+
+/// That an address is not served.
+pub(super) fn blocked(address: &str, status: u16) -> String {
+    let host = host(address);
+    format!("{host} {NOT_SERVED} (status {status}): mostly its country, or the venue's firewall")
+}
+
+/// What to do about it.
+pub(super) const UNBLOCK: &str = "if the venue has an address for your region, name it in feeds.addresses (bybit.eu, \
+    data-api.binance.vision, binance.us); else run prism where the venue serves";
+
+/// What a body says, in a line: of a page its text.
+pub(super) fn said(body: &str) -> String {
+    let of_tags = body.trim_start().starts_with('<').then(|| {
+        let parts = body.split('<').map(|part| part.split_once('>').map_or("", |(_, text)| text));
+        parts.collect::<Vec<_>>().join(" ")
+    });
+    let text = of_tags.as_deref().unwrap_or(body);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
+}
+
 /// Why a body cannot be had.
 #[derive(Debug)]
 pub(super) enum BodyError {

@@ -25,6 +25,8 @@ pub(super) const EVENTS_MAX: usize = 50_000;
 /// How long who is refused waits if the venue does not say, and who is banned: Bybit wants ten minutes.
 const WAIT: Duration = Duration::from_secs(10);
 const WAIT_BANNED: Duration = Duration::from_secs(600);
+/// Whether a block is over is asked so often.
+const WAIT_BLOCKED: Duration = Duration::from_secs(60);
 
 pub(super) struct Rest {
     client: reqwest::Client,
@@ -46,6 +48,8 @@ pub enum Class {
     Parse,
     /// The venue refused it, or failed.
     Venue,
+    /// Nobody is answered at this address: its country, or its network.
+    Blocked,
 }
 
 /// A request without an answer.
@@ -199,26 +203,34 @@ impl Rest {
                     http::BodyError::Failed(_) => Failure::new(Class::Network, detail, None),
                 }
             })?;
-            return match wire.is_throttled(&body) {
-                true => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
-                false => Ok(body),
+            return match (wire.is_throttled(&body), wire.is_transient(&body)) {
+                (true, _) => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
+                (_, true) => Err(Failure::new(Class::Venue, http::said(&body), None)),
+                _ => Ok(body),
             };
         }
         let wait = header(RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds.into()) / self.options.speed);
         let detail = format!("{} answers with status {status}", http::host(&self.base));
+        let body = http::body(response, BODY_MAX).await.unwrap_or_default();
         Err(match status {
-            // Banned for a while: Binance answers 418, Bybit 403.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT => {
                 Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT / self.options.speed)))
             }
-            StatusCode::FORBIDDEN => {
+            // Bybit bans like this who asks too often.
+            StatusCode::FORBIDDEN if body.contains("access too frequent") => {
                 Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT_BANNED / self.options.speed)))
+            }
+            _ if http::BLOCKS.contains(&status.as_u16()) => {
+                let detail = format!("{}: {}", http::blocked(&self.base, status.as_u16()), http::said(&body));
+                Failure::new(Class::Blocked, detail, Some(WAIT_BLOCKED / self.options.speed))
+            }
+            StatusCode::REQUEST_TIMEOUT => Failure::new(Class::Venue, detail, wait),
+            _ if wire.is_transient(&body) => {
+                Failure::new(Class::Venue, format!("{detail}: {}", http::said(&body)), wait)
             }
             // A question that the venue does not take.
             _ if status.is_client_error() => {
-                let body = http::body(response, BODY_MAX).await.unwrap_or_default();
-                let said: String = body.chars().take(200).collect();
-                Failure::useless(Class::Venue, format!("{detail}: {said}"), body)
+                Failure::useless(Class::Venue, format!("{detail}: {}", http::said(&body)), body)
             }
             _ => Failure::new(Class::Venue, detail, wait),
         })

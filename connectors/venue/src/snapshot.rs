@@ -165,15 +165,16 @@ impl Snapshots {
     async fn ask_all(&self, symbol: String) -> Snapshot {
         let wire = (self.maker)();
         let depth = self.depth.max(1);
-        let mut asks = vec![("ticker".to_string(), Ask::Ticker(&symbol)), ("book".into(), Ask::Book(&symbol, depth))];
+        let native = wire.native(&symbol);
+        let mut asks = vec![("ticker".to_string(), Ask::Ticker(&native)), ("book".into(), Ask::Book(&native, depth))];
         for timeframe in &self.timeframes {
-            asks.push((format!("klines_{timeframe}"), Ask::Klines(&symbol, *timeframe, ROWS)));
+            asks.push((format!("klines_{timeframe}"), Ask::Klines(&native, *timeframe, ROWS)));
         }
-        asks.push(("trades".into(), Ask::Trades(&symbol)));
-        asks.extend(Holders::ALL.map(|of| (format!("ratio_{}", of.name()), Ask::Ratio(&symbol, of, 1))));
-        asks.push(("open_interest".into(), Ask::OpenInterest(&symbol, 1)));
-        asks.push(("funding".into(), Ask::Funding(&symbol, 1)));
-        asks.push(("risk_limit".into(), Ask::RiskLimit(&symbol)));
+        asks.push(("trades".into(), Ask::Trades(&native)));
+        asks.extend(Holders::ALL.map(|of| (format!("ratio_{}", of.name()), Ask::Ratio(&native, of, 1))));
+        asks.push(("open_interest".into(), Ask::OpenInterest(&native, 1)));
+        asks.push(("funding".into(), Ask::Funding(&native, 1)));
+        asks.push(("risk_limit".into(), Ask::RiskLimit(&native)));
         let (ts, began) = ((self.clock)(), now());
         let asked = asks.into_iter().filter(|(_, ask)| wire.request(ask).is_some());
         let mut components = join_all(asked.map(|(name, ask)| self.component(name, ask))).await;
@@ -241,13 +242,17 @@ impl Snapshots {
             };
             one.is_absent = body.is_some_and(|body| wire.is_no_symbol(&body));
             let is_over = self.patience <= began.elapsed();
-            let is_final = is_over || one.is_absent || class == Class::RateLimit || one.retries == RETRIES;
+            let is_final = is_over
+                || one.is_absent
+                || matches!(class, Class::RateLimit | Class::Blocked)
+                || one.retries == RETRIES;
             one.error = Some(Trouble { class, detail });
             if is_final {
                 one.recovery = Some(match class {
                     Class::RateLimit => "left alone until the venue's limit is over: ask again then".into(),
                     Class::Network => "given up: see that the venue can be reached".into(),
                     Class::Parse => "given up: the venue changed its format".into(),
+                    Class::Blocked => http::UNBLOCK.into(),
                     Class::Venue => "given up: see that the venue has the symbol".into(),
                 });
                 return one;

@@ -228,9 +228,9 @@ impl OrderBook {
             return if is_asked_for { self.join() } else { Ok(Applied::Changed) };
         }
         match (self.rules.numbering, self.state) {
-            (Numbering::Rising | Numbering::Absent, State::Live) => {}
+            (Numbering::Rising | Numbering::Chained | Numbering::Absent, State::Live) => {}
             // Their next snapshot comes by itself or by subscribing again, and nothing before it counts.
-            (Numbering::Rising | Numbering::Absent, _) => return Ok(Applied::Waiting),
+            (Numbering::Rising | Numbering::Chained | Numbering::Absent, _) => return Ok(Applied::Waiting),
             (Numbering::Ranges | Numbering::Linked | Numbering::Unknown, State::Live) => {}
             (_, State::Unsynced | State::Syncing | State::Suspect) => {
                 self.state = State::Syncing;
@@ -287,9 +287,8 @@ impl OrderBook {
 
     /// Applies a delta if it is the next one.
     fn follow(&mut self, update: &Update<'_>) -> Result<Applied, Trouble> {
-        if self.rules.numbering == Numbering::Absent {
-            self.change(update)?;
-            return Ok(Applied::Changed);
+        if matches!(self.rules.numbering, Numbering::Absent | Numbering::Chained) {
+            return self.follow_chain(update);
         }
         let (Some(last), Some(id)) = (self.last, update.update_id) else { return Err(Trouble::Unfit) };
         let (begins, follows) = match self.rules.numbering {
@@ -301,7 +300,7 @@ impl OrderBook {
                 let previous = update.previous_update_id.ok_or(Trouble::Unfit)?;
                 (previous, if self.joined { previous == last } else { previous <= last })
             }
-            Numbering::Rising | Numbering::Absent | Numbering::Unknown => (id, id == last + 1),
+            _ => (id, id == last + 1),
         };
         // Old: already in the snapshot, or sent twice.
         if id <= last && !(self.rules.numbering == Numbering::Rising && id == 1) {
@@ -316,6 +315,19 @@ impl OrderBook {
         if self.bids.is_at_edge() || self.asks.is_at_edge() {
             return Err(Trouble::Edge);
         }
+        Ok(Applied::Changed)
+    }
+
+    /// Applies a delta that names the one before it, if it names any.
+    fn follow_chain(&mut self, update: &Update<'_>) -> Result<Applied, Trouble> {
+        if let (Some(after), Some(got)) = (self.last, update.previous_update_id)
+            && after != got
+        {
+            // The same once more is no gap.
+            return if update.update_id == Some(after) { Ok(Applied::Old) } else { Err(Trouble::Gap { after, got }) };
+        }
+        self.change(update)?;
+        self.last = update.update_id.or(self.last);
         Ok(Applied::Changed)
     }
 

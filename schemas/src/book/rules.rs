@@ -14,7 +14,10 @@ pub enum Numbering {
     Ranges,
     /// `previous_update_id` is the last `update_id`. Snapshots are asked for (Binance futures).
     Linked,
-    /// None: a checksum tells. Snapshots come on the stream (OKX, Kraken).
+    /// `previous_update_id` is the last `update_id`, which may be smaller or equal; where there is none a checksum tells.
+    /// Snapshots come on the stream (OKX).
+    Chained,
+    /// None: a checksum tells. Snapshots come on the stream (Kraken).
     Absent,
     /// Not known here: no update is taken, as nothing could tell whether the book is the venue's.
     #[default]
@@ -38,7 +41,7 @@ impl Rules {
         let (numbering, checksum) = match (&*instrument.exchange, instrument.market) {
             ("binance", Market::Spot) => (Numbering::Ranges, None),
             ("binance", _) => (Numbering::Linked, None),
-            ("okx", _) => (Numbering::Absent, Some(Checksum::Okx)),
+            ("okx", _) => (Numbering::Chained, Some(Checksum::Okx)),
             ("kraken", _) => (Numbering::Absent, Some(Checksum::Kraken)),
             ("bybit", _) => (Numbering::Rising, None),
             _ => (Numbering::Unknown, None),

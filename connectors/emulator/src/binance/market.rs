@@ -31,6 +31,10 @@ pub(crate) const LIMIT_LINEAR: Limit = Limit {
     caps: &[("/futures/data/", 1_000, 5 * MINUTE), ("/fundingRate", 500, 5 * MINUTE)],
     beyond: StatusCode::TOO_MANY_REQUESTS,
     banned: StatusCode::IM_A_TEAPOT,
+    blocked: (
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+        "{\"code\":0,\"msg\":\"Service unavailable from a restricted location according to 'b. Eligibility'\"}",
+    ),
     headers: |used, _, _| vec![("x-mbx-used-weight-1m", used as i64)],
 };
 

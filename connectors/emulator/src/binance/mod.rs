@@ -29,7 +29,7 @@ pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
     // <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Important-WebSocket-Change-Notice>
     let lane = |kinds: &'static [&'static str]| {
         get(async move |State(shared): State<Arc<Shared>>, socket: WebSocketUpgrade| {
-            upgrade(shared, socket, |_| Stream {
+            upgrade(shared, &LIMIT_LINEAR, socket, |_| Stream {
                 market,
                 kinds,
                 streams: BTreeSet::new(),

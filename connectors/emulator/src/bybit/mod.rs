@@ -34,6 +34,11 @@ pub(super) const LIMIT: Limit = Limit {
     caps: &[],
     beyond: StatusCode::FORBIDDEN,
     banned: StatusCode::FORBIDDEN,
+    blocked: (
+        StatusCode::FORBIDDEN,
+        "<HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD><BODY><H1>403 ERROR</H1>\
+         The Amazon CloudFront distribution is configured to block access from your country.</BODY></HTML>",
+    ),
     headers: |_, left, reset| {
         vec![("x-bapi-limit", 600), ("x-bapi-limit-status", left as i64), ("x-bapi-limit-reset-timestamp", reset)]
     },
@@ -42,7 +47,7 @@ pub(super) const LIMIT: Limit = Limit {
 /// The stream of a category, and requests.
 pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
     let stream = get(async move |State(shared): State<Arc<Shared>>, socket: WebSocketUpgrade| {
-        upgrade(shared, socket, |number| Stream {
+        upgrade(shared, &LIMIT, socket, |number| Stream {
             market,
             topics: BTreeMap::new(),
             updates: BTreeMap::new(),

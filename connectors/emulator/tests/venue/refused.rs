@@ -9,7 +9,7 @@ use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::{InstrumentId, Timeframe};
 use prism_sources::synthetic::SYMBOLS;
-use prism_venue::{ALL, Options, Snapshots};
+use prism_venue::{ALL, Class, Health, Options, Snapshots, examine};
 
 use super::*;
 
@@ -87,4 +87,27 @@ async fn a_venue_that_fails_is_left_alone_for_a_while() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("nobody asks any more: {:?}", emulator.asked());
+}
+
+/// Neither a ban nor an error: who runs prism from there is told in one line what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_country_that_is_not_served_is_told_as_that() {
+    for (face, status, said) in [("bybit-linear", 403, "your country"), ("binance-linear", 451, "restricted location")]
+    {
+        let emulator = emulator(SYMBOLS, Faults { block: 1.0, ..Faults::default() }, &clock(1)).await;
+        let options = Options::at(&emulator.url(face));
+        let checks = examine(&maker(face), &options, &clock(1)).await;
+        let [check] = &checks[..] else { panic!("{checks:?}") };
+        assert_eq!((&*check.what, check.health), ("requests", Health::Broken));
+        let expected = format!("does not serve this address (status {status})");
+        assert!(check.found.contains(&expected) && check.found.contains(said), "{}", check.found);
+        assert!(check.advice.contains("feeds.addresses"), "{}", check.advice);
+        let snapshots = Arc::new(Snapshots::new(maker(face), &options, clock(1)).unwrap());
+        let snapshot = snapshots.take("BTCUSDT").await;
+        assert!(snapshot.failure().unwrap().contains(&expected), "{snapshot:?}");
+        let class = |one: &prism_venue::Component| one.error.as_ref().map(|error| error.class);
+        assert!(snapshot.components.iter().all(|one| class(one) == Some(Class::Blocked)), "{snapshot:?}");
+        // One request told it, and the others did not ask.
+        assert!(emulator.asked().requests <= 3 + snapshot.components.len() as u64, "{:?}", emulator.asked());
+    }
 }

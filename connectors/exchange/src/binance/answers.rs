@@ -7,29 +7,36 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Binance, Events};
-use crate::{DecodeError, Fields, Holders, event_of, taker, trade_event};
+use crate::{DecodeError, Fields, Holders, each_row, event_of, taker, trade_event};
 
 impl Binance {
     pub(super) fn ask_tickers(&self, tickers: &[DayTicker], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "ticker/24hr" };
-        for raw in tickers {
-            let ticker = Ticker {
-                last: fields.optional("lastPrice", raw.last)?,
-                open_24h: fields.optional("openPrice", raw.open)?,
-                high_24h: fields.optional("highPrice", raw.high)?,
-                low_24h: fields.optional("lowPrice", raw.low)?,
-                volume_24h: fields.optional("volume", raw.volume)?,
-                turnover_24h: fields.optional("quoteVolume", raw.turnover)?,
-                ..Ticker::default()
-            };
-            let ts_event = fields.millis("closeTime", raw.ts)?;
-            self.put(
-                out,
-                fields.symbol("symbol", raw.symbol)?,
-                event_of(ts_event, ts_recv, Body::Ticker(ticker.into())),
-            );
-        }
-        Ok(())
+        each_row(
+            &self.nobody(),
+            tickers,
+            |raw| raw.symbol,
+            ts_recv,
+            out,
+            |raw, out| {
+                let ticker = Ticker {
+                    last: fields.optional("lastPrice", raw.last)?,
+                    open_24h: fields.optional("openPrice", raw.open)?,
+                    high_24h: fields.optional("highPrice", raw.high)?,
+                    low_24h: fields.optional("lowPrice", raw.low)?,
+                    volume_24h: fields.rounded("volume", raw.volume)?,
+                    turnover_24h: fields.rounded("quoteVolume", raw.turnover)?,
+                    ..Ticker::default()
+                };
+                let ts_event = fields.millis("closeTime", raw.ts)?;
+                self.put(
+                    out,
+                    fields.symbol("symbol", raw.symbol)?,
+                    event_of(ts_event, ts_recv, Body::Ticker(ticker.into())),
+                );
+                Ok(())
+            },
+        )
     }
 
     pub(super) fn ask_klines(

@@ -174,7 +174,8 @@ pub(super) struct KlineBar<'a> {
     pub(super) closed: bool,
 }
 
-// {"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL","q":"0.014","p":"9910","X":"FILLED","T":1568014460893}}
+// {"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910",
+// "ap":"9910","X":"FILLED","l":"0.014","z":"0.014","T":1568014460893}}
 #[derive(Deserialize)]
 pub(super) struct ForceOrderFrame<'a> {
     #[serde(borrow)]
@@ -191,6 +192,10 @@ pub(super) struct ForceOrder<'a> {
     pub(super) price: &'a str,
     #[serde(rename = "q")]
     pub(super) size: &'a str,
+    #[serde(rename = "ap")]
+    pub(super) average: Option<&'a str>,
+    #[serde(rename = "z")]
+    pub(super) filled: Option<&'a str>,
     #[serde(rename = "T")]
     pub(super) ts: i64,
 }

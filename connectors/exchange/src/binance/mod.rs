@@ -13,7 +13,7 @@ use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, T
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, taker, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, taker, trade_event};
 use frames::{
     AggTradeFrame, BookTickerFrame, Depth, DepthFrame, Envelope, ExchangeInfo, ForceOrderFrame, Kind, KlineFrame,
     MarkFrame, Pairs, TickerFrame, TradeFrame,
@@ -70,50 +70,58 @@ impl Binance {
     pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "exchangeInfo" };
         let info: ExchangeInfo = fields.json(body)?;
-        let mut events = Vec::with_capacity(info.symbols.len());
-        for one in &info.symbols {
-            let mut instrument = Instrument {
-                contract_type: one
-                    .contract_type
-                    .unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" })
-                    .into(),
-                base: one.base_asset.into(),
-                quote: one.quote_asset.into(),
-                settlement: one.margin_asset.unwrap_or_default().into(),
-                // Perpetual contracts are said to end in 2100.
-                expiry: one
-                    .expiry
-                    .filter(|_| one.contract_type.is_some_and(|kind| !kind.ends_with("PERPETUAL")))
-                    .map(|millis| fields.millis("deliveryDate", millis))
-                    .transpose()?,
-                status: one.status.or(one.contract_status).unwrap_or_default().into(),
-                native_symbol: one.symbol.into(),
-                contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
-                ..Instrument::default()
-            };
-            for filter in &one.filters {
-                match filter.kind {
-                    "PRICE_FILTER" => instrument.tick_size = fields.optional("tickSize", filter.tick_size)?,
-                    "LOT_SIZE" => {
-                        instrument.lot_size = fields.optional("stepSize", filter.step_size)?;
-                        instrument.min_size = fields.optional("minQty", filter.min_size)?;
-                        instrument.max_size = fields.optional("maxQty", filter.max_size)?;
+        each_row(
+            &self.nobody(),
+            &info.symbols,
+            |one| one.symbol,
+            ts_recv,
+            out,
+            |one, out| {
+                let mut instrument = Instrument {
+                    contract_type: one
+                        .contract_type
+                        .unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" })
+                        .into(),
+                    base: one.base_asset.into(),
+                    quote: one.quote_asset.into(),
+                    settlement: one.margin_asset.unwrap_or_default().into(),
+                    // Perpetual contracts are said to end in 2100.
+                    expiry: one
+                        .expiry
+                        .filter(|_| one.contract_type.is_some_and(|kind| !kind.ends_with("PERPETUAL")))
+                        .map(|millis| fields.millis("deliveryDate", millis))
+                        .transpose()?,
+                    status: one.status.or(one.contract_status).unwrap_or_default().into(),
+                    native_symbol: one.symbol.into(),
+                    contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
+                    ..Instrument::default()
+                };
+                for filter in &one.filters {
+                    match filter.kind {
+                        "PRICE_FILTER" => instrument.tick_size = fields.optional("tickSize", filter.tick_size)?,
+                        "LOT_SIZE" => {
+                            instrument.lot_size = fields.optional("stepSize", filter.step_size)?;
+                            instrument.min_size = fields.optional("minQty", filter.min_size)?;
+                            instrument.max_size = fields.optional("maxQty", filter.max_size)?;
+                        }
+                        "MIN_NOTIONAL" | "NOTIONAL" => {
+                            let text = filter.min_notional.or(filter.notional);
+                            instrument.min_notional = fields.optional("minNotional", text)?;
+                        }
+                        _ => {}
                     }
-                    "MIN_NOTIONAL" | "NOTIONAL" => {
-                        let text = filter.min_notional.or(filter.notional);
-                        instrument.min_notional = fields.optional("minNotional", text)?;
-                    }
-                    _ => {}
                 }
-            }
-            instrument.price_decimals = decimals_of(instrument.tick_size);
-            instrument.size_decimals = decimals_of(instrument.lot_size);
-            let symbol = fields.symbol("symbol", one.symbol)?;
-            let id = InstrumentId { exchange: ID.into(), market: self.market, symbol };
-            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()))));
-        }
-        out.append(&mut events);
-        Ok(())
+                instrument.price_decimals = decimals_of(instrument.tick_size);
+                instrument.size_decimals = decimals_of(instrument.lot_size);
+                let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
+                self.put(out, fields.symbol("symbol", one.symbol)?, event);
+                Ok(())
+            },
+        )
+    }
+
+    fn nobody(&self) -> InstrumentId {
+        InstrumentId { exchange: ID.into(), market: self.market, symbol: String::new() }
     }
 
     fn put(&self, out: &mut Events, symbol: String, event: Event) {
@@ -134,6 +142,8 @@ impl Binance {
             Some("kline") => self.kline(text, ts_recv, out),
             Some("forceOrder") => self.force_order(text, ts_recv, out),
             Some("24hrTicker") => self.ticker(text, ts_recv, out),
+            // The connection ends in ten minutes: whoever follows it replaces it before.
+            Some("serverShutdown") => Ok(()),
             Some(other) => Err(DecodeError::Unknown(other.into())),
             None if kind.last_update_id.is_some() => {
                 let symbol = self.default_symbol.as_deref().unwrap_or_default();
@@ -283,10 +293,16 @@ impl Binance {
             "SELL" => Side::Sell,
             other => return Err(fields.wrong("S", format!("is no side: \"{other}\""))),
         };
+        // What was filled, at its average price; an order that was not filled yet is told as it stands.
+        let filled = fields.optional("ap", order.average)?.zip(fields.optional("z", order.filled)?);
+        let (price, size) = match filled.filter(|(price, size)| 0 < price.mantissa && 0 < size.mantissa) {
+            Some(filled) => filled,
+            None => (fields.decimal("p", order.price)?, fields.decimal("q", order.size)?),
+        };
         let liquidation = Liquidation {
             side: side.into(),
-            price: Some(fields.decimal("p", order.price)?),
-            size: Some(fields.decimal("q", order.size)?),
+            price: Some(price),
+            size: Some(size),
             completeness: "latest_per_second".into(),
         };
         let ts_event = fields.millis("T", order.ts)?;

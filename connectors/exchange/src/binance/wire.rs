@@ -100,6 +100,15 @@ impl Wire for Binance {
         header("x-mbx-used-weight-1m")
     }
 
+    fn is_transient(&self, body: &str) -> bool {
+        // <https://developers.binance.com/docs/binance-spot-api-docs/errors>: disconnected, timeout, server busy.
+        ["{\"code\":-1001,", "{\"code\":-1007,", "{\"code\":-1008,"].iter().any(|code| body.starts_with(code))
+    }
+
+    fn is_leaving(&self, frame: &str) -> bool {
+        frame.contains("\"e\":\"serverShutdown\"")
+    }
+
     fn is_no_symbol(&self, body: &str) -> bool {
         body.starts_with("{\"code\":-1121,")
     }

@@ -5,10 +5,11 @@ use prism_schemas::event::risk_limit::Tier;
 use prism_schemas::event::{Book, FundingRate, Kline, LongShortRatio, OpenInterest, RiskLimit, Trade, trade};
 use prism_schemas::{Decimal, Market, Timeframe, Ts};
 use serde::Deserialize;
+use sonic_rs::LazyValue;
 
 use super::frames::{Envelope, Pairs, TickerData};
 use super::{Bybit, Events, side};
-use crate::{DecodeError, Fields, Holders, event_of, levels, trade_event};
+use crate::{DecodeError, Fields, Holders, each_row, event_of, levels, trade_event};
 
 impl Bybit {
     pub(super) fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
@@ -16,7 +17,15 @@ impl Bybit {
         let answer: Reply<'_, TickerData<'_>> = read(fields, body)?;
         // As one message of the stream each, at the time of the answer.
         let envelope = Envelope::<()> { ts: Some(answer.time), ..Envelope::default() };
-        answer.result.list.iter().try_for_each(|raw| self.ticker(&envelope, raw, ts_recv, out))
+        let rows = &answer.result.list;
+        each_row(
+            &self.nobody(),
+            rows,
+            |raw| raw.symbol,
+            ts_recv,
+            out,
+            |raw, out| self.ticker(&envelope, raw, ts_recv, out),
+        )
     }
 
     pub(super) fn ask_klines(
@@ -45,7 +54,7 @@ impl Bybit {
                 volume: Some(fields.decimal("volume", volume)?),
                 turnover: match self.market {
                     Market::Inverse => None,
-                    _ => Some(fields.decimal("turnover", turnover)?),
+                    _ => fields.rounded("turnover", Some(turnover))?,
                 },
                 buy_volume: None,
                 n_trades: None,
@@ -148,13 +157,15 @@ impl Bybit {
         let Some(first) = answer.result.list.first() else { return Ok(()) };
         let mut tiers = Vec::with_capacity(answer.result.list.len());
         for raw in &answer.result.list {
+            // Margins are numbers or texts.
+            let margin = |field, raw: &LazyValue<'_>| fields.decimal(field, raw.as_raw_str().trim_matches('"'));
             let leverage = fields.decimal("maxLeverage", raw.leverage)?;
-            let initial = fields.decimal("initialMargin", raw.initial)?;
+            let initial = margin("initialMargin", &raw.initial)?;
             let share = |margin| as_share(initial, leverage, margin);
             tiers.push(Tier {
                 limit: Some(fields.decimal("riskLimitValue", raw.limit)?),
                 leverage_max: Some(leverage),
-                maintenance_margin: Some(share(fields.decimal("maintenanceMargin", raw.maintenance)?)),
+                maintenance_margin: Some(share(margin("maintenanceMargin", &raw.maintenance)?)),
                 initial_margin: Some(share(initial)),
             });
         }
@@ -278,10 +289,10 @@ pub(super) struct TierRow<'a> {
     symbol: &'a str,
     #[serde(rename = "riskLimitValue")]
     limit: &'a str,
-    #[serde(rename = "maintenanceMargin")]
-    maintenance: &'a str,
-    #[serde(rename = "initialMargin")]
-    initial: &'a str,
+    #[serde(rename = "maintenanceMargin", borrow)]
+    maintenance: LazyValue<'a>,
+    #[serde(rename = "initialMargin", borrow)]
+    initial: LazyValue<'a>,
     #[serde(rename = "maxLeverage")]
     leverage: &'a str,
 }

@@ -11,7 +11,7 @@ use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, T
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, event_of, levels, trade_event};
+use super::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, trade_event};
 use frames::{Answer, BookData, Envelope, KlineItem, LiquidationItem, Pairs, TickerData, TradeItem, whole};
 
 const ID: &str = "bybit";
@@ -43,36 +43,43 @@ impl Bybit {
         if answer.code != 0 {
             return Err(DecodeError::Refused(answer.message.unwrap_or_default().into()));
         }
-        let mut events = Vec::with_capacity(answer.result.list.len());
-        for one in &answer.result.list {
-            let tick_size = fields.optional("tickSize", one.price.tick_size)?;
-            let lot = &one.lot;
-            let lot_size = fields.optional("qtyStep", lot.qty_step.or(lot.base_precision))?;
-            let instrument = Instrument {
-                price_decimals: decimals_of(tick_size),
-                size_decimals: decimals_of(lot_size),
-                tick_size,
-                lot_size,
-                min_size: fields.optional("minOrderQty", lot.min_size)?,
-                max_size: fields.optional("maxOrderQty", lot.max_size)?,
-                min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
-                // Inverse contracts are worth one quote unit each.
-                contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
-                contract_type: one.contract_type.unwrap_or("SPOT").into(),
-                base: one.base.into(),
-                quote: one.quote.into(),
-                settlement: one.settlement.unwrap_or_default().into(),
-                expiry: fields.optional_millis("deliveryTime", one.expiry)?,
-                status: one.status.into(),
-                native_symbol: one.symbol.into(),
-            };
-            events.push((
-                self.instrument(fields, "symbol", one.symbol)?,
-                event_of(ts_recv, ts_recv, Body::Instrument(instrument.into())),
-            ));
-        }
-        out.append(&mut events);
-        Ok(())
+        each_row(
+            &self.nobody(),
+            &answer.result.list,
+            |one| one.symbol,
+            ts_recv,
+            out,
+            |one, out| {
+                let tick_size = fields.optional("tickSize", one.price.tick_size)?;
+                let lot = &one.lot;
+                let lot_size = fields.optional("qtyStep", lot.qty_step.or(lot.base_precision))?;
+                let instrument = Instrument {
+                    price_decimals: decimals_of(tick_size),
+                    size_decimals: decimals_of(lot_size),
+                    tick_size,
+                    lot_size,
+                    min_size: fields.optional("minOrderQty", lot.min_size)?,
+                    max_size: fields.optional("maxOrderQty", lot.max_size)?,
+                    min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
+                    // Inverse contracts are worth one quote unit each.
+                    contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
+                    contract_type: one.contract_type.unwrap_or("SPOT").into(),
+                    base: one.base.into(),
+                    quote: one.quote.into(),
+                    settlement: one.settlement.unwrap_or_default().into(),
+                    expiry: fields.optional_millis("deliveryTime", one.expiry)?,
+                    status: one.status.into(),
+                    native_symbol: one.symbol.into(),
+                };
+                let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
+                out.push((self.instrument(fields, "symbol", one.symbol)?, event));
+                Ok(())
+            },
+        )
+    }
+
+    fn nobody(&self) -> InstrumentId {
+        InstrumentId { exchange: ID.into(), market: self.market, symbol: String::new() }
     }
 
     fn instrument(&self, fields: Fields, field: &'static str, text: &str) -> Result<InstrumentId, DecodeError> {
@@ -149,14 +156,14 @@ impl Bybit {
             ask_price: fields.optional("ask1Price", raw.ask_price)?,
             ask_size: fields.optional("ask1Size", raw.ask_size)?,
             open_interest: fields.optional("openInterest", raw.open_interest)?,
-            open_interest_value: fields.optional("openInterestValue", in_quote(raw.open_interest_value))?,
+            open_interest_value: fields.rounded("openInterestValue", in_quote(raw.open_interest_value))?,
             funding_rate: fields.optional("fundingRate", raw.funding_rate)?,
             next_funding_ts: fields.optional_millis("nextFundingTime", raw.next_funding)?,
             open_24h: fields.optional("prevPrice24h", raw.open_24h)?,
             high_24h: fields.optional("highPrice24h", raw.high_24h)?,
             low_24h: fields.optional("lowPrice24h", raw.low_24h)?,
-            volume_24h: fields.optional("volume24h", raw.volume_24h)?,
-            turnover_24h: fields.optional("turnover24h", in_quote(raw.turnover_24h))?,
+            volume_24h: fields.rounded("volume24h", raw.volume_24h)?,
+            turnover_24h: fields.rounded("turnover24h", in_quote(raw.turnover_24h))?,
             update_id: None,
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
@@ -187,7 +194,7 @@ impl Bybit {
                 low: Some(fields.decimal("low", raw.low)?),
                 close: Some(fields.decimal("close", raw.close)?),
                 volume: Some(fields.decimal("volume", raw.volume)?),
-                turnover: fields.optional("turnover", turnover)?,
+                turnover: fields.rounded("turnover", turnover)?,
                 buy_volume: None,
                 n_trades: None,
                 closed: raw.confirm,

@@ -15,6 +15,8 @@ use crate::{Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limit
 /// Instruments in one answer, at most.
 const PAGE: u32 = 1_000;
 
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+
 /// Bybit names minutes by number, and days, weeks and months by letter; it has no seconds.
 fn interval(timeframe: Timeframe) -> Option<String> {
     match timeframe {
@@ -96,8 +98,25 @@ impl Wire for Bybit {
     }
 
     fn is_throttled(&self, body: &str) -> bool {
-        // Too many visits, and of all at this address.
-        ["{\"retCode\":10006,", "{\"retCode\":10018,"].iter().any(|code| body.starts_with(code))
+        // Too many visits, of all at this address, and of everybody.
+        ["{\"retCode\":10006,", "{\"retCode\":10018,", "{\"retCode\":10429,"].iter().any(|code| body.starts_with(code))
+    }
+
+    fn is_transient(&self, body: &str) -> bool {
+        // The server timed out, or failed: <https://bybit-exchange.github.io/docs/v5/error>.
+        ["{\"retCode\":10000,", "{\"retCode\":10016,"].iter().any(|code| body.starts_with(code))
+    }
+
+    fn native(&self, symbol: &str) -> String {
+        // Dated contracts have a dash: BTCUSDT-25SEP26.
+        let dated = || {
+            let (head, tail) = symbol.split_at_checked(symbol.len().checked_sub(5)?)?;
+            let (month, year) = tail.split_at_checked(3)?;
+            let (name, day) = head.split_at(head.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+            let is_date = (1..=2).contains(&day.len()) && MONTHS.contains(&month) && year.parse::<u8>().is_ok();
+            (is_date && !name.is_empty() && self.market != Market::Spot).then(|| format!("{name}-{day}{tail}"))
+        };
+        dated().unwrap_or_else(|| symbol.into())
     }
 
     fn is_no_symbol(&self, body: &str) -> bool {

@@ -179,7 +179,9 @@ impl Machine {
     fn frame(&mut self, slot: Slot, text: &str, now: Now) {
         self.note(slot, now);
         let (mut events, is_main) = (Events::new(), self.is_main(slot));
+        let leaves = self.wire.is_leaving(text);
         let Some(session) = self.session(slot) else { return };
+        session.is_leaving |= leaves;
         let number = session.number;
         if let Err(error) = session.decode(text, now.ts, &mut events) {
             tracing::debug!(%error, "a frame cannot be decoded");
@@ -339,7 +341,7 @@ impl Machine {
                 self.outputs.push(Output::Close(spare.slot));
                 self.give_up("its subscriptions were not answered", now);
             }
-        } else if self.options.rotate <= age && self.replace_at.is_none_or(|due| due <= now.at) {
+        } else if (main.is_leaving || self.options.rotate <= age) && self.replace_at.is_none_or(|due| due <= now.at) {
             let (slot, refused) = (1 - main.slot, main.subscriptions.heir());
             self.spare = Some(self.begin(slot, refused, now));
         }

@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 
+use crate::http;
 use crate::rest::now;
 use crate::{Clock, ENDED, Events, Followed, Options, Venue, Wired};
 use machine::Machine;
@@ -128,6 +129,10 @@ pub(crate) async fn open(url: String, patience: Duration) -> Result<Socket, Stri
     let connecting = connect_async_with_config(&url, Some(limits), false);
     match tokio::time::timeout(patience, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(response))) if http::BLOCKS.contains(&response.status().as_u16()) => {
+            let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+            Err(format!("{}: {}", http::blocked(&url, response.status().as_u16()), http::said(&body)))
+        }
         Ok(Err(error)) => Err(format!("{url}: {}", explain(&error))),
         Err(_) => Err(format!("{url}: no connection within {patience:?}")),
     }

@@ -37,6 +37,8 @@ pub(super) struct Session {
     free: Instant,
     n_garbage: u32,
     has_news: bool,
+    /// The venue said that it ends the connection soon.
+    pub(super) is_leaving: bool,
     /// Requests so far, and with which all topics were asked for, and when.
     n_sent: u64,
     n_first: u64,
@@ -57,6 +59,7 @@ impl Session {
             free: at,
             n_garbage: 0,
             has_news: false,
+            is_leaving: false,
             n_sent: 0,
             n_first: 0,
             asked: None,

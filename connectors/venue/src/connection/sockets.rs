@@ -8,6 +8,7 @@ use futures::{SinkExt, StreamExt};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::{InstrumentId, Market};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::channel;
 use tokio_tungstenite::accept_async;
@@ -60,6 +61,22 @@ async fn a_message_above_the_limit_ends_the_connection_and_names_it() {
     assert_eq!(feed, Feed::Disconnected);
     assert!(cause.starts_with("a message above the limit of 4 MiB"), "{cause}");
     assert!(WebSocketConfig::default().max_message_size > Some(MESSAGE_MAX), "the limit is ours");
+}
+
+#[tokio::test]
+async fn a_stream_that_a_country_is_refused_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 1_024]).await;
+        let page = "<html><title>403 Forbidden</title><p>block access from your country</p></html>";
+        let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n", page.len());
+        let _ = socket.write_all((head + page).as_bytes()).await;
+    });
+    let said = open(address.replacen("http", "ws", 1), Duration::from_secs(20)).await.err().unwrap();
+    assert!(said.contains("does not serve this address (status 403)"), "{said}");
+    assert!(said.ends_with("403 Forbidden block access from your country"), "{said}");
 }
 
 #[tokio::test]

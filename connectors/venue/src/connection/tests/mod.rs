@@ -217,9 +217,9 @@ fn a_venue_that_does_not_answer_is_not_waited_for() {
 
 #[test]
 fn who_never_says_a_word_is_told_after_a_while() {
-    let mut driven = Driven::new("bybit-linear", 0, &["BTCUSDT"], |_| {});
+    let mut driven = Driven::new("bybit-linear", 0, &["BTCUSDT"], |options| options.channels.depth = 0);
     driven.on(Input::Opened(0));
-    driven.pass(MS(2_499));
+    driven.pass(MS(19_999));
     assert_eq!(driven.told(), []);
     driven.pass(MS(2));
     assert_eq!(driven.told(), [(Feed::Disconnected, "no message yet".to_string())]);

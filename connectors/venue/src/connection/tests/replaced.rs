@@ -83,3 +83,17 @@ fn a_connection_that_ends_while_it_is_replaced_is_told_and_made_anew() {
     driven.pass(MS(201));
     assert_eq!(driven.opened, [0, 1, 0]);
 }
+
+/// Binance spot says so ten minutes before: developers.binance.com, "serverShutdown".
+#[test]
+fn a_connection_whose_venue_leaves_is_replaced_before() {
+    let mut driven = Driven::new("binance-spot", 0, &["BTCUSDT"], |_| {});
+    driven.on(Input::Opened(0));
+    driven.frame(0, r#"{"result":null,"id":1}"#);
+    let trade = r#"{"e":"aggTrade","E":TS,"a":1,"s":"BTCUSDT","p":"1","q":"1","f":1,"l":1,"T":TS,"m":true}"#;
+    driven.frame(0, &format!(r#"{{"stream":"btcusdt@aggTrade","data":{trade}}}"#));
+    assert_eq!(driven.told(), [(Feed::Connected, "subscribed".to_string())]);
+    assert_eq!(driven.opened, [0]);
+    driven.frame(0, r#"{"e":"serverShutdown","E":TS}"#);
+    assert_eq!((driven.opened.clone(), driven.closed.len(), driven.told()), (vec![0, 1], 0, vec![]));
+}
