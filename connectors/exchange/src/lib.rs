@@ -128,7 +128,8 @@ pub fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, in
     Event { ts_event, seq, index, ..event }
 }
 
-/// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone, unless none can.
+/// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone (rule `invalid_field`,
+/// under its symbol), unless none can.
 pub(crate) fn each_row<'a, T>(
     nobody: &InstrumentId,
     rows: &'a [T],
@@ -152,7 +153,8 @@ pub(crate) fn each_row<'a, T>(
     }
     for (name, error) in failed {
         let detail = format!("{name}: {error}");
-        out.push((nobody.clone(), quarantined(error.rule(), detail, name.as_bytes(), ts_recv)));
+        let id = InstrumentId { symbol: prism_schemas::canonical_symbol(name), ..nobody.clone() };
+        out.push((id, quarantined(error.rule(), detail, name.as_bytes(), ts_recv)));
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ fn a_turnover_of_any_number_of_digits_is_read_and_an_odd_row_is_quarantined_alon
     assert!((turnover(0) - 302_542.875_913_905_2).abs() < 1e-6, "{}", turnover(0));
     assert_eq!(turnover(1), 0.290_099_999_999_999_97);
     let Some(Body::Quarantined(odd)) = &events[2].1.body else { panic!("{events:?}") };
-    assert_eq!((&*odd.rule, events.len()), ("invalid_field", 3));
+    assert_eq!((&*odd.rule, &*events[2].0.symbol, events.len()), ("invalid_field", "ODDUSDT", 3));
     assert!(odd.detail.starts_with("ODDUSDT: ") && odd.detail.contains("lastPrice"), "{}", odd.detail);
     // Where no row can be read, the venue changed its format.
     let all =

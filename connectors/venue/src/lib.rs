@@ -213,8 +213,7 @@ impl Venue {
 
     /// Asks what there is, and follows what is selected of it; gives how many that are.
     async fn refresh(&mut self, wire: &mut dyn Wire) -> usize {
-        let is_refused =
-            |events: &Events| events.iter().any(|(_, event)| matches!(event.body, Some(Body::Quarantined(_))));
+        let is_refused = |events: &Events| events.iter().any(|one| is_quarantined(one) && !is_odd_row(one));
         let (instruments, tickers) = loop {
             let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
             let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;
@@ -227,7 +226,15 @@ impl Venue {
         };
         let before = self.selected.all();
         let known: BTreeSet<&InstrumentId> = before.iter().map(|one| &one.id).collect();
-        let (mut told, followed) = select(instruments, &tickers, &self.options, &known, (self.clock)());
+        let odd: Events = instruments.iter().chain(&tickers).filter(|one| is_odd_row(one)).cloned().collect();
+        let (mut told, mut followed) = select(instruments, &tickers, &self.options, &known, (self.clock)());
+        // Nobody leaves because their row could not be read.
+        let stays = |one: &&Followed| {
+            odd.iter().any(|(id, _)| *id == one.id) && !followed.iter().any(|other| other.id == one.id)
+        };
+        let staying: Vec<Followed> = before.iter().filter(stays).cloned().collect();
+        followed.extend(staying);
+        told.extend(odd);
         let (now, is): (Ts, BTreeSet<&InstrumentId>) = ((self.clock)(), followed.iter().map(|one| &one.id).collect());
         let left: Vec<InstrumentId> = known.iter().filter(|id| !is.contains(*id)).map(|id| (*id).clone()).collect();
         for id in &left {
@@ -321,6 +328,15 @@ async fn fetch_books(
             return;
         }
     }
+}
+
+fn is_quarantined((_, event): &(InstrumentId, Event)) -> bool {
+    matches!(event.body, Some(Body::Quarantined(_)))
+}
+
+/// Whether it is one row of an answer whose others could be read.
+fn is_odd_row(one: &(InstrumentId, Event)) -> bool {
+    is_quarantined(one) && !one.0.symbol.is_empty()
 }
 
 /// A bar that is not over yet is no bar.

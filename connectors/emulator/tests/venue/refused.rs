@@ -111,3 +111,13 @@ async fn a_country_that_is_not_served_is_told_as_that() {
         assert!(emulator.asked().requests <= 3 + snapshot.components.len() as u64, "{:?}", emulator.asked());
     }
 }
+
+/// As a spot market printed a number of 26 letters: the venue never started.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_odd_row_among_all_is_told_and_the_others_are_followed() {
+    let faults = Faults { garbage: 1e-9, ..Faults::default() };
+    let following = Following::start("bybit-spot", SYMBOLS, faults, 1, |options| options.top = 2).await;
+    let is_odd = |body: &Body| matches!(body, Body::Quarantined(q) if q.rule == "invalid_field" && q.detail.starts_with("ODDUSDT: "));
+    following.until("trades of two, and the row", |f| f.healthy() == 2 && f.count(is_odd) == 1).await;
+    following.end().await;
+}
