@@ -9,7 +9,7 @@ use prism_schemas::{
 };
 use serde_json::{Serializer, Value};
 
-use crate::config::{Config, parse_bytes};
+use crate::config::{Address, Config, parse_bytes};
 
 const YEAR: i64 = 365 * DAY;
 const KIB: usize = 1 << 10;
@@ -74,7 +74,22 @@ fn names(config: &Config) -> Result<(), String> {
         if !venues.contains(venue) {
             return Err(unknown("feeds.addresses", venue, venues.iter().map(|name| &**name)));
         }
-        http(&format!("feeds.addresses.{venue}"), address)?;
+        let key = format!("feeds.addresses.{venue}");
+        let regions = prism_exchange::wire(venue).map_or(&[][..], |wire| wire.regions());
+        match address {
+            Address::One(name) if regions.iter().any(|(region, _)| region == name) => {}
+            Address::One(address) => http(&key, address).map_err(|error| {
+                let names: Vec<&str> = regions.iter().map(|(region, _)| *region).collect();
+                if names.is_empty() { error } else { format!("{error}, or be {}", names.join(", ")) }
+            })?,
+            Address::Two { rest, stream } => {
+                http(&format!("{key}.rest"), rest)?;
+                let is_stream = ["ws://", "wss://"].iter().any(|scheme| stream.starts_with(scheme));
+                if !is_stream {
+                    return Err(format!("{key}.stream = \"{stream}\" must begin with ws:// or wss:// and a host"));
+                }
+            }
+        }
     }
     if !feeds.fear_greed.is_empty() {
         http("feeds.fear_greed", &feeds.fear_greed)?;

@@ -41,7 +41,7 @@ pub(crate) struct Feeds {
     /// Names such as `bybit-linear`.
     pub(crate) venues: Vec<String>,
     /// Addresses to use instead of the venue's own, by name.
-    pub(crate) addresses: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, Address>,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
     pub(crate) quote: String,
@@ -72,6 +72,16 @@ pub(crate) struct Feeds {
     pub(crate) patience: i64,
     #[serde(with = "duration")]
     pub(crate) rotate: i64,
+}
+
+/// Where a venue is reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Address {
+    /// An http(s) address of both requests and streams, or the name of a region.
+    One(String),
+    /// Hosts of their own.
+    Two { rest: String, stream: String },
 }
 
 /// `[api]`.
@@ -341,7 +351,15 @@ mod tests {
             ("[feeds]\nturnover_min = nan", "feeds.turnover_min = NaN must be 0 or above"),
             ("[feeds]\nfear_greed = \"localhost\"", "feeds.fear_greed = \"localhost\" must begin with http://"),
             ("[feeds.addresses]\n\"bybit-linaer\" = \"http://a\"", "did you mean \"feeds.addresses.bybit-linear\"?"),
-            ("[feeds.addresses]\n\"bybit-linear\" = \"ws://a\"", "must begin with http:// or https://"),
+            (
+                "[feeds.addresses]\n\"bybit-linear\" = \"ws://a\"",
+                "must begin with http:// or https:// and a host, or be bybit.eu",
+            ),
+            (
+                "[feeds.addresses]\n\"bybit-linear\" = { rest = \"https://a\", stream = \"https://b\" }",
+                "must begin with ws:// or wss://",
+            ),
+            ("[feeds.addresses]\n\"bybit-linear\" = { rest = \"https://a\" }", "feeds.addresses"),
             ("[api]\nsql_concurrency = 0", "api.sql_concurrency = 0 must be between 1 and 1000"),
             ("[api]\nsql_rows = 0", "api.sql_rows = 0 must be between 1"),
             ("[api]\nsql_timeout = \"0s\"", "api.sql_timeout"),
@@ -362,6 +380,7 @@ mod tests {
         }
         let error = load("", &[("PRISM__STORE__FLUSH", "0s")]).unwrap_err();
         assert!(error.contains("store.flush"), "{error}");
+        load("[feeds.addresses]\n\"binance-spot\" = \"binance.vision\"", &[]).unwrap();
         load("[questdb.ttl]\nbars = \"30 DAYS\"\n[store]\nlive = \"0s\"\n[feeds]\ntop = 0", &[]).unwrap();
     }
 

@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Feeds, misuse, synthetic};
+use crate::{
+    config::{Address, Feeds},
+    misuse, synthetic,
+};
 
 /// Times events may be handed over before some are written; then the sockets wait.
 const AHEAD: usize = 1_024;
@@ -95,10 +98,13 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
                 wires().iter().map(|wire| format!("{}-{}", wire.id(), wire.market().name())).collect();
             misuse(format!("feeds.venues: no venue \"{name}\"; known are {}", known.join(", ")))
         })?;
-        let [stream, rest] = known.addresses().map(String::from);
-        let (stream, rest) = match feeds.addresses.get(name) {
-            Some(address) => (address.replacen("http", "ws", 1), address.clone()),
-            None => (stream, rest),
+        let [stream, rest] = match feeds.addresses.get(name) {
+            Some(Address::Two { rest, stream }) => [stream.clone(), rest.clone()],
+            Some(Address::One(one)) => match known.regions().iter().find(|(region, _)| region == one) {
+                Some((_, addresses)) => addresses.map(String::from),
+                None => [one.replacen("http", "ws", 1), one.clone()],
+            },
+            None => known.addresses().map(String::from),
         };
         let options = Options {
             stream,

@@ -333,7 +333,9 @@ fn a_full_disk_under_the_log_ends_with_its_reason() {
     let (_emulator, address) = emulate(&[]);
     let venue = "bybit-linear";
     ingest.args(["ingest", "--log"]).arg(dir.path().join("log"));
-    ingest.env("PRISM__FEEDS__ADDRESSES", format!("{{ \"{venue}\" = \"http://{address}/{venue}\" }}"));
+    let [rest, stream] = ["http", "ws"].map(|scheme| format!("{scheme}://{address}/{venue}"));
+    let addresses = format!("{{ \"{venue}\" = {{ rest = \"{rest}\", stream = \"{stream}\" }} }}");
+    ingest.env("PRISM__FEEDS__ADDRESSES", addresses);
     ingest.env("PRISM__FEEDS__FEAR_GREED", "");
     let mut running = ingest.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let ended = (0..300).find_map(|_| {

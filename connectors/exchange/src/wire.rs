@@ -148,6 +148,11 @@ pub trait Wire: Exchange {
     /// The venue's own addresses, of streams and of requests.
     fn addresses(&self) -> [&'static str; 2];
 
+    /// Its addresses elsewhere, by the name under which they are configured: for regions, and where a port is closed.
+    fn regions(&self) -> &'static [(&'static str, [&'static str; 2])] {
+        &[]
+    }
+
     /// The streams' paths under the venue's address: each is a connection of its own.
     fn lanes(&self) -> Vec<String>;
 

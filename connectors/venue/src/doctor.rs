@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::connection::{explain, open};
 use super::rest::{Class, EVENTS_MAX, Failure, PAGES_MAX, now};
-use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, http, select};
+use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, http, select, unknown};
 use prism_exchange::Ask;
 
 /// How a step went.
@@ -101,6 +101,11 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         checks.push(ask_all(&rest, maker, ask, clock, events).await);
     }
     let [instruments, tickers] = answers;
+    let unknown = unknown(&instruments, options).join(", ");
+    if !unknown.is_empty() {
+        let advice = "see the spelling; what is not listed any more, or not yet, cannot be followed";
+        checks.push(Check::doubtful("include", format!("the venue does not list {unknown}"), advice));
+    }
     let (_, followed) = select(instruments, &tickers, options, &Default::default(), clock());
     let Some(first) = followed.first() else {
         let advice = "widen feeds.include, feeds.quote, feeds.top or feeds.turnover_min";

@@ -42,7 +42,7 @@ use prism_exchange::{Ask, DecodeError, Wire};
 use purse::Payer;
 use rest::Rest;
 use seen::Seen;
-use selection::{select, universe};
+use selection::{select, universe, unknown};
 use tasks::Tasks;
 use trades::Reconciler;
 
@@ -226,6 +226,10 @@ impl Venue {
         };
         let before = self.selected.all();
         let known: BTreeSet<&InstrumentId> = before.iter().map(|one| &one.id).collect();
+        let unknown = unknown(&instruments, &self.options);
+        if !unknown.is_empty() {
+            tracing::warn!(venue = wire.id(), names = ?unknown, "feeds.include names what the venue does not list");
+        }
         let odd: Events = instruments.iter().chain(&tickers).filter(|one| is_odd_row(one)).cloned().collect();
         let (mut told, mut followed) = select(instruments, &tickers, &self.options, &known, (self.clock)());
         // Nobody leaves because their row could not be read.

@@ -36,6 +36,8 @@ pub(super) async fn poll(
     out: Sender<Events>,
 ) {
     let mut newest: HashMap<(InstrumentId, &'static str), Ts> = HashMap::new();
+    // The round in which a question was refused: not every contract has funding or ratios.
+    let mut refused: HashMap<(InstrumentId, &'static str), u64> = HashMap::new();
     for round in 0_u64.. {
         if let Ok((ahead, within)) = rest.skew(&*wire, &clock, None).await
             && within.saturating_add(options.skew.as_nanos() as i64) < ahead.abs()
@@ -54,7 +56,11 @@ pub(super) async fn poll(
             }
             for of in wanted {
                 let name = of(1).name();
-                let last = newest.get(&(one.id.clone(), name)).copied();
+                let question = (one.id.clone(), name);
+                if refused.get(&question).is_some_and(|at| round < at + RARELY) {
+                    continue;
+                }
+                let last = newest.get(&question).copied();
                 let n =
                     || last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY));
                 let mut asked = n();
@@ -67,6 +73,7 @@ pub(super) async fn poll(
                 }
                 events.retain(|one| {
                     if is_refused(one) {
+                        refused.insert(question.clone(), round);
                         return true;
                     }
                     let (id, event) = one;
@@ -150,7 +157,60 @@ struct Day<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc::channel;
+
     use super::*;
+
+    /// Bybit refuses account ratios and funding of dated, USDC and stock contracts.
+    #[tokio::test]
+    async fn what_is_refused_is_asked_for_rarely_and_told_once_an_hour() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let paths = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = vec![0; 4_096];
+                let n = socket.read(&mut request).await.unwrap_or(0);
+                let path = String::from_utf8_lossy(&request[..n]).split(' ').nth(1).unwrap_or_default().to_string();
+                paths.lock().unwrap().push(path);
+                let body = r#"{"retCode":10001,"retMsg":"not supported","result":{"timeNano":""}}"#;
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _ = socket.write_all((head + body).as_bytes()).await;
+            }
+        });
+        let options = Options { poll: Duration::from_millis(100), speed: 50, ..Options::at(&url) };
+        let wire = || prism_exchange::wire("bybit-linear").unwrap();
+        let rest = Arc::new(Rest::new(&options, wire().limits(), crate::Payer::Feeds).unwrap());
+        let selected = Selected::default();
+        let id = InstrumentId::new("bybit", Market::Linear, "BTCUSDT25SEP26");
+        selected.set(vec![crate::Followed { id, native: "BTCUSDT-25SEP26".into() }]);
+        let (out, mut told) = channel(64);
+        let polling = tokio::spawn(poll(wire(), selected, rest, options, Arc::new(|| 1), out));
+        let count = |part: &str| asked.lock().unwrap().iter().filter(|path| path.contains(part)).count();
+        for _ in 0..6_000 {
+            if 5 <= count("/time") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(count("/time"), 5, "{:?}", asked.lock().unwrap());
+        // Three times, as an answer that cannot be used is, and not in the next rounds.
+        assert_eq!(
+            [count("funding"), count("open-interest"), count("account-ratio"), count("BTCUSDT-25SEP26")],
+            [3, 3, 3, 12]
+        );
+        polling.abort();
+        let mut events = Events::new();
+        while let Ok(mut some) = told.try_recv() {
+            events.append(&mut some);
+        }
+        assert!(events.len() == 4 && events.iter().all(is_refused), "{events:?}");
+    }
 
     #[test]
     fn the_index_is_read_and_nonsense_is_not() {

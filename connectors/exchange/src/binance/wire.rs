@@ -32,6 +32,18 @@ impl Wire for Binance {
         }
     }
 
+    fn regions(&self) -> &'static [(&'static str, [&'static str; 2])] {
+        // <https://developers.binance.com/docs/binance-spot-api-docs/faqs/market_data_only>, docs.binance.us
+        match self.market {
+            Market::Spot => &[
+                ("binance.vision", ["wss://data-stream.binance.vision", "https://data-api.binance.vision"]),
+                ("binance.us", ["wss://stream.binance.us:9443", "https://api.binance.us"]),
+                ("port-443", ["wss://stream.binance.com:443", "https://api.binance.com"]),
+            ],
+            _ => &[],
+        }
+    }
+
     fn lanes(&self) -> Vec<String> {
         match self.market {
             Market::Linear => vec!["/market/stream".into(), "/public/stream".into()],

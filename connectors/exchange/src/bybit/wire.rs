@@ -35,6 +35,14 @@ impl Wire for Bybit {
         ["wss://stream.bybit.com", "https://api.bybit.com"]
     }
 
+    fn regions(&self) -> &'static [(&'static str, [&'static str; 2])] {
+        // <https://bybit-exchange.github.io/docs/v5/guide>
+        &[
+            ("bybit.eu", ["wss://stream.bybit.eu", "https://api.bybit.eu"]),
+            ("bytick.com", ["wss://stream.bybit.com", "https://api.bytick.com"]),
+        ]
+    }
+
     fn lanes(&self) -> Vec<String> {
         vec![format!("/v5/public/{}", self.market.name())]
     }
