@@ -76,7 +76,10 @@ pub(crate) struct Feeds {
 
 /// Where a venue is reached.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an address is a URL, a region, or both of { rest = \"https://..\", stream = \"wss://..\" }"
+)]
 pub(crate) enum Address {
     /// An http(s) address of both requests and streams, or the name of a region.
     One(String),
@@ -359,7 +362,7 @@ mod tests {
                 "[feeds.addresses]\n\"bybit-linear\" = { rest = \"https://a\", stream = \"https://b\" }",
                 "must begin with ws:// or wss://",
             ),
-            ("[feeds.addresses]\n\"bybit-linear\" = { rest = \"https://a\" }", "feeds.addresses"),
+            ("[feeds.addresses]\n\"bybit-linear\" = { rest = \"https://a\" }", "or both of { rest = "),
             ("[api]\nsql_concurrency = 0", "api.sql_concurrency = 0 must be between 1 and 1000"),
             ("[api]\nsql_rows = 0", "api.sql_rows = 0 must be between 1"),
             ("[api]\nsql_timeout = \"0s\"", "api.sql_timeout"),

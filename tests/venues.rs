@@ -127,7 +127,7 @@ fn a_live_venue_is_followed_from_warm_up_to_scores_and_its_troubles_are_told() {
 }
 
 #[test]
-fn a_silent_instrument_is_told_within_three_seconds_in_rows_metrics_and_readiness() {
+fn a_silent_instrument_is_told_after_idle_in_rows_metrics_and_readiness() {
     let (_emulator, address) = emulate(&["--stall", "BTCUSDT"]);
     let dir = tempfile::tempdir().unwrap();
     let mut run = following(&["run", "--port", "0"], &address, "bybit-linear");
@@ -136,6 +136,7 @@ fn a_silent_instrument_is_told_within_three_seconds_in_rows_metrics_and_readines
     {
         run.env(format!("PRISM__TIMEFRAMES__{key}"), value);
     }
+    run.env("PRISM__FEEDS__IDLE", "2500ms");
     run.arg("--log").arg(dir.path().join("log")).arg("--store").arg(dir.path().join("store"));
     let (_run, at) = start(run);
     let api = Api(at.rsplit(':').next().unwrap().parse().unwrap());
