@@ -18,6 +18,11 @@ use prism_schemas::random::Random;
 const RETRY_AFTER: i64 = 1;
 /// Requests this soon after a refusal were under way before it arrived.
 const UNDER_WAY: i64 = 300 * MILLISECOND;
+/// An answer that is none: its status and what it says.
+pub(super) type Refusal = (StatusCode, &'static str);
+/// What who asks too often is told.
+const TOO_OFTEN: &str = "access too frequent";
+
 /// Requests that may come too early before the address is banned.
 const PATIENCE: u32 = 3;
 /// How long a ban lasts, in seconds.
@@ -37,7 +42,7 @@ pub(super) struct Limit {
     pub(super) beyond: StatusCode,
     pub(super) banned: StatusCode,
     /// The answer to who is in a country that is not served.
-    pub(super) blocked: (StatusCode, &'static str),
+    pub(super) blocked: Refusal,
     /// Headers with the weight left or used.
     pub(super) headers: fn(used: u64, left: u64, reset: i64) -> Vec<(&'static str, i64)>,
 }
@@ -115,15 +120,15 @@ impl Requests {
         })
     }
 
-    /// Why a request is refused now, if it is, and for how many seconds.
-    fn take(&mut self, path: &str, weight: u64, now: Ts, faults: Faults) -> Option<(StatusCode, Option<i64>)> {
+    /// How a request is refused now, if it is, and for how many seconds.
+    fn take(&mut self, path: &str, weight: u64, now: Ts, faults: Faults) -> Option<(Refusal, Option<i64>)> {
         self.asked.requests += 1;
         while self.times.front().is_some_and(|(at, _)| *at + self.limit.window <= now) {
             self.times.pop_front();
         }
         if now < self.banned_until {
             self.asked.banned += u64::from(self.refused_at + UNDER_WAY < now);
-            return Some((self.limit.banned, Some((self.banned_until - now) / SECOND + 1)));
+            return Some(((self.limit.banned, TOO_OFTEN), Some((self.banned_until - now) / SECOND + 1)));
         }
         if now < self.closed_until {
             if self.refused_at + UNDER_WAY < now {
@@ -133,11 +138,11 @@ impl Requests {
             if PATIENCE <= self.n_early {
                 (self.refused_at, self.banned_until, self.n_early) = (now, now + BAN * SECOND, 0);
             }
-            return Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)));
+            return Some(((StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN), Some(RETRY_AFTER)));
         }
         if self.limit.weight < self.used() + weight || !self.is_within_caps(path, now) {
             self.asked.beyond += 1;
-            return Some((self.limit.beyond, None));
+            return Some(((self.limit.beyond, TOO_OFTEN), None));
         }
         self.n_early = 0;
         self.times.push_back((now, weight));
@@ -147,15 +152,15 @@ impl Requests {
             () if chance < refuse => {
                 self.asked.refused += 1;
                 (self.refused_at, self.closed_until) = (now, now + RETRY_AFTER * SECOND);
-                Some((StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER)))
+                Some(((StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN), Some(RETRY_AFTER)))
             }
             () if chance < refuse + ban => {
                 self.asked.refused += 1;
                 (self.refused_at, self.banned_until) = (now, now + BAN * SECOND);
-                Some((self.limit.banned, Some(BAN)))
+                Some(((self.limit.banned, TOO_OFTEN), Some(BAN)))
             }
-            () if chance < refuse + ban + fail => Some((StatusCode::BAD_GATEWAY, None)),
-            () if chance < refuse + ban + fail + block => Some((self.limit.blocked.0, None)),
+            () if chance < refuse + ban + fail => Some(((StatusCode::BAD_GATEWAY, ""), None)),
+            () if chance < refuse + ban + fail + block => Some((self.limit.blocked, None)),
             () => None,
         }
     }
@@ -179,8 +184,7 @@ pub(super) async fn limited(
     tokio::time::sleep(Duration::from_nanos(faults.slow.unsigned_abs())).await;
     let mut response = match refusal {
         None => next.run(request).await,
-        Some((status, None)) if status == limit.blocked.0 && 0.0 < faults.block => limit.blocked.into_response(),
-        Some((status, _)) => (status, "access too frequent").into_response(),
+        Some((refusal, _)) => refusal.into_response(),
     };
     let headers = response.headers_mut();
     for (name, value) in (limit.headers)(used, limit.weight.saturating_sub(used), (now + limit.window) / MILLISECOND) {

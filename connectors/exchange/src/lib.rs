@@ -130,33 +130,29 @@ pub fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, in
 
 /// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone (rule `invalid_field`,
 /// under its symbol), unless none can.
-pub(crate) fn each_row<'a, T>(
-    nobody: &InstrumentId,
-    rows: &'a [T],
-    name: impl Fn(&'a T) -> &'a str,
+pub(crate) fn each_row<'a>(
+    (exchange, market): (&str, Market),
     ts_recv: Ts,
-    out: &mut Vec<(InstrumentId, Event)>,
-    mut read: impl FnMut(&'a T, &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    let mut failed = Vec::new();
-    for row in rows {
-        let before = out.len();
-        if let Err(error) = read(row, out) {
-            out.truncate(before);
-            failed.push((name(row), error));
-        }
+    rows: impl Iterator<Item = (&'a str, Result<(InstrumentId, Event), DecodeError>)>,
+) -> Result<Vec<(InstrumentId, Event)>, DecodeError> {
+    let (mut events, mut failed, mut n_read) = (Vec::new(), None, 0);
+    for (name, row) in rows {
+        let error = match row {
+            Ok(event) => {
+                n_read += 1;
+                events.push(event);
+                continue;
+            }
+            Err(error) => error,
+        };
+        let id = InstrumentId::new(exchange, market, &prism_schemas::canonical_symbol(name));
+        events.push((id, quarantined(error.rule(), format!("{name}: {error}"), name.as_bytes(), ts_recv)));
+        failed = Some(error);
     }
-    if failed.len() == rows.len()
-        && let Some((_, error)) = failed.pop()
-    {
-        return Err(error);
+    match failed {
+        Some(error) if n_read == 0 => Err(error),
+        _ => Ok(events),
     }
-    for (name, error) in failed {
-        let detail = format!("{name}: {error}");
-        let id = InstrumentId { symbol: prism_schemas::canonical_symbol(name), ..nobody.clone() };
-        out.push((id, quarantined(error.rule(), detail, name.as_bytes(), ts_recv)));
-    }
-    Ok(())
 }
 
 /// An event without a sequence number, the first of its frame.

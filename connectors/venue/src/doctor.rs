@@ -125,8 +125,12 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         let patience = options.patience + options.idle;
         checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
-            Ok(Err(detail)) if detail.contains(http::NOT_SERVED) => Check::broken(what, detail, http::UNBLOCK),
-            Ok(Err(detail)) => Check::broken(what, detail, "the venue refused or ended the stream: report it"),
+            Ok(Err(failure)) => {
+                let is_blocked = failure.class == Class::Blocked;
+                let advice =
+                    if is_blocked { http::UNBLOCK } else { "the venue refused or ended the stream: report it" };
+                Check::broken(what, failure.detail, advice)
+            }
             Err(_) => {
                 let advice = "see that WebSockets pass: proxy, firewall; or raise feeds.patience";
                 Check::broken(what, format!("{url}: no message of {} within {patience:?}", first.id.symbol), advice)
@@ -179,17 +183,18 @@ async fn listen(
     options: &Options,
     topics: &[String],
     clock: &Clock,
-) -> Result<String, String> {
+) -> Result<String, Failure> {
+    let ended = |detail: String| Failure::new(Class::Venue, detail, None);
     let began = now();
     let mut wire = maker();
     let mut socket = open(url.into(), options.patience).await?;
     let stood = began.elapsed();
-    socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| error.to_string())?;
+    socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| ended(error.to_string()))?;
     let mut events = Events::new();
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => {
-                wire.decode(&text, clock(), &mut events).map_err(|error| error.to_string())?;
+                wire.decode(&text, clock(), &mut events).map_err(|error| ended(error.to_string()))?;
                 if let Some((_, event)) = events.first() {
                     let age = Duration::from_nanos((event.ts_recv - event.ts_event).unsigned_abs());
                     return Ok(format!(
@@ -198,9 +203,9 @@ async fn listen(
                     ));
                 }
             }
-            Some(Ok(Message::Close(_))) | None => return Err(format!("{url}: ended by the venue")),
+            Some(Ok(Message::Close(_))) | None => return Err(ended(format!("{url}: ended by the venue"))),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(format!("{url}: {}", explain(&error))),
+            Some(Err(error)) => return Err(ended(format!("{url}: {}", explain(&error)))),
         }
     }
 }

@@ -77,18 +77,16 @@ pub(super) fn unanswered(address: &str, patience: Duration, error: &reqwest::Err
 
 /// Statuses that are hardly ever about what was asked: not this country, not this network.
 pub(super) const BLOCKS: [u16; 2] = [403, 451];
-/// What is said of them.
-pub(super) const NOT_SERVED: &str = "does not serve this address";
 
 /// That an address is not served.
 pub(super) fn blocked(address: &str, status: u16) -> String {
     let host = host(address);
-    format!("{host} {NOT_SERVED} (status {status}): mostly its country, or the venue's firewall")
+    format!("{host} does not serve this address (status {status}): mostly its country, or the venue's firewall")
 }
 
 /// What to do about it.
 pub(super) const UNBLOCK: &str = "if the venue has an address for your region, name it in feeds.addresses (bybit.eu, \
-    data-api.binance.vision, binance.us); else run prism where the venue serves";
+    binance.vision, binance.us); else run prism where the venue serves";
 
 /// What a body says, in a line: of a page its text.
 pub(super) fn said(body: &str) -> String {

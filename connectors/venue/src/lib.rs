@@ -242,7 +242,7 @@ impl Venue {
         let (now, is): (Ts, BTreeSet<&InstrumentId>) = ((self.clock)(), followed.iter().map(|one| &one.id).collect());
         let left: Vec<InstrumentId> = known.iter().filter(|id| !is.contains(*id)).map(|id| (*id).clone()).collect();
         for id in &left {
-            told.push(universe(id, now, false, "excluded, not open, or too little turnover"));
+            told.push(universe(id, now, false, "excluded, dated, not open, or too little turnover"));
         }
         let _ = self.out.send(told).await;
         for id in &left {

@@ -45,16 +45,7 @@ pub(super) async fn poll(
             tracing::warn!(venue = wire.id(), seconds = ahead as f64 / 1e9, "the venue's clock is ahead of ours");
         }
         for one in selected.all() {
-            let native = &*one.native;
-            let mut wanted: Vec<Wanted<'_>> =
-                vec![Box::new(|n| Ask::OpenInterest(native, n)), Box::new(|n| Ask::Funding(native, n))];
-            for holders in Holders::ALL {
-                wanted.push(Box::new(move |n| Ask::Ratio(native, holders, n)));
-            }
-            if round % RARELY == 0 {
-                wanted.push(Box::new(|_| Ask::RiskLimit(native)));
-            }
-            for of in wanted {
+            for of in wanted(&one.native, round) {
                 let name = of(1).name();
                 let question = (one.id.clone(), name);
                 if refused.get(&question).is_some_and(|at| round < at + RARELY) {
@@ -89,6 +80,19 @@ pub(super) async fn poll(
         }
         tokio::time::sleep(options.poll).await;
     }
+}
+
+/// What is asked of an instrument in a round.
+fn wanted(native: &str, round: u64) -> Vec<Wanted<'_>> {
+    let mut wanted: Vec<Wanted<'_>> =
+        vec![Box::new(|n| Ask::OpenInterest(native, n)), Box::new(|n| Ask::Funding(native, n))];
+    for holders in Holders::ALL {
+        wanted.push(Box::new(move |n| Ask::Ratio(native, holders, n)));
+    }
+    if round % RARELY == 0 {
+        wanted.push(Box::new(|_| Ask::RiskLimit(native)));
+    }
+    wanted
 }
 
 /// Whether it is an answer that could not be used, kept with its reason: of the time it came, not of a value.

@@ -1,42 +1,82 @@
 //! What Binance answers to market requests.
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{FundingRate, Kline, LongShortRatio, OpenInterest, Ticker, Trade, trade};
-use prism_schemas::{Timeframe, Ts};
+use prism_schemas::event::{FundingRate, Instrument, Kline, LongShortRatio, OpenInterest, Ticker, Trade, trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Binance, Events};
-use crate::{DecodeError, Fields, Holders, each_row, event_of, taker, trade_event};
+use super::frames::{ExchangeInfo, SymbolInfo};
+use super::{Binance, Events, ID};
+use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, taker, trade_event};
 
 impl Binance {
+    /// The answer to exchangeInfo: one Instrument event per symbol.
+    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let info: ExchangeInfo<'_> = Fields { kind: "exchangeInfo" }.json(body)?;
+        let rows = info.symbols.iter().map(|one| (one.symbol, self.instrument(one, ts_recv)));
+        out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
+        Ok(())
+    }
+
+    fn instrument(&self, one: &SymbolInfo<'_>, ts_recv: Ts) -> Result<(InstrumentId, Event), DecodeError> {
+        let fields = Fields { kind: "exchangeInfo" };
+        let mut instrument = Instrument {
+            contract_type: one.contract_type.unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" }).into(),
+            base: one.base_asset.into(),
+            quote: one.quote_asset.into(),
+            settlement: one.margin_asset.unwrap_or_default().into(),
+            // Perpetual contracts are said to end in 2100.
+            expiry: one
+                .expiry
+                .filter(|_| one.contract_type.is_some_and(|kind| !kind.ends_with("PERPETUAL")))
+                .map(|millis| fields.millis("deliveryDate", millis))
+                .transpose()?,
+            status: one.status.or(one.contract_status).unwrap_or_default().into(),
+            native_symbol: one.symbol.into(),
+            contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
+            ..Instrument::default()
+        };
+        for filter in &one.filters {
+            match filter.kind {
+                "PRICE_FILTER" => instrument.tick_size = fields.optional("tickSize", filter.tick_size)?,
+                "LOT_SIZE" => {
+                    instrument.lot_size = fields.optional("stepSize", filter.step_size)?;
+                    instrument.min_size = fields.optional("minQty", filter.min_size)?;
+                    instrument.max_size = fields.optional("maxQty", filter.max_size)?;
+                }
+                "MIN_NOTIONAL" | "NOTIONAL" => {
+                    let text = filter.min_notional.or(filter.notional);
+                    instrument.min_notional = fields.optional("minNotional", text)?;
+                }
+                _ => {}
+            }
+        }
+        instrument.price_decimals = decimals_of(instrument.tick_size);
+        instrument.size_decimals = decimals_of(instrument.lot_size);
+        let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
+        Ok((InstrumentId::new(ID, self.market, &fields.symbol("symbol", one.symbol)?), event))
+    }
+
     pub(super) fn ask_tickers(&self, tickers: &[DayTicker], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let rows = tickers.iter().map(|raw| (raw.symbol, self.day_ticker(raw, ts_recv)));
+        out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
+        Ok(())
+    }
+
+    fn day_ticker(&self, raw: &DayTicker<'_>, ts_recv: Ts) -> Result<(InstrumentId, Event), DecodeError> {
         let fields = Fields { kind: "ticker/24hr" };
-        each_row(
-            &self.nobody(),
-            tickers,
-            |raw| raw.symbol,
-            ts_recv,
-            out,
-            |raw, out| {
-                let ticker = Ticker {
-                    last: fields.optional("lastPrice", raw.last)?,
-                    open_24h: fields.optional("openPrice", raw.open)?,
-                    high_24h: fields.optional("highPrice", raw.high)?,
-                    low_24h: fields.optional("lowPrice", raw.low)?,
-                    volume_24h: fields.rounded("volume", raw.volume)?,
-                    turnover_24h: fields.rounded("quoteVolume", raw.turnover)?,
-                    ..Ticker::default()
-                };
-                let ts_event = fields.millis("closeTime", raw.ts)?;
-                self.put(
-                    out,
-                    fields.symbol("symbol", raw.symbol)?,
-                    event_of(ts_event, ts_recv, Body::Ticker(ticker.into())),
-                );
-                Ok(())
-            },
-        )
+        let ticker = Ticker {
+            last: fields.optional("lastPrice", raw.last)?,
+            open_24h: fields.optional("openPrice", raw.open)?,
+            high_24h: fields.optional("highPrice", raw.high)?,
+            low_24h: fields.optional("lowPrice", raw.low)?,
+            volume_24h: fields.rounded("volume", raw.volume)?,
+            turnover_24h: fields.rounded("quoteVolume", raw.turnover)?,
+            ..Ticker::default()
+        };
+        let event = event_of(fields.millis("closeTime", raw.ts)?, ts_recv, Body::Ticker(ticker.into()));
+        Ok((InstrumentId::new(ID, self.market, &fields.symbol("symbol", raw.symbol)?), event))
     }
 
     pub(super) fn ask_klines(

@@ -9,14 +9,14 @@ mod frames;
 mod wire;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::event::{Book, Kline, Liquidation, Side, Ticker, Trade, trade};
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
 use sonic_rs::LazyValue;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, taker, trade_event};
+use super::{DecodeError, Exchange, Fields, event_of, levels, taker, trade_event};
 use frames::{
-    AggTradeFrame, BookTickerFrame, Depth, DepthFrame, Envelope, ExchangeInfo, ForceOrderFrame, Kind, KlineFrame,
-    MarkFrame, Pairs, TickerFrame, TradeFrame,
+    AggTradeFrame, BookTickerFrame, Depth, DepthFrame, Envelope, ForceOrderFrame, Kind, KlineFrame, MarkFrame, Pairs,
+    TickerFrame, TradeFrame,
 };
 
 const ID: &str = "binance";
@@ -64,64 +64,6 @@ impl Binance {
         };
         self.put(out, symbol, event_of(ts_event, ts_recv, Body::Book(book)));
         Ok(())
-    }
-
-    /// The answer to exchangeInfo: one Instrument event per symbol.
-    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "exchangeInfo" };
-        let info: ExchangeInfo = fields.json(body)?;
-        each_row(
-            &self.nobody(),
-            &info.symbols,
-            |one| one.symbol,
-            ts_recv,
-            out,
-            |one, out| {
-                let mut instrument = Instrument {
-                    contract_type: one
-                        .contract_type
-                        .unwrap_or(if self.market == Market::Spot { "SPOT" } else { "" })
-                        .into(),
-                    base: one.base_asset.into(),
-                    quote: one.quote_asset.into(),
-                    settlement: one.margin_asset.unwrap_or_default().into(),
-                    // Perpetual contracts are said to end in 2100.
-                    expiry: one
-                        .expiry
-                        .filter(|_| one.contract_type.is_some_and(|kind| !kind.ends_with("PERPETUAL")))
-                        .map(|millis| fields.millis("deliveryDate", millis))
-                        .transpose()?,
-                    status: one.status.or(one.contract_status).unwrap_or_default().into(),
-                    native_symbol: one.symbol.into(),
-                    contract_size: one.contract_size.map(|size| Decimal::new(size, 0)),
-                    ..Instrument::default()
-                };
-                for filter in &one.filters {
-                    match filter.kind {
-                        "PRICE_FILTER" => instrument.tick_size = fields.optional("tickSize", filter.tick_size)?,
-                        "LOT_SIZE" => {
-                            instrument.lot_size = fields.optional("stepSize", filter.step_size)?;
-                            instrument.min_size = fields.optional("minQty", filter.min_size)?;
-                            instrument.max_size = fields.optional("maxQty", filter.max_size)?;
-                        }
-                        "MIN_NOTIONAL" | "NOTIONAL" => {
-                            let text = filter.min_notional.or(filter.notional);
-                            instrument.min_notional = fields.optional("minNotional", text)?;
-                        }
-                        _ => {}
-                    }
-                }
-                instrument.price_decimals = decimals_of(instrument.tick_size);
-                instrument.size_decimals = decimals_of(instrument.lot_size);
-                let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
-                self.put(out, fields.symbol("symbol", one.symbol)?, event);
-                Ok(())
-            },
-        )
-    }
-
-    fn nobody(&self) -> InstrumentId {
-        InstrumentId { exchange: ID.into(), market: self.market, symbol: String::new() }
     }
 
     fn put(&self, out: &mut Events, symbol: String, event: Event) {

@@ -2,30 +2,64 @@
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::risk_limit::Tier;
-use prism_schemas::event::{Book, FundingRate, Kline, LongShortRatio, OpenInterest, RiskLimit, Trade, trade};
-use prism_schemas::{Decimal, Market, Timeframe, Ts};
+use prism_schemas::event::{
+    Book, FundingRate, Instrument, Kline, LongShortRatio, OpenInterest, RiskLimit, Trade, trade,
+};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
-use super::frames::{Envelope, Pairs, TickerData};
-use super::{Bybit, Events, side};
-use crate::{DecodeError, Fields, Holders, each_row, event_of, levels, trade_event};
+use super::frames::{Answer, Envelope, InstrumentItem, Pairs, TickerData};
+use super::{Bybit, Events, ID, side};
+use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, levels, trade_event};
 
 impl Bybit {
+    /// The answer to instruments-info: one Instrument event per symbol.
+    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let answer: Answer<'_> = Fields { kind: "instruments-info" }.json(body)?;
+        if answer.code != 0 {
+            return Err(DecodeError::Refused(answer.message.unwrap_or_default().into()));
+        }
+        let rows = answer.result.list.iter().map(|one| (one.symbol, self.described(one, ts_recv)));
+        out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
+        Ok(())
+    }
+
+    fn described(&self, one: &InstrumentItem<'_>, ts_recv: Ts) -> Result<(InstrumentId, Event), DecodeError> {
+        let fields = Fields { kind: "instruments-info" };
+        let tick_size = fields.optional("tickSize", one.price.tick_size)?;
+        let lot = &one.lot;
+        let lot_size = fields.optional("qtyStep", lot.qty_step.or(lot.base_precision))?;
+        let instrument = Instrument {
+            price_decimals: decimals_of(tick_size),
+            size_decimals: decimals_of(lot_size),
+            tick_size,
+            lot_size,
+            min_size: fields.optional("minOrderQty", lot.min_size)?,
+            max_size: fields.optional("maxOrderQty", lot.max_size)?,
+            min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
+            // Inverse contracts are worth one quote unit each.
+            contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
+            contract_type: one.contract_type.unwrap_or("SPOT").into(),
+            base: one.base.into(),
+            quote: one.quote.into(),
+            settlement: one.settlement.unwrap_or_default().into(),
+            expiry: fields.optional_millis("deliveryTime", one.expiry)?,
+            status: one.status.into(),
+            native_symbol: one.symbol.into(),
+        };
+        let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
+        Ok((self.instrument(fields, "symbol", one.symbol)?, event))
+    }
+
     pub(super) fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "tickers" };
         let answer: Reply<'_, TickerData<'_>> = read(fields, body)?;
         // As one message of the stream each, at the time of the answer.
         let envelope = Envelope::<()> { ts: Some(answer.time), ..Envelope::default() };
-        let rows = &answer.result.list;
-        each_row(
-            &self.nobody(),
-            rows,
-            |raw| raw.symbol,
-            ts_recv,
-            out,
-            |raw, out| self.ticker(&envelope, raw, ts_recv, out),
-        )
+        let rows = answer.result.list.iter().map(|raw| (raw.symbol, self.ticker(&envelope, raw, ts_recv)));
+        out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
+        Ok(())
     }
 
     pub(super) fn ask_klines(

@@ -7,12 +7,12 @@ mod frames;
 mod wire;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Book, Instrument, Kline, Liquidation, Side, Ticker, Trade, trade};
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::event::{Book, Kline, Liquidation, Side, Ticker, Trade, trade};
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, trade_event};
-use frames::{Answer, BookData, Envelope, KlineItem, LiquidationItem, Pairs, TickerData, TradeItem, whole};
+use super::{DecodeError, Exchange, Fields, event_of, levels, trade_event};
+use frames::{BookData, Envelope, KlineItem, LiquidationItem, Pairs, TickerData, TradeItem, whole};
 
 const ID: &str = "bybit";
 
@@ -34,52 +34,6 @@ impl Bybit {
     pub fn market_of(url: &str) -> Option<Market> {
         let (_, category) = url.split_once("/v5/public/").or_else(|| url.split_once("category="))?;
         Market::parse(category.split(['?', '&', '/']).next()?)
-    }
-
-    /// The answer to instruments-info: one Instrument event per symbol.
-    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "instruments-info" };
-        let answer: Answer = fields.json(body)?;
-        if answer.code != 0 {
-            return Err(DecodeError::Refused(answer.message.unwrap_or_default().into()));
-        }
-        each_row(
-            &self.nobody(),
-            &answer.result.list,
-            |one| one.symbol,
-            ts_recv,
-            out,
-            |one, out| {
-                let tick_size = fields.optional("tickSize", one.price.tick_size)?;
-                let lot = &one.lot;
-                let lot_size = fields.optional("qtyStep", lot.qty_step.or(lot.base_precision))?;
-                let instrument = Instrument {
-                    price_decimals: decimals_of(tick_size),
-                    size_decimals: decimals_of(lot_size),
-                    tick_size,
-                    lot_size,
-                    min_size: fields.optional("minOrderQty", lot.min_size)?,
-                    max_size: fields.optional("maxOrderQty", lot.max_size)?,
-                    min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
-                    // Inverse contracts are worth one quote unit each.
-                    contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
-                    contract_type: one.contract_type.unwrap_or("SPOT").into(),
-                    base: one.base.into(),
-                    quote: one.quote.into(),
-                    settlement: one.settlement.unwrap_or_default().into(),
-                    expiry: fields.optional_millis("deliveryTime", one.expiry)?,
-                    status: one.status.into(),
-                    native_symbol: one.symbol.into(),
-                };
-                let event = event_of(ts_recv, ts_recv, Body::Instrument(instrument.into()));
-                out.push((self.instrument(fields, "symbol", one.symbol)?, event));
-                Ok(())
-            },
-        )
-    }
-
-    fn nobody(&self) -> InstrumentId {
-        InstrumentId { exchange: ID.into(), market: self.market, symbol: String::new() }
     }
 
     fn instrument(&self, fields: Fields, field: &'static str, text: &str) -> Result<InstrumentId, DecodeError> {
@@ -142,8 +96,7 @@ impl Bybit {
         envelope: &Envelope<'_, ()>,
         raw: &TickerData<'_>,
         ts_recv: Ts,
-        out: &mut Events,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(InstrumentId, Event), DecodeError> {
         let fields = Fields { kind: "tickers" };
         // Inverse markets count turnover and open interest value in base.
         let in_quote = |text| if self.market == Market::Inverse { None } else { text };
@@ -168,8 +121,7 @@ impl Bybit {
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
         let event = Event { seq: envelope.cs, ..event_of(ts_event, ts_recv, Body::Ticker(ticker.into())) };
-        out.push((self.instrument(fields, "symbol", raw.symbol)?, event));
-        Ok(())
+        Ok((self.instrument(fields, "symbol", raw.symbol)?, event))
     }
 
     fn klines(
@@ -247,7 +199,11 @@ impl Bybit {
         match topic.split('.').next().unwrap_or_default() {
             "publicTrade" => self.trades(frame, &whole::<Vec<_>>("publicTrade", frame)?.1, ts_recv, out),
             "orderbook" => whole("orderbook", frame).and_then(|(of, raw)| self.book(&of, &raw, ts_recv, out)),
-            "tickers" => whole("tickers", frame).and_then(|(of, raw)| self.ticker(&of, &raw, ts_recv, out)),
+            "tickers" => {
+                let (of, raw) = whole("tickers", frame)?;
+                out.push(self.ticker(&of, &raw, ts_recv)?);
+                Ok(())
+            }
             "kline" => whole::<Vec<_>>("kline", frame).and_then(|(of, bars)| self.klines(&of, &bars, ts_recv, out)),
             "allLiquidation" => self.liquidations(&whole::<Vec<_>>("allLiquidation", frame)?.1, ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),

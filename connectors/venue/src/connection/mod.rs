@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -26,7 +26,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
-use crate::rest::now;
+use crate::rest::{Class, Failure, now};
 use crate::{Clock, ENDED, Events, Followed, Options, Venue, Wired};
 use machine::Machine;
 use ports::{Input, Now, Output, Slot};
@@ -124,17 +124,18 @@ pub(crate) fn explain(error: &Error) -> String {
 }
 
 /// Opens a socket that takes no message above the limit, within `patience`.
-pub(crate) async fn open(url: String, patience: Duration) -> Result<Socket, String> {
+pub(crate) async fn open(url: String, patience: Duration) -> Result<Socket, Failure> {
     let limits = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
     let connecting = connect_async_with_config(&url, Some(limits), false);
     match tokio::time::timeout(patience, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(Error::Http(response))) if http::BLOCKS.contains(&response.status().as_u16()) => {
             let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
-            Err(format!("{}: {}", http::blocked(&url, response.status().as_u16()), http::said(&body)))
+            let detail = format!("{}: {}", http::blocked(&url, response.status().as_u16()), http::said(&body));
+            Err(Failure::new(Class::Blocked, detail, None))
         }
-        Ok(Err(error)) => Err(format!("{url}: {}", explain(&error))),
-        Err(_) => Err(format!("{url}: no connection within {patience:?}")),
+        Ok(Err(error)) => Err(Failure::new(Class::Network, format!("{url}: {}", explain(&error)), None)),
+        Err(_) => Err(Failure::new(Class::Network, format!("{url}: no connection within {patience:?}"), None)),
     }
 }
 
@@ -233,7 +234,9 @@ impl Connection {
                     (SLOW <= began.elapsed()).then_some(Input::Held)
                 }
                 Output::Open(slot) => {
-                    self.links[slot] = Link::Opening(open(self.url.clone(), self.options.patience).boxed());
+                    self.links[slot] = Link::Opening(
+                        open(self.url.clone(), self.options.patience).map_err(|failure| failure.detail).boxed(),
+                    );
                     None
                 }
                 Output::Close(slot) => {
