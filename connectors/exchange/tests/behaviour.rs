@@ -148,6 +148,10 @@ fn okx_books_are_live_by_their_chain_of_numbers() {
     assert_eq!(apply(&mut book, &frame("update", 4, 5, "100.3")), Err(Trouble::Gap { after: 3, got: 4 }));
     assert_eq!(book.state(), State::Suspect);
     assert_eq!(apply(&mut book, &frame("update", 5, 6, "100.3")), Ok(Applied::Waiting));
+    let mut unlinked = OrderBook::new(Rules::of(&id));
+    assert_eq!(unlinked.apply(&snapshot), Ok(Applied::Changed));
+    let unfit = apply(&mut unlinked, &frame("update", -1, 11, "100.3"));
+    assert_eq!(unfit, Err(Trouble::Unfit), "nothing tells that it follows");
     assert_eq!(apply(&mut book, &frame("snapshot", -1, 6, "100.3")), Ok(Applied::Changed));
     assert_eq!(book.state(), State::Live);
 }

@@ -87,12 +87,8 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     let mut checks = Vec::new();
     match skew(&rest, maker, options, clock).await {
         Err(failure) => {
-            let advice = match failure.class {
-                Class::Blocked => http::UNBLOCK,
-                Class::RateLimit => "this address asked too often: stop what else asks the venue, and wait ten minutes",
-                _ => "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses",
-            };
-            return vec![Check::broken("requests", failure.detail, advice)];
+            let unreached = "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses";
+            return vec![Check::broken("requests", failure.detail, advice(failure.class, unreached))];
         }
         Ok((ahead, within)) => checks.push(judge(ahead, within, options)),
     }
@@ -126,10 +122,8 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
             Ok(Err(failure)) => {
-                let is_blocked = failure.class == Class::Blocked;
-                let advice =
-                    if is_blocked { http::UNBLOCK } else { "the venue refused or ended the stream: report it" };
-                Check::broken(what, failure.detail, advice)
+                let ended = "the venue refused or ended the stream: report it";
+                Check::broken(what, failure.detail, advice(failure.class, ended))
             }
             Err(_) => {
                 let advice = "see that WebSockets pass: proxy, firewall; or raise feeds.patience";
@@ -140,6 +134,15 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     let quota = rest.quota();
     checks.push(Check::fine("budget", format!("{} of {} left within {} s", quota.left, quota.weight, quota.window_s)));
     checks
+}
+
+/// What to do about a failure; `otherwise`, where its kind does not say it.
+fn advice(class: Class, otherwise: &'static str) -> &'static str {
+    match class {
+        Class::Blocked => http::UNBLOCK,
+        Class::RateLimit => "this address asked too often: stop what else asks the venue, and wait ten minutes",
+        _ => otherwise,
+    }
 }
 
 /// What a difference of clocks means.

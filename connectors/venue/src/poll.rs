@@ -89,7 +89,7 @@ fn wanted(native: &str, round: u64) -> Vec<Wanted<'_>> {
     for holders in Holders::ALL {
         wanted.push(Box::new(move |n| Ask::Ratio(native, holders, n)));
     }
-    if round % RARELY == 0 {
+    if round.is_multiple_of(RARELY) {
         wanted.push(Box::new(|_| Ask::RiskLimit(native)));
     }
     wanted

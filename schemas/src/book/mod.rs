@@ -320,11 +320,19 @@ impl OrderBook {
 
     /// Applies a delta that names the one before it, if it names any.
     fn follow_chain(&mut self, update: &Update<'_>) -> Result<Applied, Trouble> {
-        if let (Some(after), Some(got)) = (self.last, update.previous_update_id)
-            && after != got
-        {
-            // The same once more is no gap.
-            return if update.update_id == Some(after) { Ok(Applied::Old) } else { Err(Trouble::Gap { after, got }) };
+        match (self.last, update.previous_update_id) {
+            (Some(after), Some(got)) if after != got => {
+                // The same once more is no gap.
+                return if update.update_id == Some(after) {
+                    Ok(Applied::Old)
+                } else {
+                    Err(Trouble::Gap { after, got })
+                };
+            }
+            (Some(_), Some(_)) => {}
+            // Nothing would tell whether it follows.
+            _ if self.rules.numbering == Numbering::Chained && update.checksum.is_none() => return Err(Trouble::Unfit),
+            _ => {}
         }
         self.change(update)?;
         self.last = update.update_id.or(self.last);
