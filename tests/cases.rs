@@ -254,3 +254,10 @@ fn what_the_horizon_accepts_identity_recognises() {
     let told = ask(&twice(), None, "SELECT rule, count(*) FROM quarantine GROUP BY rule");
     assert_eq!(told, [["duplicate", "360"]]);
 }
+
+#[test]
+fn older_pages_of_funding_lose_nothing_and_intervals_are_those_of_the_page() {
+    let sql = "SELECT COUNT(*), COUNT(funding_interval), MIN(funding_interval), MAX(funding_interval), MIN(source) FROM funding";
+    let rows = ask(&[case("funding_two_pages/rec.jsonl")], None, sql);
+    assert_eq!(rows, [["8", "6", "1.0", "8.0", "history"]]);
+}

@@ -27,22 +27,26 @@ CREATE TABLE IF NOT EXISTS open_interest (
     exchange SYMBOL,
     market SYMBOL,
     symbol SYMBOL,
+    source SYMBOL,
     open_interest DOUBLE,
     open_interest_value DOUBLE,
     known_at TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY MONTH WAL
-DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, source);
 
 CREATE TABLE IF NOT EXISTS funding (
     ts TIMESTAMP,
     exchange SYMBOL,
     market SYMBOL,
     symbol SYMBOL,
+    source SYMBOL,
     funding_rate DOUBLE,
+    funding_interval DOUBLE,
+    settles_at TIMESTAMP,
     mark DOUBLE,
     known_at TIMESTAMP
 ) TIMESTAMP(ts) PARTITION BY MONTH WAL
-DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, source);
 
 CREATE TABLE IF NOT EXISTS ratios (
     ts TIMESTAMP,

@@ -14,6 +14,7 @@ pub mod row;
 pub mod store;
 pub mod table;
 pub mod time;
+mod told;
 pub mod topic;
 #[cfg(feature = "arrow")]
 mod versions;
@@ -34,6 +35,7 @@ pub use row::{Cell, Version};
 pub use store::{Health, MemoryStore, RowStore, StoreError, StoreResult};
 pub use table::Table;
 pub use time::{Timeframe, Ts};
+pub use told::Told;
 pub use topic::Topic;
 #[cfg(feature = "arrow")]
 pub use versions::{Cells, Versions, each_row};

@@ -45,6 +45,8 @@ pub struct Faults {
     pub fail: f64,
     /// A request is answered that this country is not served: 403 with a page, or 451. 1: streams are refused, too.
     pub block: f64,
+    /// 1: answers name trades otherwise than the stream does (Bybit).
+    pub rename: f64,
 }
 
 impl Faults {
@@ -53,7 +55,7 @@ impl Faults {
         macro_rules! add {
             ($($field:ident)*) => { $(self.$field += other.$field;)* };
         }
-        add!(drop gap duplicate reorder garbage disconnect reset slow refuse ban fail block);
+        add!(drop gap duplicate reorder garbage disconnect reset slow refuse ban fail block rename);
         self.age = [self.age, other.age].into_iter().filter(|age| 0 < *age).min().unwrap_or(0);
         self
     }

@@ -15,6 +15,7 @@ pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
+use prism_schemas::time::{DAY, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 
 /// Decodes a venue's frames. No socket and no clock: the caller says when a frame was received.
@@ -196,6 +197,22 @@ fn push(numbers: &mut Vec<i64>, decimals: &mut u32, number: Decimal, needed: u32
     }
     numbers.push(number.at(*decimals)?);
     Some(())
+}
+
+/// Puts the settlements of an answer in order, and tells of each how long it is after the one before: venues list them
+/// without a hole. More than a day is no interval, and what was before the first is not known.
+pub(crate) fn intervals(events: &mut [(InstrumentId, Event)]) {
+    events.sort_by(|(a, one), (b, other)| (a, one.ts_event).cmp(&(b, other.ts_event)));
+    for at in 1..events.len() {
+        let (done, rest) = events.split_at_mut(at);
+        if let (Some((before, last)), Some((id, event))) = (done.last(), rest.first_mut())
+            && let (true, Some(Body::FundingRate(rate))) = (before == id, &mut event.body)
+        {
+            // Binance dates settlements some milliseconds late.
+            let minutes = (event.ts_event - last.ts_event + MINUTE / 2) / MINUTE;
+            rate.interval = Some(minutes * MINUTE).filter(|since| (1..=DAY).contains(since));
+        }
+    }
 }
 
 /// Whether a symbol is spelled as ours are: capital letters, digits and underscores.

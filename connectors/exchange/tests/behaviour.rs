@@ -155,3 +155,57 @@ fn okx_books_are_live_by_their_chain_of_numbers() {
     assert_eq!(apply(&mut book, &frame("snapshot", -1, 6, "100.3")), Ok(Applied::Changed));
     assert_eq!(book.state(), State::Live);
 }
+
+// bybit-exchange.github.io/docs/changelog/v5, 2026-06-11, and market/open-interest: 63910691 of both sides, 31955346 of one;
+// a delta of wss://stream.bybit.com/v5/public/linear of 2026-09-22 has these two values. Binance counts one side.
+#[test]
+fn open_interest_is_counted_once() {
+    let history = |row: &str| {
+        let body = format!(
+            r#"{{"retCode":0,"retMsg":"OK","result":{{"symbol":"BTCUSD","category":"inverse","list":[{row}]}},"time":1}}"#
+        );
+        match &answer("bybit-inverse", &Ask::OpenInterest("BTCUSD", 1), &body)[0].1.body {
+            Some(Body::OpenInterest(open)) => open.size.unwrap().to_f64(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let ts = r#""timestamp":"1669571400000""#;
+    assert_eq!(
+        history(&format!(r#"{{"openInterest":"63910691","singleOpenInterest":"31955346",{ts}}}"#)),
+        31_955_346.0
+    );
+    assert_eq!(history(&format!(r#"{{"openInterest":"63910691",{ts}}}"#)), 31_955_345.5);
+    let delta = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","openInterestValue":"5250990127.10","singleOpenInterestValue":"2625495106.91","fundingIntervalHour":"4"},"cs":1,"ts":1695340800000}"#;
+    let mut events = Events::new();
+    Bybit::new(Market::Linear).decode(delta, 0, &mut events).unwrap();
+    let Some(Body::Ticker(ticker)) = &events[0].1.body else { panic!("{events:?}") };
+    assert_eq!(ticker.open_interest_value.unwrap().to_f64(), 2_625_495_106.91);
+    assert_eq!((ticker.open_interest, ticker.funding_interval), (None, Some(4 * 3_600_000_000_000)));
+}
+
+// LAYERUSDT settled every four hours until 2025-05-06T08:00 and every hour since, up to 16 ms late (data.binance.vision).
+#[test]
+fn a_settlement_says_how_long_it_is_after_the_one_before_whatever_the_order() {
+    let hour = 3_600_000;
+    let row = |symbol: &str, at: i64| {
+        format!(
+            r#"{{"symbol":"{symbol}","fundingTime":{},"fundingRate":"0.0001","markPrice":"1"}}"#,
+            at * hour + at % 5
+        )
+    };
+    let rows = [row("AUSDT", 28), row("AUSDT", 16), row("BUSDT", 24), row("AUSDT", 24), row("AUSDT", 80)];
+    let events = answer("binance-linear", &Ask::Funding("AUSDT", 5), &format!("[{}]", rows.join(",")));
+    let found: Vec<_> = events
+        .iter()
+        .map(|(id, event)| match &event.body {
+            Some(Body::FundingRate(rate)) => {
+                let hours = rate.interval.map(|interval| interval / hour / 1_000_000);
+                (&*id.symbol, event.ts_event / hour / 1_000_000, hours)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected =
+        [("AUSDT", 16, None), ("AUSDT", 24, Some(8)), ("AUSDT", 28, Some(4)), ("AUSDT", 80, None), ("BUSDT", 24, None)];
+    assert_eq!(found, expected);
+}

@@ -1,19 +1,20 @@
 //! What a log holds of histories already, so that whoever starts again appends only what is missing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::{Event, InstrumentId, Market, Topic, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Told, Topic, Ts};
 
 use super::{Log, LogError};
 
-/// The newest event time of each history in the topic of reference events: closed bars by timeframe, and what venues tell
-/// with its past when asked.
+/// The event times of each history in the topic of reference events: closed bars by timeframe, and what venues tell with
+/// its past when asked.
 #[derive(Clone, Debug, Default)]
-pub struct Known(HashMap<(InstrumentId, String), Ts>);
+pub struct Known(HashMap<(InstrumentId, String), Told>);
 
 impl Known {
-    /// Reads a log from its start. Memory is one entry for each instrument and series.
+    /// Reads a log from its start. Memory is one entry for each instrument and series, more where there are holes.
     pub fn read(log: &dyn Log) -> Result<Known, LogError> {
         let mut known = Known::default();
         for partition in 0..log.partitions(Topic::Reference) {
@@ -38,29 +39,26 @@ impl Known {
 
     /// When the newest closed bar of a timeframe began.
     pub fn newest_bar(&self, id: &InstrumentId, timeframe: &str) -> Option<Ts> {
-        self.0.get(&(id.clone(), timeframe.into())).copied()
+        self.0.get(&(id.clone(), timeframe.into()))?.newest()
     }
 
-    /// Takes note of an event; false if it is of a history that reaches further already: it was told before.
+    /// Takes note of an event; false if it is of a history and was told before.
     pub fn take(&mut self, id: &InstrumentId, event: &Event) -> bool {
         let Some((series, ts)) = series(event) else { return true };
-        let newest = self.0.entry((id.clone(), series.into())).or_insert(Ts::MIN);
-        let is_new = *newest < ts;
-        *newest = ts.max(*newest);
-        is_new
+        self.0.entry((id.clone(), series.into_owned())).or_default().take(ts)
     }
 }
 
 /// The history an event belongs to, and when it is of.
-fn series(event: &Event) -> Option<(&str, Ts)> {
-    match event.body.as_ref()? {
-        Body::Kline(kline) if kline.closed => Some((&kline.timeframe, kline.start)),
-        Body::FundingRate(_) => Some(("funding", event.ts_event)),
-        Body::OpenInterest(_) => Some(("open_interest", event.ts_event)),
-        Body::LongShortRatio(ratio) => Some((&ratio.kind, event.ts_event)),
-        Body::FearGreed(_) => Some(("fear_greed", event.ts_event)),
-        _ => None,
-    }
+fn series(event: &Event) -> Option<(Cow<'_, str>, Ts)> {
+    Some(match event.body.as_ref()? {
+        Body::Kline(kline) if kline.closed => (Cow::from(&kline.timeframe), kline.start),
+        Body::FundingRate(_) => ("funding".into(), event.ts_event),
+        Body::OpenInterest(_) => ("open_interest".into(), event.ts_event),
+        Body::LongShortRatio(ratio) => (format!("{} {}", ratio.kind, ratio.period).into(), event.ts_event),
+        Body::FearGreed(_) => ("fear_greed".into(), event.ts_event),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -103,5 +101,7 @@ mod tests {
         assert!(known.take(&a, &bar(240, false)), "what is still forming is told again and again");
         let funding = |ts| event(ts, 2_000, Body::FundingRate(FundingRate::default()));
         assert!(!known.take(&b, &funding(50)) && known.take(&b, &funding(51)) && known.take(&a, &funding(1)));
+        // An older page comes later.
+        assert!(known.take(&b, &funding(20)) && !known.take(&b, &funding(20)));
     }
 }

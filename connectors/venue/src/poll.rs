@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prism_schemas::event::FearGreed;
 use prism_schemas::event::event::Body;
-use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Timeframe, Told, Ts};
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
@@ -35,7 +35,7 @@ pub(super) async fn poll(
     clock: Clock,
     out: Sender<Events>,
 ) {
-    let mut newest: HashMap<(InstrumentId, &'static str), Ts> = HashMap::new();
+    let mut told: HashMap<(InstrumentId, &'static str), Told> = HashMap::new();
     // The round in which a question was refused: not every contract has funding or ratios.
     let mut refused: HashMap<(InstrumentId, &'static str), u64> = HashMap::new();
     for round in 0_u64.. {
@@ -51,7 +51,7 @@ pub(super) async fn poll(
                 if refused.get(&question).is_some_and(|at| round < at + RARELY) {
                     continue;
                 }
-                let last = newest.get(&question).copied();
+                let last = told.get(&question).and_then(Told::newest);
                 let n =
                     || last.map_or(HISTORY, |last| ((clock() - last) / Timeframe::M5.length() + 2).clamp(2, HISTORY));
                 let mut asked = n();
@@ -68,10 +68,7 @@ pub(super) async fn poll(
                         return true;
                     }
                     let (id, event) = one;
-                    let last = newest.entry((id.clone(), name)).or_insert(Ts::MIN);
-                    let is_new = *last < event.ts_event;
-                    *last = event.ts_event.max(*last);
-                    is_new
+                    told.entry((id.clone(), name)).or_default().take(event.ts_event)
                 });
                 if !events.is_empty() {
                     let _ = out.send(events).await;

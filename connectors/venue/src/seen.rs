@@ -1,14 +1,15 @@
 //! Which trades came, over all connections of a venue, and which numbers between them did not.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::trade;
+use prism_schemas::event::{Trade, trade};
 use prism_schemas::instrument::fnv1a;
 use prism_schemas::time::SECOND;
-use prism_schemas::{Event, InstrumentId, Ts};
+use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
 /// Trades of an instrument whose ids are remembered: some answers' worth.
 const REMEMBERED: usize = 4_096;
@@ -47,7 +48,10 @@ pub(super) struct Seen {
 #[derive(Default)]
 struct Ids {
     known: HashSet<u64>,
-    order: VecDeque<u64>,
+    /// How many of those known there are of a time, price, size and side.
+    alike: HashMap<u64, u32>,
+    /// Identity and likeness.
+    order: VecDeque<(u64, u64)>,
     /// The greatest number so far, and when it was traded.
     last: Option<(u64, Ts)>,
     /// Numbers far from it: the first, when that was traded, the last, and how many followed each other.
@@ -144,11 +148,19 @@ impl Seen {
             return Verdict::Known;
         }
         ids.n += 1;
-        ids.order.push_back(id);
+        let likeness = likeness(event, trade);
+        ids.order.push_back((id, likeness));
+        *ids.alike.entry(likeness).or_default() += 1;
         if REMEMBERED < ids.order.len()
-            && let Some(oldest) = ids.order.pop_front()
+            && let Some((oldest, likeness)) = ids.order.pop_front()
         {
             ids.known.remove(&oldest);
+            if let Entry::Occupied(mut alike) = ids.alike.entry(likeness) {
+                *alike.get_mut() -= 1;
+                if *alike.get() == 0 {
+                    alike.remove();
+                }
+            }
         }
         Verdict::New
     }
@@ -162,6 +174,19 @@ impl Seen {
     pub(super) fn has(&self, instrument: &InstrumentId, event: &Event) -> bool {
         let Some(id) = identity(event) else { return false };
         self.all().get(instrument).is_some_and(|ids| ids.known.contains(&id))
+    }
+
+    /// Whether a trade of the same time, price, size and side was seen before.
+    pub(super) fn has_alike(&self, instrument: &InstrumentId, event: &Event) -> bool {
+        let Some(Body::Trade(trade)) = &event.body else { return false };
+        self.all().get(instrument).is_some_and(|ids| ids.alike.contains_key(&likeness(event, trade)))
+    }
+
+    /// A hole is looked at again the next time; false if there are too many.
+    pub(super) fn put_back(&self, instrument: &InstrumentId, hole: &Hole) -> bool {
+        let mut all = self.all();
+        let waiting = all.get_mut(instrument).filter(|ids| ids.holes.len() < HOLES_MAX);
+        waiting.map(|ids| ids.holes.push(hole.clone())).is_some()
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<InstrumentId, Ids>> {
@@ -228,10 +253,17 @@ pub(super) fn identity(event: &Event) -> Option<u64> {
     }
 }
 
+/// What two tellings of one trade have in common whatever they call it.
+fn likeness(event: &Event, trade: &Trade) -> u64 {
+    let number = |value: Option<Decimal>| value.map_or([0; 2], |value| [value.mantissa, value.decimals.into()]);
+    let [price, size] = [trade.price, trade.size].map(number);
+    let words = [event.ts_event, i64::from(trade.side), price[0], price[1], size[0], size[1]];
+    fnv1a(words.map(i64::to_le_bytes).as_flattened())
+}
+
 #[cfg(test)]
 mod tests {
     use prism_schemas::Market;
-    use prism_schemas::event::Trade;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 //! come from the store as they are, and the graph makes the others of the log, which must reach back as far as bars may
 //! still be corrected.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use prism_dataflow::{assemble::Plan, settings::Settings, types::Time};
@@ -16,7 +16,12 @@ use prism_schemas::{
     time::{MINUTE, format_ts},
 };
 
-use crate::{keep::told, merge::TOPICS, runs::Run};
+use crate::{
+    keep::told,
+    merge::TOPICS,
+    passthrough::{HISTORY, Passthrough, kind},
+    runs::Run,
+};
 
 /// How long a log must be for a run to go on as if nothing had been removed, in nanoseconds: back to the start of the
 /// longest bar that may still be corrected, and to where a writer said how its feeds are.
@@ -44,8 +49,8 @@ pub(crate) struct Cut {
     pub(crate) floor: Time,
     /// When bars are made again: then, or where the run had come to if records after that are gone.
     pub(crate) begin: Time,
-    /// The newest event of each series that venues tell with its past.
-    pub(crate) newest: HashMap<String, Ts>,
+    /// What is stored of the series that venues tell with their past, and of tickers.
+    pub(crate) told: Passthrough,
 }
 
 impl Cut {
@@ -78,7 +83,7 @@ impl Cut {
         let since = from as Ts + unsure(settings);
         let floor = (settings.time.close(since + settings.longest()) as Time).min(run.frontier);
         let begin = from.min(run.frontier);
-        Ok(Cut { from, offsets, since, floor, begin, newest: newest(store)? })
+        Ok(Cut { from, offsets, since, floor, begin, told: passed(store)? })
     }
 
     /// Whether records are gone that no row was made of.
@@ -155,25 +160,25 @@ fn first_known(
     })
 }
 
-/// The newest stored event of each series that venues tell with its past, by its name.
-fn newest(store: &dyn RowStore) -> Result<HashMap<String, Ts>> {
-    let mut newest = HashMap::new();
-    for (table, kind) in
-        [(&OPEN_INTEREST, "open_interest"), (&FUNDING, "funding"), (&RATIOS, "kind"), (&FEAR_GREED, "fear_greed")]
+/// What is stored of the series that venues tell with their past, and of tickers.
+fn passed(store: &dyn RowStore) -> Result<Passthrough> {
+    let mut passed = Passthrough::default();
+    for (table, name) in
+        [(&OPEN_INTEREST, "open_interest"), (&FUNDING, "funding"), (&RATIOS, "ratio"), (&FEAR_GREED, "fear_greed")]
     {
         let mut see = |row: Version| {
             let text = |column: &str| match row.get(column) {
-                Some(Cell::Text(text)) => text.to_string(),
-                _ => String::new(),
+                Some(Cell::Text(text)) => text,
+                _ => "",
             };
-            let kind = if kind == "kind" { text(kind) } else { kind.to_string() };
-            let series = crate::passthrough::series([&text("exchange"), &text("market"), &text("symbol")], &kind);
+            let name = if name == "ratio" { kind(text("kind"), text("period")) } else { name.to_string() };
+            // Rows without a source are of versions before there were any.
+            let source = Some(text("source")).filter(|source| !source.is_empty()).unwrap_or(HISTORY);
             if let Some(Cell::Ts(ts)) = row.get("ts") {
-                let have = newest.entry(series).or_insert(*ts);
-                *have = (*ts).max(*have);
+                passed.take([text("exchange"), text("market"), text("symbol")], &name, source, *ts);
             }
         };
         store.scan(table, &mut see).map_err(told)?;
     }
-    Ok(newest)
+    Ok(passed)
 }

@@ -18,7 +18,8 @@ use prism_schemas::{
 use crate::{cut::Cut, passthrough::Passthrough};
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
-pub const TOPICS: [Topic; 5] = [Topic::Reference, Topic::Status, Topic::Books, Topic::Trades, Topic::Quarantine];
+pub const TOPICS: [Topic; 6] =
+    [Topic::Reference, Topic::Status, Topic::Books, Topic::Tickers, Topic::Trades, Topic::Quarantine];
 
 /// A partition that is silent this long, in nanoseconds of knowledge time, while others go on gets a heartbeat.
 const BEHIND: Time = 2 * SECOND as Time;
@@ -128,7 +129,7 @@ impl Merge {
             turn: None,
             scratch: Vec::new(),
             rows: Vec::new(),
-            passthrough: Passthrough::after(cut.map(|cut| cut.newest.clone()).unwrap_or_default()),
+            passthrough: cut.map(|cut| cut.told.clone()).unwrap_or_default(),
             following,
             messages: 0,
             events: 0,

@@ -1,79 +1,113 @@
 //! Events that are rows as they stand: instruments, what venues tell when asked, states of feeds and of budgets.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write};
 
 use prism_schemas::{
-    Cell, Decimal, Table, Ts, Version,
-    event::{Batch, Feed, event::Body},
+    Cell, Decimal, Table, Told, Ts, Version,
+    event::{Batch, Feed, Instrument, Ticker, event::Body},
     table,
+    time::{HOUR, MINUTE},
 };
 
-/// The newest event of each series that venues tell with its past: whoever starts again asks for it again, and a row
-/// stays known since it first was.
-#[derive(Default)]
-pub(crate) struct Passthrough(HashMap<String, Ts>);
+/// As `source` of a row has it: a series that the venue tells with its past, or its tickers.
+pub(crate) const HISTORY: &str = "history";
+pub(crate) const TICKER: &str = "ticker";
 
-/// The name of a series: of the index of fear and greed there is one, whoever asked for it.
-pub(crate) fn series([exchange, market, symbol]: [&str; 3], kind: &str) -> String {
-    match kind {
-        "fear_greed" => kind.into(),
-        _ => format!("{exchange}:{market}:{symbol}:{kind}"),
-    }
+/// Tickers are many: of their values a row is made every so long.
+const EVERY: Ts = 5 * MINUTE;
+
+/// What was told of the series that venues tell with their past, and of tickers: whoever starts again asks for a past
+/// again, and a row stays known since it first was.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passthrough {
+    told: HashMap<String, Told>,
+    /// The next settlement as tickers last said it, and how long it is after the one before: those that tell only what
+    /// changed do not say it again.
+    next: HashMap<String, [Option<Ts>; 2]>,
+    name: String,
 }
 
 impl Passthrough {
-    /// Of series whose newest events are known already.
-    pub(crate) fn after(newest: HashMap<String, Ts>) -> Passthrough {
-        Passthrough(newest)
+    /// Takes note of an event of a series; false if it was told before.
+    pub(crate) fn take(&mut self, [exchange, market, symbol]: [&str; 3], kind: &str, source: &str, ts: Ts) -> bool {
+        self.name.clear();
+        // Of the index of fear and greed there is one, whoever asked for it.
+        let _ = match kind {
+            "fear_greed" => write!(self.name, "{kind}"),
+            _ => write!(self.name, "{exchange}:{market}:{symbol}:{kind}:{source}"),
+        };
+        let ts = if source == TICKER { ts.div_euclid(EVERY) } else { ts };
+        match self.told.get_mut(&self.name) {
+            Some(told) => told.take(ts),
+            None => self.told.entry(self.name.clone()).or_default().take(ts),
+        }
     }
 
-    /// Whether an event is newer than all of its series.
-    fn is_new(&mut self, batch: &Batch, kind: &str, ts: Ts) -> bool {
-        let series = series([&batch.exchange, &batch.market, &batch.symbol], kind);
-        let newest = self.0.entry(series).or_insert(Ts::MIN);
-        let is_new = *newest < ts;
-        *newest = ts.max(*newest);
-        is_new
+    /// The next settlement after `ts`, and its interval, as tickers said it so far.
+    fn next(&mut self, [exchange, market, symbol]: [&str; 3], ts: Ts, ticker: &Ticker) -> [Option<Ts>; 2] {
+        self.name.clear();
+        let _ = write!(self.name, "{exchange}:{market}:{symbol}");
+        if !self.next.contains_key(&self.name) {
+            self.next.insert(self.name.clone(), [None; 2]);
+        }
+        let Some(next) = self.next.get_mut(&self.name) else { return [None; 2] };
+        *next = [ticker.next_funding_ts.or(next[0]), ticker.funding_interval.or(next[1])];
+        [next[0].filter(|at| ts < *at), next[1]]
+    }
+
+    /// The rows of a ticker.
+    fn ticker(&mut self, names: [&str; 3], ts: Ts, ticker: &Ticker, known: Ts, out: &mut Vec<Version>) {
+        let mut put = |table: &'static Table, values: Vec<Cell>| {
+            let cells = [vec![Cell::Ts(ts)], names.map(Cell::from).to_vec(), vec![Cell::from(TICKER)], values];
+            out.push(Version { table, cells: [cells.concat(), vec![Cell::Ts(known)]].concat() });
+        };
+        if ticker.open_interest.is_some() && self.take(names, "open_interest", TICKER, ts) {
+            put(&table::OPEN_INTEREST, [ticker.open_interest, ticker.open_interest_value].map(number).to_vec());
+        }
+        if ticker.funding_rate.is_none() && ticker.next_funding_ts.is_none() {
+            return;
+        }
+        let [at, interval] = self.next(names, ts, ticker);
+        if ticker.funding_rate.is_some() && self.take(names, "funding", TICKER, ts) {
+            let (rate, mark) = (number(ticker.funding_rate), number(ticker.mark));
+            put(&table::FUNDING, vec![rate, hours(interval), at.map_or(Cell::Null, Cell::Ts), mark]);
+        }
     }
 
     /// The rows of events in a message known at `known`.
     pub(crate) fn rows(&mut self, batch: &Batch, known: Ts, out: &mut Vec<Version>) {
         let venue = || [&batch.exchange, &batch.market].map(|name| Cell::from(&**name));
-        let names = || [&batch.exchange, &batch.market, &batch.symbol].map(|name| Cell::from(&**name)).to_vec();
+        let of: [&str; 3] = [&batch.exchange, &batch.market, &batch.symbol];
+        let names = || of.map(Cell::from).to_vec();
         for event in &batch.events {
+            let ts = event.ts_event;
             let mut put = |table: &'static Table, of: Vec<Cell>, values: Vec<Cell>| {
-                let cells = [vec![Cell::Ts(event.ts_event)], of, values, vec![Cell::Ts(known)]].concat();
+                let cells = [vec![Cell::Ts(ts)], of, values, vec![Cell::Ts(known)]].concat();
                 out.push(Version { table, cells });
             };
-            let number = |value: &Option<Decimal>| Cell::from(value.as_ref().map(Decimal::to_f64));
             match &event.body {
-                Some(Body::Instrument(i)) => {
-                    let mut values = vec![Cell::from(&*i.native_symbol)];
-                    values.extend([Cell::Int(i.price_decimals.into()), Cell::Int(i.size_decimals.into())]);
-                    values.extend([&i.tick_size, &i.lot_size, &i.contract_size].map(number));
-                    values.extend([&i.min_size, &i.max_size, &i.min_notional].map(number));
-                    let text = |text: &String| if text.is_empty() { Cell::Null } else { Cell::from(&**text) };
-                    values.extend([&i.contract_type, &i.base, &i.quote, &i.settlement].map(text));
-                    values.extend([i.expiry.map_or(Cell::Null, Cell::Ts), Cell::from(&*i.status)]);
-                    put(&table::INSTRUMENTS, names(), values);
+                Some(Body::Instrument(one)) => put(&table::INSTRUMENTS, names(), instrument(one)),
+                Some(Body::OpenInterest(open)) if self.take(of, "open_interest", HISTORY, ts) => {
+                    let values = [vec![Cell::from(HISTORY)], [open.size, open.value].map(number).to_vec()];
+                    put(&table::OPEN_INTEREST, names(), values.concat());
                 }
-                Some(Body::OpenInterest(open)) if self.is_new(batch, "open_interest", event.ts_event) => {
-                    put(&table::OPEN_INTEREST, names(), [&open.size, &open.value].map(number).to_vec());
+                Some(Body::FundingRate(funding)) if self.take(of, "funding", HISTORY, ts) => {
+                    let (rate, interval) = (number(funding.rate), hours(funding.interval));
+                    let values = vec![Cell::from(HISTORY), rate, interval, Cell::Ts(ts), number(funding.mark)];
+                    put(&table::FUNDING, names(), values);
                 }
-                Some(Body::FundingRate(funding)) if self.is_new(batch, "funding", event.ts_event) => {
-                    put(&table::FUNDING, names(), [&funding.rate, &funding.mark].map(number).to_vec());
-                }
-                Some(Body::LongShortRatio(ratio)) if self.is_new(batch, &ratio.kind, event.ts_event) => {
+                Some(Body::Ticker(ticker)) => self.ticker(of, ts, ticker, known, out),
+                Some(Body::LongShortRatio(ratio)) if self.take(of, &kind(&ratio.kind, &ratio.period), HISTORY, ts) => {
                     let [kind, period] = [&ratio.kind, &ratio.period].map(|text| Cell::from(&**text));
-                    put(&table::RATIOS, names(), vec![kind, period, number(&ratio.long), number(&ratio.short)]);
+                    put(&table::RATIOS, names(), vec![kind, period, number(ratio.long), number(ratio.short)]);
                 }
                 Some(Body::RiskLimit(limit)) => {
                     for (n, tier) in (1..).zip(&limit.tiers) {
-                        let of = [&tier.limit, &tier.leverage_max, &tier.maintenance_margin, &tier.initial_margin];
-                        put(&table::RISK_LIMITS, names(), [vec![Cell::Int(n)], of.map(number).to_vec()].concat());
+                        let values = [tier.limit, tier.leverage_max, tier.maintenance_margin, tier.initial_margin];
+                        put(&table::RISK_LIMITS, names(), [vec![Cell::Int(n)], values.map(number).to_vec()].concat());
                     }
                 }
-                Some(Body::FearGreed(index)) if self.is_new(batch, "fear_greed", event.ts_event) => {
+                Some(Body::FearGreed(index)) if self.take(of, "fear_greed", HISTORY, ts) => {
                     put(&table::FEAR_GREED, Vec::new(), vec![Cell::Int(index.value.into()), Cell::from(&*index.label)]);
                 }
                 Some(Body::FeedStatus(status)) => {
@@ -95,6 +129,29 @@ impl Passthrough {
             }
         }
     }
+}
+
+fn instrument(i: &Instrument) -> Vec<Cell> {
+    let text = |text: &String| if text.is_empty() { Cell::Null } else { Cell::from(&**text) };
+    let mut values = vec![Cell::from(&*i.native_symbol)];
+    values.extend([Cell::Int(i.price_decimals.into()), Cell::Int(i.size_decimals.into())]);
+    values.extend([i.tick_size, i.lot_size, i.contract_size, i.min_size, i.max_size, i.min_notional].map(number));
+    values.extend([&i.contract_type, &i.base, &i.quote, &i.settlement].map(text));
+    values.extend([i.expiry.map_or(Cell::Null, Cell::Ts), Cell::from(&*i.status)]);
+    values
+}
+
+/// The series of a ratio.
+pub(crate) fn kind(kind: &str, period: &str) -> String {
+    format!("{kind} {period}")
+}
+
+fn number(value: Option<Decimal>) -> Cell {
+    Cell::from(value.map(|value| value.to_f64()))
+}
+
+fn hours(nanos: Option<Ts>) -> Cell {
+    Cell::from(nanos.map(|nanos| nanos as f64 / HOUR as f64))
 }
 
 #[cfg(test)]
@@ -119,13 +176,68 @@ mod tests {
                 .collect(),
         };
         let (mut passthrough, mut rows) = (Passthrough::default(), Vec::new());
-        passthrough.rows(&of("A", &[1, 2]), 10, &mut rows);
-        passthrough.rows(&of("B", &[1]), 11, &mut rows);
-        // As after a restart.
-        passthrough.rows(&of("A", &[1, 2, 3]), 20, &mut rows);
+        passthrough.rows(&of("A", &[11, 12]), 10, &mut rows);
+        passthrough.rows(&of("B", &[11]), 11, &mut rows);
+        // As after a restart, and an older page.
+        passthrough.rows(&of("A", &[11, 12, 13]), 20, &mut rows);
+        passthrough.rows(&of("A", &[9, 10, 11]), 30, &mut rows);
         let known: Vec<_> = rows.iter().map(|row| (row.get("ts").cloned(), row.get("known_at").cloned())).collect();
-        let expected =
-            [(1, 10), (2, 10), (1, 11), (3, 20)].map(|(ts, known)| (Some(Cell::Ts(ts)), Some(Cell::Ts(known))));
-        assert_eq!(known, expected);
+        let expected = [(11, 10), (12, 10), (11, 11), (13, 20), (9, 30), (10, 30)];
+        assert_eq!(known, expected.map(|(ts, known)| (Some(Cell::Ts(ts)), Some(Cell::Ts(known)))));
+    }
+
+    #[test]
+    fn of_tickers_a_row_is_made_every_five_minutes_of_what_they_say() {
+        let number = |n| Some(Decimal::new(n, 0));
+        let whole = Ticker {
+            open_interest: number(5),
+            open_interest_value: number(500),
+            funding_rate: number(1),
+            next_funding_ts: Some(8 * HOUR),
+            funding_interval: Some(8 * HOUR),
+            mark: number(100),
+            ..Ticker::default()
+        };
+        let rate = |n| Ticker { funding_rate: number(n), ..Ticker::default() };
+        let open = |n| Ticker { open_interest: number(n), ..Ticker::default() };
+        let told = [
+            (0, whole),
+            (MINUTE, open(6)),
+            (6 * MINUTE, Ticker { mark: number(101), ..Ticker::default() }),
+            (7 * MINUTE, open(7)),
+            (8 * MINUTE, rate(2)),
+            (9 * MINUTE, rate(3)),
+            // An older recording comes later; and the settlement that is known is past.
+            (-MINUTE, open(4)),
+            (8 * HOUR + MINUTE, rate(4)),
+        ];
+        let events = told.map(|(ts, ticker)| Event {
+            ts_event: ts,
+            body: Some(Body::Ticker(ticker.into())),
+            ..Event::default()
+        });
+        let (mut passthrough, mut rows) = (Passthrough::default(), Vec::new());
+        passthrough.rows(&Batch { events: events.into(), ..Batch::default() }, 10, &mut rows);
+        let of = |table: &Table, columns: &[&str]| -> Vec<Vec<Cell>> {
+            let rows = rows.iter().filter(|row| row.table == table);
+            rows.map(|row| columns.iter().filter_map(|column| row.get(column).cloned()).collect()).collect()
+        };
+        let [ts, float] = [|n| Cell::Ts(n), |n| Cell::Float(n as f64)];
+        assert_eq!(
+            of(&table::OPEN_INTEREST, &["ts", "open_interest", "open_interest_value"]),
+            [
+                [ts(0), float(5), float(500)],
+                [ts(7 * MINUTE), float(7), Cell::Null],
+                [ts(-MINUTE), float(4), Cell::Null]
+            ]
+        );
+        assert_eq!(
+            of(&table::FUNDING, &["ts", "source", "funding_rate", "funding_interval", "settles_at", "mark"]),
+            [
+                [ts(0), Cell::text(TICKER), float(1), float(8), ts(8 * HOUR), float(100)],
+                [ts(8 * MINUTE), Cell::text(TICKER), float(2), float(8), ts(8 * HOUR), Cell::Null],
+                [ts(8 * HOUR + MINUTE), Cell::text(TICKER), float(4), float(8), Cell::Null, Cell::Null],
+            ]
+        );
     }
 }

@@ -255,7 +255,7 @@ impl Admission {
         let (ts_event, ts_recv) = (event.ts_event, event.ts_recv);
         horizon < ts_recv.saturating_sub(ts_event)
             && (0..TS_MAX).contains(&ts_event)
-            && matches!(event.body, Some(Body::Trade(_) | Body::Book(_)))
+            && matches!(event.body, Some(Body::Trade(_) | Body::Book(_) | Body::Ticker(_)))
             && self.clock.known.is_some_and(|known| horizon < ts_recv.saturating_sub(known as Ts))
             && horizon < ts_recv.saturating_sub(self.base.end(self.base.start(ts_event)))
     }

@@ -157,6 +157,11 @@ impl OrderBook {
         if self.state == State::Live { self.bids.sure_best().zip(self.asks.sure_best()) } else { None }
     }
 
+    /// Whether soon so few levels of the snapshot are left that it must be replaced: half of them are gone.
+    pub fn is_near_edge(&self) -> bool {
+        self.state == State::Live && (self.bids.is_near_edge() || self.asks.is_near_edge())
+    }
+
     /// Bytes its levels take.
     pub fn bytes(&self) -> usize {
         self.bids.bytes() + self.asks.bytes()

@@ -223,6 +223,11 @@ impl Side {
         self.cut.is_some_and(|(least, left)| left < least)
     }
 
+    /// Whether half of those that may go are gone.
+    pub(super) fn is_near_edge(&self) -> bool {
+        self.cut.is_some_and(|(least, left)| left <= 2 * least)
+    }
+
     pub(super) fn truncate(&mut self, depth: usize) {
         while depth < self.n {
             let Some(worst) = self.slots.iter().position(is_level) else { return };

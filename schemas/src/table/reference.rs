@@ -2,40 +2,47 @@
 
 use super::{Kind::*, Table, col};
 
-/// Open interest, every five minutes.
+/// Where a value stands.
+const SOURCES: &str = "history: the venue's own series; ticker: the first ticker of each five minutes that says it";
+
+/// Open interest.
 pub static OPEN_INTEREST: Table = Table {
     name: "open_interest",
-    doc: "Open interest as venues publish it, every five minutes.",
+    doc: "Open interest, every five minutes: as venues publish it, and as it stands in their tickers.",
     columns: &[
         col("ts", Ts, "", "the venue's time of it"),
         col("exchange", Symbol, "", "venue"),
         col("market", Symbol, "", "linear or inverse"),
         col("symbol", Symbol, "", "canonical symbol"),
-        col("open_interest", F64, "base or contracts", "open contracts"),
+        col("source", Symbol, "", SOURCES),
+        col("open_interest", F64, "base or contracts", "open contracts, counted once: longs, or shorts"),
         col("open_interest_value", F64, "quote", "their value, where the venue says it"),
         col("known_at", Ts, "", "when it became known"),
     ],
     designated: "ts",
-    key: &["ts", "exchange", "market", "symbol"],
+    key: &["ts", "exchange", "market", "symbol", "source"],
     partition_by: "MONTH",
     derived: false,
 };
 
-/// Funding rates that were settled.
+/// Funding rates.
 pub static FUNDING: Table = Table {
     name: "funding",
-    doc: "Funding rates that were settled.",
+    doc: "Funding rates: those that were settled, and every five minutes the one that would be settled next.",
     columns: &[
-        col("ts", Ts, "", "when it was settled"),
+        col("ts", Ts, "", "history: when it was settled; ticker: the venue's time of it"),
         col("exchange", Symbol, "", "venue"),
         col("market", Symbol, "", "linear or inverse"),
         col("symbol", Symbol, "", "canonical symbol"),
-        col("funding_rate", F64, "", "what longs pay shorts, as a share of the position's value"),
-        col("mark", F64, "quote", "mark price it was settled at, where the venue says it"),
+        col("source", Symbol, "", SOURCES),
+        col("funding_rate", F64, "", "what longs pay shorts at a settlement, as a share of the position's value"),
+        col("funding_interval", F64, "hours", "between the settlement before and this one, where it is known"),
+        col("settles_at", Ts, "", "when it was or would be settled, where the venue says it"),
+        col("mark", F64, "quote", "mark price it was settled at, or of the ticker, where the venue says it"),
         col("known_at", Ts, "", "when it became known"),
     ],
     designated: "ts",
-    key: &["ts", "exchange", "market", "symbol"],
+    key: &["ts", "exchange", "market", "symbol", "source"],
     partition_by: "MONTH",
     derived: false,
 };

@@ -12,7 +12,7 @@ use prism_schemas::{Decimal, Market, Timeframe, Ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{pairs, side, ticker_data};
+use super::{both, pairs, side, ticker_data};
 use crate::bars::Bar;
 use crate::venue::{Done, TIMEFRAMES, Venue};
 use crate::{Shared, identity, other, ratios};
@@ -56,6 +56,7 @@ struct Call {
     asked: Asked,
     /// Whether lists hold a row that cannot be read.
     has_garbage: bool,
+    is_renamed: bool,
 }
 
 /// A result, or why there is none.
@@ -96,7 +97,13 @@ impl Call {
 /// As Bybit answers, refusals too.
 fn on(market: Market, of: fn(&Call, &mut Venue) -> Answered) -> MethodRouter<Arc<Shared>> {
     get(async move |State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>| -> Response {
-        let call = Call { market, now: (shared.clock)(), asked, has_garbage: 0.0 < shared.faults().garbage };
+        let call = Call {
+            market,
+            now: (shared.clock)(),
+            asked,
+            has_garbage: 0.0 < shared.faults().garbage,
+            is_renamed: 0.0 < shared.faults().rename,
+        };
         let result = match call.asked.category.as_deref() {
             Some(category) if category == market.name() => of(&call, &mut shared.venue()),
             _ => Err(NO_CATEGORY),
@@ -168,7 +175,7 @@ fn tickers(call: &Call, venue: &mut Venue) -> Answered {
     // A row among many that is no number.
     let is_odd = call.has_garbage && symbol.is_empty();
     let odd = is_odd.then(|| json!({"symbol": "ODDUSDT", "lastPrice": "0.29009999999999997e"}));
-    call.listed(of.map(|(symbol, (_, ticker))| ticker_data(call.market, symbol, ticker, true)).chain(odd))
+    call.listed(of.map(|(symbol, (_, ticker))| Value::from(ticker_data(call.market, symbol, ticker, true))).chain(odd))
 }
 
 fn klines(call: &Call, venue: &mut Venue) -> Answered {
@@ -189,9 +196,10 @@ fn klines(call: &Call, venue: &mut Venue) -> Answered {
 }
 
 fn trades(call: &Call, venue: &mut Venue) -> Answered {
+    let name = |id: &str| if call.is_renamed { format!("execution {id}") } else { id.to_string() };
     let row = |done: &Done| {
         json!({
-            "execId": done.id, "symbol": call.asked.symbol, "price": done.price.to_string(), "size": done.size.to_string(),
+            "execId": name(&done.id), "symbol": call.asked.symbol, "price": done.price.to_string(), "size": done.size.to_string(),
             "side": side(done.buy), "time": (done.ts / MILLISECOND).to_string(), "isBlockTrade": false,
             "seq": done.number.to_string(),
         })
@@ -217,7 +225,10 @@ fn open_interest(call: &Call, venue: &mut Venue) -> Answered {
     let Some(open) = open else { return call.without(venue) };
     let every = (Timeframe::M5.length(), call.now);
     let rows = venue.series(symbol, "open_interest", every, open, call.limit(50, 200));
-    let row = |(ts, open): &(Ts, Decimal)| json!({"openInterest": open.to_string(), "timestamp": (ts / MILLISECOND).to_string()});
+    let row = |(ts, open): &(Ts, Decimal)| {
+        let (sum, ts) = (both(*open).to_string(), (ts / MILLISECOND).to_string());
+        json!({"openInterest": sum, "singleOpenInterest": open.to_string(), "timestamp": ts})
+    };
     let mut listed = call.listed(rows.iter().rev().map(row))?;
     listed["symbol"] = symbol.into();
     Ok(listed)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::frames::{ExchangeInfo, SymbolInfo};
 use super::{Binance, Events, ID};
-use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, taker, trade_event};
+use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, intervals, taker, trade_event};
 
 impl Binance {
     /// The answer to exchangeInfo: one Instrument event per symbol.
@@ -167,10 +167,12 @@ impl Binance {
             let rate = FundingRate {
                 rate: Some(fields.decimal("fundingRate", raw.rate)?),
                 mark: fields.optional("markPrice", raw.mark)?,
+                ..FundingRate::default()
             };
             let event = event_of(fields.millis("fundingTime", raw.ts)?, ts_recv, Body::FundingRate(rate));
             self.put(out, fields.symbol("symbol", raw.symbol)?, event);
         }
+        intervals(out);
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use sonic_rs::LazyValue;
 
 use super::frames::{Answer, Envelope, InstrumentItem, Pairs, TickerData};
-use super::{Bybit, Events, ID, side};
-use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, levels, trade_event};
+use super::{Bybit, Events, ID, open_interest, side};
+use crate::{DecodeError, Fields, Holders, decimals_of, each_row, event_of, intervals, levels, trade_event};
 
 impl Bybit {
     /// The answer to instruments-info: one Instrument event per symbol.
@@ -148,7 +148,7 @@ impl Bybit {
         let fields = Fields { kind: "open-interest" };
         let answer: Reply<'_, OpenInterestRow<'_>> = read(fields, body)?;
         for raw in answer.result.list.iter().rev() {
-            let size = Some(fields.decimal("openInterest", raw.open_interest)?);
+            let size = open_interest(fields, raw.single, Some(raw.open_interest))?;
             let ts_event = fields.millis("timestamp", fields.integer("timestamp", raw.ts)?)?;
             let event = event_of(ts_event, ts_recv, Body::OpenInterest(OpenInterest { size, value: None }));
             out.push((self.instrument(fields, "symbol", fields.some("symbol", answer.result.symbol)?)?, event));
@@ -162,9 +162,10 @@ impl Bybit {
         for raw in answer.result.list.iter().rev() {
             let rate = Some(fields.decimal("fundingRate", raw.rate)?);
             let ts_event = fields.millis("fundingRateTimestamp", fields.integer("fundingRateTimestamp", raw.ts)?)?;
-            let event = event_of(ts_event, ts_recv, Body::FundingRate(FundingRate { rate, mark: None }));
+            let event = event_of(ts_event, ts_recv, Body::FundingRate(FundingRate { rate, ..FundingRate::default() }));
             out.push((self.instrument(fields, "symbol", raw.symbol)?, event));
         }
+        intervals(out);
         Ok(())
     }
 
@@ -285,11 +286,13 @@ pub(super) struct BookResult<'a> {
     cts: Option<i64>,
 }
 
-// {"openInterest":"461134384.00000000","timestamp":"1669571400000"}, of the symbol beside the list
+// {"openInterest":"63910691","singleOpenInterest":"31955346","timestamp":"1669571400000"}, of the symbol beside the list
 #[derive(Deserialize)]
 pub(super) struct OpenInterestRow<'a> {
     #[serde(rename = "openInterest")]
     open_interest: &'a str,
+    #[serde(rename = "singleOpenInterest")]
+    single: Option<&'a str>,
     #[serde(rename = "timestamp")]
     ts: &'a str,
 }

@@ -88,7 +88,12 @@ pub(super) struct TickerData<'a> {
     pub(super) ask_size: Option<&'a str>,
     pub(super) open_interest: Option<&'a str>,
     pub(super) open_interest_value: Option<&'a str>,
+    pub(super) single_open_interest: Option<&'a str>,
+    #[serde(rename = "singleOpenInterestValue")]
+    pub(super) single_value: Option<&'a str>,
     pub(super) funding_rate: Option<&'a str>,
+    #[serde(rename = "fundingIntervalHour")]
+    pub(super) funding_interval: Option<&'a str>,
     #[serde(rename = "nextFundingTime")]
     pub(super) next_funding: Option<&'a str>,
     #[serde(rename = "prevPrice24h")]

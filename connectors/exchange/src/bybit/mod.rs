@@ -8,7 +8,8 @@ mod wire;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Kline, Liquidation, Side, Ticker, Trade, trade};
-use prism_schemas::{Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::time::HOUR;
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::IgnoredAny;
 
 use super::{DecodeError, Exchange, Fields, event_of, levels, trade_event};
@@ -108,8 +109,8 @@ impl Bybit {
             bid_size: fields.optional("bid1Size", raw.bid_size)?,
             ask_price: fields.optional("ask1Price", raw.ask_price)?,
             ask_size: fields.optional("ask1Size", raw.ask_size)?,
-            open_interest: fields.optional("openInterest", raw.open_interest)?,
-            open_interest_value: fields.rounded("openInterestValue", in_quote(raw.open_interest_value))?,
+            open_interest: open_interest(fields, raw.single_open_interest, raw.open_interest)?,
+            open_interest_value: open_interest(fields, in_quote(raw.single_value), in_quote(raw.open_interest_value))?,
             funding_rate: fields.optional("fundingRate", raw.funding_rate)?,
             next_funding_ts: fields.optional_millis("nextFundingTime", raw.next_funding)?,
             open_24h: fields.optional("prevPrice24h", raw.open_24h)?,
@@ -117,6 +118,7 @@ impl Bybit {
             low_24h: fields.optional("lowPrice24h", raw.low_24h)?,
             volume_24h: fields.rounded("volume24h", raw.volume_24h)?,
             turnover_24h: fields.rounded("turnover24h", in_quote(raw.turnover_24h))?,
+            funding_interval: hours(fields, raw.funding_interval)?,
             update_id: None,
         };
         let ts_event = fields.millis("ts", fields.some("ts", envelope.ts)?)?;
@@ -233,6 +235,21 @@ impl Exchange for Bybit {
 /// Whether a refusal says that a topic is sent already, which is no trouble.
 fn is_known(message: &str) -> bool {
     message.starts_with("error:already subscribed")
+}
+
+fn hours(fields: Fields, text: Option<&str>) -> Result<Option<Ts>, DecodeError> {
+    let read = |text| fields.integer::<i32>("fundingIntervalHour", text).map(|hours| i64::from(hours) * HOUR);
+    text.filter(|text| !text.is_empty()).map(read).transpose()
+}
+
+/// Open interest or its value, counted once. `openInterest` is the sum of both sides, `singleOpenInterest` of one, which is
+/// told since 2026-06-11 (Bybit's changelog and `market/open-interest`: 63910691 and 31955346).
+fn open_interest(fields: Fields, one: Option<&str>, both: Option<&str>) -> Result<Option<Decimal>, DecodeError> {
+    let half = |sum: Decimal| match sum.mantissa.checked_mul(5).filter(|_| sum.mantissa % 2 != 0) {
+        Some(mantissa) => Decimal::new(mantissa, sum.decimals + 1),
+        None => Decimal::new(sum.mantissa / 2, sum.decimals),
+    };
+    Ok(fields.rounded("singleOpenInterest", one)?.or(fields.rounded("openInterest", both)?.map(half)))
 }
 
 fn side(fields: Fields, field: &'static str, text: &str) -> Result<Side, DecodeError> {

@@ -112,8 +112,8 @@ impl Trader {
         format!(
             "{{\"topic\":\"tickers.{name}\",\"type\":\"snapshot\",\"data\":{{\"symbol\":\"{name}\",\"price24hPcnt\":\"{change}\",\
              \"lastPrice\":\"{}\",\"prevPrice24h\":\"{}\",\"highPrice24h\":\"{}\",\"lowPrice24h\":\"{}\",\"markPrice\":\"{}\",\
-             \"indexPrice\":\"{}\",\"openInterest\":\"{open_interest}\",\"openInterestValue\":\"{value}\",\
-             \"turnover24h\":\"{turnover}\",\"volume24h\":\"{volume}\",\"nextFundingTime\":\"{next}\",\
+             \"indexPrice\":\"{}\",\"singleOpenInterest\":\"{open_interest}\",\"singleOpenInterestValue\":\"{value}\",\
+             \"turnover24h\":\"{turnover}\",\"volume24h\":\"{volume}\",\"nextFundingTime\":\"{next}\",\"fundingIntervalHour\":\"8\",\
              \"fundingRate\":\"{funding}\",\"bid1Price\":\"{}\",\"bid1Size\":\"{}\",\"ask1Price\":\"{}\",\"ask1Size\":\"{}\"}},\
              \"cs\":{seq},\"ts\":{ts}}}",
             self.price(self.last),

@@ -59,6 +59,11 @@ impl Target {
                 table.designated
             )));
         }
+        // A key may be of a column that is new.
+        for (column, kind) in columns().filter(|(column, _)| !found.contains_key(*column)) {
+            tracing::info!(table = name, column, "adding a column");
+            client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"), STATEMENT)?;
+        }
         let mut keys: Vec<&str> = found.iter().filter(|(_, row)| row.1).map(|(column, _)| &**column).collect();
         let mut expected = table.key.to_vec();
         keys.sort_unstable();
@@ -69,10 +74,6 @@ impl Target {
                 keys.join(", "),
                 table.key.join(", ")
             )));
-        }
-        for (column, kind) in columns().filter(|(column, _)| !found.contains_key(*column)) {
-            tracing::info!(table = name, column, "adding a column");
-            client.exec(&format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}"), STATEMENT)?;
         }
         if let (Some(ttl), None) = (ttl.get(table.name), &self.run) {
             client.exec(&format!("ALTER TABLE {name} SET TTL {ttl}"), STATEMENT)?;

@@ -14,7 +14,7 @@ use super::ports::{Now, Output};
 use crate::{Events, Followed, status};
 
 /// A book whose snapshot does not come within this is asked for again.
-const RESYNC: Duration = Duration::from_secs(5);
+pub(super) const RESYNC: Duration = Duration::from_secs(5);
 
 /// A book that changes is told whole so often, as deltas alone make none: a log loses its beginning.
 const TOLD_EVERY: Ts = 10 * MINUTE;
@@ -37,6 +37,10 @@ pub(super) struct Followable {
     pub(super) is_refused: bool,
     /// Its book on the connection that takes the place of this one.
     pub(super) next: Option<Next>,
+    /// Its book made anew on the same connection before the price leaves what the snapshot had, and when the last one was
+    /// begun: one that does not come is begun again later.
+    renewal: Option<Next>,
+    renewed: Option<Instant>,
 }
 
 /// A book that is not told yet.
@@ -60,6 +64,8 @@ impl Followable {
             is_stale: false,
             is_refused: false,
             next: None,
+            renewal: None,
+            renewed: None,
         }
     }
 
@@ -77,6 +83,62 @@ impl Followable {
         let next = self.next.take_if(|next| next.book.state() == State::Live && !is_behind(next))?;
         (self.book, self.asked, self.told) = (next.book, None, ts_recv);
         Some(whole(&self.book, next.ts_event, ts_recv))
+    }
+}
+
+/// What a renewal makes of an update.
+enum Renewal {
+    /// Nothing yet, or there is none.
+    Nothing,
+    /// A snapshot is to be asked for.
+    Ask,
+    /// The book is the renewed one.
+    Done,
+}
+
+impl Followable {
+    /// Takes an update into the renewal too, begins one near the edge, and ends it once it is where the book is.
+    fn renew(
+        &mut self,
+        id: &InstrumentId,
+        session: u64,
+        (update, event): (&Book, &Event),
+        now: Now,
+        again: Duration,
+    ) -> Renewal {
+        if self.book.state() != State::Live || self.renewal.as_ref().is_some_and(|next| next.session != session) {
+            self.renewal = None;
+        }
+        if let Some(next) = &mut self.renewal {
+            next.take(update, event.ts_event);
+            let is_there = next.book.state() == State::Live && next.book.last_update() == self.book.last_update();
+            if let Some(next) = self.renewal.take_if(|_| is_there) {
+                self.book = next.book;
+                return Renewal::Done;
+            }
+            return Renewal::Nothing;
+        }
+        let is_due = |at: Instant| again <= now.at.saturating_duration_since(at);
+        if !self.book.is_near_edge() || !self.renewed.is_none_or(is_due) {
+            return Renewal::Nothing;
+        }
+        self.renewed = Some(now.at);
+        let book = OrderBook::new(Rules::of(id));
+        let mut next = Next { session, book, asked: Some(now.at), ts_event: event.ts_event };
+        next.take(update, event.ts_event);
+        self.renewal = Some(next);
+        Renewal::Ask
+    }
+
+    /// The snapshot of a renewal, taken out of the events of the answer. One that does not join is given up.
+    fn renewed(&mut self, session: u64, events: &mut Events) {
+        let Some(next) = self.renewal.as_mut().filter(|next| next.session == session) else { return };
+        events.retain(|(_, event)| {
+            let Some(Body::Book(update)) = &event.body else { return true };
+            next.take(update, event.ts_event);
+            false
+        });
+        self.renewal.take_if(|next| next.book.state() != State::Live);
     }
 }
 
@@ -105,6 +167,7 @@ impl Machine {
     /// Applies books, and asks for the snapshots that are needed.
     pub(super) fn take_books(&mut self, events: &mut Events, now: Now) {
         let (mut told, mut topics, mut due) = (Events::new(), Vec::new(), Vec::new());
+        let again = RESYNC / self.options.speed;
         let Some(session) = self.main.as_ref().map(|main| main.number) else { return };
         for (id, event) in events.iter() {
             let Some(Body::Book(update)) = &event.body else { continue };
@@ -136,6 +199,17 @@ impl Machine {
                 }
                 if self.options.ignore_gaps {
                     one.asked = Some(now.at);
+                }
+            }
+            match one.renew(id, session, (update, event), now, again) {
+                Renewal::Nothing => {}
+                Renewal::Ask => {
+                    let wanted = Followed { id: id.clone(), native: one.native.clone() };
+                    self.outputs.push(Output::AskBook(session, wanted));
+                }
+                Renewal::Done => {
+                    one.told = event.ts_recv;
+                    due.push((id.clone(), event.ts_event, event.ts_recv));
                 }
             }
             if !is_live && one.asked.is_none() {
@@ -190,6 +264,7 @@ impl Machine {
         // A book of the session before does not join the messages of this one.
         events.retain(|(_, event)| is_ours || !matches!(event.body, Some(Body::Book(_))));
         if let Some(one) = self.instruments.get_mut(id) {
+            one.renewed(session, &mut events);
             // If it is not live now, the next change asks again.
             match &mut one.next {
                 Some(next) if next.session == session => next.asked = None,
@@ -205,6 +280,7 @@ impl Machine {
     pub(super) fn not_asked(&mut self, id: &InstrumentId) {
         if let Some(one) = self.instruments.get_mut(id) {
             one.asked = None;
+            one.renewal = None;
             if let Some(next) = &mut one.next {
                 next.asked = None;
             }
