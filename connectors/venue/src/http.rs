@@ -41,8 +41,8 @@ pub(super) fn host(address: &str) -> String {
 /// Why a request was not answered, with the host.
 pub(super) async fn unanswered(address: &str, access: &Access, patience: Duration, error: &reqwest::Error) -> Failure {
     let host = host(address);
-    // The client does not tell how a proxy answered: it is asked again.
-    if error.is_connect()
+    // The client does not tell how a proxy answered, nor that it did not: it is asked again.
+    if (error.is_connect() || error.is_timeout())
         && access.is_proxied(address)
         && let Err(failure) = tunnel(address, access, patience).await
     {

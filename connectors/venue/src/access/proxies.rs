@@ -85,7 +85,8 @@ impl Setting {
         let any = Uri::from_static("https://host/");
         let proxy = Matcher::builder().all(&self.value).build().intercept(&any);
         let is_spoken = proxy.is_some_and(|proxy| proxy.uri().scheme_str().is_some_and(|it| SCHEMES.contains(&it)));
-        let is_url = Url::parse(&self.value).is_ok_and(|url| url.has_host());
+        // A password with a bare @ would be told as a host.
+        let is_url = Url::parse(&self.value).is_ok_and(|url| url.has_host()) && self.value.matches('@').count() < 2;
         if is_spoken && is_url { Ok(self) } else { Err(AccessError::Proxy { name: self.name }) }
     }
 }

@@ -131,6 +131,11 @@ fn of_tls(to: &str, error: &rustls::Error) -> (Class, String) {
             Bad::UnknownIssuer => {
                 (Class::UnknownIssuer, "its certificate is signed by nobody who is trusted here".into())
             }
+            // Of authorities only the names are looked up.
+            Bad::BadSignature => {
+                let why = "its certificate is signed by nobody who is trusted here, but by one of the same name";
+                (Class::UnknownIssuer, why.into())
+            }
             Bad::Expired | Bad::NotValidYet => (Class::Expired, bad.to_string()),
             Bad::ExpiredContext { time, not_after } => {
                 let days = time.as_secs().saturating_sub(not_after.as_secs()) / 86_400;
@@ -142,7 +147,10 @@ fn of_tls(to: &str, error: &rustls::Error) -> (Class, String) {
             }
             Bad::NotValidForName => (Class::WrongName, bad.to_string()),
             Bad::NotValidForNameContext { presented, .. } => {
-                (Class::WrongName, format!("its certificate is of {}", presented.join(", ")))
+                // They come as DnsName("..").
+                let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+                let names = names.take(3).collect::<Vec<_>>().join(", ");
+                (Class::WrongName, format!("its certificate is of {names}"))
             }
             _ => (Class::Certificate, format!("its certificate cannot be used: {bad}")),
         },
