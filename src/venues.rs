@@ -94,8 +94,7 @@ type Stepped = Arc<dyn Fn(&Step) + Send + Sync>;
 /// Reads what is configured; a venue nobody knows is an error that names those known.
 pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources> {
     let length = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
-    let ca = Some(&*feeds.ca).filter(|path| !path.as_os_str().is_empty());
-    let access = Arc::new(Access::of_machine(ca).map_err(|error| misuse(error.to_string()))?);
+    let access = access(feeds)?;
     let source = |name: &String| {
         let known = wire(name).ok_or_else(|| {
             let known: Vec<String> =
@@ -154,6 +153,12 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
     }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
     Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), access, stepped: None })
+}
+
+/// How venues are reached from this machine.
+fn access(feeds: &Feeds) -> Result<Arc<Access>> {
+    let ca = Some(&*feeds.ca).filter(|path| !path.as_os_str().is_empty());
+    Ok(Arc::new(Access::of_machine(ca).map_err(|error| misuse(error.to_string()))?))
 }
 
 /// Makes the texts of a venue that is known.

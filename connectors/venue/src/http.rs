@@ -64,7 +64,7 @@ pub(super) async fn unanswered(address: &str, access: &Access, patience: Duratio
 /// Whether a connection to an address stands, through the proxy before it.
 pub(super) async fn tunnel(address: &str, access: &Access, patience: Duration) -> Result<(), Failure> {
     match Url::parse(address) {
-        Ok(url) => dial(&url, access, Until::after(patience)).await.map(|_| ()),
+        Ok(url) => Box::pin(dial(&url, access, Until::after(patience))).await.map(|_| ()),
         Err(error) => Err(Failure::new(Class::Network, format!("{address}: {error}"), None)),
     }
 }

@@ -32,7 +32,6 @@ pub(crate) struct Until {
 }
 
 impl Until {
-    #[expect(clippy::disallowed_methods, reason = "how long a connection may take; nothing of it is told as a time")]
     pub(crate) fn after(patience: Duration) -> Until {
         Until { at: Instant::now() + patience, patience }
     }

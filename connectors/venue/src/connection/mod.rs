@@ -133,10 +133,10 @@ pub(crate) async fn open(url: String, access: Arc<Access>, patience: Duration) -
     let failed = |class, detail| Failure::new(class, detail, None);
     let parsed = Url::parse(&url).map_err(|error| failed(Class::Network, format!("{url}: {error}")))?;
     let until = Until::after(patience);
-    let stream = dial(&parsed, &access, until).await?;
+    let stream = Box::pin(dial(&parsed, &access, until)).await?;
     let upgrading = async {
         let tls = Some(Connector::Rustls(access.tls()));
-        let upgraded = client_async_tls_with_config(&url, stream, Some(limits), tls).await;
+        let upgraded = Box::pin(client_async_tls_with_config(&url, stream, Some(limits), tls)).await;
         upgraded.map(|(socket, _)| socket).map_err(|error| match error {
             Error::Http(response) if http::BLOCKS.contains(&response.status().as_u16()) => {
                 let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
