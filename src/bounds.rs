@@ -7,6 +7,7 @@ use prism_schemas::{
     table::{TABLES, table},
     time::{DAY, HOUR, MILLISECOND, SECOND, duration},
 };
+use prism_venue::authorities;
 use serde_json::{Serializer, Value};
 
 use crate::config::{Address, Config, parse_bytes};
@@ -90,6 +91,9 @@ fn names(config: &Config) -> Result<(), String> {
                 }
             }
         }
+    }
+    if !feeds.ca.as_os_str().is_empty() {
+        authorities(&feeds.ca).map_err(|error| error.to_string())?;
     }
     if !feeds.fear_greed.is_empty() {
         http("feeds.fear_greed", &feeds.fear_greed)?;

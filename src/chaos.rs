@@ -4,12 +4,13 @@ mod bars;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
-use prism_emulator::{Emulator, FACES, Faults, Origin};
+use prism_emulator::{Authority, Emulator, FACES, Faults, Origin};
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     InstrumentId, Market, OrderBook, Timeframe, Ts,
@@ -17,7 +18,7 @@ use prism_schemas::{
     event::{Book, Feed, event::Body, trade::Id},
 };
 use prism_sources::synthetic::SYMBOLS;
-use prism_venue::{Clock, ENDED, Events, Options, follow};
+use prism_venue::{Access, Clock, ENDED, Events, Options, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +124,17 @@ fn faults(seed: u64) -> Faults {
     }
 }
 
+/// In every second round of venues TLS, with an authority of the run's own.
+fn trusted(seed: u64) -> Result<(Option<Authority>, Arc<Access>)> {
+    if !(seed / FACES.len() as u64).is_multiple_of(2) {
+        return Ok((None, Access::plain()));
+    }
+    let (authority, mut ca) = (Authority::new()?, tempfile::NamedTempFile::new()?);
+    ca.write_all(authority.pem().as_bytes())?;
+    let access = Access::new(Some(ca.path()), |_| None)?;
+    Ok((Some(authority), Arc::new(access)))
+}
+
 /// One run; gives what is wrong.
 async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let clock = clock();
@@ -130,7 +142,9 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let faults = faults(seed);
     // Every venue in turn.
     let face = FACES[seed as usize % FACES.len()];
-    let emulator = Emulator::start(listener, Origin::Market(seed, SYMBOLS), faults, clock.clone())?;
+    let (authority, access) = trusted(seed)?;
+    let origin = Origin::Market(seed, SYMBOLS);
+    let emulator = Emulator::start_tls(listener, authority.as_ref(), origin, faults, clock.clone())?;
     emulator.spare(&SPARED);
     let options = Options {
         timeframes: vec![Timeframe::M1],
@@ -144,6 +158,7 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
         speed: SPEED as u32,
         poll: Duration::from_millis(500),
         ignore_gaps: broken == Some(Protection::Gap),
+        access,
         ..Options::at(&emulator.url(face))
     };
     let (out, received) = channel(64);

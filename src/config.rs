@@ -42,6 +42,8 @@ pub(crate) struct Feeds {
     pub(crate) venues: Vec<String>,
     /// Addresses to use instead of the venue's own, by name.
     pub(crate) addresses: BTreeMap<String, Address>,
+    /// PEM file of certificates that are trusted too; empty for none.
+    pub(crate) ca: PathBuf,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
     pub(crate) quote: String,
@@ -353,6 +355,8 @@ mod tests {
             ("[feeds]\nturnover_min = -1.0", "feeds.turnover_min = -1 must be 0 or above"),
             ("[feeds]\nturnover_min = nan", "feeds.turnover_min = NaN must be 0 or above"),
             ("[feeds]\nfear_greed = \"localhost\"", "feeds.fear_greed = \"localhost\" must begin with http://"),
+            ("[feeds]\nca = \"/nowhere/corp.pem\"", "feeds.ca = \"/nowhere/corp.pem\": No such file"),
+            ("[feeds]\nca = \"/etc/hostname\"", "feeds.ca = \"/etc/hostname\": has no -----BEGIN CERTIFICATE-----"),
             ("[feeds.addresses]\n\"bybit-linaer\" = \"http://a\"", "did you mean \"feeds.addresses.bybit-linear\"?"),
             (
                 "[feeds.addresses]\n\"bybit-linear\" = \"ws://a\"",

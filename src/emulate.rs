@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use prism_emulator::{Emulator, FACES, Faults, Origin, Recording, Script};
+use prism_emulator::{Authority, Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
 use prism_sources::synthetic::{SYMBOLS, symbols};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,9 @@ pub(crate) struct Args {
     /// Share of requests that are answered 403 or 451, as from a country that is not served; 1: streams are refused too
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     block: f64,
+    /// Speak TLS; the certificate of the authority that signs it is written to this file, for feeds.ca
+    #[arg(long, value_name = "CA.pem")]
+    tls: Option<PathBuf>,
     /// Stop after this long, such as 30s or 5m; Ctrl-C stops it any time
     #[arg(long = "for", value_parser = args::deadline)]
     length: Option<Deadline>,
@@ -118,17 +121,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             (Origin::Recording(recording), format!("{} recorded files", args.from.len()))
         }
     };
+    let authority = args.tls.as_deref().map(authority).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.with_context(|| format!("listen on port {port} (another --port?)"))?;
-        let emulator = Emulator::start(listener, origin, faults, clock())?;
+        let emulator = Emulator::start_tls(listener, authority.as_ref(), origin, faults, clock())?;
         emulator.skew(args.skew);
-        say!("prism emulate: http://{}/ with {what}, as {}", emulator.address, emulator.faces().join(", "))?;
+        say!("prism emulate: {} with {what}, as {}", emulator.url(""), emulator.faces().join(", "))?;
+        let trusting = args.tls.as_deref().map(|path| format!("PRISM__FEEDS__CA='{}' ", path.display()));
         say!(
-            "  follow it: PRISM__FEEDS__VENUES='[\"{0}\"]' PRISM__FEEDS__ADDRESSES='{{ \"{0}\" = \"{1}\" }}' prism run",
+            "  follow it: {2}PRISM__FEEDS__VENUES='[\"{0}\"]' PRISM__FEEDS__ADDRESSES='{{ \"{0}\" = \"{1}\" }}' prism run",
             FACES[0],
-            emulator.url(FACES[0])
+            emulator.url(FACES[0]),
+            trusting.unwrap_or_default()
         )?;
         let going_wrong = async {
             match &script {
@@ -146,6 +152,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             trouble = emulator.broken() => Err(anyhow!("the recording cannot be read to its end: {trouble}")),
         }
     })
+}
+
+/// A new authority, its certificate in a file.
+fn authority(path: &Path) -> Result<Authority> {
+    let authority = Authority::new()?;
+    std::fs::write(path, authority.pem()).with_context(|| format!("write {}", path.display()))?;
+    Ok(authority)
 }
 
 fn read(path: &Path) -> Result<Script> {

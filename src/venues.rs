@@ -14,7 +14,7 @@ use prism_log::{Known, LiveWriter, Log, Pace, SteadyClock, Step, session};
 use prism_pipeline::TOPICS;
 use prism_schemas::Timeframe;
 use prism_sources::synthetic::Symbol;
-use prism_venue::{Clock, Events, Maker, NewestBar, Options, Snapshots, fear_greed, follow};
+use prism_venue::{Access, Clock, Events, Maker, NewestBar, Options, Snapshots, fear_greed, follow};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{Receiver, channel},
@@ -82,6 +82,8 @@ pub(crate) struct Sources {
     pub(crate) venues: Vec<Source>,
     /// Where the index of fear and greed is asked for; empty for nowhere.
     pub(crate) fear_greed: String,
+    /// How that is reached, and the venues.
+    access: Arc<Access>,
     /// Told when the wall clock steps.
     pub(crate) stepped: Option<Stepped>,
 }
@@ -92,6 +94,7 @@ type Stepped = Arc<dyn Fn(&Step) + Send + Sync>;
 /// Reads what is configured; a venue nobody knows is an error that names those known.
 pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources> {
     let length = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
+    let access = access(feeds)?;
     let source = |name: &String| {
         let known = wire(name).ok_or_else(|| {
             let known: Vec<String> =
@@ -109,6 +112,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
         let options = Options {
             stream,
             rest: rest.clone(),
+            access: access.clone(),
             channels: Channels {
                 trades: true,
                 depth: feeds.depth,
@@ -148,7 +152,13 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
         )));
     }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
-    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), stepped: None })
+    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), access, stepped: None })
+}
+
+/// How venues are reached from this machine.
+fn access(feeds: &Feeds) -> Result<Arc<Access>> {
+    let ca = Some(&*feeds.ca).filter(|path| !path.as_os_str().is_empty());
+    Ok(Arc::new(Access::of_machine(ca).map_err(|error| misuse(error.to_string()))?))
 }
 
 /// Makes the texts of a venue that is known.
@@ -252,7 +262,7 @@ impl Emulated {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let emulator = Emulator::start(listener, Origin::Market(seed, symbols), Faults::default(), clock.clone())?;
             let venues = vec![Source { name: Self::NAME.into(), maker: maker(Self::NAME), options }];
-            let sources = Sources { venues, fear_greed: emulator.fear_greed(), stepped: None };
+            let sources = Sources { venues, fear_greed: emulator.fear_greed(), access: Access::plain(), stepped: None };
             let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
             let known = Mutex::default();
             let writing = async |events| write(writer, &clock, Vec::new, &known, events).await;
@@ -283,7 +293,7 @@ async fn with_events(
         venues.spawn(follow(maker, options, clock.clone(), out.clone(), stop.clone()));
     }
     if !sources.fear_greed.is_empty() {
-        let asking = fear_greed(sources.fear_greed, FEAR_GREED, clock.clone(), out.clone());
+        let asking = fear_greed(sources.fear_greed, sources.access, FEAR_GREED, clock.clone(), out.clone());
         let stop = stop.clone();
         venues.spawn(async move { stop.run_until_cancelled(asking).await.unwrap_or(Ok(())) });
     }

@@ -1,6 +1,7 @@
 //! The connectors against the emulated venue: whatever goes wrong, books and trades are the venue's, and it is told.
 
 mod api;
+mod reached;
 
 use std::{
     io::{BufRead, BufReader},
@@ -26,7 +27,7 @@ fn start(mut command: Command) -> (Process, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (mut line, mut lines) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
     lines.read_line(&mut line).unwrap();
-    let (_, rest) = line.split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}"));
+    let (_, rest) = line.split_once("://").unwrap_or_else(|| panic!("no address in {line:?}"));
     let address = rest.split(['/', ',']).next().unwrap().to_string();
     (Process(child, lines), address)
 }
@@ -210,7 +211,7 @@ fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
     drop(emulator);
     let output = following(&["doctor"], &address, "bybit-linear").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("see that this machine reaches the venue"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("see the port in feeds.addresses"), "{output:?}");
     let output = following(&["snapshot", "BTCUSDT"], &address, "bybit-linear").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);

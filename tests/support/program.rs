@@ -52,7 +52,8 @@ fn without_settings(mut command: Command) -> Command {
     std::env::vars().filter(|(name, _)| name.starts_with("PRISM__")).for_each(|(name, _)| {
         command.env_remove(name);
     });
-    for name in ["RUST_LOG", "PRISM_LOG", "PRISM_STORE"] {
+    let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    for name in ["RUST_LOG", "PRISM_LOG", "PRISM_STORE"].into_iter().chain(proxies) {
         command.env_remove(name);
     }
     command

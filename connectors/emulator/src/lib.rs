@@ -9,12 +9,14 @@ mod limits;
 mod recording;
 mod script;
 mod stream;
+mod tls;
 mod venue;
 
 pub use faults::Faults;
 pub use limits::Asked;
 pub use recording::Recording;
 pub use script::{Entry, Script};
+pub use tls::Authority;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -33,6 +35,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use limits::{Limit, Requests, limited};
 use prism_sources::synthetic::Symbol;
@@ -112,12 +116,26 @@ pub struct Emulator {
     shared: Arc<Shared>,
     /// Where it listens.
     pub address: SocketAddr,
+    scheme: &'static str,
 }
 
 impl Emulator {
     /// Serves on `listener`, within the current tokio runtime.
     pub fn start(listener: TcpListener, origin: Origin, faults: Faults, clock: Clock) -> std::io::Result<Emulator> {
+        Emulator::start_tls(listener, None, origin, faults, clock)
+    }
+
+    /// As [`Emulator::start`], within TLS if there is an authority to sign the certificate.
+    pub fn start_tls(
+        listener: TcpListener,
+        authority: Option<&Authority>,
+        origin: Origin,
+        faults: Faults,
+        clock: Clock,
+    ) -> std::io::Result<Emulator> {
         let address = listener.local_addr()?;
+        let tls = authority.map(|authority| authority.server_at(address.ip())).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let skew = Arc::new(AtomicI64::new(0));
         let clock: Clock = {
             let skew = skew.clone();
@@ -159,21 +177,22 @@ impl Emulator {
         let mut routes = Router::new().route("/fng/", get(fear_greed));
         for (name, _, streams, requests) in faces {
             let requests = requests.layer(from_fn_with_state((shared.clone(), name), limited));
+            // As venues do for who asks for it, with as little work as can be.
+            let requests = requests.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
             routes = routes.nest(&format!("/{name}"), streams.merge(requests));
         }
         let (routes, over) = (routes.with_state(shared.clone()), shared.over.clone());
         tokio::spawn(async move {
-            let served = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned()).await;
-            if let Err(error) = served {
+            if let Err(error) = tls::serve(listener, tls, routes, over).await {
                 tracing::error!(%error, "the emulator ended");
             }
         });
-        Ok(Emulator { shared, address })
+        Ok(Emulator { shared, address, scheme })
     }
 
     /// The address under which a venue of `faces` is, instead of its own.
     pub fn url(&self, name: &str) -> String {
-        format!("http://{}/{name}", self.address)
+        format!("{}://{}/{name}", self.scheme, self.address)
     }
 
     /// The names under which it speaks: those of `FACES`, and inverse contracts if it is a recording's.
@@ -183,7 +202,7 @@ impl Emulator {
 
     /// Where the index of fear and greed is, of the emulated market.
     pub fn fear_greed(&self) -> String {
-        format!("http://{}/fng/", self.address)
+        self.url("fng/")
     }
 
     /// The true book of a symbol.

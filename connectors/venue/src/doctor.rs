@@ -72,8 +72,13 @@ async fn skew(rest: &Rest, maker: &Maker, options: &Options, clock: &Clock) -> R
     match tokio::time::timeout(patience, asking).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            let detail = format!("no answer from {} within {patience:?}", http::host(rest.base()));
-            Err(Failure::new(Class::Network, detail, None))
+            let (base, access) = (rest.base(), &options.access);
+            // A proxy that hangs is not the venue's fault.
+            if access.is_proxied(base) {
+                http::tunnel(base, access, patience).await?;
+            }
+            let detail = format!("no answer from {}{} within {patience:?}", http::host(base), access.through(base));
+            Err(Failure::new(Class::Timeout, detail, None))
         }
     }
 }
@@ -84,11 +89,12 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         Ok(rest) => rest,
         Err(error) => return vec![Check::broken("requests", error.to_string(), "correct feeds.addresses")],
     };
-    let mut checks = Vec::new();
+    let mut checks = vec![way(options), certificates(options)];
     match skew(&rest, maker, options, clock).await {
         Err(failure) => {
             let unreached = "see that this machine reaches the venue: network, proxy, firewall, or feeds.addresses";
-            return vec![Check::broken("requests", failure.detail, advice(failure.class, unreached))];
+            checks.push(broken("requests", failure, unreached));
+            return checks;
         }
         Ok((ahead, within)) => checks.push(judge(ahead, within, options)),
     }
@@ -121,10 +127,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         let patience = options.patience + options.idle;
         checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
-            Ok(Err(failure)) => {
-                let ended = "the venue refused or ended the stream: report it";
-                Check::broken(what, failure.detail, advice(failure.class, ended))
-            }
+            Ok(Err(failure)) => broken(what, failure, "the venue refused or ended the stream: report it"),
             Err(_) => {
                 let advice = "see that WebSockets pass: proxy, firewall; or raise feeds.patience";
                 Check::broken(what, format!("{url}: no message of {} within {patience:?}", first.id.symbol), advice)
@@ -136,13 +139,29 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     checks
 }
 
-/// What to do about a failure; `otherwise`, where its kind does not say it.
-fn advice(class: Class, otherwise: &'static str) -> &'static str {
-    match class {
-        Class::Blocked => http::UNBLOCK,
-        Class::RateLimit => "this address asked too often: stop what else asks the venue, and wait ten minutes",
-        _ => otherwise,
+/// A step that failed, and what to do; `otherwise`, where the failure's kind does not say it.
+fn broken(what: impl Into<String>, failure: Failure, otherwise: &'static str) -> Check {
+    Check::broken(what, failure.detail, failure.class.advice().unwrap_or(otherwise))
+}
+
+/// Where requests and streams go, and through which proxies.
+fn way(options: &Options) -> Check {
+    let of = |address: &str| match &*options.access.through(address) {
+        "" => format!("{address} directly"),
+        through => format!("{address}{through}"),
+    };
+    Check::fine("addresses", format!("requests to {}; streams to {}", of(&options.rest), of(&options.stream)))
+}
+
+/// Whose certificates are trusted.
+fn certificates(options: &Options) -> Check {
+    let trust = options.access.trust();
+    let found = format!("trusted are {trust}");
+    if trust.troubles.is_empty() {
+        return Check::fine("certificates", found);
     }
+    let advice = "correct SSL_CERT_FILE or SSL_CERT_DIR, or this system's store of certificates";
+    Check::doubtful("certificates", format!("{found}; {}", trust.troubles.join("; ")), advice)
 }
 
 /// What a difference of clocks means.
@@ -168,14 +187,14 @@ async fn ask_all(rest: &Rest, maker: &Maker, ask: &Ask<'_>, clock: &Clock, event
         match rest.once(&*wire, ask, &request, clock, None).await {
             Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
                 Ok(()) => page = wire.more(ask, &answered.body),
-                Err(error) => failed = Some(error.to_string()),
+                Err(error) => failed = Some(Failure::unread(&error, String::new())),
             },
-            Err(failure) => failed = Some(failure.detail),
+            Err(failure) => failed = Some(failure),
         }
     }
     match failed {
         None => Check::fine(ask.name(), format!("{} in {:.0?}", events.len(), began.elapsed())),
-        Some(detail) => Check::broken(ask.name(), detail, "the venue's answer is not as documented: report it"),
+        Some(failure) => broken(ask.name(), failure, "the venue's answer is not as documented: report it"),
     }
 }
 
@@ -190,7 +209,7 @@ async fn listen(
     let ended = |detail: String| Failure::new(Class::Venue, detail, None);
     let began = now();
     let mut wire = maker();
-    let mut socket = open(url.into(), options.patience).await?;
+    let mut socket = open(url.into(), options.access.clone(), options.patience).await?;
     let stood = began.elapsed();
     socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| ended(error.to_string()))?;
     let mut events = Events::new();

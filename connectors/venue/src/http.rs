@@ -1,10 +1,11 @@
 //! The HTTP client: made with an error that says what to do, its failures in words, its bodies bounded.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Client, Response, Url};
 
+use super::access::{Access, Until, dial, trouble};
+use super::rest::{Class, Failure};
 use super::{Options, VenueError};
 
 /// Bytes of an answer.
@@ -13,42 +14,18 @@ pub(super) const BODY_MAX: usize = 4 << 20;
 pub(super) const BODY_MAX_ALL: usize = 32 << 20;
 /// All instruments of a venue are megabytes: an answer takes at most this many times `patience`.
 const LONG: u32 = 6;
-/// Links of an error's chain that say nothing by themselves.
-const HOLLOW: [&str; 4] = ["error sending request", "client error", "tcp connect error", "error following redirect"];
 
 /// A client for a venue's requests.
 pub(super) fn client(options: &Options) -> Result<Client, VenueError> {
     let patience = options.patience;
-    made(&options.rest, Client::builder().connect_timeout(patience).read_timeout(patience).timeout(patience * LONG))
+    let builder = Client::builder().connect_timeout(patience).read_timeout(patience).timeout(patience * LONG);
+    made(&options.rest, &options.access, builder)
 }
 
 /// A client for an address.
-pub(super) fn made(address: &str, builder: reqwest::ClientBuilder) -> Result<Client, VenueError> {
-    // Another venue may have done so already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    builder.user_agent("prism").build().map_err(|error| no_client(address, &cause(&error)))
-}
-
-fn no_client(address: &str, cause: &str) -> VenueError {
-    let detail = format!(
-        "no HTTPS client can be made: {cause}; see that this machine has CA certificates (Debian and its images: \
-         apt-get install ca-certificates; or SSL_CERT_FILE)"
-    );
-    VenueError::Address { address: address.into(), detail }
-}
-
-/// The causes of an error, from the outermost that says something to the innermost.
-pub(super) fn cause(error: &dyn Error) -> String {
-    let (mut causes, mut next) = (Vec::<String>::new(), Some(error));
-    while let Some(error) = next {
-        next = error.source();
-        let said = error.to_string();
-        let is_hollow = HOLLOW.iter().any(|hollow| said.starts_with(hollow));
-        if !(is_hollow && next.is_some()) && causes.last() != Some(&said) {
-            causes.push(said);
-        }
-    }
-    causes.join(": ")
+pub(super) fn made(address: &str, access: &Access, builder: reqwest::ClientBuilder) -> Result<Client, VenueError> {
+    let made = access.applied(builder.user_agent("prism")).build();
+    made.map_err(|error| VenueError::Address { address: address.into(), detail: trouble(address, &error).1 })
 }
 
 /// Host and port of an address.
@@ -62,16 +39,33 @@ pub(super) fn host(address: &str) -> String {
 }
 
 /// Why a request was not answered, with the host.
-pub(super) fn unanswered(address: &str, patience: Duration, error: &reqwest::Error) -> String {
+pub(super) async fn unanswered(address: &str, access: &Access, patience: Duration, error: &reqwest::Error) -> Failure {
     let host = host(address);
-    if error.is_connect() && error.is_timeout() {
-        format!("no connection to {host}: none within {patience:?}")
-    } else if error.is_connect() {
-        format!("no connection to {host}: {}", cause(error))
+    // The client does not tell how a proxy answered, nor that it did not: it is asked again.
+    if (error.is_connect() || error.is_timeout())
+        && access.is_proxied(address)
+        && let Err(failure) = tunnel(address, access, patience).await
+    {
+        return failure;
+    }
+    let through = access.through(address);
+    let (class, detail) = if error.is_timeout() && error.is_connect() {
+        (Class::Timeout, format!("no connection to {host}{through}: none within {patience:?}"))
     } else if error.is_timeout() {
-        format!("no answer from {host} within {patience:?}")
+        (Class::Timeout, format!("no answer from {host}{through} within {patience:?}"))
     } else {
-        format!("no answer from {host}: {}", cause(error))
+        let (class, detail) = trouble(&format!("{host}{through}"), error);
+        let is_connected = !error.is_connect();
+        (class, if is_connected { detail.replacen("no connection to", "no answer from", 1) } else { detail })
+    };
+    Failure::new(class, detail, None)
+}
+
+/// Whether a connection to an address stands, through the proxy before it.
+pub(super) async fn tunnel(address: &str, access: &Access, patience: Duration) -> Result<(), Failure> {
+    match Url::parse(address) {
+        Ok(url) => Box::pin(dial(&url, access, Until::after(patience))).await.map(|_| ()),
+        Err(error) => Err(Failure::new(Class::Network, format!("{address}: {error}"), None)),
     }
 }
 
@@ -83,10 +77,6 @@ pub(super) fn blocked(address: &str, status: u16) -> String {
     let host = host(address);
     format!("{host} does not serve this address (status {status}): mostly its country, or the venue's firewall")
 }
-
-/// What to do about it.
-pub(super) const UNBLOCK: &str = "if the venue has an address for your region, name it in feeds.addresses (bybit.eu, \
-    binance.vision, binance.us); else run prism where the venue serves";
 
 /// What a body says, in a line: of a page its text.
 pub(super) fn said(body: &str) -> String {
@@ -123,22 +113,61 @@ pub(super) async fn body(mut response: Response, max: usize) -> Result<String, B
 }
 
 impl BodyError {
-    /// In words, with the host.
-    pub(super) fn said(&self, address: &str, patience: Duration) -> String {
+    /// As a failure, with the host.
+    pub(super) async fn failure(&self, address: &str, access: &Access, patience: Duration) -> Failure {
         match self {
+            // It would be as long the next time.
             BodyError::TooLong(max) => {
-                format!("the answer of {} is longer than the limit of {} KiB", host(address), max >> 10)
+                let detail = format!("the answer of {} is longer than the limit of {} KiB", host(address), max >> 10);
+                Failure::useless(Class::Venue, detail, String::new())
             }
-            BodyError::Failed(error) => unanswered(address, patience, error),
+            BodyError::Failed(error) => unanswered(address, access, patience, error).await,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    /// Answers one request with bytes.
+    async fn answers(bytes: Vec<u8>) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1_024];
+            let n = socket.read(&mut asked).await.unwrap();
+            assert!(String::from_utf8_lossy(&asked[..n]).contains("accept-encoding: gzip\r\n"));
+            let _ = socket.write_all(&bytes).await;
+        });
+        format!("http://{address}/")
+    }
+
+    /// An answer that is compressed: its length is that of the bytes on the wire.
+    fn gzipped(body: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(body).unwrap();
+        let bytes = gzip.finish().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bytes.len());
+        [head.as_bytes(), &bytes].concat()
+    }
+
+    #[tokio::test]
+    async fn compressed_answers_are_read_and_bounded_by_what_they_become() {
+        let bomb = gzipped(&vec![b'0'; 10 << 20]);
+        assert!(bomb.len() < 16 << 10, "it would be refused for its length");
+        let url = answers(bomb).await;
+        let response = client(&Options::at(&url)).unwrap().get(&url).send().await.unwrap();
+        assert!(matches!(body(response, 64 << 10).await, Err(BodyError::TooLong(65_536))));
+        let url = answers(gzipped(b"{\"retCode\":0}")).await;
+        let response = client(&Options::at(&url)).unwrap().get(&url).send().await.unwrap();
+        assert_eq!(body(response, 64 << 10).await.unwrap(), "{\"retCode\":0}");
+    }
 
     /// Answers one request with a head and then bytes without end.
     async fn endless(head: &'static str) -> String {
@@ -160,7 +189,7 @@ mod tests {
             let client = client(&Options::at(&url)).unwrap();
             let response = client.get(&url).send().await.unwrap();
             let error = body(response, 64 << 10).await.unwrap_err();
-            let said = error.said(&url, Duration::from_secs(1));
+            let said = error.failure(&url, &Access::plain(), Duration::from_secs(1)).await.detail;
             assert!(said.contains("127.0.0.1:") && said.ends_with("longer than the limit of 64 KiB"), "{said}");
         }
     }
@@ -171,14 +200,8 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
         let error = client(&Options::at(&url)).unwrap().get(&url).send().await.unwrap_err();
-        let said = unanswered(&url, Duration::from_secs(1), &error.without_url());
+        let failure = unanswered(&url, &Access::plain(), Duration::from_secs(1), &error.without_url()).await;
         let expected = format!("no connection to {}: Connection refused (os error 111)", host(&url));
-        assert_eq!(said, expected);
-    }
-
-    #[test]
-    fn a_client_that_cannot_be_made_says_what_to_install() {
-        let said = no_client("https://api.bybit.com", "no native root CA certificates found").to_string();
-        assert!(said.starts_with("https://api.bybit.com: ") && said.contains("ca-certificates"), "{said}");
+        assert_eq!((failure.class, failure.detail), (Class::Refused, expected));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The venue's own texts are in [`prism_exchange`]; here are sockets, time-outs and the order of things.
 
+mod access;
 mod budget;
 mod connection;
 mod delay;
@@ -18,12 +19,12 @@ mod subscriptions;
 mod tasks;
 mod trades;
 
+pub use access::{Access, AccessError, Class, authorities};
 pub use doctor::{Check, Health, examine, reach};
 pub use options::{NewestBar, Options, Tapped, Told, Wired};
 pub use poll::fear_greed;
 pub use prism_schemas::feed::{ALL, ENDED, NOT_FOLLOWED};
 pub use purse::Quota;
-pub use rest::Class;
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
 
 use std::collections::{BTreeSet, HashMap};

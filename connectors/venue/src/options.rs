@@ -7,7 +7,7 @@ use prism_exchange::Channels;
 use prism_schemas::{InstrumentId, Timeframe, Ts};
 use tokio::sync::mpsc::Sender;
 
-use super::Quota;
+use super::{Access, Quota};
 
 /// What came over a venue's wire, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Options {
     pub stream: String,
     /// Address of the requests: `https://api.bybit.com`.
     pub rest: String,
+    /// Which certificates are trusted, and which proxies taken.
+    pub access: Arc<Access>,
     /// What is followed of each instrument.
     pub channels: Channels,
     /// Symbols that are followed whatever their turnover.
@@ -89,6 +91,7 @@ impl Options {
             tap: None,
             stream: address.replacen("http", "ws", 1),
             rest: address.into(),
+            access: Access::plain(),
             channels: Channels { trades: true, depth: 50, tickers: true, liquidations: true, klines: true },
             include: Vec::new(),
             exclude: Vec::new(),

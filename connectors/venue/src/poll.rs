@@ -10,7 +10,7 @@ use prism_schemas::{Event, InstrumentId, Market, Timeframe, Told, Ts};
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
-use super::{Clock, Events, Options, Rest, Selected, VenueError, http};
+use super::{Access, Clock, Events, Options, Rest, Selected, VenueError, http};
 use prism_exchange::{Ask, Fields, Holders, Wire, event_of, quarantined};
 
 /// Margin tiers change rarely: they are asked for every so many rounds.
@@ -99,12 +99,18 @@ fn is_refused((_, event): &(InstrumentId, Event)) -> bool {
 
 /// Asks for the Crypto Fear & Greed index (<https://alternative.me/crypto/fear-and-greed-index/>) again and again; each
 /// day's value is an event of the instrument `alternative spot FEARGREED`. It ends with its task.
-pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<Events>) -> Result<(), VenueError> {
-    let client = http::made(&url, reqwest::Client::builder().timeout(PATIENCE))?;
+pub async fn fear_greed(
+    url: String,
+    access: Arc<Access>,
+    every: Duration,
+    clock: Clock,
+    out: Sender<Events>,
+) -> Result<(), VenueError> {
+    let client = http::made(&url, &access, reqwest::Client::builder().timeout(PATIENCE))?;
     let id = InstrumentId::new("alternative", Market::Spot, "FEARGREED");
     let mut newest = 0;
     loop {
-        match index(&client, &url).await {
+        match index(&client, &url, &access).await {
             Err(error) => tracing::warn!(error, "no fear and greed index"),
             Ok(body) => {
                 let ts_recv = clock();
@@ -122,10 +128,16 @@ pub async fn fear_greed(url: String, every: Duration, clock: Clock, out: Sender<
 }
 
 /// The answer, or why there is none.
-async fn index(client: &reqwest::Client, url: &str) -> Result<String, String> {
+async fn index(client: &reqwest::Client, url: &str, access: &Access) -> Result<String, String> {
     let answered = async { client.get(url).send().await?.error_for_status() }.await;
-    let response = answered.map_err(|error| http::unanswered(url, PATIENCE, &error.without_url()))?;
-    http::body(response, INDEX_MAX).await.map_err(|error| error.said(url, PATIENCE))
+    let body = match answered {
+        Ok(response) => http::body(response, INDEX_MAX).await,
+        Err(error) => Err(http::BodyError::Failed(error.without_url())),
+    };
+    match body {
+        Ok(body) => Ok(body),
+        Err(error) => Err(error.failure(url, access, PATIENCE).await.detail),
+    }
 }
 
 /// {"name":"Fear and Greed Index","data":[{"value":"40","value_classification":"Fear","timestamp":"1551157200"}]}

@@ -7,6 +7,7 @@ use prism_schemas::Ts;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
+pub(super) use super::access::Class;
 use super::http::{self, BODY_MAX, BODY_MAX_ALL};
 use super::purse::{Allowance, Payer, Purse, Quota, purse};
 use super::{Clock, Events, Options, VenueError, Wired, refusal};
@@ -34,22 +35,6 @@ pub(super) struct Rest {
     options: Options,
     allowance: Allowance,
     purse: Arc<Purse>,
-}
-
-/// Why a request has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Class {
-    /// No connection, or no answer in time.
-    Network,
-    /// The venue wants fewer requests.
-    RateLimit,
-    /// The answer cannot be read.
-    Parse,
-    /// The venue refused it, or failed.
-    Venue,
-    /// Nobody is answered at this address: its country, or its network.
-    Blocked,
 }
 
 /// A request without an answer.
@@ -182,27 +167,22 @@ impl Rest {
 
     /// The body of an answer.
     async fn get(&self, wire: &dyn Wire, ask: &Ask<'_>, url: &str) -> Result<String, Failure> {
-        let patience = self.options.patience;
+        let (access, patience) = (&*self.options.access, self.options.patience);
         let max = if matches!(ask, Ask::Instruments | Ask::Tickers) { BODY_MAX_ALL } else { BODY_MAX };
-        let sent = self.client.get(url).send().await;
-        let response = sent.map_err(|error| {
-            Failure::new(Class::Network, http::unanswered(&self.base, patience, &error.without_url()), None)
-        })?;
+        let response = match self.client.get(url).send().await {
+            Ok(response) => response,
+            Err(error) => return Err(http::unanswered(&self.base, access, patience, &error.without_url()).await),
+        };
         let (status, headers) = (response.status(), response.headers().clone());
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(used) = wire.used(&header) {
             self.purse.note_used(&self.allowance, used);
         }
         if status.is_success() {
-            let body = http::body(response, max).await;
-            let body = body.map_err(|error| {
-                let detail = error.said(&self.base, patience);
-                match error {
-                    // It would be as long the next time.
-                    http::BodyError::TooLong(_) => Failure::useless(Class::Venue, detail, String::new()),
-                    http::BodyError::Failed(_) => Failure::new(Class::Network, detail, None),
-                }
-            })?;
+            let body = match http::body(response, max).await {
+                Ok(body) => body,
+                Err(error) => return Err(error.failure(&self.base, access, patience).await),
+            };
             return match (wire.is_throttled(&body), wire.is_transient(&body)) {
                 (true, _) => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
                 (_, true) => Err(Failure::new(Class::Venue, http::said(&body), None)),
@@ -223,6 +203,11 @@ impl Rest {
             _ if http::BLOCKS.contains(&status.as_u16()) => {
                 let detail = format!("{}: {}", http::blocked(&self.base, status.as_u16()), http::said(&body));
                 Failure::new(Class::Blocked, detail, Some(WAIT_BLOCKED / self.options.speed))
+            }
+            // Of a proxy before an address without TLS.
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let detail = format!("{detail}{}", access.through(&self.base));
+                Failure::new(Class::ProxyPassword, detail, None)
             }
             StatusCode::REQUEST_TIMEOUT => Failure::new(Class::Venue, detail, wait),
             _ if wire.is_transient(&body) => {

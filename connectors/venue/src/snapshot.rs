@@ -110,12 +110,11 @@ impl Snapshot {
     /// Why nothing of it is here, in a sentence; `None` if something is.
     pub fn failure(&self) -> Option<String> {
         let first = self.components.first()?.error.as_ref()?;
-        let of = |class: Class| {
-            let errors = self.components.iter().filter_map(|one| one.error.as_ref());
-            errors.filter(|error| error.class == class).map(|error| error.detail.clone()).next()
-        };
+        let errors = || self.components.iter().filter_map(|one| one.error.as_ref());
+        // That it is not reached at all says more than that one request was too many.
+        let unreached = errors().find(|error| !matches!(error.class, Class::RateLimit | Class::Parse | Class::Venue));
         let is_nothing = self.components.iter().all(|one| !one.ok);
-        is_nothing.then(|| of(Class::Network).unwrap_or_else(|| first.detail.clone()))
+        is_nothing.then(|| unreached.unwrap_or(first).detail.clone())
     }
 }
 
@@ -136,7 +135,7 @@ impl Snapshots {
 
     fn late(&self) -> Failure {
         let host = http::host(self.rest.base());
-        Failure::new(Class::Network, format!("no answer from {host} within {:?}", self.patience), None)
+        Failure::new(Class::Timeout, format!("no answer from {host} within {:?}", self.patience), None)
     }
 
     /// The venue's name and its market, as `InstrumentId` has them.
@@ -250,10 +249,9 @@ impl Snapshots {
             if is_final {
                 one.recovery = Some(match class {
                     Class::RateLimit => "left alone until the venue's limit is over: ask again then".into(),
-                    Class::Network => "given up: see that the venue can be reached".into(),
                     Class::Parse => "given up: the venue changed its format".into(),
-                    Class::Blocked => http::UNBLOCK.into(),
                     Class::Venue => "given up: see that the venue has the symbol".into(),
+                    _ => class.advice().unwrap_or("given up: see that the venue can be reached").into(),
                 });
                 return one;
             }

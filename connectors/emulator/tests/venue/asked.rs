@@ -132,7 +132,7 @@ async fn a_snapshot_without_a_network_names_host_and_cause() {
     let failure = snapshot.failure().unwrap();
     assert!(failure.starts_with(&format!("no connection to {address}: Connection refused")), "{failure}");
     let classes = || snapshot.components.iter().filter_map(|one| one.error.as_ref()).map(|error| error.class);
-    assert!(classes().all(|class| class == Class::Network) && snapshot.duration_ms < 4_500.0, "{snapshot:?}");
+    assert!(classes().all(|class| class == Class::Refused) && snapshot.duration_ms < 4_500.0, "{snapshot:?}");
     let error = prism_venue::reach(&maker("bybit-linear"), &options, &clock(1)).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("no connection to {address}: Connection refused")), "{error}");
 }

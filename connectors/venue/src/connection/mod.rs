@@ -14,20 +14,22 @@ pub(crate) use ports::Change;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt};
-use tokio::net::TcpStream;
+use reqwest::Url;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Stream, Until, dial, trouble};
 use crate::http;
 use crate::rest::{Class, Failure, now};
-use crate::{Clock, ENDED, Events, Followed, Options, Venue, Wired};
+use crate::{Access, Clock, ENDED, Events, Followed, Options, Venue, Wired};
 use machine::Machine;
 use ports::{Input, Now, Output, Slot};
 
@@ -38,7 +40,8 @@ pub(crate) const MESSAGE_MAX: usize = 4 << 20;
 /// Why feeds end whose connection met a fault of prism's own.
 const DIED: &str = "the connection died of a fault in prism";
 
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// Within TLS twice, if the proxy is spoken to with it too.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<Stream>>;
 
 /// A socket on its way.
 enum Link {
@@ -123,20 +126,32 @@ pub(crate) fn explain(error: &Error) -> String {
     }
 }
 
-/// Opens a socket that takes no message above the limit, within `patience`.
-pub(crate) async fn open(url: String, patience: Duration) -> Result<Socket, Failure> {
+/// Opens a socket that takes no message above the limit, within `patience`; messages are not compressed, since the library
+/// has no permessage-deflate.
+pub(crate) async fn open(url: String, access: Arc<Access>, patience: Duration) -> Result<Socket, Failure> {
     let limits = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
-    let connecting = connect_async_with_config(&url, Some(limits), false);
-    match tokio::time::timeout(patience, connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(Error::Http(response))) if http::BLOCKS.contains(&response.status().as_u16()) => {
-            let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
-            let detail = format!("{}: {}", http::blocked(&url, response.status().as_u16()), http::said(&body));
-            Err(Failure::new(Class::Blocked, detail, None))
-        }
-        Ok(Err(error)) => Err(Failure::new(Class::Network, format!("{url}: {}", explain(&error)), None)),
-        Err(_) => Err(Failure::new(Class::Network, format!("{url}: no connection within {patience:?}"), None)),
-    }
+    let failed = |class, detail| Failure::new(class, detail, None);
+    let parsed = Url::parse(&url).map_err(|error| failed(Class::Network, format!("{url}: {error}")))?;
+    let until = Until::after(patience);
+    let stream = Box::pin(dial(&parsed, &access, until)).await?;
+    let upgrading = async {
+        let tls = Some(Connector::Rustls(access.tls()));
+        let upgraded = Box::pin(client_async_tls_with_config(&url, stream, Some(limits), tls)).await;
+        upgraded.map(|(socket, _)| socket).map_err(|error| match error {
+            Error::Http(response) if http::BLOCKS.contains(&response.status().as_u16()) => {
+                let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+                let blocked = http::blocked(&url, response.status().as_u16());
+                failed(Class::Blocked, format!("{blocked}: {}", http::said(&body)))
+            }
+            Error::Io(_) => {
+                let (class, detail) = trouble(&format!("{}{}", http::host(&url), access.through(&url)), &error);
+                failed(class, detail)
+            }
+            error => failed(Class::Network, format!("{url}: {}", explain(&error))),
+        })
+    };
+    let late = || (Class::Timeout, format!("no answer from {}{}", http::host(&url), access.through(&url)));
+    until.wait(upgrading, late).await
 }
 
 impl Connection {
@@ -234,9 +249,8 @@ impl Connection {
                     (SLOW <= began.elapsed()).then_some(Input::Held)
                 }
                 Output::Open(slot) => {
-                    self.links[slot] = Link::Opening(
-                        open(self.url.clone(), self.options.patience).map_err(|failure| failure.detail).boxed(),
-                    );
+                    let opening = open(self.url.clone(), self.options.access.clone(), self.options.patience);
+                    self.links[slot] = Link::Opening(opening.map_err(|failure| failure.detail).boxed());
                     None
                 }
                 Output::Close(slot) => {

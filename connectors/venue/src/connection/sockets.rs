@@ -74,7 +74,8 @@ async fn a_stream_that_a_country_is_refused_says_so() {
         let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n", page.len());
         let _ = socket.write_all((head + page).as_bytes()).await;
     });
-    let failure = open(address.replacen("http", "ws", 1), Duration::from_secs(20)).await.err().unwrap();
+    let failure =
+        open(address.replacen("http", "ws", 1), Access::plain(), Duration::from_secs(20)).await.err().unwrap();
     assert_eq!(failure.class, Class::Blocked);
     let said = failure.detail;
     assert!(said.contains("does not serve this address (status 403)"), "{said}");
