@@ -1,24 +1,13 @@
 //! Files as people have them: each kind is read as what it is, or refused with what to do (`tests/cases`).
 
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod support;
 
-use prism_log::{LogWriter, SegmentLog};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Side, Trade};
 use prism_schemas::{Event, InstrumentId, Market};
-use prism_sources::import::{Options, Report, Written, examine, read};
+use prism_sources::import::Options;
 
-fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases").join(name)
-}
-
-fn options() -> Options {
-    // The end of 2026.
-    Options { now: Some(1_798_761_600_000_000_000), ..Options::default() }
-}
+use support::{Events, case, events, options, refusal, refused_text};
 
 fn of(market: Market) -> Options {
     Options { market: Some(market), ..options() }
@@ -28,20 +17,6 @@ fn said(exchange: &str, market: Market, symbol: &str) -> Options {
     Options { exchange: Some(exchange.into()), symbol: Some(symbol.into()), ..of(market) }
 }
 
-type Events = Vec<(InstrumentId, Event)>;
-
-/// Events of files, without what imports say around them.
-fn events(paths: &[PathBuf], options: Options) -> (Events, Report) {
-    let mut events = Events::new();
-    let report = read(paths, options, &mut |instrument, event| {
-        if !matches!(event.body, Some(Body::FeedStatus(_) | Body::Instrument(_))) {
-            events.push((instrument.clone(), event));
-        }
-        Ok(())
-    });
-    (events, report.unwrap())
-}
-
 /// Events of one text file of this name.
 fn of_text(name: &str, text: &str, options: Options) -> Events {
     let dir = tempfile::tempdir().unwrap();
@@ -49,19 +24,6 @@ fn of_text(name: &str, text: &str, options: Options) -> Events {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, text).unwrap();
     events(&[path], options).0
-}
-
-fn refusal(paths: &[PathBuf], options: Options) -> String {
-    let examined = examine(paths, options).unwrap();
-    assert_eq!(examined.files(), 0);
-    let (path, reason) = examined.report().refused.first().expect("it is not refused").clone();
-    format!("{}: {reason}", path.display())
-}
-
-fn refused_text(name: &str, text: &str, options: Options) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(name), text).unwrap();
-    refusal(&[dir.path().join(name)], options)
 }
 
 /// Trades as text: instrument, price, size, side, event time in ms.
@@ -350,140 +312,4 @@ fn frames_without_a_receive_time_take_the_venues() {
     let found = of_text("BINANCE_FUTURES.ws.1.0", text, options());
     assert_eq!(trades(&found), ["binance:linear:BTCUSDT 10 3 Buy 1704067200100"]);
     assert_eq!(found[0].1.ts_recv, 1_704_067_200_250_000_000);
-}
-
-fn zip_of(files: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in files {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
-        zip.write_all(bytes).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-const ROWS: &str = "1,64010.1,0.015,1,1,1740996001250,true\n2,64010.2,0.02,2,2,1740996001260,false\n";
-
-#[test]
-fn a_file_of_an_archive_is_a_file() {
-    use zip::CompressionMethod::{Deflated, Stored};
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let second = ROWS.replace("64010", "65010");
-    let files = [
-        ("um/AAAUSDT-aggTrades-2025-03.csv", ROWS.as_bytes()),
-        ("cm/BBBUSD_PERP-aggTrades-2025-03.csv", second.as_bytes()),
-        ("readme.txt", b"dear reader"),
-    ];
-    for method in [Deflated, Stored] {
-        std::fs::write(at("all.zip"), zip_of(&files, method)).unwrap();
-        let (found, report) = events(&[at("all.zip")], options());
-        let symbols: BTreeMap<String, usize> = found.iter().fold(BTreeMap::new(), |mut counts, (id, _)| {
-            *counts.entry(id.to_string()).or_default() += 1;
-            counts
-        });
-        assert_eq!(
-            symbols.into_iter().collect::<Vec<_>>(),
-            [("binance:inverse:BBBUSD_PERP".into(), 2), ("binance:linear:AAAUSDT".into(), 2)]
-        );
-        assert_eq!(report.skipped.len(), 1, "{report:?}");
-    }
-    let whole = std::fs::read(at("all.zip")).unwrap();
-    std::fs::write(at("good.csv"), ROWS).unwrap();
-    std::fs::rename(at("good.csv"), at("CCCUSDT-aggTrades-2025-03.csv")).unwrap();
-    let mut damaged = whole.clone();
-    let place = damaged.windows(8).position(|bytes| bytes == b"1,64010.").unwrap();
-    damaged[place + 3] ^= 1;
-    for (name, bytes) in [
-        ("cut.zip", whole[..whole.len() / 2].to_vec()),
-        ("damaged.zip", damaged),
-        ("foreign.zip", zip_of(&[("a.png", b"\x89PNG\r\n\x1a\n\0\0"), ("b.txt", b"dear")], Deflated)),
-        ("empty.zip", zip_of(&[], Deflated)),
-    ] {
-        std::fs::write(at(name), bytes).unwrap();
-        let examined = examine(&[at(name), at("CCCUSDT-aggTrades-2025-03.csv")], options()).unwrap();
-        let report = examined.report();
-        assert!(report.files.iter().any(|file| file.path.ends_with("CCCUSDT-aggTrades-2025-03.csv")), "{name}");
-        assert!(report.refused.iter().any(|(path, _)| path.starts_with(at(name))), "{name} {report:?}");
-    }
-}
-
-#[test]
-fn bombs_are_told_and_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("AAAUSDT-aggTrades-2025-03.zip");
-    let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(std::fs::File::create(&path).unwrap()));
-    zip.start_file("AAAUSDT-aggTrades-2025-03.csv", zip::write::SimpleFileOptions::default()).unwrap();
-    zip.write_all(ROWS.as_bytes()).unwrap();
-    let line = ROWS.as_bytes().repeat(1 << 13);
-    for _ in 0..128 {
-        zip.write_all(&line).unwrap();
-    }
-    zip.finish().unwrap();
-    let mut limits = options();
-    limits.limits.expanded = 1 << 20;
-    assert!(refusal(&[path], limits).contains("--max-expanded"));
-}
-
-#[test]
-fn what_is_in_the_log_is_not_written_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let log = Arc::new(SegmentLog::open(&at("log")).unwrap());
-    std::fs::write(at("AAAUSDT-aggTrades-2025-03.csv"), ROWS).unwrap();
-    let packed = zstd::encode_all(ROWS.as_bytes(), 1).unwrap();
-    std::fs::write(at("AAAUSDT-aggTrades-2025-03.csv.zst"), packed).unwrap();
-    std::fs::copy(case("kraken_twins/rec.jsonl"), at("rec.jsonl")).unwrap();
-    let import = |names: &[&str], again: bool| {
-        let paths: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
-        let mut writer = LogWriter::new(log.clone());
-        let report = examine(&paths, Options { again, ..options() }).unwrap().write_to(&mut writer, &|| false).unwrap();
-        report.files.iter().map(|file| (file.written, file.events())).collect::<Vec<_>>()
-    };
-    // The same packed in another way is the same.
-    let whole = import(&["AAAUSDT-aggTrades-2025-03.csv", "AAAUSDT-aggTrades-2025-03.csv.zst", "rec.jsonl"], false);
-    assert_eq!(
-        whole.iter().map(|(written, _)| *written).collect::<Vec<_>>(),
-        [Written::Whole, Written::Before, Written::Whole]
-    );
-    assert_eq!(
-        import(&["rec.jsonl", "AAAUSDT-aggTrades-2025-03.csv.zst"], false),
-        [(Written::Before, 0), (Written::Before, 0)]
-    );
-    assert_eq!(import(&["rec.jsonl"], true)[0].0, Written::Whole);
-}
-
-#[test]
-fn a_file_that_grows_is_read_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("AAAUSDT-aggTrades-2025-03.csv");
-    std::fs::write(&path, ROWS).unwrap();
-    let examined = examine(std::slice::from_ref(&path), options()).unwrap();
-    std::fs::write(&path, format!("{ROWS}3,64010.3,0.02,3,3,1740996001270,fal")).unwrap();
-    let report = examined.write(&mut |_, _| Ok(())).unwrap();
-    assert_eq!(report.files[0].of_type("trade"), 2);
-    assert!(report.files[0].notes[0].contains("it has grown since"), "{report:?}");
-    // Other bytes in the same place are an error.
-    let examined = examine(std::slice::from_ref(&path), options()).unwrap();
-    std::fs::write(&path, format!("{}3,64010.3,0.02,3,3,1740996001270,fal", ROWS.replace("64010", "64011"))).unwrap();
-    let error = examined.write(&mut |_, _| Ok(())).unwrap_err().to_string();
-    assert!(error.contains("it changed while it was read"), "{error}");
-}
-
-#[test]
-fn what_is_known_is_said_where_nothing_is() {
-    let reason = refused_text("notes.txt", "dear reader\n", options());
-    assert!(
-        reason.contains("\"dear reader\"") && reason.contains("cryptofeed") && reason.contains("--formats"),
-        "{reason}"
-    );
-    let nothing = refused_text(
-        "AAAUSDT-aggTrades-2025-03.csv",
-        "1,x,1,1,1,1740996001250,true\n2,y,1,1,1,1740996001250,true\n",
-        options(),
-    );
-    assert!(nothing.contains("nothing of it can be read") && nothing.contains("line 1"), "{nothing}");
-    assert!(refused_text("a.csv", "\u{feff}\r\n \n", options()).contains("empty"));
-    assert!(
-        prism_sources::import::FORMATS.iter().all(|format| !format.looks.is_empty() && !format.looks.contains('\n'))
-    );
 }

@@ -292,7 +292,7 @@ fn cryptofeed_okx_and_kraken_counts() {
         [
             ("book_delta", deltas),
             ("book_snapshot", snapshots),
-            ("feed_status", 3 * n),
+            ("feed_status", 2 * n),
             ("instrument", n),
             ("ticker", tickers),
             ("trade", trades),
@@ -325,7 +325,7 @@ fn w1_counts() {
         return;
     };
     let imported = run(&[file]).unwrap();
-    let expected = BTreeMap::from([("feed_status", 100), ("instrument", 50), ("trade", 50_000)]);
+    let expected = BTreeMap::from([("feed_status", 101), ("instrument", 50), ("trade", 50_000)]);
     assert_eq!(imported.types(), expected);
     let bitcoin = imported.instrument(&InstrumentId::new("w1", Market::Linear, "BTCUSDT"));
     assert_eq!((bitcoin.price_decimals, bitcoin.size_decimals), (1, 4));

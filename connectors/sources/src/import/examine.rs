@@ -165,6 +165,18 @@ impl Examined {
         Ok(report)
     }
 
+    /// Reads the files again and counts what would be written.
+    pub fn count(self, is_cancelled: &dyn Fn() -> bool) -> Result<Report, ImportError> {
+        let mut report = self.write(&mut |_, _| match is_cancelled() {
+            true => Err(LogError::Usage("cancelled".into())),
+            false => Ok(()),
+        })?;
+        for file in &mut report.files {
+            file.written = Written::Nothing;
+        }
+        Ok(report)
+    }
+
     /// Reads the files again and hands their events over, in order.
     pub fn write(
         self,

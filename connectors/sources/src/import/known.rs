@@ -21,19 +21,19 @@ pub(super) fn leave_out(examined: &mut Examined, log: &dyn Log) -> Result<(), Im
     let mut left = Vec::new();
     for stream in std::mem::take(&mut examined.streams) {
         let Stream::File(mut file) = stream else { continue };
-        let Some(digest) = file.digest().filter(|_| file.has_events()).map(|digest| digest.to_string()) else {
+        let Some(content) = file.content().filter(|_| file.has_events()).map(str::to_string) else {
             left.push(Stream::File(file));
             continue;
         };
         let (number, _) = file.numbers();
         let report = &mut examined.report.files[number];
-        match known.get(&digest) {
+        match known.get(&content) {
             Some(name) => {
                 report.written = Written::Before;
                 report.notes.push(format!("its content was imported as {name} already: nothing was written again"));
             }
             None => {
-                known.insert(digest, report.path.display().to_string());
+                known.insert(content, report.path.display().to_string());
                 left.push(Stream::File(file));
             }
         }

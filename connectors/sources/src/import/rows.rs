@@ -121,6 +121,9 @@ fn nearest(text: &str) -> Option<Decimal> {
     // Behind the digits that fit: those of the cut number, and zeros that it does not show.
     let end = (whole + 1..text.len()).rev().find(|end| Decimal::parse(&text[..*end]).is_some())?;
     let decimals = u32::try_from(end - whole - 1).ok()?;
+    if !text[end..].bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let up = text.as_bytes().get(end).is_some_and(|digit| b'5' <= *digit);
     let mantissa = cut.at(decimals)?;
     let away = if text.starts_with('-') { -1 } else { 1 };

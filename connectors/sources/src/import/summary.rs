@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Levels};
 use prism_schemas::feed::{IMPORT, KLINES};
+use prism_schemas::instrument::fnv1a;
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
-use super::digest::Digest;
 use super::input::Input;
 use super::merge::{Item, Key};
 use super::numbers::{self, AllNumbers, Hole, Numbers};
@@ -124,10 +124,19 @@ impl Summary {
         }
     }
 
+    /// What the file holds: its bytes, and whose they are, which its name may say.
+    fn content(&self, input: &Input) -> Option<String> {
+        let instruments = self.seen.keys().map(InstrumentId::to_string);
+        let whose: Vec<String> =
+            instruments.chain(self.klines.keys().map(|(_, timeframe)| timeframe.clone())).collect();
+        Some(format!("{}-{:016x}", input.digest()?, fnv1a(whose.join(" ").as_bytes())))
+    }
+
     /// The file's events with each instrument's declaration and its feed's status around them.
     pub(super) fn around(mut self, recognised: Recognised, number: usize) -> Around {
         let input = recognised.input.clone();
         let path = input.path.clone();
+        let content = self.content(&input);
         let mut ready = VecDeque::new();
         let (mut tail, mut recording) = (Vec::new(), String::new());
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
@@ -154,11 +163,11 @@ impl Summary {
                 tail.push((id, at(last, recv_last, of(channel, Feed::Disconnected))));
             }
         }
-        if let (Some((id, _)), Some(digest), Some((ts_event, _)), Some((_, ts_recv))) =
-            (self.seen.first_key_value(), input.digest(), self.ts_event, self.ts_recv)
+        if let (Some((id, _)), Some(content), Some((ts_event, _)), Some((_, ts_recv))) =
+            (self.seen.first_key_value(), &content, self.ts_event, self.ts_recv)
         {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let body = status(Feed::Disconnected, IMPORT.into(), name, &digest.to_string());
+            let body = status(Feed::Disconnected, IMPORT.into(), name, content);
             tail.push((id.clone(), Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
         }
         // A file without an event gives nothing but its end, at once.
@@ -166,6 +175,7 @@ impl Summary {
         let reading = Reading::NotYet(recognised);
         Around {
             input,
+            content,
             number,
             first,
             last,
@@ -216,6 +226,7 @@ fn decimals(body: &Body) -> (u32, u32) {
 /// A file's events, one at a time; it is open from the first of them to the last.
 pub(super) struct Around {
     input: Input,
+    content: Option<String>,
     number: usize,
     first: Ts,
     last: Ts,
@@ -280,9 +291,9 @@ fn tell(
 }
 
 impl Around {
-    /// The digest of what is in the file.
-    pub(super) fn digest(&self) -> Option<Digest> {
-        self.input.digest()
+    /// A text that is equal for equal contents.
+    pub(super) fn content(&self) -> Option<&str> {
+        self.content.as_deref()
     }
 
     /// Whether it gives more than its end.
