@@ -1,6 +1,6 @@
 //! `prism import`: recordings and histories into a log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use prism_log::LogWriter;
 use prism_schemas::{Market, Timeframe};
-use prism_sources::import::{FileReport, ImportError, Limits, Options, Report, Written, examine};
+use prism_sources::import::{FORMATS, FileReport, ImportError, Limits, Options, Report, Written, examine};
 
 use crate::{
     args,
@@ -21,18 +21,48 @@ use crate::{
 /// Put recordings and histories into a log. Formats are recognised from content; nothing is skipped silently.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Files, or directories whose files are taken recursively
-    #[arg(required = true)]
+    /// Files and archives, or directories whose files are taken recursively
+    #[arg(required_unless_present = "formats")]
     paths: Vec<PathBuf>,
     /// Log: kafka://HOST:PORT or a directory, created if absent
-    #[arg(long, env = "PRISM_LOG", hide_env_values = true)]
-    log: String,
+    #[arg(long, env = "PRISM_LOG", hide_env_values = true, required_unless_present_any = ["formats", "dry_run"])]
+    log: Option<String>,
+    /// Say which formats are read and how they look, and end
+    #[arg(long)]
+    formats: bool,
+    /// Read files and say what would be imported; nothing is written
+    #[arg(long)]
+    dry_run: bool,
+    /// Take files, too, whose content is in the log already
+    #[arg(long)]
+    again: bool,
     /// Configuration file over the defaults
     #[arg(long)]
     config: Option<PathBuf>,
     /// Market of files that name only a symbol
     #[arg(long, value_enum)]
     market: Option<MarketArg>,
+    /// Exchange of files that do not say it
+    #[arg(long)]
+    exchange: Option<String>,
+    /// Symbol of files that do not say it
+    #[arg(long)]
+    symbol: Option<String>,
+    /// Column of times, by name or number, of trades in any CSV or Parquet
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// Column of prices
+    #[arg(long, value_name = "COLUMN")]
+    price: Option<String>,
+    /// Column of sizes
+    #[arg(long, value_name = "COLUMN")]
+    size: Option<String>,
+    /// Column of the taker's side: buy or sell, b or s, true (a buy) or false, 1 or -1; "sign" where sizes below 0 are sales
+    #[arg(long, value_name = "COLUMN")]
+    side: Option<String>,
+    /// Column of the venue's ids
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
     /// Take links as what they point to
     #[arg(long)]
     follow_links: bool,
@@ -57,27 +87,53 @@ enum MarketArg {
     Inverse,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(missing) = args.paths.iter().find(|path| path.symlink_metadata().is_err()) {
-        return Err(misuse(format!("{} does not exist", missing.display())));
-    }
+/// Says what was understood of a file before it is read.
+fn tell(path: &Path, note: &str) {
+    tracing::info!("{}: {note}", path.display());
+}
+
+/// What the user says of the files.
+fn options(args: &Args) -> Options {
     let market = args.market.map(|market| match market {
         MarketArg::Spot => Market::Spot,
         MarketArg::Linear => Market::Linear,
         MarketArg::Inverse => Market::Inverse,
     });
-    let limits = Limits { line: args.max_line as usize, expanded: args.max_expanded, ratio: args.max_ratio };
-    let now = Some(crate::venues::wall());
-    let options = Options { market, follow_links: args.follow_links, limits, now };
+    Options {
+        exchange: args.exchange.as_ref().map(|exchange| exchange.to_lowercase()),
+        market,
+        symbol: args.symbol.clone(),
+        time: args.time.clone(),
+        price: args.price.clone(),
+        size: args.size.clone(),
+        side: args.side.clone(),
+        id: args.id.clone(),
+        again: args.again,
+        tell: Some(tell),
+        follow_links: args.follow_links,
+        limits: Limits { line: args.max_line as usize, expanded: args.max_expanded, ratio: args.max_ratio },
+        now: Some(crate::venues::wall()),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.formats {
+        let formats: String = FORMATS.iter().map(|format| format!("{:20} {}\n", format.name, format.looks)).collect();
+        return print(&(formats + "\nAll of them packed with gzip, zstd, xz or zip, too.\n"));
+    }
+    if let Some(missing) = args.paths.iter().find(|path| path.symlink_metadata().is_err()) {
+        return Err(misuse(format!("{} does not exist", missing.display())));
+    }
     let config = Config::load(args.config.as_deref())?;
-    let open = || open_log(&args.log, &config, Access::Write);
+    let place = args.log.as_deref().filter(|_| !args.dry_run);
+    let open = || place.map(|log| open_log(log, &config, Access::Write)).transpose();
     let maintained = config.settings.timeframes.maintained.clone();
     // One that is there is opened first: a mistake shows before the files are read. A new one is made once they are.
-    let is_there = args.log.contains("://") || std::path::Path::new(&args.log).exists();
-    let log = if is_there { Some(open()?) } else { None };
+    let is_there = place.is_some_and(|log| log.contains("://") || Path::new(log).exists());
+    let log = if is_there { open()? } else { None };
     let bar = progress(None, "files");
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let examined = examine(&args.paths, options)?;
+    let examined = examine(&args.paths, options(args))?;
     if examined.is_empty() {
         return Err(misuse("nothing to import: the directories named are empty"));
     }
@@ -87,9 +143,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         all_taken(&refused)?;
         return Err(misuse("nothing to import: all files are skipped"));
     }
-    let log = log.map_or_else(open, Ok)?;
+    let log = if log.is_some() { log } else { open()? };
     let cancelled = interrupt::answer("stopping: what was read is in the log, the report says what")?;
-    let written = examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed));
+    let written = match log {
+        Some(log) => examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed)),
+        None => examined.count(&|| cancelled.load(Relaxed)),
+    };
     bar.finish_and_clear();
     match &written {
         Ok(report) => print_report(report, args.format, &maintained)?,
@@ -115,6 +174,15 @@ fn word(file: &FileReport) -> &'static str {
         Written::Whole => "whole",
         Written::Part => "in part",
         Written::Nothing => "not in the log",
+        Written::Before => "in the log already",
+    }
+}
+
+/// A cell of a CSV.
+fn quoted(cell: &str) -> String {
+    match cell.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.into(),
     }
 }
 
@@ -151,6 +219,9 @@ fn text(report: &Report, format: Format, maintained: &[Timeframe]) -> String {
                 for (timeframe, n) in file.klines.iter().filter(|(name, _)| !is_kept(name)) {
                     text += &format!("  {n} klines of {timeframe}, which is not maintained: they make no bar\n");
                 }
+                for note in &file.notes {
+                    text += &format!("  {note}\n");
+                }
                 for (rule, (n, example)) in &file.quarantined {
                     text += &format!("  quarantined {n} by {rule}: {example}\n");
                 }
@@ -163,7 +234,8 @@ fn text(report: &Report, format: Format, maintained: &[Timeframe]) -> String {
             text
         }
         Format::Csv => {
-            let rows: String = rows.iter().map(|row| row.join(",") + "\n").collect();
+            let rows: String =
+                rows.iter().map(|row| row.each_ref().map(|cell| quoted(cell)).join(",") + "\n").collect();
             format!("file,exchange,market,symbol,event,count\n{rows}")
         }
         Format::Json => format!("{}\n", json(report)),
@@ -184,6 +256,7 @@ fn json(report: &Report) -> serde_json::Value {
             "counts": file.counts.iter().map(count).collect::<Vec<_>>(),
             "quarantined": file.quarantined.iter().map(quarantined).collect::<Vec<_>>(),
             "klines": file.klines,
+            "notes": file.notes,
             "control": file.control,
         })
     };
@@ -195,4 +268,15 @@ fn json(report: &Report) -> serde_json::Value {
         "skipped": left(&report.skipped),
         "refused": left(&report.refused),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_with_commas_are_quoted() {
+        assert_eq!(quoted("a,b \"c\""), "\"a,b \"\"c\"\"\"");
+        assert_eq!(quoted("trade"), "trade");
+    }
 }

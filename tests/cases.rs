@@ -248,11 +248,89 @@ fn what_the_horizon_accepts_identity_recognises() {
     let sql = "SELECT sum(volume) FROM bars WHERE timeframe = '1m' AND NOT retracted";
     assert_eq!(number(&ask(&told_again, None, sql)[0][0]), 4.0);
     let twice = || vec![case("imported_twice/VVVUSDT-aggTrades-2024-01-01.csv"); 2];
-    let rows =
-        ask(&twice(), None, "SELECT sum(n_trades), max(n_trades) FROM bars WHERE timeframe = '1m' AND NOT retracted");
-    assert_eq!(rows, [["360", "6"]]);
-    let told = ask(&twice(), None, "SELECT rule, count(*) FROM quarantine GROUP BY rule");
-    assert_eq!(told, [["duplicate", "360"]]);
+    let counted = "SELECT sum(n_trades), max(n_trades) FROM bars WHERE timeframe = '1m' AND NOT retracted";
+    assert_eq!(ask(&twice(), None, counted), [["360", "6"]]);
+    // The second import wrote nothing.
+    assert_eq!(ask(&twice(), None, RULES), Vec::<Vec<String>>::new());
+    let twins = || vec![case("kraken_twins/rec.jsonl"); 2];
+    assert_eq!(ask(&twins(), None, counted), [["2", "2"]]);
+}
+
+#[test]
+fn numbers_count_however_they_are_written() {
+    let sum = "SELECT sum(volume), sum(n_trades) FROM bars WHERE timeframe = '1m'";
+    let decimals = [case("many_decimals/KKKUSDT-aggTrades-2024-01.csv")];
+    let rows = ask(&decimals, None, sum);
+    assert!((number(&rows[0][0]) - 338.8).abs() < 1e-9 && rows[0][1] == "7", "{rows:?}");
+    let odd = ask(&decimals, None, "SELECT detail FROM quarantine");
+    assert!(odd.len() == 1 && odd[0].join(",").contains("12345678901234567.89"), "{odd:?}");
+    let noise =
+        ask(&[case("parquet_t_noise/t.parquet")], None, "SELECT volume FROM bars WHERE timeframe = '1m' ORDER BY ts");
+    assert_eq!(noise, [["242.3"], ["100.0"]]);
+    let huge = "SELECT turnover FROM bars WHERE timeframe = '1d' ORDER BY ts";
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prism.toml");
+    std::fs::write(&config, "[timeframes]\nmaintained = [\"1m\", \"5m\", \"30m\", \"4h\", \"1d\"]\n").unwrap();
+    let rows = ask(&[case("kline_huge/KKKTRY-1d-2024-01.csv")], Some(&config), huge);
+    assert!(rows.len() == 2 && (number(&rows[0][0]) - 130_000_000_000.123_46).abs() < 1e-3, "{rows:?}");
+}
+
+#[test]
+fn bars_of_inverse_klines_count_base_and_quote() {
+    let file = case("inverse_klines_cm/klines/BTCUSD_PERP/1m/BTCUSD_PERP-1m-2025-03-03.csv");
+    let dir = tempfile::tempdir().unwrap();
+    run("import {} --log {}", &[&file, &dir.path().join("log")]).fine();
+    let sql = "SELECT volume, turnover, count(*) FROM bars WHERE timeframe = '1m' AND quality = 'ok' GROUP BY 1, 2";
+    assert_eq!(answer(dir.path(), None, sql), [["1000.0", "64011000.0", "30"]]);
+}
+
+#[test]
+fn what_is_no_match_of_the_book_is_in_no_bar() {
+    let file = [case("insurance_fund/insurance.txt")];
+    let rows = ask(&file, None, "SELECT n_trades, high FROM bars WHERE timeframe = '1m'");
+    assert!(rows.len() == 1 && rows[0][0] == "1" && number(&rows[0][1]) < 28_500.0, "{rows:?}");
+    assert_eq!(ask(&file, None, RULES), [["off_book", "1"]]);
+    let streams = [case("two_streams/rec.txt")];
+    assert_eq!(ask(&streams, None, "SELECT sum(volume) FROM bars WHERE timeframe = '1m'"), [["180.0"]]);
+}
+
+#[test]
+fn klines_that_cannot_be_are_quarantined_by_rule() {
+    let file = [case("klines_impossible/IIIUSDT-1m-2019-02.csv")];
+    let rules = [
+        ["close_outside", "1"],
+        ["high_below_low", "1"],
+        ["negative_volume", "1"],
+        ["nonpositive_price", "2"],
+        ["open_outside", "1"],
+    ];
+    assert_eq!(ask(&file, None, RULES), rules);
+    let ok = "SELECT count(*) FROM bars WHERE timeframe = '1m' AND quality = 'ok'";
+    assert_eq!(ask(&file, None, ok), [["2"]]);
+}
+
+#[test]
+fn trades_without_a_taker_have_no_flow() {
+    let file = [root().join("tests/fixtures/import/XBTUSD.csv")];
+    let sql = "SELECT n_trades, volume, n_buys, buy_volume FROM bars WHERE timeframe = '1m' AND 0 < n_trades";
+    let dir = tempfile::tempdir().unwrap();
+    run("import {} --log {}", &[&file[0], &dir.path().join("log")]).fine();
+    assert_eq!(answer(dir.path(), None, sql), [["20", "0.02", "", ""]]);
+}
+
+#[test]
+fn symbols_end_in_their_quote() {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(case("base_quote")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let rows = ask_at_once(&files, None, "SELECT symbol, base, quote, native_symbol FROM instruments ORDER BY symbol");
+    assert_eq!(rows.len(), files.len());
+    for row in rows {
+        assert!(
+            !row[1].is_empty() && row[3] == row[0] && row[0].starts_with(&format!("{}{}", row[1], row[2])),
+            "{row:?}"
+        );
+    }
 }
 
 #[test]

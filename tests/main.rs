@@ -12,6 +12,7 @@ mod manners;
 mod openapi;
 mod oracle;
 mod page;
+mod readme;
 mod recordings;
 mod services;
 mod sql;

@@ -84,6 +84,17 @@ impl Shape {
     pub fn is_inverse(self) -> bool {
         self.0 & 1 != 0
     }
+
+    /// The same of trades of which nobody says who took.
+    pub fn unsided(self) -> Shape {
+        Shape(self.0 | 2)
+    }
+
+    /// Whether nobody says who took.
+    #[inline]
+    pub fn is_unsided(self) -> bool {
+        self.0 & 2 != 0
+    }
 }
 
 impl Trade {
@@ -105,6 +116,8 @@ pub struct Kline {
     pub close: f64,
     pub volume: f64,
     pub turnover: Option<f64>,
+    /// Whether `turnover` still counts contracts.
+    pub is_inverse: bool,
 }
 
 /// A session's sign of life: it wrote to a partition, and what it wrote there before has come.

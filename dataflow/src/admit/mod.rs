@@ -171,6 +171,10 @@ impl Admission {
         let known = self.clock.receive(event.ts_recv);
         let control = |fact| Record::Control(Box::new(Control { instrument: number, known, fact }));
         match &event.body {
+            Some(Body::Trade(trade)) if !trade.kind.is_empty() => {
+                let detail = format!("{} price x size, which is no match of the book", trade.kind);
+                records.push(control(refused(number, event, "off_book", &detail)));
+            }
             Some(Body::Trade(trade)) => {
                 self.note(event.ts_event, event.ts_recv);
                 if self.stream.0 != trade.stream {
@@ -193,7 +197,7 @@ impl Admission {
             }
             Some(Body::Kline(kline)) if kline.closed => {
                 self.note(kline.start, event.ts_recv);
-                records.push(control(match kline_fact(kline) {
+                records.push(control(match kline_fact(kline, market) {
                     Ok((timeframe, kline)) => Fact::Kline(timeframe, kline),
                     Err(detail) => refused(number, event, "incomplete_kline", detail),
                 }));

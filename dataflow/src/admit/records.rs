@@ -57,16 +57,12 @@ pub(super) fn trade_record(
     let price = even(trade.price.ok_or("it has no price")?, &mut most_decimals[0]);
     let size = even(trade.size.ok_or("it has no size")?, &mut most_decimals[1]);
     let decimals = |decimal: Decimal| u8::try_from(decimal.decimals).map_err(|_| "it has too many decimals");
-    let buy = match trade.side() {
-        Side::Buy => true,
-        Side::Sell => false,
-        Side::Unspecified => return Err("it has no taker side"),
-    };
     let (id, id_kind) = match &trade.id {
         Some(Id::Number(number)) => (*number, 1),
         Some(Id::Text(text)) => (text_id(text), 2),
         None => (0, 0),
     };
+    let shape = Shape::new(stream, decimals(price)?, decimals(size)?, id_kind, market == Market::Inverse);
     Ok(Trade {
         ts_event: event.ts_event,
         ts_recv: event.ts_recv,
@@ -77,8 +73,8 @@ pub(super) fn trade_record(
         size: size.mantissa,
         instrument,
         index: u16::try_from(event.index).unwrap_or(u16::MAX),
-        shape: Shape::new(stream, decimals(price)?, decimals(size)?, id_kind, market == Market::Inverse),
-        buy,
+        shape: if trade.side() == Side::Unspecified { shape.unsided() } else { shape },
+        buy: trade.side() == Side::Buy,
     })
 }
 
@@ -103,20 +99,28 @@ fn text_id(text: &str) -> u64 {
     half.filter(|_| text.len() == 36).unwrap_or_else(|| fnv1a(text.as_bytes()))
 }
 
-pub(super) fn kline_fact(kline: &prism_schemas::event::Kline) -> Result<(Timeframe, Kline), &'static str> {
+/// The venue's bar. Of inverse contracts venues tell contracts as the volume and base as the turnover; that is our volume.
+pub(super) fn kline_fact(
+    kline: &prism_schemas::event::Kline,
+    market: Market,
+) -> Result<(Timeframe, Kline), &'static str> {
     let timeframe: Timeframe = kline.timeframe.parse().map_err(|_| "its timeframe is unknown")?;
     let value = |price: &Option<Decimal>| price.as_ref().map(Decimal::to_f64).ok_or("a price or the volume is missing");
     if !(0..TS_MAX).contains(&kline.start) || timeframe.start(kline.start) != kline.start {
         return Err("its start is not aligned to its timeframe");
     }
+    let (volume, turnover) = (value(&kline.volume)?, kline.turnover.as_ref().map(Decimal::to_f64));
+    let is_inverse = market == Market::Inverse;
+    let in_base = || turnover.ok_or("it counts contracts, and its volume in base (turnover) is missing");
     let fact = Kline {
         start: kline.start,
         open: value(&kline.open)?,
         high: value(&kline.high)?,
         low: value(&kline.low)?,
         close: value(&kline.close)?,
-        volume: value(&kline.volume)?,
-        turnover: kline.turnover.as_ref().map(Decimal::to_f64),
+        volume: if is_inverse { in_base()? } else { volume },
+        turnover: if is_inverse { Some(volume) } else { turnover },
+        is_inverse,
     };
     Ok((timeframe, fact))
 }

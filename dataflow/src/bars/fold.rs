@@ -211,6 +211,8 @@ pub(super) struct Fold {
     pub(super) buy_volume: i128,
     pub(super) n_trades: u64,
     pub(super) n_buys: u64,
+    /// Whether nobody says of a trade who took.
+    pub(super) is_unsided: bool,
     pub(super) first_id: EventId,
     pub(super) last_id: EventId,
 }
@@ -231,6 +233,7 @@ impl Fold {
             buy_volume: if trade.buy { part.volume } else { 0 },
             n_trades: 1,
             n_buys: u64::from(trade.buy),
+            is_unsided: trade.shape.is_unsided(),
             first_id: trade.event_id(),
             last_id: trade.event_id(),
         }
@@ -256,6 +259,7 @@ impl Fold {
         self.volume = self.volume.saturating_add(part.volume);
         self.turnover = self.turnover.saturating_add(part.turnover);
         self.n_trades += 1;
+        self.is_unsided |= trade.shape.is_unsided();
         if trade.buy {
             self.buy_volume = self.buy_volume.saturating_add(part.volume);
             self.n_buys += 1;
@@ -289,6 +293,7 @@ impl Fold {
         self.buy_volume = self.buy_volume.saturating_add(other.buy_volume);
         self.n_trades += other.n_trades;
         self.n_buys += other.n_buys;
+        self.is_unsided |= other.is_unsided;
     }
 
     /// Moves the fold from one scale to one with more decimals.

@@ -193,6 +193,7 @@ impl Hot {
             buy_volume: i128::from(held.buy_volume).saturating_mul(volume),
             n_trades: held.n_trades.into(),
             n_buys: held.n_buys.into(),
+            is_unsided: held.shape.is_unsided(),
             first_id: held.shape.event_id(begun.first_id),
             last_id: held.shape.event_id(held.last_id),
         };

@@ -66,9 +66,10 @@ impl Instrument<'_> {
         };
         Bar {
             turnover: self.scale.turnover(fold.turnover).into(),
-            buy_volume: self.scale.volume(fold.buy_volume).into(),
+            // Where nobody says who took, flow is not known.
+            buy_volume: if fold.is_unsided { Number::ABSENT } else { self.scale.volume(fold.buy_volume).into() },
             n_trades: fold.n_trades.into(),
-            n_buys: fold.n_buys.into(),
+            n_buys: if fold.is_unsided { Count::ABSENT } else { fold.n_buys.into() },
             ids: EventIds::new(fold.first_id, fold.last_id),
             quality,
             ..self.plain(timeframe, span, [open, high, low, close, self.scale.volume(fold.volume)])

@@ -19,6 +19,7 @@ mod switch;
 mod tape;
 mod timeline;
 mod touched;
+mod venue;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Trades and klines that are refused, as rows that say why.
 
-use prism_schemas::{Timeframe, Ts};
+use prism_schemas::{Decimal, Timeframe, Ts};
 
 use crate::event::{Kline, RowError, Trade};
 
@@ -23,13 +23,20 @@ fn reason(rule: &str) -> &'static str {
 /// A trade that changed nothing, and why.
 #[cold]
 pub(super) fn refused(trade: &Trade, rule: &str) -> RowError {
+    let (price, size) = (trade.shape.price_decimals(), trade.shape.size_decimals());
+    let text = |mantissa: i64, decimals: u8| Decimal::new(mantissa, decimals.into()).to_string();
     let ten_to = |decimals: u8| 10f64.powi(i32::from(decimals));
     RowError {
         instrument: trade.instrument,
         ts_event: trade.ts_event,
         ts_recv: trade.ts_recv,
         rule: rule.into(),
-        detail: reason(rule).into(),
+        detail: match rule {
+            "out_of_range" => {
+                format!("price {}, size {}: {}", text(trade.price, price), text(trade.size, size), reason(rule))
+            }
+            _ => reason(rule).into(),
+        },
         id: trade.event_id().to_string(),
         trade: Some((
             trade.price as f64 / ten_to(trade.shape.price_decimals()),

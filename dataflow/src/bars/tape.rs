@@ -13,6 +13,7 @@ use super::{
     series::Series,
     sessions::Sessions,
     streams::Streams,
+    venue,
 };
 use crate::{
     bar::{Bar, Quality, Source},
@@ -201,9 +202,8 @@ impl Tape {
         kline: Kline,
         now: Ts,
     ) -> Result<(), (&'static str, String)> {
-        if kline.high < kline.low {
-            return Err(("high_below_low", format!("high {} is below low {}", kline.high, kline.low)));
-        }
+        venue::impossible(&kline).map_or(Ok(()), Err)?;
+        let kline = venue::valued(kline, self.contract.map(|(_, contract)| contract));
         let Some(at) = self.series.iter().position(|series| series.timeframe == timeframe) else {
             return Err((
                 "not_maintained",

@@ -100,7 +100,7 @@ impl Binance {
                 low: Some(fields.decimal("low", low)?),
                 close: Some(fields.decimal("close", close)?),
                 volume: Some(fields.decimal("volume", volume)?),
-                turnover: Some(fields.decimal("turnover", turnover)?),
+                turnover: fields.rounded("turnover", Some(turnover))?,
                 buy_volume: Some(fields.decimal("buy volume", buy_volume)?),
                 n_trades: Some(n_trades),
                 // The answer has no time of its own.

@@ -110,7 +110,8 @@ impl Binance {
             size: Some(fields.decimal("q", raw.size)?),
             side: taker(raw.buyer_is_maker).into(),
             // Insurance fund and auto-deleveraging orders are closed positions, not plain matches.
-            liquidation: raw.origin.filter(|origin| matches!(*origin, "INSURANCE_FUND" | "ADL")).map(|_| true),
+            liquidation: off_book(raw.origin).map(|_| true),
+            kind: off_book(raw.origin).unwrap_or_default().into(),
             stream: "trade".into(),
             ..Trade::default()
         };
@@ -203,11 +204,8 @@ impl Binance {
         let raw: KlineFrame = fields.json(text)?;
         let bar = &raw.k;
         let timeframe: Timeframe = bar.timeframe.parse().map_err(|error: String| fields.wrong("i", error))?;
-        // COIN-M counts v and V in contracts (our size) and q in base: not a turnover in quote.
-        let turnover = match self.market {
-            Market::Inverse => None,
-            _ => Some(fields.decimal("q", bar.turnover)?),
-        };
+        // COIN-M counts v and V in contracts (our size) and q in base.
+        let turnover = fields.rounded("q", Some(bar.turnover))?;
         let kline = Kline {
             timeframe: timeframe.name().into(),
             start: fields.millis("t", bar.start)?,
@@ -323,6 +321,15 @@ impl Exchange for Binance {
             event.index = index;
         }
         result
+    }
+}
+
+/// What a trade is if it is no match of the book: positions that the insurance fund or auto-deleveraging closed.
+fn off_book(origin: Option<&str>) -> Option<&'static str> {
+    match origin {
+        Some("INSURANCE_FUND") => Some("insurance_fund"),
+        Some("ADL") => Some("adl"),
+        _ => None,
     }
 }
 

@@ -86,10 +86,7 @@ impl Bybit {
                 low: Some(fields.decimal("low", low)?),
                 close: Some(fields.decimal("close", close)?),
                 volume: Some(fields.decimal("volume", volume)?),
-                turnover: match self.market {
-                    Market::Inverse => None,
-                    _ => fields.rounded("turnover", Some(turnover))?,
-                },
+                turnover: fields.rounded("turnover", Some(turnover))?,
                 buy_volume: None,
                 n_trades: None,
                 closed: end <= now,

@@ -51,6 +51,7 @@ impl Bybit {
                 side: side(fields, "S", raw.side)?.into(),
                 block_trade: raw.block_trade,
                 liquidation: None,
+                kind: String::new(),
                 stream: "publicTrade".into(),
             };
             let ts_event = fields.millis("T", raw.ts)?;
@@ -139,7 +140,6 @@ impl Bybit {
         for (index, raw) in (0..).zip(bars) {
             let timeframe = timeframe(raw.interval)
                 .ok_or_else(|| fields.wrong("interval", format!("is no timeframe: \"{}\"", raw.interval)))?;
-            let turnover = if self.market == Market::Inverse { None } else { raw.turnover };
             let kline = Kline {
                 timeframe: timeframe.name().into(),
                 start: fields.millis("start", raw.start)?,
@@ -148,7 +148,8 @@ impl Bybit {
                 low: Some(fields.decimal("low", raw.low)?),
                 close: Some(fields.decimal("close", raw.close)?),
                 volume: Some(fields.decimal("volume", raw.volume)?),
-                turnover: fields.rounded("turnover", turnover)?,
+                // Of inverse contracts in base, as their volume is in contracts.
+                turnover: fields.rounded("turnover", raw.turnover)?,
                 buy_volume: None,
                 n_trades: None,
                 closed: raw.confirm,

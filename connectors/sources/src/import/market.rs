@@ -18,7 +18,7 @@ pub fn declared_contract_size(instrument: &InstrumentId) -> Option<Decimal> {
 
 /// An instrument with inferred decimals; what cannot be inferred stays empty.
 pub(super) fn inferred(instrument: &InstrumentId, price_decimals: u32, size_decimals: u32) -> Instrument {
-    let (base, quote) = split(&instrument.symbol);
+    let (base, quote) = split(instrument);
     Instrument {
         price_decimals,
         size_decimals,
@@ -30,13 +30,65 @@ pub(super) fn inferred(instrument: &InstrumentId, price_decimals: u32, size_deci
     }
 }
 
+/// Quotes that symbols end in. One that ends in another stands before it.
+const QUOTES: &[&str] = &[
+    "FDUSD", "PYUSD", "RLUSD", "BUSD", "USDT", "USDC", "USDP", "USDS", "USDE", "USD1", "EURI", "TUSD", "XUSD", "AEUR",
+    "IDRT", "BIDR", "BVND", "DAI", "VAI", "TRY", "BRL", "ZAR", "UAH", "RUB", "NGN", "GBP", "AUD", "JPY", "PLN", "RON",
+    "ARS", "MXN", "COP", "CZK", "KRW", "CHF", "CAD", "IDR", "EUR", "BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT",
+    "SOL", "XBT", "USD",
+];
+
+/// Coins that are traded against everything.
+const MAJORS: &[&str] = &["BTC", "ETH", "BNB", "SOL", "XRP", "EUR", "USDT", "USDC", "FDUSD"];
+
 /// Base and quote, if the symbol ends in a known quote.
-fn split(symbol: &str) -> (&str, &str) {
-    let pair = symbol.split_once('_').map_or(symbol, |(pair, _)| pair);
-    for quote in ["USDT", "USDC", "FDUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB"] {
-        if let Some(base) = pair.strip_suffix(quote).filter(|base| !base.is_empty()) {
-            return (base, quote);
+fn split(instrument: &InstrumentId) -> (&str, &str) {
+    let symbol = &instrument.symbol;
+    let (pair, term) = symbol.split_once('_').unwrap_or((symbol, ""));
+    // DOTUSD is DOT/USD and ADAEUR ADA/EUR; but the spot market of Binance has no pairs in USD.
+    let is_quote = |base: &str, quote: &str| match quote {
+        "TUSD" | "XUSD" => {
+            base != "USD" && (MAJORS.contains(&base) || instrument.exchange == "binance" && term.is_empty())
+        }
+        "AEUR" => MAJORS.contains(&base),
+        _ => true,
+    };
+    let bases = QUOTES.iter().filter_map(|quote| Some((pair.strip_suffix(quote)?, *quote)));
+    bases.into_iter().find(|(base, quote)| !base.is_empty() && is_quote(base, quote)).unwrap_or(("", ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_a_base_and_a_quote() {
+        for (exchange, symbol, expected) in [
+            ("binance", "BTCTUSD", ("BTC", "TUSD")),
+            ("binance", "DOTTUSD", ("DOT", "TUSD")),
+            ("binance", "ETHRLUSD", ("ETH", "RLUSD")),
+            ("binance", "SOLPYUSD", ("SOL", "PYUSD")),
+            ("binance", "BTCAEUR", ("BTC", "AEUR")),
+            ("binance", "ADAEUR", ("ADA", "EUR")),
+            ("binance", "BTCXUSD", ("BTC", "XUSD")),
+            ("binance", "BTCUSD1", ("BTC", "USD1")),
+            ("binance", "1000SATSFDUSD", ("1000SATS", "FDUSD")),
+            ("binance", "BTCZAR", ("BTC", "ZAR")),
+            ("binance", "USDTTRY", ("USDT", "TRY")),
+            ("binance", "TUSDUSDT", ("TUSD", "USDT")),
+            ("binance", "FDUSDUSDT", ("FDUSD", "USDT")),
+            ("binance", "BUSDUSD", ("BUSD", "USD")),
+            ("binance", "EURUSDT", ("EUR", "USDT")),
+            ("binance", "BNBETH", ("BNB", "ETH")),
+            ("binance", "BTCDOMUSDT", ("BTCDOM", "USDT")),
+            ("binance", "BTCUSDT_251226", ("BTC", "USDT")),
+            ("binance", "DOTUSD_PERP", ("DOT", "USD")),
+            ("kraken", "DOTUSD", ("DOT", "USD")),
+            ("kraken", "AVAXUSD", ("AVAX", "USD")),
+            ("bybit", "USDCUSDT", ("USDC", "USDT")),
+            ("w1", "NNN", ("", "")),
+        ] {
+            assert_eq!(split(&InstrumentId::new(exchange, Market::Spot, symbol)), expected, "{symbol}");
         }
     }
-    ("", "")
 }

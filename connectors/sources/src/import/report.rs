@@ -51,6 +51,8 @@ pub enum Written {
     Part,
     /// All.
     Whole,
+    /// None: an import before wrote the same.
+    Before,
 }
 
 /// What one file held.
@@ -62,6 +64,8 @@ pub struct FileReport {
     pub format: &'static str,
     /// How much of it was written.
     pub written: Written,
+    /// What is to be said of it.
+    pub notes: Vec<String>,
     /// Events written, by instrument and type.
     pub counts: BTreeMap<(InstrumentId, &'static str), u64>,
     /// Quarantined records by rule: how many, and the first one's detail.

@@ -1,13 +1,14 @@
 //! The first pass over a file: what it covers, which instruments, how many decimals; and what that adds around its events.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument, Levels};
-use prism_schemas::feed::KLINES;
+use prism_schemas::feed::{IMPORT, KLINES};
+use prism_schemas::instrument::fnv1a;
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
+use super::input::Input;
 use super::merge::{Item, Key};
 use super::numbers::{self, AllNumbers, Hole, Numbers};
 use super::{Events, ImportError, Recognised, Source, market};
@@ -33,7 +34,8 @@ pub(super) struct Summary {
     feed: bool,
     /// The timeframes of its klines, with the end of the first and the last, by instrument.
     klines: BTreeMap<(InstrumentId, String), (Ts, Ts)>,
-    quarantined: bool,
+    /// Why the first record that was quarantined was.
+    quarantined: Option<String>,
     /// The numbers of its trades.
     numbers: AllNumbers,
 }
@@ -60,7 +62,12 @@ impl Summary {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.seen.is_empty() && !self.quarantined
+        self.seen.is_empty() && self.quarantined.is_none()
+    }
+
+    /// Why, if all of its records are quarantined.
+    pub(super) fn nothing_decodes(&self) -> Option<&str> {
+        self.quarantined.as_deref().filter(|_| self.seen.is_empty() && self.declared.is_empty())
     }
 
     fn add(&mut self, instrument: InstrumentId, event: Event) {
@@ -69,8 +76,8 @@ impl Summary {
                 self.declared.insert(instrument, *declared);
                 return;
             }
-            Some(Body::Quarantined(_)) => {
-                self.quarantined = true;
+            Some(Body::Quarantined(ref quarantined)) => {
+                self.quarantined.get_or_insert_with(|| quarantined.detail.clone());
                 (0, 0)
             }
             Some(ref body) => {
@@ -117,8 +124,19 @@ impl Summary {
         }
     }
 
+    /// What the file holds: its bytes, and whose they are, which its name may say.
+    fn content(&self, input: &Input) -> Option<String> {
+        let instruments = self.seen.keys().map(InstrumentId::to_string);
+        let whose: Vec<String> =
+            instruments.chain(self.klines.keys().map(|(_, timeframe)| timeframe.clone())).collect();
+        Some(format!("{}-{:016x}", input.digest()?, fnv1a(whose.join(" ").as_bytes())))
+    }
+
     /// The file's events with each instrument's declaration and its feed's status around them.
-    pub(super) fn around(mut self, recognised: Recognised, path: PathBuf, number: usize) -> Around {
+    pub(super) fn around(mut self, recognised: Recognised, number: usize) -> Around {
+        let input = recognised.input.clone();
+        let path = input.path.clone();
+        let content = self.content(&input);
         let mut ready = VecDeque::new();
         let (mut tail, mut recording) = (Vec::new(), String::new());
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {
@@ -145,11 +163,19 @@ impl Summary {
                 tail.push((id, at(last, recv_last, of(channel, Feed::Disconnected))));
             }
         }
+        if let (Some((id, _)), Some(content), Some((ts_event, _)), Some((_, ts_recv))) =
+            (self.seen.first_key_value(), &content, self.ts_event, self.ts_recv)
+        {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let body = status(Feed::Disconnected, IMPORT.into(), name, content);
+            tail.push((id.clone(), Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
+        }
         // A file without an event gives nothing but its end, at once.
         let (first, last) = self.ts_recv.unwrap_or((Ts::MIN, Ts::MIN));
         let reading = Reading::NotYet(recognised);
         Around {
-            path,
+            input,
+            content,
             number,
             first,
             last,
@@ -162,6 +188,14 @@ impl Summary {
             batch: Vec::new(),
             at: first,
         }
+    }
+}
+
+/// What an event says of a feed; not what an import says of itself.
+fn state_of_feed(event: &Event) -> Option<&FeedStatus> {
+    match &event.body {
+        Some(Body::FeedStatus(status)) => Some(status).filter(|status| status.channel != IMPORT),
+        _ => None,
     }
 }
 
@@ -191,7 +225,8 @@ fn decimals(body: &Body) -> (u32, u32) {
 
 /// A file's events, one at a time; it is open from the first of them to the last.
 pub(super) struct Around {
-    path: PathBuf,
+    input: Input,
+    content: Option<String>,
     number: usize,
     first: Ts,
     last: Ts,
@@ -256,6 +291,16 @@ fn tell(
 }
 
 impl Around {
+    /// A text that is equal for equal contents.
+    pub(super) fn content(&self) -> Option<&str> {
+        self.content.as_deref()
+    }
+
+    /// Whether it gives more than its end.
+    pub(super) fn has_events(&self) -> bool {
+        self.first != Ts::MIN
+    }
+
     /// Its number, and the numbers of its trades.
     pub(super) fn numbers(&mut self) -> (usize, &mut AllNumbers) {
         (self.number, &mut self.numbers)
@@ -263,14 +308,15 @@ impl Around {
 
     /// Its instrument goes on in another file; gives the recording they are together.
     pub(super) fn end_open(&mut self, instrument: &InstrumentId) -> String {
-        self.tail.retain(|(id, event)| id != instrument || !matches!(event.body, Some(Body::FeedStatus(_))));
+        self.tail.retain(|(id, event)| id != instrument || state_of_feed(event).is_none());
         self.goes_on.get(instrument).unwrap_or(&self.recording).clone()
     }
 
     /// Its instrument goes on where another file of this recording ended.
     pub(super) fn go_on(&mut self, instrument: &InstrumentId, recording: &str) {
-        self.ready.retain(|(id, event)| id != instrument || !matches!(event.body, Some(Body::FeedStatus(_))));
-        for (_, event) in self.tail.iter_mut().filter(|(id, _)| id == instrument) {
+        self.ready.retain(|(id, event)| id != instrument || state_of_feed(event).is_none());
+        for (_, event) in self.tail.iter_mut().filter(|(id, event)| id == instrument && state_of_feed(event).is_some())
+        {
             if let Some(Body::FeedStatus(status)) = &mut event.body {
                 status.recording = recording.into();
             }
@@ -290,7 +336,7 @@ impl Around {
 
     /// The key of what is next, if there is something.
     pub(super) fn head(&mut self) -> Result<Option<Key>, ImportError> {
-        let ended = self.fill().map_err(|source| ImportError::Io { path: self.path.clone(), source })?;
+        let ended = self.fill().map_err(|source| ImportError::Io { path: self.input.path.clone(), source })?;
         if let Some((_, event)) = self.ready.front() {
             self.at = event.ts_recv;
         }

@@ -1,0 +1,107 @@
+//! What readers of venue frames share: what becomes of a frame that has no events, and which market frames are of.
+
+use prism_exchange::{Binance, Bybit, DecodeError, Exchange, quarantined};
+use prism_schemas::{InstrumentId, Market, Ts};
+use serde::Deserialize;
+
+use super::super::Events;
+
+/// Quarantines what failed, and counts what has no events.
+pub(super) fn settle(
+    result: Result<(), DecodeError>,
+    nobody: &InstrumentId,
+    (line, number, ts_recv): (&[u8], u64, Ts),
+    before: usize,
+    out: &mut Events,
+    control: &mut u64,
+) {
+    match result {
+        Ok(()) if out.len() == before => *control += 1,
+        Ok(()) => {}
+        Err(error) => {
+            let detail = format!("line {number}: {error}");
+            out.push((nobody.clone(), quarantined(error.rule(), detail, line, ts_recv)));
+        }
+    }
+}
+
+/// What shows whose a frame is: Binance's, bare or of a combined stream, or Bybit's.
+#[derive(Deserialize)]
+pub(super) struct Shape<'a> {
+    #[serde(borrow)]
+    pub(super) data: Option<sonic_rs::LazyValue<'a>>,
+    pub(super) topic: Option<&'a str>,
+    pub(super) ts: Option<i64>,
+    pub(super) e: Option<&'a str>,
+    #[serde(rename = "E")]
+    pub(super) sent: Option<i64>,
+    pub(super) s: Option<&'a str>,
+    pub(super) ps: Option<&'a str>,
+    pub(super) pu: Option<i64>,
+}
+
+impl Shape<'_> {
+    /// What it carries, if that is a frame of its own.
+    pub(super) fn inner(&self) -> Option<Shape<'_>> {
+        self.data.as_ref().and_then(|data| sonic_rs::from_str(data.as_raw_str()).ok())
+    }
+}
+
+/// What the first frames show.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// `binance` or `bybit`.
+    pub(super) venue: Option<&'static str>,
+    pub(super) market: Option<Market>,
+    pub(super) symbol: Option<String>,
+}
+
+impl Seen {
+    /// Looks at a frame. The market of Binance shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the
+    /// previous update (`pu`). Of Bybit it shows nowhere.
+    pub(super) fn look(&mut self, frame: &str) {
+        let Ok(shape) = sonic_rs::from_str::<Shape>(frame) else { return };
+        if shape.topic.is_some() {
+            self.venue = Some("bybit");
+            return;
+        }
+        let inner = shape.inner();
+        let shape = inner.as_ref().unwrap_or(&shape);
+        if shape.e.is_some() {
+            self.venue = Some("binance");
+        }
+        self.symbol = self.symbol.take().or_else(|| shape.s.map(str::to_string));
+        self.market = self.market.or(match *shape {
+            Shape { e: Some("depthUpdate" | "bookTicker"), ps: Some(_), .. } => Some(Market::Inverse),
+            Shape { e: Some("depthUpdate"), pu: Some(_), .. } => Some(Market::Linear),
+            Shape { e: Some("depthUpdate"), .. } => Some(Market::Spot),
+            _ => None,
+        });
+    }
+
+    /// Whether more frames would tell nothing new.
+    pub(super) fn is_known(&self) -> bool {
+        self.venue == Some("bybit") || self.market.is_some()
+    }
+
+    /// The decoder of its frames; `default` where neither they nor the user say which market.
+    pub(super) fn decoder(&self, given: Option<Market>, default: Option<Market>) -> Result<Box<dyn Exchange>, String> {
+        let market = || given.or(self.market).or(default);
+        match self.venue {
+            Some("bybit") => {
+                let market =
+                    market().ok_or("frames of Bybit do not show their market: say --market spot, linear or inverse")?;
+                Ok(Box::new(Bybit::new(market)))
+            }
+            Some(_) => {
+                let unknown = "no Binance depth update that shows the market: say --market spot, linear or inverse";
+                let binance = Binance::new(market().ok_or(unknown)?);
+                Ok(match &self.symbol {
+                    Some(symbol) => Box::new(binance.with_symbol(symbol)),
+                    None => Box::new(binance),
+                })
+            }
+            None => Err("no frame of Binance or Bybit among the first lines".into()),
+        }
+    }
+}
