@@ -344,6 +344,12 @@ fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
             continue;
         };
         let Some(mut decoder) = exchange_of(exchange, market) else { continue };
+        // What the venue's instruments say of linear contracts.
+        for native in ["BTC-USDT-SWAP", "BTC-USDT-220325", "BTC-USDT-220624"] {
+            let (native_symbol, contract_size) = (native.into(), Some(Decimal::new(1, 2)));
+            let described = Instrument { native_symbol, contract_size, ..Instrument::default() };
+            decoder.learn(&InstrumentId::new("okx", Market::Linear, native), &described);
+        }
         let mut events = Vec::new();
         let outcome = match decoder.decode(raw, 1, &mut events) {
             Ok(()) => event_type(events[0].1.body.as_ref().unwrap()).to_string(),
@@ -369,16 +375,17 @@ fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
         ("kraken l2_snapshot: invalid_field", 1),
         ("kraken ticker: ticker", 1),
         ("kraken trade: trade", 1),
-        ("okx bbo: unknown_frame", 3),
-        ("okx candlestick: unknown_frame", 3),
-        ("okx funding_rate: unknown_frame", 1),
-        ("okx l2_event: unknown_frame", 3),
-        ("okx l2_snapshot: invalid_field", 3),
+        ("okx bbo: ticker", 5),
+        ("okx candlestick: unknown_frame", 5),
+        ("okx funding_rate: ticker", 2),
+        ("okx l2_event: book_delta", 1),
+        ("okx l2_event: book_snapshot", 3),
+        ("okx l2_snapshot: invalid_field", 5),
         ("okx l2_topk: invalid_field", 1),
-        ("okx l2_topk: unknown_frame", 3),
-        ("okx open_interest: invalid_field", 3),
-        ("okx ticker: ticker", 3),
-        ("okx trade: trade", 3),
+        ("okx l2_topk: unknown_frame", 5),
+        ("okx open_interest: invalid_field", 5),
+        ("okx ticker: ticker", 5),
+        ("okx trade: trade", 5),
     ];
     assert_eq!(outcomes, expected.map(|(outcome, n)| (outcome.to_string(), n)).into());
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use prism_schemas::event::Instrument;
 use prism_schemas::event::event::Body;
-use prism_schemas::{InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::bytes::Lines;
@@ -122,6 +123,9 @@ fn settle(
 /// Connections of one recording.
 const CONNECTIONS_MAX: usize = 10_000;
 
+/// Contracts of one recording whose worth its answers tell.
+const CONTRACTS_MAX: usize = 100_000;
+
 /// Venues of cryptofeed recordings that have a decoder: id and, unless the URL names it, market.
 const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BINANCE", "binance", Some(Market::Spot)),
@@ -157,7 +161,8 @@ pub(super) fn recognise_cryptofeed(
     let (path, id, market) = (path.to_path_buf(), *id, *market);
     let open = move || {
         let lines = Lines::open(&path, limits)?;
-        let source = Cryptofeed { lines, id, market, connections: HashMap::new(), instants, ts_recv: 0, control: 0 };
+        let (connections, contracts) = (HashMap::new(), Vec::new());
+        let source = Cryptofeed { lines, id, market, connections, contracts, instants, ts_recv: 0, control: 0 };
         Ok(Box::new(source) as Box<dyn Source>)
     };
     Ok(Recognised { format: "cryptofeed", open: Box::new(open) })
@@ -168,6 +173,8 @@ struct Cryptofeed {
     id: &'static str,
     market: Option<Market>,
     connections: HashMap<String, Box<dyn Exchange>>,
+    /// What answers told of contracts, for the decoders of connections.
+    contracts: Vec<(InstrumentId, Box<Instrument>)>,
     instants: Instants,
     ts_recv: Ts,
     control: u64,
@@ -217,7 +224,8 @@ impl Source for Cryptofeed {
                     let addr = line.addr.unwrap_or_default();
                     let found = self.market.or_else(|| Bybit::market_of(&addr));
                     let decoder = found.and_then(|market| prism_exchange::exchange(self.id, market));
-                    let decoder = decoder.ok_or_else(|| DecodeError::Unknown(addr.into()))?;
+                    let mut decoder = decoder.ok_or_else(|| DecodeError::Unknown(addr.into()))?;
+                    self.contracts.iter().for_each(|(id, described)| decoder.learn(id, described));
                     if CONNECTIONS_MAX <= self.connections.len() && !self.connections.contains_key(name.as_ref()) {
                         return Err(DecodeError::Malformed(format!("more than {CONNECTIONS_MAX} connections")));
                     }
@@ -233,7 +241,9 @@ impl Source for Cryptofeed {
                 _ => {
                     let url = line.url.unwrap_or_default();
                     market = self.market.or_else(|| Bybit::market_of(&url)).unwrap_or(market);
-                    bootstrap(self.id, self.market, &url, &data, self.ts_recv, out)
+                    bootstrap(self.id, self.market, &url, &data, self.ts_recv, out)?;
+                    self.contracts.extend(contracts(&out[before..]).take(CONTRACTS_MAX - self.contracts.len()));
+                    Ok(())
                 }
             }
         })();
@@ -245,6 +255,14 @@ impl Source for Cryptofeed {
     fn control(&self) -> u64 {
         self.control
     }
+}
+
+/// Instruments whose contracts are worth something that frames do not tell.
+fn contracts(events: &[(InstrumentId, Event)]) -> impl Iterator<Item = (InstrumentId, Box<Instrument>)> + '_ {
+    events.iter().filter_map(|(id, event)| match &event.body {
+        Some(Body::Instrument(described)) if described.contract_size.is_some() => Some((id.clone(), described.clone())),
+        _ => None,
+    })
 }
 
 /// REST answers a recording begins with.
