@@ -2,7 +2,11 @@
 
 mod binance;
 mod bybit;
+mod coinbase;
+mod deribit;
 mod kraken;
+mod kraken_futures;
+mod kraken_v2;
 mod number;
 mod okx;
 mod plain;
@@ -10,7 +14,10 @@ mod wire;
 
 pub use binance::Binance;
 pub use bybit::Bybit;
+pub use coinbase::Coinbase;
+pub use deribit::Deribit;
 pub use kraken::Kraken;
+pub use kraken_futures::KrakenFutures;
 pub use okx::Okx;
 pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
 
@@ -45,7 +52,13 @@ pub fn exchanges() -> Vec<Box<dyn Exchange>> {
         Box::new(Okx::new(Market::Linear)),
         Box::new(Okx::new(Market::Spot)),
         Box::new(Okx::new(Market::Inverse)),
-        Box::new(Kraken),
+        Box::new(Kraken::default()),
+        Box::new(KrakenFutures::new(Market::Inverse)),
+        Box::new(KrakenFutures::new(Market::Linear)),
+        Box::new(Coinbase::default()),
+        Box::new(Deribit::new(Market::Inverse)),
+        Box::new(Deribit::new(Market::Linear)),
+        Box::new(Deribit::new(Market::Spot)),
     ]
 }
 
@@ -181,7 +194,8 @@ pub(crate) fn levels_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, uni
 
 /// As `levels`, with as many decimals as are written.
 pub(crate) fn levels_as_written<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Levels> {
-    gather(pairs, |_, text| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32), Some)
+    let written = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32);
+    gather(pairs, |number, text| number.decimals.max(written(text)), Some)
 }
 
 fn gather<'a>(

@@ -4,10 +4,10 @@ use prism_schemas::event::event::Body;
 use prism_schemas::{Decimal, Event, InstrumentId, Market};
 use proptest::prelude::*;
 
-use super::{FRAMES, Frame, TS, exchange, okx};
+use super::{FRAMES, Frame, TS, coinbase, deribit, exchange, kraken, okx};
 
 fn frames() -> Vec<&'static Frame> {
-    [FRAMES, okx::FRAMES].into_iter().flatten().collect()
+    [FRAMES, okx::FRAMES, kraken::FRAMES, coinbase::FRAMES, deribit::FRAMES].into_iter().flatten().collect()
 }
 
 /// An event has everything its kind requires.
@@ -20,7 +20,8 @@ fn whole(id: &InstrumentId, event: &Event) -> bool {
                 let named = trade.id.is_some() || id.exchange == "kraken";
                 positive(trade.price) && positive(trade.size) && named && trade.side != 0
             }
-            Body::Book(book) if id.exchange == "kraken" => {
+            Body::Book(book) if id.exchange == "coinbase" => book.bids.is_some() && book.asks.is_some(),
+            Body::Book(book) if id.exchange == "kraken" && id.market == Market::Spot => {
                 (book.bids.is_some() || book.asks.is_some()) && (book.snapshot || book.checksum.is_some())
             }
             Body::Book(book) => {

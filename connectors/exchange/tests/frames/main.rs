@@ -1,11 +1,14 @@
 //! Frames as the venues document them decode to these events; damaged ones to errors, never to half an event.
 
-use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken};
+use prism_exchange::{Binance, Bybit, Coinbase, DecodeError, Deribit, Exchange, Kraken, KrakenFutures};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Levels, Side, Ticker, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market};
 
+mod coinbase;
 mod damaged;
+mod deribit;
+mod kraken;
 mod okx;
 
 const TS: i64 = 1_700_000_000_000_000_000;
@@ -14,7 +17,10 @@ fn exchange(name: &str, market: Market) -> Box<dyn Exchange> {
     match name {
         "binance" => Box::new(Binance::new(market).with_symbol("BNBBTC")),
         "okx" => okx::taught(market),
-        "kraken" => Box::new(Kraken),
+        "kraken" if market == Market::Spot => Box::new(Kraken::default()),
+        "kraken" => Box::new(KrakenFutures::new(market)),
+        "coinbase" => Box::new(Coinbase::default()),
+        "deribit" => Box::new(Deribit::new(market)),
         _ => Box::new(Bybit::new(market)),
     }
 }

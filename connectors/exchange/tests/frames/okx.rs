@@ -9,7 +9,7 @@ use prism_schemas::{Decimal, InstrumentId, Market};
 
 use super::{Frame, TS, decode, one};
 
-pub const FRAMES: &[Frame] = &[
+pub(super) const FRAMES: &[Frame] = &[
     (
         "okx",
         Market::Linear,
@@ -68,7 +68,7 @@ pub const FRAMES: &[Frame] = &[
 ];
 
 /// A decoder that knows of two contracts what they are worth: 0.01 BTC, and 1,000 IOST.
-pub fn taught(market: Market) -> Box<dyn Exchange> {
+pub(super) fn taught(market: Market) -> Box<dyn Exchange> {
     let mut okx = Okx::new(market);
     for (native, symbol, size) in
         [("BTC-USDT-SWAP", "BTCUSDT", Decimal::new(1, 2)), ("IOST-USDT-SWAP", "IOSTUSDT", Decimal::new(1_000, 0))]

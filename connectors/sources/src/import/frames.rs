@@ -12,7 +12,9 @@ use serde::Deserialize;
 use super::bytes::Lines;
 use super::instant::Instants;
 use super::{Events, Limits, Recognised, Source};
-use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx, Wire, quarantined};
+use prism_exchange::{
+    Binance, Bybit, Coinbase, DecodeError, Deribit, Exchange, Kraken, KrakenFutures, Okx, Wire, quarantined,
+};
 
 /// The market shows in the shape of depth updates: COIN-M names the pair (`ps`), USD-M the previous update (`pu`).
 pub(super) fn recognise_hftbacktest(
@@ -134,6 +136,10 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BYBIT", "bybit", None),
     ("OKX", "okx", Some(Market::Spot)),
     ("KRAKEN", "kraken", Some(Market::Spot)),
+    // Frames of these name the market themselves.
+    ("KRAKEN_FUTURES", "kraken", Some(Market::Inverse)),
+    ("COINBASE", "coinbase", Some(Market::Spot)),
+    ("DERIBIT", "deribit", Some(Market::Inverse)),
 ];
 
 pub(super) fn recognise_cryptofeed(
@@ -280,11 +286,23 @@ fn bootstrap(
     }
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
     let market = market.or_else(|| Bybit::market_of(url)).ok_or_else(unknown)?;
-    if id == "okx" && url.contains("/instruments?") {
-        return Okx::new(market).decode_instruments(body, ts_recv, out);
-    }
-    if id == "kraken" && url.contains("/AssetPairs") {
-        return Kraken.decode_instruments(body, ts_recv, out);
+    match id {
+        "okx" if url.contains("/instruments?") => {
+            return Okx::new(market).decode_instruments(body, ts_recv, out);
+        }
+        "kraken" if url.contains("/AssetPairs") => {
+            return Kraken::default().decode_instruments(body, ts_recv, out);
+        }
+        "kraken" if url.ends_with("/instruments") => {
+            return KrakenFutures::new(market).decode_instruments(body, ts_recv, out);
+        }
+        "coinbase" if url.contains("/products") => {
+            return Coinbase::default().decode_instruments(body, ts_recv, out);
+        }
+        "deribit" if url.contains("/get_instruments") => {
+            return Deribit::new(market).decode_instruments(body, ts_recv, out);
+        }
+        _ => {}
     }
     let mut wire: Box<dyn Wire> = match id {
         "bybit" => Box::new(Bybit::new(market)),
