@@ -46,8 +46,8 @@ impl Chain {
                 }
             }
         };
-        if result.is_err() {
-            // It is missing, as if it had not come.
+        // What could not be read is missing, as if it had not come; what is nobody's is not.
+        if !matches!(result, Ok(()) | Err(DecodeError::Unknown(_))) {
             self.books.clear();
         }
         result
@@ -103,7 +103,11 @@ impl Chain {
             let (bids, asks) = (Some(side("bid")?), Some(side("offer")?));
             let last = raw.updates.last().map_or(message.ts, |level| level.ts);
             let ts_event = fields.utc("event_time", last)?;
-            let id = instrument(fields, raw.product)?;
+            let id = instrument(fields, raw.product).inspect_err(|_| {
+                if 1 < message.events.len() {
+                    self.books.clear();
+                }
+            })?;
             let previous_update_id = match snapshot {
                 true => {
                     self.begin(raw.product, message.number);

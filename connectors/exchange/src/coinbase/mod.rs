@@ -117,7 +117,8 @@ fn described(
         tick_size,
         lot_size,
         min_size: fields.optional("base_min_size", one.min_size)?,
-        max_size: fields.optional("base_max_size", one.max_size)?,
+        // It is computed, with any number of digits.
+        max_size: fields.rounded("base_max_size", one.max_size)?,
         min_notional: fields.optional("min_market_funds", one.min_notional)?,
         contract_type: "SPOT".into(),
         base: one.base.into(),

@@ -125,10 +125,13 @@ fn a_number_that_is_missing_breaks_the_chain_of_every_book() {
     assert_eq!(torn.apply(&book(&mut odd, &update("6"))), Err(Trouble::Gap { after: 4, got: 5 }));
     let status = r#"{"channel":"status","timestamp":"2023-02-09T20:29:49.753424311Z","sequence_num":5,"events":[]}"#;
     assert_eq!(coinbase.decode(status, TS, &mut Vec::new()).unwrap_err().rule(), "unknown_frame");
-    assert_eq!(live.apply(&book(&mut coinbase, &update("6"))), Ok(Applied::Changed));
+    // Nor is one of a product that is nobody's.
+    let future = update("6").replace("BTC-USD", "BIT-28JUL23-CDE");
+    assert_eq!(coinbase.decode(&future, TS, &mut Vec::new()).unwrap_err().rule(), "unknown_frame");
+    assert_eq!(live.apply(&book(&mut coinbase, &update("7"))), Ok(Applied::Changed));
     // A new connection begins with 0.
     coinbase.decode(FRAMES[4].2, TS, &mut Vec::new()).unwrap();
-    assert_eq!(live.apply(&book(&mut coinbase, &update("1"))), Err(Trouble::Gap { after: 6, got: 0 }));
+    assert_eq!(live.apply(&book(&mut coinbase, &update("1"))), Err(Trouble::Gap { after: 7, got: 0 }));
     assert_eq!(live.apply(&book(&mut coinbase, &FRAMES[5].2.replace("num\":1", "num\":2"))), Ok(Applied::Changed));
 }
 

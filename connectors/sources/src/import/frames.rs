@@ -280,8 +280,8 @@ fn bootstrap(
     ts_recv: Ts,
     out: &mut Events,
 ) -> Result<(), DecodeError> {
-    // The venue's clock: no event, and of no market.
-    if url.ends_with("/time") {
+    // The venue's clock, or its currencies: no event, and of no market.
+    if url.ends_with("/time") || url.contains("/get_currencies") {
         return Ok(());
     }
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
