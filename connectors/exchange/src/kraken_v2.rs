@@ -82,7 +82,7 @@ impl Version2 {
         };
         for (index, raw) in (0..).zip(&message.data) {
             let n = raw.bids.len().max(raw.asks.len());
-            if snapshot && !self.depths.get(raw.symbol).is_some_and(|depth| n <= *depth as usize) {
+            if snapshot && self.depths.get(raw.symbol).is_none_or(|depth| (*depth as usize) < n) {
                 let depth = DEPTHS.into_iter().find(|depth| n <= *depth as usize);
                 self.keep(raw.symbol, depth.unwrap_or(n as u32));
             }

@@ -247,11 +247,14 @@ fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
         let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
         let [venue, module, of, raw] = ["exchange", "module", "test", "raw"].map(|name| line[name].as_str().unwrap());
         // Bybit's are of an API that is gone, v2.
-        let (venue, of) = if venue == "coinbase_pro" { ("coinbase", "spot") } else { (venue, of) };
+        let (venue, module, of) = match venue {
+            "coinbase_pro" => ("coinbase", of, "spot"),
+            _ => (venue, module, of),
+        };
         let Some(market) = of.split('_').next().and_then(Market::parse).filter(|_| venue != "bybit") else {
             continue;
         };
-        let Some(mut decoder) = prism_exchange::exchange(venue, market) else { continue };
+        let Some(mut decoder) = exchange(venue, market) else { continue };
         // What the venue's instruments say of linear contracts.
         for native in ["BTC-USDT-SWAP", "BTC-USDT-220325", "BTC-USDT-220624"] {
             let (native_symbol, contract_size) = (native.into(), Some(Decimal::new(1, 2)));
@@ -278,8 +281,8 @@ fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
         ("binance open_interest: unknown_frame", 4),
         ("binance ticker: ticker", 10),
         ("binance trade: trade", 5),
-        ("coinbase l2_orderbook: book_delta", 1),
-        ("coinbase l2_orderbook: book_snapshot", 1),
+        ("coinbase l2_orderbook_update: book_delta", 1),
+        ("coinbase l2_orderbook_snapshot: book_snapshot", 1),
         ("coinbase l2_snapshot: unknown_frame", 1),
         ("coinbase l3_event: unknown_frame", 1),
         ("coinbase ticker: ticker", 1),
