@@ -12,6 +12,8 @@ use prism_schemas::topic::event_type;
 use prism_schemas::{Decimal, Event, InstrumentId, Market, OrderBook};
 use prism_sources::import::{Options, read};
 
+type Events = Vec<(InstrumentId, Event)>;
+
 /// Where the recordings are, or a line that says they are not.
 fn data(test: &str) -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
@@ -173,7 +175,7 @@ fn frames_of_other_clients_tests() {
 }
 
 /// Lines as cryptofeed records them, in a file of this venue: their events, and how often which rule was broken.
-fn recorded(venue: &str, lines: &[(&str, &str)]) -> (Vec<(InstrumentId, Event)>, Vec<(String, u64)>) {
+fn recorded(venue: &str, lines: &[(&str, &str)]) -> (Events, Vec<(String, u64)>) {
     let lines = lines.iter().enumerate().map(|(at, (head, data))| {
         let (ts, data) = (1_646_312_441 + at, serde_json::Value::from(*data));
         format!("{{\"t\":{head},\"conn\":\"{venue}.ws.1\",\"ts\":{ts}.5,\"data\":{data}}}\n")
@@ -236,6 +238,54 @@ fn deribit() {
     assert_eq!(described.contract_size, Some(Decimal::new(1, 0)));
 }
 
+/// What becomes of each kind of frame, and how many events or refusals it is.
+const OUTCOMES: &[(&str, usize)] = &[
+    ("binance bbo: ticker", 5),
+    ("binance candlestick: kline", 5),
+    ("binance funding_rate: ticker", 6),
+    ("binance l2_event: book_delta", 5),
+    ("binance l2_snapshot: book_snapshot", 2),
+    ("binance l2_snapshot: invalid_field", 3),
+    ("binance l2_topk: unknown_frame", 6),
+    ("binance open_interest: unknown_frame", 4),
+    ("binance ticker: ticker", 10),
+    ("binance trade: trade", 5),
+    ("coinbase l2_orderbook_update: book_delta", 1),
+    ("coinbase l2_orderbook_snapshot: book_snapshot", 1),
+    ("coinbase l2_snapshot: unknown_frame", 1),
+    ("coinbase l3_event: unknown_frame", 1),
+    ("coinbase ticker: ticker", 1),
+    ("coinbase trade: trade", 1),
+    ("deribit bbo: ticker", 2),
+    ("deribit candlestick: unknown_frame", 2),
+    ("deribit l2_event: book_delta", 2),
+    ("deribit l2_event: book_snapshot", 2),
+    ("deribit l2_snapshot: control", 2),
+    ("deribit l2_topk: book_snapshot", 2),
+    ("deribit open_interest: control", 3),
+    ("deribit ticker: ticker", 2),
+    ("deribit trade: trade", 3),
+    ("kraken bbo: unknown_frame", 1),
+    ("kraken candlestick: unknown_frame", 1),
+    ("kraken l2_event: book_delta", 4),
+    ("kraken l2_event: book_snapshot", 4),
+    ("kraken l2_snapshot: invalid_field", 1),
+    ("kraken l2_snapshot: unknown_frame", 2),
+    ("kraken ticker: ticker", 3),
+    ("kraken trade: trade", 7),
+    ("okx bbo: ticker", 5),
+    ("okx candlestick: unknown_frame", 5),
+    ("okx funding_rate: ticker", 2),
+    ("okx l2_event: book_delta", 1),
+    ("okx l2_event: book_snapshot", 3),
+    ("okx l2_snapshot: invalid_field", 5),
+    ("okx l2_topk: invalid_field", 1),
+    ("okx l2_topk: unknown_frame", 5),
+    ("okx open_interest: invalid_field", 5),
+    ("okx ticker: ticker", 5),
+    ("okx trade: trade", 5),
+];
+
 /// Single frames of many kinds: what prism follows decodes, all else is refused with what it is. Depth answers name no
 /// symbol, and what is no stream of theirs (open interest, answers) is asked for by other means.
 #[test]
@@ -270,51 +320,5 @@ fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
         };
         *outcomes.entry(format!("{venue} {module}: {outcome}")).or_default() += events.len().max(1);
     }
-    let expected = [
-        ("binance bbo: ticker", 5),
-        ("binance candlestick: kline", 5),
-        ("binance funding_rate: ticker", 6),
-        ("binance l2_event: book_delta", 5),
-        ("binance l2_snapshot: book_snapshot", 2),
-        ("binance l2_snapshot: invalid_field", 3),
-        ("binance l2_topk: unknown_frame", 6),
-        ("binance open_interest: unknown_frame", 4),
-        ("binance ticker: ticker", 10),
-        ("binance trade: trade", 5),
-        ("coinbase l2_orderbook_update: book_delta", 1),
-        ("coinbase l2_orderbook_snapshot: book_snapshot", 1),
-        ("coinbase l2_snapshot: unknown_frame", 1),
-        ("coinbase l3_event: unknown_frame", 1),
-        ("coinbase ticker: ticker", 1),
-        ("coinbase trade: trade", 1),
-        ("deribit bbo: ticker", 2),
-        ("deribit candlestick: unknown_frame", 2),
-        ("deribit l2_event: book_delta", 2),
-        ("deribit l2_event: book_snapshot", 2),
-        ("deribit l2_snapshot: control", 2),
-        ("deribit l2_topk: book_snapshot", 2),
-        ("deribit open_interest: control", 3),
-        ("deribit ticker: ticker", 2),
-        ("deribit trade: trade", 3),
-        ("kraken bbo: unknown_frame", 1),
-        ("kraken candlestick: unknown_frame", 1),
-        ("kraken l2_event: book_delta", 4),
-        ("kraken l2_event: book_snapshot", 4),
-        ("kraken l2_snapshot: invalid_field", 1),
-        ("kraken l2_snapshot: unknown_frame", 2),
-        ("kraken ticker: ticker", 3),
-        ("kraken trade: trade", 7),
-        ("okx bbo: ticker", 5),
-        ("okx candlestick: unknown_frame", 5),
-        ("okx funding_rate: ticker", 2),
-        ("okx l2_event: book_delta", 1),
-        ("okx l2_event: book_snapshot", 3),
-        ("okx l2_snapshot: invalid_field", 5),
-        ("okx l2_topk: invalid_field", 1),
-        ("okx l2_topk: unknown_frame", 5),
-        ("okx open_interest: invalid_field", 5),
-        ("okx ticker: ticker", 5),
-        ("okx trade: trade", 5),
-    ];
-    assert_eq!(outcomes, expected.map(|(outcome, n)| (outcome.to_string(), n)).into());
+    assert_eq!(outcomes, OUTCOMES.iter().map(|(outcome, n)| (outcome.to_string(), *n)).collect());
 }
