@@ -31,8 +31,13 @@ impl Decimal {
     /// As `parse`; of a fraction with more digits than fit as many as do: `302542.8759139051798123`, as venues print what they
     /// computed in floating point.
     pub fn parse_rounded(text: &str) -> Option<Decimal> {
-        let whole = text.find('.').filter(|_| text.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)));
-        Decimal::parse(text).or_else(|| (whole? + 1..text.len()).rev().find_map(|end| Decimal::parse(&text[..end])))
+        Decimal::parse(text).or_else(|| {
+            let (digits, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
+            let whole =
+                digits.find('.').filter(|_| digits.bytes().all(|b| b.is_ascii_digit() || b"-.".contains(&b)))?;
+            let cut = |end: usize| Decimal::parse(&[&digits[..end], exponent].concat());
+            (whole + 1..digits.len()).rev().find_map(cut)
+        })
     }
 
     /// Digits that surely fit, with or without a point: nearly all that venues send.
@@ -122,6 +127,13 @@ impl Decimal {
         }
     }
 
+    /// The product, if it fits.
+    pub fn times(&self, other: Decimal) -> Option<Decimal> {
+        let mantissa = self.mantissa.checked_mul(other.mantissa)?;
+        let product = Decimal::new(mantissa, self.decimals.checked_add(other.decimals)?).shortest();
+        (product.decimals <= DECIMALS_MAX).then_some(product)
+    }
+
     /// The nearest f64 (exact division of two exact numbers while the mantissa is below 2^53).
     pub fn to_f64(&self) -> f64 {
         self.mantissa as f64 / 10f64.powi(self.decimals as i32)
@@ -159,6 +171,28 @@ mod tests {
         ] {
             let got = Decimal::parse(text).map(|d| (d.mantissa, d.decimals));
             assert_eq!(got, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn products_are_exact_or_none() {
+        let times = |a: &str, b: &str| Decimal::parse(a)?.times(Decimal::parse(b)?).map(|product| product.to_string());
+        assert_eq!(times("415", "0.01").as_deref(), Some("4.15"));
+        assert_eq!(times("-2.5", "4").as_deref(), Some("-10"));
+        assert_eq!(times("0.0000000001", "0.0000000001"), None);
+        assert_eq!(times("9223372036854775807", "2"), None);
+    }
+
+    #[test]
+    fn what_floats_print_is_cut_to_what_fits() {
+        for (text, expected) in [
+            ("0.29009999999999997", Some("0.29009999999999997")),
+            ("302542.8759139051798123", Some("302542.8759139051798")),
+            ("-1.38038472222234567e-6", Some("-0.00000138038472222")),
+            ("1.5e-30", None),
+            ("1..5", None),
+        ] {
+            assert_eq!(Decimal::parse_rounded(text).map(|d| d.to_string()).as_deref(), expected, "{text}");
         }
     }
 

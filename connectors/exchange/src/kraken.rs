@@ -1,4 +1,4 @@
-//! Kraken's public spot streams (version 1) and AssetPairs.
+//! Kraken's public spot streams, version 1, and AssetPairs; frames of version 2 are told by their shape.
 //!
 //! Documented at <https://docs.kraken.com/api/docs/guides/global-intro> and, for books and their checksums,
 //! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>. Bitcoin and Dogecoin are spelled XBT and XDG there.
@@ -12,15 +12,18 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
+use super::kraken_v2::Version2;
 use super::{DecodeError, Exchange, Fields, event_of, is_canonical, levels_as_written, plain, trade_event};
 
-const ID: &str = "kraken";
+pub(super) const ID: &str = "kraken";
 
 type Events = Vec<(InstrumentId, Event)>;
 
-/// The decoder of a connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Kraken;
+/// The decoder of a connection of either version.
+#[derive(Clone, Debug, Default)]
+pub struct Kraken {
+    version_2: Version2,
+}
 
 impl Kraken {
     /// The answer to AssetPairs: one Instrument event per pair that has a stream.
@@ -80,6 +83,22 @@ impl Kraken {
             out.push((id.clone(), trade_event(trade, ts_event, ts_recv, None, index, frame.as_bytes())));
         }
         Ok(())
+    }
+
+    /// A message without data, or any of version 2.
+    fn notice(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        if frame.starts_with("{\"channel\":\"") {
+            return self.version_2.read(frame, ts_recv, out);
+        }
+        let notice: Notice = Fields { kind: "message" }.json(frame)?;
+        match (notice.event, notice.status) {
+            ("subscriptionStatus", Some("error")) => {
+                Err(DecodeError::Refused(notice.message.unwrap_or_default().into()))
+            }
+            ("heartbeat" | "systemStatus" | "subscriptionStatus" | "pong", _) => Ok(()),
+            ("", _) => self.version_2.read(frame, ts_recv, out),
+            (other, _) => Err(DecodeError::Unknown(other.into())),
+        }
     }
 
     /// The events of a frame in one pass.
@@ -183,7 +202,7 @@ fn common(name: &str) -> &str {
     }
 }
 
-fn instrument(fields: Fields, field: &'static str, name: &str) -> Result<InstrumentId, DecodeError> {
+pub(super) fn instrument(fields: Fields, field: &'static str, name: &str) -> Result<InstrumentId, DecodeError> {
     let (base, quote) = name.split_once('/').ok_or_else(|| fields.wrong(field, format!("is no pair: \"{name}\"")))?;
     let mut symbol = String::with_capacity(name.len());
     symbol.push_str(common(base));
@@ -204,18 +223,15 @@ impl Exchange for Kraken {
     }
 
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "message" };
-        if !frame.trim_start().starts_with('[') {
-            let notice: Notice = fields.json(frame)?;
-            return match (notice.event, notice.status) {
-                ("subscriptionStatus", Some("error")) => {
-                    Err(DecodeError::Refused(notice.message.unwrap_or_default().into()))
-                }
-                ("heartbeat" | "systemStatus" | "subscriptionStatus" | "pong", _) => Ok(()),
-                (other, _) => Err(DecodeError::Unknown(other.into())),
-            };
-        }
         let before = out.len();
+        if !frame.trim_start().starts_with('[') {
+            let result = self.notice(frame, ts_recv, out);
+            if result.is_err() {
+                out.truncate(before);
+            }
+            return result;
+        }
+        let fields = Fields { kind: "message" };
         // Nearly every frame is spelled like this; what fails is looked at again, part by part.
         if Kraken::whole(frame, ts_recv, out).is_some() {
             return Ok(());
@@ -254,7 +270,9 @@ impl Exchange for Kraken {
 // {"event":"subscriptionStatus","status":"error","errorMessage":"Subscription depth not supported"}
 #[derive(Deserialize)]
 struct Notice<'a> {
+    #[serde(default)]
     event: &'a str,
+    #[serde(default)]
     status: Option<&'a str>,
     #[serde(rename = "errorMessage")]
     message: Option<&'a str>,

@@ -2,19 +2,27 @@
 
 mod binance;
 mod bybit;
+mod coinbase;
+mod deribit;
 mod kraken;
+mod kraken_futures;
+mod kraken_v2;
+mod number;
 mod okx;
 mod plain;
 mod wire;
 
 pub use binance::Binance;
 pub use bybit::Bybit;
+pub use coinbase::Coinbase;
+pub use deribit::Deribit;
 pub use kraken::Kraken;
+pub use kraken_futures::KrakenFutures;
 pub use okx::Okx;
 pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Levels, Quarantined, Side, Trade, trade};
+use prism_schemas::event::{Instrument, Levels, Quarantined, Side, Trade, trade};
 use prism_schemas::time::{DAY, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 
@@ -25,6 +33,9 @@ pub trait Exchange: Send + Sync {
 
     /// The kind of contract of this connection.
     fn market(&self) -> Market;
+
+    /// Takes in what an instrument is, where frames cannot be read without it: their sizes count its contracts.
+    fn learn(&mut self, _instrument: &InstrumentId, _described: &Instrument) {}
 
     /// Appends a frame's events. Acknowledgements and pongs have none. On an error nothing is appended.
     fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>;
@@ -39,9 +50,16 @@ pub fn exchanges() -> Vec<Box<dyn Exchange>> {
         Box::new(Binance::new(Market::Linear)),
         Box::new(Binance::new(Market::Spot)),
         Box::new(Binance::new(Market::Inverse)),
+        Box::new(Okx::new(Market::Linear)),
         Box::new(Okx::new(Market::Spot)),
         Box::new(Okx::new(Market::Inverse)),
-        Box::new(Kraken),
+        Box::new(Kraken::default()),
+        Box::new(KrakenFutures::new(Market::Inverse)),
+        Box::new(KrakenFutures::new(Market::Linear)),
+        Box::new(Coinbase::default()),
+        Box::new(Deribit::new(Market::Inverse)),
+        Box::new(Deribit::new(Market::Linear)),
+        Box::new(Deribit::new(Market::Spot)),
     ]
 }
 
@@ -85,6 +103,9 @@ pub enum DecodeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Sizes count contracts and nobody said what one is worth: have the venue's instruments read before its frames.
+    #[error("what a contract of {0} is worth is not known: no answer of instruments told it before")]
+    Contract(String),
     /// The venue refused a request: correct it, or wait and repeat it.
     #[error("the venue answered: {0}")]
     Refused(String),
@@ -97,6 +118,7 @@ impl DecodeError {
             DecodeError::Malformed(_) => "malformed_frame",
             DecodeError::Unknown(_) => "unknown_frame",
             DecodeError::Field { .. } => "invalid_field",
+            DecodeError::Contract(_) => "unknown_contract_size",
             DecodeError::Refused(_) => "refused_request",
         }
     }
@@ -163,24 +185,31 @@ pub fn event_of(ts_event: Ts, ts_recv: Ts, body: Body) -> Event {
 
 /// Price levels brought to the fewest common decimals; `None` if one is no number or does not fit.
 pub(crate) fn levels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Levels> {
-    gather(pairs, |number, _| number.decimals)
+    gather(pairs, |number, _| number.decimals, Some)
+}
+
+/// As `levels`, with sizes that count so many units each.
+pub(crate) fn levels_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, unit: Decimal) -> Option<Levels> {
+    gather(pairs, |number, _| number.decimals, |size| size.times(unit))
 }
 
 /// As `levels`, with as many decimals as are written.
 pub(crate) fn levels_as_written<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Levels> {
-    gather(pairs, |_, text| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32))
+    let written = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32);
+    gather(pairs, |number, text| number.decimals.max(written(text)), Some)
 }
 
 fn gather<'a>(
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
     decimals: impl Fn(&Decimal, &str) -> u32,
+    sized: impl Fn(Decimal) -> Option<Decimal>,
 ) -> Option<Levels> {
     let mut levels = Levels::default();
     let n = pairs.size_hint().0;
     levels.prices.reserve_exact(n);
     levels.sizes.reserve_exact(n);
     for (price_text, size_text) in pairs {
-        let (price, size) = (Decimal::parse(price_text)?, Decimal::parse(size_text)?);
+        let (price, size) = (Decimal::parse(price_text)?, sized(Decimal::parse(size_text)?)?);
         push(&mut levels.prices, &mut levels.price_decimals, price, decimals(&price, price_text))?;
         push(&mut levels.sizes, &mut levels.size_decimals, size, decimals(&size, size_text))?;
     }
@@ -281,6 +310,12 @@ impl Fields {
     /// UNIX seconds with a fraction, exactly.
     pub fn seconds(self, field: &'static str, text: &str) -> Result<Ts, DecodeError> {
         let ts = prism_schemas::time::parse_seconds(text).filter(|ts| 0 < *ts);
+        ts.ok_or_else(|| self.wrong(field, format!("is no time: \"{text}\"")))
+    }
+
+    /// An instant as RFC 3339 writes it.
+    pub fn utc(self, field: &'static str, text: &str) -> Result<Ts, DecodeError> {
+        let ts = prism_schemas::time::parse_ts(text).filter(|ts| 0 < *ts && text.contains('T'));
         ts.ok_or_else(|| self.wrong(field, format!("is no time: \"{text}\"")))
     }
 

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Visitor};
 
+use super::number::{NUMBER, length_of};
+
 /// Lists and objects within each other; venues send four.
 const DEPTH_MAX: u32 = 16;
 
@@ -120,6 +122,18 @@ impl<'a> Plain<'a> {
         }
         self.at += n;
         Ok(number)
+    }
+
+    /// A number as it is written, or a text.
+    #[inline]
+    fn written(&mut self) -> Result<&'a str, Other> {
+        if self.peek() == Some(b'"') {
+            return self.string();
+        }
+        let length = length_of(self.bytes()).ok_or(Other)?;
+        let text = self.text.get(self.at..self.at + length).ok_or(Other)?;
+        self.at += length;
+        Ok(text)
     }
 
     /// What is between two brackets.
@@ -264,15 +278,24 @@ impl<'a> de::Deserializer<'a> for &mut Plain<'a> {
         self.deserialize_seq(visitor)
     }
 
-    /// sonic-rs marks its own values so.
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _name: &'static str, _visitor: V) -> Result<V::Value, Other> {
-        Err(Other)
+    /// Nobody looks at it: of a number there may be more than is read here.
+    #[inline]
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Other> {
+        match self.peek() {
+            Some(b'-' | b'0'..=b'9') => self.written().and_then(|_| visitor.visit_unit()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    /// sonic-rs marks its own values so, too.
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value, Other> {
+        if name == NUMBER { visitor.visit_borrowed_str(self.written()?) } else { Err(Other) }
     }
 
     serde::forward_to_deserialize_any! {
         <V: Visitor<'a>>
         bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char string bytes byte_buf unit unit_struct tuple_struct enum
-        ignored_any
     }
 }
 

@@ -1,11 +1,9 @@
 //! Every recording in ../shared/data decodes to the events counted there by other means.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use prism_exchange::exchange as exchange_of;
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Feed, FeedStatus, Instrument, trade};
@@ -310,8 +308,8 @@ fn venues_without_a_decoder_say_so() {
     let kucoin = run(&[data.join("cryptofeed/KUCOIN.jsonl.zst")]).err().unwrap();
     assert!(kucoin.to_string().ends_with("no decoder for exchange KUCOIN yet"), "{kucoin}");
     let imported = run(&[data.join("cryptofeed")]).unwrap();
-    assert_eq!(imported.report.files.len(), 5);
-    assert_eq!(imported.report.skipped.len(), 5 + 2);
+    assert_eq!(imported.report.files.len(), 7);
+    assert_eq!(imported.report.skipped.len(), 3 + 2);
     let readme = run(&[data.join("README.md")]).err().unwrap();
     assert!(matches!(readme, ImportError::Refused { .. }), "{readme}");
 }
@@ -329,59 +327,4 @@ fn w1_counts() {
     assert_eq!(imported.types(), expected);
     let bitcoin = imported.instrument(&InstrumentId::new("w1", Market::Linear, "BTCUSDT"));
     assert_eq!((bitcoin.price_decimals, bitcoin.size_decimals), (1, 4));
-}
-
-/// Single frames of many kinds: what prism follows decodes, all else is refused with what it is. Depth answers name no
-/// symbol, and what is no stream of theirs (open interest, OKX and Kraken answers) is asked for by other means.
-#[test]
-fn single_frames_of_many_kinds_decode_or_say_what_they_are() {
-    let Some(data) = data("single_frames_of_many_kinds_decode_or_say_what_they_are") else { return };
-    let file = std::fs::File::open(data.join("frames_crypto_msg_parser/frames.jsonl.zst")).unwrap();
-    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
-    for line in std::io::BufReader::new(zstd::Decoder::new(file).unwrap()).lines() {
-        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let [exchange, module, of, raw] =
-            ["exchange", "module", "test", "raw"].map(|name| line[name].as_str().unwrap());
-        // Bybit's are of an API that is gone, v2.
-        let Some(market) = of.split('_').next().and_then(Market::parse).filter(|_| exchange != "bybit") else {
-            continue;
-        };
-        let Some(mut decoder) = exchange_of(exchange, market) else { continue };
-        let mut events = Vec::new();
-        let outcome = match decoder.decode(raw, 1, &mut events) {
-            Ok(()) => event_type(events[0].1.body.as_ref().unwrap()).to_string(),
-            Err(error) => error.rule().to_string(),
-        };
-        *outcomes.entry(format!("{exchange} {module}: {outcome}")).or_default() += events.len().max(1);
-    }
-    let expected = [
-        ("binance bbo: ticker", 5),
-        ("binance candlestick: kline", 5),
-        ("binance funding_rate: ticker", 6),
-        ("binance l2_event: book_delta", 5),
-        ("binance l2_snapshot: book_snapshot", 2),
-        ("binance l2_snapshot: invalid_field", 3),
-        ("binance l2_topk: unknown_frame", 6),
-        ("binance open_interest: unknown_frame", 4),
-        ("binance ticker: ticker", 10),
-        ("binance trade: trade", 5),
-        ("kraken bbo: unknown_frame", 1),
-        ("kraken candlestick: unknown_frame", 1),
-        ("kraken l2_event: book_delta", 2),
-        ("kraken l2_event: book_snapshot", 2),
-        ("kraken l2_snapshot: invalid_field", 1),
-        ("kraken ticker: ticker", 1),
-        ("kraken trade: trade", 1),
-        ("okx bbo: unknown_frame", 3),
-        ("okx candlestick: unknown_frame", 3),
-        ("okx funding_rate: unknown_frame", 1),
-        ("okx l2_event: unknown_frame", 3),
-        ("okx l2_snapshot: invalid_field", 3),
-        ("okx l2_topk: invalid_field", 1),
-        ("okx l2_topk: unknown_frame", 3),
-        ("okx open_interest: invalid_field", 3),
-        ("okx ticker: ticker", 3),
-        ("okx trade: trade", 3),
-    ];
-    assert_eq!(outcomes, expected.map(|(outcome, n)| (outcome.to_string(), n)).into());
 }

@@ -4,7 +4,10 @@
 //! <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams> and futures
 //! <https://developers.binance.com/docs/derivatives> ("how to manage a local order book"), OKX
 //! <https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel>, Kraken
-//! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>.
+//! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1> and, of futures,
+//! <https://docs.kraken.com/api/docs/futures-api/websocket/book>, Coinbase
+//! <https://docs.cdp.coinbase.com/exchange/websocket-feed/channels>, Deribit
+//! <https://docs.deribit.com/subscriptions/orderbook/bookinstrument_nameinterval>.
 
 mod checksum;
 mod rules;

@@ -8,16 +8,17 @@ use crate::{InstrumentId, Market};
 /// How a venue numbers its updates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Numbering {
-    /// `update_id` rises by one; 1 begins anew. Snapshots come on the stream (Bybit).
+    /// `update_id` rises by one; 1 begins anew. Snapshots come on the stream (Bybit, Kraken's futures).
     Rising,
     /// `first_update_id` follows the last `update_id`. Snapshots are asked for (Binance spot).
     Ranges,
     /// `previous_update_id` is the last `update_id`. Snapshots are asked for (Binance futures).
     Linked,
     /// `previous_update_id` is the last `update_id`, which may be smaller or equal; where there is none a checksum tells.
-    /// Snapshots come on the stream (OKX).
+    /// Snapshots come on the stream (OKX, Deribit).
     Chained,
-    /// None: a checksum tells. Snapshots come on the stream (Kraken).
+    /// None: a checksum tells (Kraken), or the venue promises that a connection brings every update (Coinbase); a
+    /// `previous_update_id` is believed where there is one. Snapshots come on the stream.
     Absent,
     /// Not known here: no update is taken, as nothing could tell whether the book is the venue's.
     #[default]
@@ -42,7 +43,10 @@ impl Rules {
             ("binance", Market::Spot) => (Numbering::Ranges, None),
             ("binance", _) => (Numbering::Linked, None),
             ("okx", _) => (Numbering::Chained, Some(Checksum::Okx)),
-            ("kraken", _) => (Numbering::Absent, Some(Checksum::Kraken)),
+            ("kraken", Market::Spot) => (Numbering::Absent, Some(Checksum::Kraken)),
+            ("kraken", _) => (Numbering::Rising, None),
+            ("coinbase", _) => (Numbering::Absent, None),
+            ("deribit", _) => (Numbering::Chained, None),
             ("bybit", _) => (Numbering::Rising, None),
             _ => (Numbering::Unknown, None),
         };

@@ -16,7 +16,12 @@ pub static INSTRUMENTS: Table = Table {
         col("size_decimals", I64, "", "decimals of sizes"),
         col("tick_size", F64, "quote", "smallest price step"),
         col("lot_size", F64, "base or contracts", "smallest size step"),
-        col("contract_size", F64, "quote", "value of one inverse contract"),
+        col(
+            "contract_size",
+            F64,
+            "quote",
+            "value of one inverse contract; of a linear one whose venue counts contracts, base",
+        ),
         col("min_size", F64, "base or contracts", "smallest order"),
         col("max_size", F64, "base or contracts", "greatest order"),
         col("min_notional", F64, "quote", "smallest order's value"),

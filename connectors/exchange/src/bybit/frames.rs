@@ -126,18 +126,20 @@ pub(super) struct KlineItem<'a> {
 }
 
 // {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell",
-// "v":"20000","p":"0.04499"}]}
+// "v":"20000","p":"0.04499"}]}, and before
+// {"topic":"liquidation.BTCUSDT","type":"snapshot","ts":1703485237953,"data":{"price":"0.03803","side":"Buy","size":"1637",
+// "symbol":"GALAUSDT","updatedTime":1673251091822}}
 #[derive(Deserialize)]
 pub(super) struct LiquidationItem<'a> {
-    #[serde(rename = "T")]
+    #[serde(rename = "T", alias = "updatedTime")]
     pub(super) ts: i64,
-    #[serde(rename = "s")]
+    #[serde(rename = "s", alias = "symbol")]
     pub(super) symbol: &'a str,
-    #[serde(rename = "S")]
+    #[serde(rename = "S", alias = "side")]
     pub(super) side: &'a str,
-    #[serde(rename = "v")]
+    #[serde(rename = "v", alias = "size")]
     pub(super) size: &'a str,
-    #[serde(rename = "p")]
+    #[serde(rename = "p", alias = "price")]
     pub(super) price: &'a str,
 }
 

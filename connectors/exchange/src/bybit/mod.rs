@@ -161,8 +161,14 @@ impl Bybit {
         Ok(())
     }
 
-    fn liquidations(&self, items: &[LiquidationItem], ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "allLiquidation" };
+    fn liquidations(
+        &self,
+        completeness: &str,
+        items: &[LiquidationItem],
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "liquidation" };
         for (index, raw) in (0..).zip(items) {
             // S is the position's side: a long that is liquidated sells.
             let side = match side(fields, "S", raw.side)? {
@@ -173,7 +179,7 @@ impl Bybit {
                 side: side.into(),
                 price: Some(fields.decimal("p", raw.price)?),
                 size: Some(fields.decimal("v", raw.size)?),
-                completeness: "all".into(),
+                completeness: completeness.into(),
             };
             let ts_event = fields.millis("T", raw.ts)?;
             let event = Event { index, ..event_of(ts_event, ts_recv, Body::Liquidation(liquidation)) };
@@ -208,7 +214,10 @@ impl Bybit {
                 Ok(())
             }
             "kline" => whole::<Vec<_>>("kline", frame).and_then(|(of, bars)| self.klines(&of, &bars, ts_recv, out)),
-            "allLiquidation" => self.liquidations(&whole::<Vec<_>>("allLiquidation", frame)?.1, ts_recv, out),
+            "allLiquidation" => self.liquidations("all", &whole::<Vec<_>>("allLiquidation", frame)?.1, ts_recv, out),
+            // Until 2025, one order a second and symbol at most:
+            // <https://bybit-exchange.github.io/docs/v5/websocket/public/liquidation>.
+            "liquidation" => self.liquidations("latest_per_second", &[whole("liquidation", frame)?.1], ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),
         }
     }

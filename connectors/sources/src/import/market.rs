@@ -3,13 +3,13 @@
 use prism_schemas::event::Instrument;
 use prism_schemas::{Decimal, InstrumentId, Market};
 
-/// Quote units per contract where the venue fixes them: BitMEX and Bybit 1, Binance COIN-M 100 for BTC and 10 for others.
+/// Quote units per contract where the venue fixes them: BitMEX, Bybit, Kraken and Deribit (whose amounts are in USD) 1, Binance COIN-M 100 for BTC and 10 for others.
 pub fn declared_contract_size(instrument: &InstrumentId) -> Option<Decimal> {
     if instrument.market != Market::Inverse {
         return None;
     }
     match instrument.exchange.as_str() {
-        "bitmex" | "bybit" => Some(Decimal::new(1, 0)),
+        "bitmex" | "bybit" | "kraken" | "deribit" => Some(Decimal::new(1, 0)),
         "binance" if instrument.symbol.starts_with("BTCUSD") => Some(Decimal::new(100, 0)),
         "binance" => Some(Decimal::new(10, 0)),
         _ => None,

@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use prism_schemas::event::Instrument;
 use prism_schemas::event::event::Body;
-use prism_schemas::{InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::super::instant::Instants;
@@ -17,11 +18,11 @@ use super::super::sight::Sight;
 use super::super::{Events, Recognised, Source};
 use super::Format;
 use super::frames::settle;
-use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx, Wire};
+use prism_exchange::{Binance, Bybit, Coinbase, DecodeError, Deribit, Exchange, Kraken, KrakenFutures, Okx, Wire};
 
 pub(super) const FORMAT: Format = Format {
     name: "cryptofeed",
-    looks: "JSON lines {\"t\":\"recv\",\"conn\":..,\"ts\":..,\"data\":..} of Binance, Bybit, OKX or Kraken, as prism record and cryptofeed 3 write them",
+    looks: "JSON lines {\"t\":\"recv\",\"conn\":..,\"ts\":..,\"data\":..} of Binance, Bybit, OKX, Kraken, Coinbase or Deribit, as prism record and cryptofeed 3 write them",
     recognise,
 };
 
@@ -34,6 +35,9 @@ pub(super) const TEXT: Format = Format {
 /// Connections of one recording.
 const CONNECTIONS_MAX: usize = 10_000;
 
+/// Contracts of one recording whose worth its answers tell.
+const CONTRACTS_MAX: usize = 100_000;
+
 /// Venues of cryptofeed recordings that have a decoder: id and, unless the URL names it, market.
 const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BINANCE", "binance", Some(Market::Spot)),
@@ -42,6 +46,10 @@ const VENUES: &[(&str, &str, Option<Market>)] = &[
     ("BYBIT", "bybit", None),
     ("OKX", "okx", Some(Market::Spot)),
     ("KRAKEN", "kraken", Some(Market::Spot)),
+    // Frames of these name the market themselves.
+    ("KRAKEN_FUTURES", "kraken", Some(Market::Inverse)),
+    ("COINBASE", "coinbase", Some(Market::Spot)),
+    ("DERIBIT", "deribit", Some(Market::Inverse)),
 ];
 
 /// A venue by its name in recordings.
@@ -90,8 +98,8 @@ fn read(sight: &Sight, format: &'static str, id: &'static str, market: Option<Ma
     let (input, instants) = (sight.input.clone(), sight.instants);
     let open = move || {
         let lines = Lines::open(&input)?;
-        let connections = HashMap::new();
-        let source = Cryptofeed { lines, line, id, market, connections, instants, ts_recv: 0, control: 0 };
+        let (connections, contracts) = (HashMap::new(), Vec::new());
+        let source = Cryptofeed { lines, line, id, market, connections, contracts, instants, ts_recv: 0, control: 0 };
         Ok(Box::new(source) as Box<dyn Source>)
     };
     Recognised { format, input: sight.input.clone(), note: None, open: Box::new(open) }
@@ -103,6 +111,8 @@ struct Cryptofeed {
     id: &'static str,
     market: Option<Market>,
     connections: HashMap<String, Box<dyn Exchange>>,
+    /// What answers told of contracts, for the decoders of connections.
+    contracts: Vec<(InstrumentId, Box<Instrument>)>,
     instants: Instants,
     ts_recv: Ts,
     control: u64,
@@ -200,7 +210,8 @@ impl Source for Cryptofeed {
                 "connect" => {
                     let found = self.market.or_else(|| Bybit::market_of(&line.url));
                     let decoder = found.and_then(|market| prism_exchange::exchange(self.id, market));
-                    let decoder = decoder.ok_or_else(|| DecodeError::Unknown(line.url.into()))?;
+                    let mut decoder = decoder.ok_or_else(|| DecodeError::Unknown(line.url.into()))?;
+                    self.contracts.iter().for_each(|(id, described)| decoder.learn(id, described));
                     if CONNECTIONS_MAX <= self.connections.len() && !self.connections.contains_key(name.as_ref()) {
                         return Err(DecodeError::Malformed(format!("more than {CONNECTIONS_MAX} connections")));
                     }
@@ -220,7 +231,9 @@ impl Source for Cryptofeed {
                 }
                 _ => {
                     market = self.market.or_else(|| Bybit::market_of(&line.url)).unwrap_or(market);
-                    bootstrap(self.id, self.market, &line.url, &line.data, self.ts_recv, out)
+                    bootstrap(self.id, self.market, &line.url, &line.data, self.ts_recv, out)?;
+                    self.contracts.extend(contracts(&out[before..]).take(CONTRACTS_MAX - self.contracts.len()));
+                    Ok(())
                 }
             }
         })();
@@ -234,6 +247,14 @@ impl Source for Cryptofeed {
     }
 }
 
+/// Instruments whose contracts are worth something that frames do not tell.
+fn contracts(events: &[(InstrumentId, Event)]) -> impl Iterator<Item = (InstrumentId, Box<Instrument>)> + '_ {
+    events.iter().filter_map(|(id, event)| match &event.body {
+        Some(Body::Instrument(described)) if described.contract_size.is_some() => Some((id.clone(), described.clone())),
+        _ => None,
+    })
+}
+
 /// REST answers a recording begins with.
 fn bootstrap(
     id: &str,
@@ -243,17 +264,29 @@ fn bootstrap(
     ts_recv: Ts,
     out: &mut Events,
 ) -> Result<(), DecodeError> {
-    // The venue's clock: no event, and of no market.
-    if url.ends_with("/time") {
+    // The venue's clock, or its currencies: no event, and of no market.
+    if url.ends_with("/time") || url.contains("/get_currencies") {
         return Ok(());
     }
     let unknown = || DecodeError::Unknown(url.split('?').next().unwrap_or_default().into());
     let market = market.or_else(|| Bybit::market_of(url)).ok_or_else(unknown)?;
-    if id == "okx" && url.contains("/instruments?") {
-        return Okx::new(market).decode_instruments(body, ts_recv, out);
-    }
-    if id == "kraken" && url.contains("/AssetPairs") {
-        return Kraken.decode_instruments(body, ts_recv, out);
+    match id {
+        "okx" if url.contains("/instruments?") => {
+            return Okx::new(market).decode_instruments(body, ts_recv, out);
+        }
+        "kraken" if url.contains("/AssetPairs") => {
+            return Kraken::default().decode_instruments(body, ts_recv, out);
+        }
+        "kraken" if url.ends_with("/instruments") => {
+            return KrakenFutures::new(market).decode_instruments(body, ts_recv, out);
+        }
+        "coinbase" if url.contains("/products") => {
+            return Coinbase::default().decode_instruments(body, ts_recv, out);
+        }
+        "deribit" if url.contains("/get_instruments") => {
+            return Deribit::new(market).decode_instruments(body, ts_recv, out);
+        }
+        _ => {}
     }
     let mut wire: Box<dyn Wire> = match id {
         "bybit" => Box::new(Bybit::new(market)),

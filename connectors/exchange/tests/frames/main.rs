@@ -1,18 +1,26 @@
 //! Frames as the venues document them decode to these events; damaged ones to errors, never to half an event.
 
-use prism_exchange::{Binance, Bybit, DecodeError, Exchange, Kraken, Okx};
+use prism_exchange::{Binance, Bybit, Coinbase, DecodeError, Deribit, Exchange, Kraken, KrakenFutures};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Levels, Side, Ticker, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Market};
-use proptest::prelude::*;
+
+mod coinbase;
+mod damaged;
+mod deribit;
+mod kraken;
+mod okx;
 
 const TS: i64 = 1_700_000_000_000_000_000;
 
 fn exchange(name: &str, market: Market) -> Box<dyn Exchange> {
     match name {
         "binance" => Box::new(Binance::new(market).with_symbol("BNBBTC")),
-        "okx" => Box::new(Okx::new(market)),
-        "kraken" => Box::new(Kraken),
+        "okx" => okx::taught(market),
+        "kraken" if market == Market::Spot => Box::new(Kraken::default()),
+        "kraken" => Box::new(KrakenFutures::new(market)),
+        "coinbase" => Box::new(Coinbase::default()),
+        "deribit" => Box::new(Deribit::new(market)),
         _ => Box::new(Bybit::new(market)),
     }
 }
@@ -29,7 +37,10 @@ fn one(name: &str, market: Market, frame: &str) -> (InstrumentId, Event) {
     events.remove(0)
 }
 
-const FRAMES: &[(&str, Market, &str)] = &[
+/// Venue, market and text.
+type Frame = (&'static str, Market, &'static str);
+
+const FRAMES: &[Frame] = &[
     (
         "binance",
         Market::Spot,
@@ -114,6 +125,11 @@ const FRAMES: &[(&str, Market, &str)] = &[
         "bybit",
         Market::Linear,
         r#"{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Buy","v":"20000","p":"0.04499"}]}"#,
+    ),
+    (
+        "bybit",
+        Market::Linear,
+        r#"{"topic":"liquidation.GALAUSDT","type":"snapshot","ts":1673251091822,"data":{"price":"0.03803","side":"Buy","size":"1637","symbol":"GALAUSDT","updatedTime":1673251091822}}"#,
     ),
     (
         "okx",
@@ -215,7 +231,10 @@ fn klines_and_liquidations() {
     let (_, event) = one("bybit", Market::Linear, FRAMES[15].2);
     let Some(Body::Kline(kline)) = event.body else { panic!() };
     assert!(!kline.closed && kline.timeframe == "5m" && kline.buy_volume.is_none());
-    for (frame, completeness) in [(&FRAMES[8], "latest_per_second"), (&FRAMES[16], "all")] {
+    // Until 2025 Bybit told one order a second, as an object; its side is the position's, too (tardis-node, mappers/bybit.ts).
+    for (frame, completeness) in
+        [(&FRAMES[8], "latest_per_second"), (&FRAMES[16], "all"), (&FRAMES[17], "latest_per_second")]
+    {
         let (_, event) = one(frame.0, frame.1, frame.2);
         let Some(Body::Liquidation(order)) = event.body else { panic!() };
         assert_eq!((order.side(), order.completeness.as_str()), (Side::Sell, completeness));
@@ -277,60 +296,6 @@ fn trades_without_positive_price_and_size_are_quarantined_alone() {
     assert!(matches!(event.body, Some(Body::Quarantined(_))));
 }
 
-/// An event has everything its kind requires.
-fn whole(id: &InstrumentId, event: &Event) -> bool {
-    let named = !id.symbol.is_empty() && 0 < event.ts_event && event.ts_recv == TS;
-    named
-        && match event.body.as_ref().unwrap() {
-            Body::Trade(trade) => {
-                let positive = |number: Option<Decimal>| number.is_some_and(|number| 0 < number.mantissa);
-                let named = trade.id.is_some() || id.exchange == "kraken";
-                positive(trade.price) && positive(trade.size) && named && trade.side != 0
-            }
-            Body::Book(book) if id.exchange == "kraken" => {
-                (book.bids.is_some() || book.asks.is_some()) && (book.snapshot || book.checksum.is_some())
-            }
-            Body::Book(book) => {
-                book.bids.is_some() && book.asks.is_some() && (book.update_id.is_some() || book.checksum.is_some())
-            }
-            Body::Kline(bar) => [bar.open, bar.high, bar.low, bar.close, bar.volume].iter().all(Option::is_some),
-            Body::Liquidation(order) => order.price.is_some() && order.size.is_some() && order.side != 0,
-            Body::Ticker(_) | Body::Quarantined(_) => true,
-            other => panic!("{other:?}"),
-        }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn damaged_frames_never_panic_and_never_give_half_an_event(
-        at in 0..FRAMES.len(), cut in 0.0f64..1.0, flips in proptest::collection::vec((0.0f64..1.0, 0u8..8), 0..3)
-    ) {
-        let (name, market, frame) = FRAMES[at];
-        let mut bytes = frame.as_bytes().to_vec();
-        // Half of the cases are whole, with flipped bits only.
-        if cut < 0.5 {
-            bytes.truncate((bytes.len() as f64 * cut * 2.0) as usize);
-        }
-        for (position, bit) in flips {
-            let position = (bytes.len() as f64 * position) as usize;
-            if let Some(byte) = bytes.get_mut(position) {
-                *byte ^= 1 << bit;
-            }
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let kept = (InstrumentId::new("x", Market::Spot, "KEPT"), Event::default());
-        let mut out = vec![kept.clone()];
-        let result = exchange(name, market).decode(&text, TS, &mut out);
-        prop_assert_eq!(&out[0], &kept);
-        prop_assert!(result.is_ok() || out.len() == 1);
-        for (id, event) in &out[1..] {
-            prop_assert!(whole(id, event), "{} gave {:?}", text, event);
-        }
-    }
-}
-
 #[test]
 fn okx_and_kraken_books_carry_checksums_and_common_names() {
     let frames = FRAMES.iter().filter(|(name, ..)| matches!(*name, "okx" | "kraken"));
@@ -344,7 +309,4 @@ fn okx_and_kraken_books_carry_checksums_and_common_names() {
     assert_eq!((book.checksum, book.depth), (Some(4_105_471_083), Some(1_000)));
     assert_eq!((book.asks.as_ref().unwrap().price_decimals, book.bids.as_ref().unwrap().sizes[0]), (6, 0));
     assert_eq!(events[2].1.ts_event, 1_618_678_145_920_708_000);
-    // A swap margined in USDT counts in contracts of unknown worth.
-    let swap = FRAMES.iter().find(|(name, ..)| *name == "okx").unwrap().2.replace("BTC-USD-220527", "BTC-USDT-SWAP");
-    assert!(matches!(decode("okx", Market::Linear, &swap), Err(DecodeError::Unknown(_))));
 }
