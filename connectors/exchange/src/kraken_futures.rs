@@ -195,6 +195,7 @@ fn trades(frame: &str, trades: &[TradeItem], ts_recv: Ts, out: &mut Events) -> R
             block_trade: Some(raw.kind == "block"),
             liquidation: Some(raw.kind == "liquidation"),
             stream: "trade".into(),
+            ..Trade::default()
         };
         let ts_event = fields.millis("time", raw.ts)?;
         let event = trade_event(trade, ts_event, ts_recv, raw.seq, index, frame.as_bytes());

@@ -153,6 +153,7 @@ fn trades(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError>
             block_trade: Some(raw.block_trade.is_some()),
             liquidation: Some(raw.liquidation.is_some_and(|who| who != "none")),
             stream: "trades".into(),
+            ..Trade::default()
         };
         let ts_event = fields.millis("timestamp", raw.ts)?;
         let event = trade_event(trade, ts_event, ts_recv, raw.seq, index, frame.as_bytes());
