@@ -33,8 +33,8 @@ impl Decimal {
     pub fn parse_rounded(text: &str) -> Option<Decimal> {
         Decimal::parse(text).or_else(|| {
             let (digits, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
-            let whole =
-                digits.find('.').filter(|_| digits.bytes().all(|b| b.is_ascii_digit() || b"-.".contains(&b)))?;
+            let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let whole = digits.find('.').filter(|at| is_digits(&digits[at + 1..]))?;
             let cut = |end: usize| Decimal::parse(&[&digits[..end], exponent].concat());
             (whole + 1..digits.len()).rev().find_map(cut)
         })
