@@ -33,8 +33,8 @@ impl Decimal {
     pub fn parse_rounded(text: &str) -> Option<Decimal> {
         Decimal::parse(text).or_else(|| {
             let (digits, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
-            let whole =
-                digits.find('.').filter(|_| digits.bytes().all(|b| b.is_ascii_digit() || b"-.".contains(&b)))?;
+            let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let whole = digits.find('.').filter(|at| is_digits(&digits[at + 1..]))?;
             let cut = |end: usize| Decimal::parse(&[&digits[..end], exponent].concat());
             (whole + 1..digits.len()).rev().find_map(cut)
         })
@@ -188,7 +188,7 @@ mod tests {
         for (text, expected) in [
             ("0.29009999999999997", Some("0.29009999999999997")),
             ("302542.8759139051798123", Some("302542.8759139051798")),
-            ("-1.38038472222234567e-6", Some("-0.00000138038472222")),
+            ("-1.38038472222234567e-6", Some("-0.000001380384722222")),
             ("1.5e-30", None),
             ("1..5", None),
         ] {

@@ -20,7 +20,10 @@ fn whole(id: &InstrumentId, event: &Event) -> bool {
                 let named = trade.id.is_some() || id.exchange == "kraken";
                 positive(trade.price) && positive(trade.size) && named && trade.side != 0
             }
-            Body::Book(book) if id.exchange == "coinbase" => book.bids.is_some() && book.asks.is_some(),
+            // Without its number an update of these is one that nothing links: no book takes it.
+            Body::Book(book) if id.exchange == "coinbase" || (id.exchange == "okx" && id.market == Market::Linear) => {
+                book.bids.is_some() && book.asks.is_some()
+            }
             Body::Book(book) if id.exchange == "kraken" && id.market == Market::Spot => {
                 (book.bids.is_some() || book.asks.is_some()) && (book.snapshot || book.checksum.is_some())
             }
