@@ -111,6 +111,16 @@ impl Decimal {
         self
     }
 
+    /// Half of it, exactly where it has room for one more decimal.
+    pub const fn half(self) -> Decimal {
+        match self.mantissa.checked_mul(5) {
+            Some(mantissa) if self.mantissa % 2 != 0 && self.decimals < DECIMALS_MAX => {
+                Decimal::new(mantissa, self.decimals + 1)
+            }
+            _ => Decimal::new(self.mantissa / 2, self.decimals),
+        }
+    }
+
     /// The shortest decimal that reads back as `value`; `None` for NaN, infinities and what does not fit.
     pub fn from_f64(value: f64) -> Option<Decimal> {
         if value.is_finite() { Decimal::parse(&format!("{value}")) } else { None }

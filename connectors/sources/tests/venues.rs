@@ -53,7 +53,8 @@ fn counts(deltas: usize, snapshots: usize, n: usize, tickers: usize, trades: usi
     [
         ("book_delta", deltas),
         ("book_snapshot", snapshots),
-        ("feed_status", 2 * n),
+        // Of each instrument two, and one of the file: it is in the log whole.
+        ("feed_status", 2 * n + 1),
         ("instrument", n),
         ("ticker", tickers),
         ("trade", trades),
@@ -216,8 +217,10 @@ fn what_answers_tell_of_contracts_reaches_the_connections_that_follow() {
         _ => None,
     });
     assert_eq!(described.unwrap().lot_size, Some(Decimal::new(1, 4)));
-    let (events, quarantined) = recorded("OKX", &lines[1..]);
-    assert_eq!((sizes(&events), quarantined), (vec![], vec![("unknown_contract_size".into(), 1)]));
+    let spot = trade.replace("-SWAP", "");
+    let (events, quarantined) = recorded("OKX", &[lines[1], lines[2], (r#""recv""#, &spot)]);
+    let expected = (vec![("okx:spot:BTCUSDT".into(), 7.0)], vec![("unknown_contract_size".into(), 1)]);
+    assert_eq!((sizes(&events), quarantined), expected);
 }
 
 #[test]

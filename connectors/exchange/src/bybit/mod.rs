@@ -255,11 +255,7 @@ fn hours(fields: Fields, text: Option<&str>) -> Result<Option<Ts>, DecodeError> 
 /// Open interest or its value, counted once. `openInterest` is the sum of both sides, `singleOpenInterest` of one, which is
 /// told since 2026-06-11 (Bybit's changelog and `market/open-interest`: 63910691 and 31955346).
 fn open_interest(fields: Fields, one: Option<&str>, both: Option<&str>) -> Result<Option<Decimal>, DecodeError> {
-    let half = |sum: Decimal| match sum.mantissa.checked_mul(5).filter(|_| sum.mantissa % 2 != 0) {
-        Some(mantissa) => Decimal::new(mantissa, sum.decimals + 1),
-        None => Decimal::new(sum.mantissa / 2, sum.decimals),
-    };
-    Ok(fields.rounded("singleOpenInterest", one)?.or(fields.rounded("openInterest", both)?.map(half)))
+    Ok(fields.rounded("singleOpenInterest", one)?.or(fields.rounded("openInterest", both)?.map(Decimal::half)))
 }
 
 fn side(fields: Fields, field: &'static str, text: &str) -> Result<Side, DecodeError> {

@@ -87,6 +87,7 @@ impl Followable {
 }
 
 /// What a renewal makes of an update.
+#[derive(PartialEq)]
 enum Renewal {
     /// Nothing yet, or there is none.
     Nothing,
@@ -201,26 +202,22 @@ impl Machine {
                     one.asked = Some(now.at);
                 }
             }
-            match one.renew(id, session, (update, event), now, again) {
-                Renewal::Nothing => {}
-                Renewal::Ask => {
-                    let wanted = Followed { id: id.clone(), native: one.native.clone() };
-                    self.outputs.push(Output::AskBook(session, wanted));
-                }
-                Renewal::Done => {
-                    one.told = event.ts_recv;
-                    due.push((id.clone(), event.ts_event, event.ts_recv));
-                }
+            let renewal = one.renew(id, session, (update, event), now, again);
+            if renewal == Renewal::Done {
+                one.told = event.ts_recv;
+                due.push((id.clone(), event.ts_event, event.ts_recv));
             }
+            let mut is_asked_for = renewal == Renewal::Ask;
             if !is_live && one.asked.is_none() {
                 one.asked = Some(now.at);
                 match self.wire.book_topic(&one.native, self.options.channels.depth) {
                     Some(topic) => topics.push(topic),
-                    None => {
-                        let wanted = Followed { id: id.clone(), native: one.native.clone() };
-                        self.outputs.push(Output::AskBook(session, wanted));
-                    }
+                    None => is_asked_for = true,
                 }
+            }
+            if is_asked_for {
+                let wanted = Followed { id: id.clone(), native: one.native.clone() };
+                self.outputs.push(Output::AskBook(session, wanted));
             }
         }
         self.renew(&topics);

@@ -7,6 +7,7 @@
 use prism_exchange::event_of;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{FundingRate, Liquidation, LongShortRatio, OpenInterest, Ticker};
+use prism_schemas::time::HOUR;
 use prism_schemas::{Decimal, InstrumentId, canonical_symbol};
 
 use super::super::rows::{Layout, Row, Table, Wrong, side};
@@ -91,7 +92,9 @@ impl Layout for Other {
             }
             Kind::Funding => {
                 let ts = row.time(0)?;
-                let body = Body::FundingRate(FundingRate { rate: Some(row.number(2)?), mark: None });
+                let hours: i64 = row.get(1)?.parse().map_err(|_| "the interval is no number of hours")?;
+                let interval = Some(hours * HOUR).filter(|_| (1..=24).contains(&hours));
+                let body = Body::FundingRate(FundingRate { rate: Some(row.number(2)?), interval, mark: None });
                 out.push((self.id.clone(), event_of(ts, ts, body)));
             }
             Kind::Metrics => self.metrics(row, out)?,

@@ -123,11 +123,10 @@ struct Who {
     symbol: Option<String>,
 }
 
-fn read(
-    sight: &Sight,
-    format: &'static str,
-    open: fn(&Input) -> std::io::Result<(Vec<String>, Batches)>,
-) -> Result<Recognised, String> {
+/// Opens a file of columns: their names, and its rows.
+type Open = fn(&Input) -> std::io::Result<(Vec<String>, Batches)>;
+
+fn read(sight: &Sight, format: &'static str, open: Open) -> Result<Recognised, String> {
     let (names, _) = open(sight.input).map_err(|error| error.to_string())?;
     let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let (what, note) = what(sight, &names)?;

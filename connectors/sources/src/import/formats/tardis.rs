@@ -8,7 +8,7 @@ use std::rc::Rc;
 use prism_exchange::event_of;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Liquidation, Ticker};
-use prism_schemas::{InstrumentId, Market, canonical_symbol};
+use prism_schemas::{Decimal, InstrumentId, Market, canonical_symbol};
 
 use super::super::instant::Instants;
 use super::super::rows::{Layout, Resolve, Row, Table, Who, Wrong, side};
@@ -145,6 +145,8 @@ impl Layout for States {
     fn read(&mut self, row: &Row, out: &mut Events) -> Result<(), Wrong> {
         let (ts, ts_recv) = (row.time(2)?, row.time(3)?);
         let instrument = self.who.of(row)?;
+        // Bybit counts both sides.
+        let once = |open: Decimal| if instrument.exchange == "bybit" { open.half() } else { open };
         let body = match self.kind {
             Kind::Best => Body::Ticker(
                 Ticker {
@@ -160,7 +162,7 @@ impl Layout for States {
                 Ticker {
                     next_funding_ts: row.optional(4).and_then(next),
                     funding_rate: row.optional_number(5)?,
-                    open_interest: row.optional_number(7)?,
+                    open_interest: row.optional_number(7)?.map(once),
                     last: row.optional_number(8)?,
                     index: row.optional_number(9)?,
                     mark: row.optional_number(10)?,
