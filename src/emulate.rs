@@ -85,6 +85,9 @@ pub(crate) struct Args {
     /// Share of requests that are answered 403 or 451, as from a country that is not served; 1: streams are refused too
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     block: f64,
+    /// 1: answers name trades otherwise than the stream does (Bybit)
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    rename: f64,
     /// Speak TLS; the certificate of the authority that signs it is written to this file, for feeds.ca
     #[arg(long, value_name = "CA.pem")]
     tls: Option<PathBuf>,
@@ -109,9 +112,24 @@ const STALL: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, .. } = *args;
-    let Args { refuse, ban, fail, block, port, .. } = *args;
-    let faults =
-        Faults { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, refuse, ban, fail, block };
+    let Args { refuse, ban, fail, block, rename, port, .. } = *args;
+    let faults = Faults {
+        seed,
+        drop,
+        gap,
+        duplicate,
+        reorder,
+        garbage,
+        disconnect,
+        reset,
+        slow,
+        age,
+        refuse,
+        ban,
+        fail,
+        block,
+        rename,
+    };
     let script = args.script.as_deref().map(read).transpose()?;
     let (origin, what) = match args.from.is_empty() {
         true => (Origin::Market(seed, symbols(args.symbols.into())), format!("the synthetic market of seed {seed}")),
