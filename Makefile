@@ -16,7 +16,7 @@ EVENTS ?= 2000000
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos survive bench bench-feeds bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive image bench bench-feeds bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -52,6 +52,10 @@ oracle: $(VENV)/ready ## replays a million real trades, some late, and compares 
 bench-w1: ## workload W1: TRADES=FILE.parquet OUT=DIR [WORKERS=1] [STRIDE=600]
 	@cargo build --quiet --release -p prism-dataflow --example w1
 	@$(TARGET)/release/examples/w1 $(TRADES) $(OUT) $(WORKERS) $(STRIDE)
+
+image: ## the image's root file system without an engine, tried: demo, health check, TLS (root and debootstrap)
+	cargo build --quiet --bin prism
+	@bash tests/image.sh $(TARGET)/debug/prism $(TARGET)/image
 
 services: ## real Kafka and QuestDB without Docker (Java 17 and Maven); SERVICES_DIR, KAFKA_PORT, QUESTDB_PORT, ... as in tests/services/services.sh
 	@bash tests/services/services.sh start

@@ -120,7 +120,6 @@ fn faults(seed: u64) -> Faults {
         refuse: 0.01,
         ban: 0.002,
         fail: 0.01,
-        rename: f64::from(u8::from(seed.is_multiple_of(4))),
         ..Faults::default()
     }
 }

@@ -8,6 +8,7 @@ mod commands;
 mod corrections;
 mod demo;
 mod determinism;
+mod image;
 mod manners;
 mod openapi;
 mod oracle;

@@ -70,7 +70,7 @@ fn within(limit: Duration, what: &str, is_so: impl Fn() -> bool) {
 fn a_reader_that_goes_away_ends_a_command_well() {
     let place = Place::get();
     let [log, store, config] = ["log", "store", "prism.toml"].map(|name| place.at(name));
-    let csv = place.at("Bitmex_quiet.csv");
+    let csv = place.at("XBTUSD_quiet.csv");
     std::fs::write(&csv, "timestamp,price,size\n1514764800000,13850.5,100\n").unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_string();
     let (imported, stored) = (text(&place.at("quiet-log")), text(&place.at("quiet-store")));

@@ -3,7 +3,7 @@
 use crate::Ts;
 
 /// Stretches that are kept; beyond, the oldest are taken as told without a hole.
-const STRETCHES_MAX: usize = 1_024;
+const STRETCHES_MAX: usize = 8_192;
 
 /// Instants that were told: a series of equal steps takes the room of one stretch, whatever its length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade, trade};
+use prism_schemas::time::HOUR;
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 
@@ -226,6 +227,7 @@ fn ticker(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError>
         low_24h: fields.optional("low", raw.low.as_deref())?,
         volume_24h: fields.rounded("volume", raw.volume.as_deref())?,
         turnover_24h: fields.rounded("volumeQuote", in_quote)?,
+        funding_interval: raw.funding_rate.is_some().then_some(HOUR),
         ..Ticker::default()
     };
     let ts_event = raw.ts.map_or(Ok(ts_recv), |ts| fields.millis("time", ts))?;

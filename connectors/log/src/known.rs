@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use prism_schemas::event::event::Body;
+use prism_schemas::time::MINUTE;
 use prism_schemas::{Event, InstrumentId, Market, Told, Topic, Ts};
 
 use super::{Log, LogError};
@@ -53,7 +54,8 @@ impl Known {
 fn series(event: &Event) -> Option<(Cow<'_, str>, Ts)> {
     Some(match event.body.as_ref()? {
         Body::Kline(kline) if kline.closed => (Cow::from(&kline.timeframe), kline.start),
-        Body::FundingRate(_) => ("funding".into(), event.ts_event),
+        // Some venues date settlements some milliseconds late.
+        Body::FundingRate(_) => ("funding".into(), (event.ts_event + MINUTE / 2).div_euclid(MINUTE)),
         Body::OpenInterest(_) => ("open_interest".into(), event.ts_event),
         Body::LongShortRatio(ratio) => (format!("{} {}", ratio.kind, ratio.period).into(), event.ts_event),
         Body::FearGreed(_) => ("fear_greed".into(), event.ts_event),
@@ -88,7 +90,7 @@ mod tests {
             writer.push(&a, bar(start, true)).unwrap();
         }
         writer.push(&a, bar(240, false)).unwrap();
-        writer.push(&b, event(50, 1_000, Body::FundingRate(FundingRate::default()))).unwrap();
+        writer.push(&b, event(50 * MINUTE, 1_000, Body::FundingRate(FundingRate::default()))).unwrap();
         writer.sync().unwrap();
         let mut known = Known::read(&*log).unwrap();
         assert_eq!(
@@ -99,7 +101,7 @@ mod tests {
             !known.take(&a, &bar(180, true)) && known.take(&a, &bar(240, true)) && !known.take(&a, &bar(240, true))
         );
         assert!(known.take(&a, &bar(240, false)), "what is still forming is told again and again");
-        let funding = |ts| event(ts, 2_000, Body::FundingRate(FundingRate::default()));
+        let funding = |minute| event(minute * MINUTE + 5, 2_000, Body::FundingRate(FundingRate::default()));
         assert!(!known.take(&b, &funding(50)) && known.take(&b, &funding(51)) && known.take(&a, &funding(1)));
         // An older page comes later.
         assert!(known.take(&b, &funding(20)) && !known.take(&b, &funding(20)));

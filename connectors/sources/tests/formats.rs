@@ -247,7 +247,7 @@ fn any_trades_are_read_by_what_is_said_of_them() {
     }
     let eth = || said("binance", Market::Linear, "ETH/USDT");
     let (found, report) = events(&[plain], eth());
-    assert_eq!(trades(&found)[0], "binance:linear:ETHUSDT 2300.5 0.5 Buy 1704067200000");
+    assert_eq!(trades(&found)[0], "binance:linear:ETHUSDT 2300.5 0.5 Unspecified 1704067200000");
     assert!(report.files[0].notes[0].contains("price in \"price\" (column 2)"), "{report:?}");
     let text = "when;what;much;dir;no\n2024-01-01 00:00:00.5;10.25;3;S;a1\n2024-01-01 00:00:01;10.5;4;b;a2\n";
     let named = |side: &str| Options {

@@ -50,8 +50,8 @@ struct Ids {
     known: HashSet<u64>,
     /// How many of those known there are of a time, price, size and side.
     alike: HashMap<u64, u32>,
-    /// Identity and likeness.
-    order: VecDeque<(u64, u64)>,
+    /// Identity, if it was told by the stream, and likeness.
+    order: VecDeque<(Option<u64>, u64)>,
     /// The greatest number so far, and when it was traded.
     last: Option<(u64, Ts)>,
     /// Numbers far from it: the first, when that was traded, the last, and how many followed each other.
@@ -112,6 +112,22 @@ impl Ids {
         None
     }
 
+    fn remember(&mut self, id: Option<u64>, likeness: u64) {
+        self.order.push_back((id, likeness));
+        *self.alike.entry(likeness).or_default() += 1;
+        if REMEMBERED < self.order.len()
+            && let Some((oldest, likeness)) = self.order.pop_front()
+        {
+            oldest.map(|oldest| self.known.remove(&oldest));
+            if let Entry::Occupied(mut alike) = self.alike.entry(likeness) {
+                *alike.get_mut() -= 1;
+                if *alike.get() == 0 {
+                    alike.remove();
+                }
+            }
+        }
+    }
+
     fn hole(&mut self, hole: Hole) {
         if self.holes.len() < HOLES_MAX {
             self.holes.push(hole);
@@ -148,20 +164,7 @@ impl Seen {
             return Verdict::Known;
         }
         ids.n += 1;
-        let likeness = likeness(event, trade);
-        ids.order.push_back((id, likeness));
-        *ids.alike.entry(likeness).or_default() += 1;
-        if REMEMBERED < ids.order.len()
-            && let Some((oldest, likeness)) = ids.order.pop_front()
-        {
-            ids.known.remove(&oldest);
-            if let Entry::Occupied(mut alike) = ids.alike.entry(likeness) {
-                *alike.get_mut() -= 1;
-                if *alike.get() == 0 {
-                    alike.remove();
-                }
-            }
-        }
+        ids.remember(Some(id), likeness(event, trade));
         Verdict::New
     }
 
@@ -180,6 +183,19 @@ impl Seen {
     pub(super) fn has_alike(&self, instrument: &InstrumentId, event: &Event) -> bool {
         let Some(Body::Trade(trade)) = &event.body else { return false };
         self.all().get(instrument).is_some_and(|ids| ids.alike.contains_key(&likeness(event, trade)))
+    }
+
+    /// As `is_new` of a trade that an answer named, where names of answers and of the stream may differ: it is new if none
+    /// of its time, price, size and side was seen, and its name is no name of the stream's.
+    pub(super) fn is_new_by_likeness(&self, instrument: &InstrumentId, event: &Event) -> bool {
+        let Some(Body::Trade(trade)) = &event.body else { return false };
+        let (likeness, mut all) = (likeness(event, trade), self.all());
+        let Some(ids) = all.get_mut(instrument) else { return true };
+        let is_new = !ids.alike.contains_key(&likeness);
+        if is_new {
+            ids.remember(None, likeness);
+        }
+        is_new
     }
 
     /// A hole is looked at again the next time; false if there are too many.

@@ -6,7 +6,7 @@ use prism_schemas::{
     Cell, Decimal, Table, Told, Ts, Version,
     event::{Batch, Feed, Instrument, Ticker, event::Body},
     table,
-    time::{HOUR, MINUTE},
+    time::{DAY, HOUR, MINUTE},
 };
 
 /// As `source` of a row has it: a series that the venue tells with its past, or its tickers.
@@ -16,6 +16,14 @@ pub(crate) const TICKER: &str = "ticker";
 /// Tickers are many: of their values a row is made every so long.
 const EVERY: Ts = 5 * MINUTE;
 
+/// What tickers say of the next settlement, when it was said last, and how long it is after the one before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settlement {
+    said: Ts,
+    at: Option<Ts>,
+    interval: Option<Ts>,
+}
+
 /// What was told of the series that venues tell with their past, and of tickers: whoever starts again asks for a past
 /// again, and a row stays known since it first was.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +31,7 @@ pub(crate) struct Passthrough {
     told: HashMap<String, Told>,
     /// The next settlement as tickers last said it, and how long it is after the one before: those that tell only what
     /// changed do not say it again.
-    next: HashMap<String, [Option<Ts>; 2]>,
+    next: HashMap<String, Settlement>,
     name: String,
 }
 
@@ -36,23 +44,35 @@ impl Passthrough {
             "fear_greed" => write!(self.name, "{kind}"),
             _ => write!(self.name, "{exchange}:{market}:{symbol}:{kind}:{source}"),
         };
-        let ts = if source == TICKER { ts.div_euclid(EVERY) } else { ts };
+        let ts = match (source, kind) {
+            (TICKER, _) => ts.div_euclid(EVERY),
+            // Some venues date settlements some milliseconds late.
+            (_, "funding") => (ts + MINUTE / 2).div_euclid(MINUTE),
+            _ => ts,
+        };
         match self.told.get_mut(&self.name) {
             Some(told) => told.take(ts),
             None => self.told.entry(self.name.clone()).or_default().take(ts),
         }
     }
 
-    /// The next settlement after `ts`, and its interval, as tickers said it so far.
-    fn next(&mut self, [exchange, market, symbol]: [&str; 3], ts: Ts, ticker: &Ticker) -> [Option<Ts>; 2] {
+    /// The next settlement after `ts`, and its interval, as tickers of the day before it said.
+    fn next(&mut self, [exchange, market, symbol]: [&str; 3], ts: Ts, ticker: &Ticker) -> Settlement {
         self.name.clear();
         let _ = write!(self.name, "{exchange}:{market}:{symbol}");
-        if !self.next.contains_key(&self.name) {
-            self.next.insert(self.name.clone(), [None; 2]);
+        let before = self.next.get(&self.name).copied().unwrap_or_default();
+        let said = (ticker.next_funding_ts, ticker.funding_interval);
+        let is_near = (before.said..before.said.saturating_add(DAY)).contains(&ts);
+        let kept = if is_near { before } else { Settlement::default() };
+        let now = Settlement { said: ts, at: said.0.or(kept.at), interval: said.1.or(kept.interval) };
+        // What an older recording says later is of its own time.
+        if before.said <= ts {
+            match self.next.get_mut(&self.name) {
+                Some(next) => *next = now,
+                None => drop(self.next.insert(self.name.clone(), now)),
+            }
         }
-        let Some(next) = self.next.get_mut(&self.name) else { return [None; 2] };
-        *next = [ticker.next_funding_ts.or(next[0]), ticker.funding_interval.or(next[1])];
-        [next[0].filter(|at| ts < *at), next[1]]
+        Settlement { at: now.at.filter(|at| (ts + 1..ts.saturating_add(DAY)).contains(at)), ..now }
     }
 
     /// The rows of a ticker.
@@ -67,7 +87,7 @@ impl Passthrough {
         if ticker.funding_rate.is_none() && ticker.next_funding_ts.is_none() {
             return;
         }
-        let [at, interval] = self.next(names, ts, ticker);
+        let Settlement { at, interval, .. } = self.next(names, ts, ticker);
         if ticker.funding_rate.is_some() && self.take(names, "funding", TICKER, ts) {
             let (rate, mark) = (number(ticker.funding_rate), number(ticker.mark));
             put(&table::FUNDING, vec![rate, hours(interval), at.map_or(Cell::Null, Cell::Ts), mark]);
@@ -169,7 +189,7 @@ mod tests {
             events: times
                 .iter()
                 .map(|ts| Event {
-                    ts_event: *ts,
+                    ts_event: ts * MINUTE,
                     body: Some(Body::FundingRate(FundingRate::default())),
                     ..Event::default()
                 })
@@ -183,7 +203,7 @@ mod tests {
         passthrough.rows(&of("A", &[9, 10, 11]), 30, &mut rows);
         let known: Vec<_> = rows.iter().map(|row| (row.get("ts").cloned(), row.get("known_at").cloned())).collect();
         let expected = [(11, 10), (12, 10), (11, 11), (13, 20), (9, 30), (10, 30)];
-        assert_eq!(known, expected.map(|(ts, known)| (Some(Cell::Ts(ts)), Some(Cell::Ts(known)))));
+        assert_eq!(known, expected.map(|(ts, known)| (Some(Cell::Ts(ts * MINUTE)), Some(Cell::Ts(known)))));
     }
 
     #[test]
@@ -210,6 +230,7 @@ mod tests {
             // An older recording comes later; and the settlement that is known is past.
             (-MINUTE, open(4)),
             (8 * HOUR + MINUTE, rate(4)),
+            (-9 * HOUR, rate(5)),
         ];
         let events = told.map(|(ts, ticker)| Event {
             ts_event: ts,
@@ -237,6 +258,7 @@ mod tests {
                 [ts(0), Cell::text(TICKER), float(1), float(8), ts(8 * HOUR), float(100)],
                 [ts(8 * MINUTE), Cell::text(TICKER), float(2), float(8), ts(8 * HOUR), Cell::Null],
                 [ts(8 * HOUR + MINUTE), Cell::text(TICKER), float(4), float(8), Cell::Null, Cell::Null],
+                [ts(-9 * HOUR), Cell::text(TICKER), float(5), Cell::Null, Cell::Null, Cell::Null],
             ]
         );
     }

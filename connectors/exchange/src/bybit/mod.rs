@@ -248,7 +248,7 @@ fn is_known(message: &str) -> bool {
 }
 
 fn hours(fields: Fields, text: Option<&str>) -> Result<Option<Ts>, DecodeError> {
-    let read = |text| fields.integer::<i32>("fundingIntervalHour", text).map(|hours| i64::from(hours) * HOUR);
+    let read = |text| fields.integer::<u8>("fundingIntervalHour", text).map(|hours| i64::from(hours) * HOUR);
     text.filter(|text| !text.is_empty()).map(read).transpose()
 }
 

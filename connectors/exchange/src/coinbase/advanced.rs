@@ -101,7 +101,8 @@ impl Chain {
                     .ok_or_else(|| fields.wrong("updates", "have a level that is no exact number"))
             };
             let (bids, asks) = (Some(side("bid")?), Some(side("offer")?));
-            let last = raw.updates.last().map_or(message.ts, |level| level.ts);
+            // Levels of a snapshot are dated 1970-01-01 (docs.cdp.coinbase.com, "Level2 Channel").
+            let last = raw.updates.last().filter(|_| !snapshot).map_or(message.ts, |level| level.ts);
             let ts_event = fields.utc("event_time", last)?;
             let id = instrument(fields, raw.product).inspect_err(|_| {
                 if 1 < message.events.len() {

@@ -9,6 +9,7 @@ mod frames;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade, trade};
+use prism_schemas::time::HOUR;
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 
 use super::number::Number;
@@ -225,7 +226,9 @@ fn ticker(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError>
         ask_size: fields.optional("best_ask_amount", raw.ask_size.as_deref())?.filter(|_| ask_price.is_some()),
         open_interest: fields.rounded("open_interest", raw.open_interest.as_deref())?,
         // What is paid now, of eight hours; it is paid all the time.
+        // It is paid all the time, and told as of eight hours.
         funding_rate: fields.rounded("current_funding", raw.funding.as_deref())?,
+        funding_interval: raw.funding.is_some().then_some(8 * HOUR),
         high_24h: fields.optional("high", stats.and_then(|stats| stats.high.as_deref()))?,
         low_24h: fields.optional("low", stats.and_then(|stats| stats.low.as_deref()))?,
         volume_24h: fields.rounded("volume", volume)?,

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use prism_log::{LogError, LogWriter};
+use prism_schemas::event::event::Body;
+use prism_schemas::feed::IMPORT;
 use prism_schemas::{Event, InstrumentId};
 
 use super::archive::{self, Parts};
@@ -152,14 +154,22 @@ impl Examined {
         if !self.options.again {
             known::leave_out(&mut self, writer.log().as_ref())?;
         }
+        let mut marks = Vec::new();
         let written = self.write(&mut |instrument, event| {
             if is_cancelled() {
                 return Err(LogError::Usage("cancelled".into()));
             }
-            writer.push(instrument, event)
+            match &event.body {
+                Some(Body::FeedStatus(status)) if status.channel == IMPORT => marks.push((instrument.clone(), event)),
+                _ => writer.push(instrument, event)?,
+            }
+            Ok(())
         });
-        // What was handed over before an error is to be in the log too.
-        let synced = writer.sync();
+        // What was handed over before an error is to be in the log too; that a file is whole is said once it is.
+        let synced = writer.sync().and_then(|()| {
+            marks.into_iter().try_for_each(|(instrument, event)| writer.push(&instrument, event))?;
+            writer.sync()
+        });
         let report = written?;
         synced?;
         Ok(report)

@@ -24,6 +24,11 @@ impl Instants {
         Instants { latest: now.map_or(LATEST, |now| now.saturating_add(DAY).min(LATEST)) }
     }
 
+    /// Whether an instant is past, by the clock of the import.
+    pub(super) fn has_been(self, ts: Ts) -> bool {
+        self.latest == LATEST || ts <= self.latest - DAY
+    }
+
     /// The instant of a number, if it can be one.
     pub(super) fn of(self, value: i64) -> Option<Ts> {
         UNITS.iter().filter_map(|unit| value.checked_mul(*unit)).find(|ts| self.can_be(*ts))

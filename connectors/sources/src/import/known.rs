@@ -30,7 +30,9 @@ pub(super) fn leave_out(examined: &mut Examined, log: &dyn Log) -> Result<(), Im
         match known.get(&content) {
             Some(name) => {
                 report.written = Written::Before;
-                report.notes.push(format!("its content was imported as {name} already: nothing was written again"));
+                report.notes.push(format!(
+                    "its content was imported as {name} already: nothing was written again (--again writes it)"
+                ));
             }
             None => {
                 known.insert(content, report.path.display().to_string());

@@ -82,6 +82,11 @@ impl<'a> Row<'a> {
         self.instants.text(self.get(at)?)
     }
 
+    /// Whether an instant is past.
+    pub(super) fn has_been(&self, ts: Ts) -> bool {
+        self.instants.has_been(ts)
+    }
+
     /// A number, exact or with as many digits as fit.
     pub(super) fn number(&self, at: usize) -> Result<Decimal, String> {
         number(self.get(at)?)

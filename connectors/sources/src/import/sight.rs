@@ -49,9 +49,10 @@ impl<'a> Sight<'a> {
         (0..row.len()).filter_map(|at| row.get(at).ok()).map(str::to_string).collect()
     }
 
-    /// Whether the first line names columns.
+    /// Whether the first line names columns: none of its cells is a number or a time.
     pub(super) fn is_headed(&self) -> bool {
-        self.columns.first().is_some_and(|cell| cell.parse::<f64>().is_err() && self.instants.text(cell).is_err())
+        let is_value = |cell: &String| cell.parse::<f64>().is_ok() || self.instants.text(cell).is_ok();
+        !self.columns.is_empty() && !self.columns.iter().any(is_value)
     }
 
     /// Whether the first line's cells are these, or begin with them.

@@ -71,8 +71,8 @@ fn only_regular_files_are_opened() {
     let at = |name: &str| dir.path().join(name);
     std::fs::create_dir(at("all")).unwrap();
     trades(&at("all/Bitmex_1.csv"), &[1]);
-    trades(&at("bitmex-elsewhere.csv"), &[2]);
-    std::os::unix::fs::symlink(at("bitmex-elsewhere.csv"), at("all/bitmex-link.csv")).unwrap();
+    trades(&at("elsewhere_xbtusd.csv"), &[2]);
+    std::os::unix::fs::symlink(at("elsewhere_xbtusd.csv"), at("all/link_xbtusd.csv")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(at("all/socket")).unwrap();
     // Whoever opens it for reading waits for ever.
     assert!(std::process::Command::new("mkfifo").arg(at("all/pipe.csv")).status().unwrap().success());
@@ -81,9 +81,9 @@ fn only_regular_files_are_opened() {
     assert_eq!(report.files.len(), 1);
     let skipped = |name: &str| report.skipped.iter().find(|(path, _)| path.ends_with(name)).unwrap().1.clone();
     assert_eq!(report.skipped.len(), 3);
-    assert!(skipped("bitmex-link.csv").contains("--follow-links"));
+    assert!(skipped("link_xbtusd.csv").contains("--follow-links"));
     assert!(skipped("pipe.csv").contains("regular file") && skipped("socket").contains("regular file"));
-    for (name, word) in [("all/bitmex-link.csv", "--follow-links"), ("all/pipe.csv", "pipe"), ("all/socket", "socket")]
+    for (name, word) in [("all/link_xbtusd.csv", "--follow-links"), ("all/pipe.csv", "pipe"), ("all/socket", "socket")]
     {
         let reason = refusal(&at(name), Options::default());
         assert!(reason.contains(word), "{reason}");

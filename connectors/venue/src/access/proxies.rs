@@ -86,7 +86,10 @@ impl Setting {
         let proxy = Matcher::builder().all(&self.value).build().intercept(&any);
         let is_spoken = proxy.is_some_and(|proxy| proxy.uri().scheme_str().is_some_and(|it| SCHEMES.contains(&it)));
         // A password with a bare @ would be told as a host.
-        let is_url = Url::parse(&self.value).is_ok_and(|url| url.has_host()) && self.value.matches('@').count() < 2;
+        // Nor is one with a bare / or # a path.
+        let is_bare = |url: &Url| matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let is_url = Url::parse(&self.value).is_ok_and(|url| url.has_host() && is_bare(&url));
+        let is_url = is_url && self.value.matches('@').count() < 2;
         if is_spoken && is_url { Ok(self) } else { Err(AccessError::Proxy { name: self.name }) }
     }
 }

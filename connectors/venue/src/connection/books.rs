@@ -170,7 +170,7 @@ impl Machine {
         let (mut told, mut topics, mut due) = (Events::new(), Vec::new(), Vec::new());
         let again = RESYNC / self.options.speed;
         let Some(session) = self.main.as_ref().map(|main| main.number) else { return };
-        for (id, event) in events.iter() {
+        for (id, event) in events.iter_mut() {
             let Some(Body::Book(update)) = &event.body else { continue };
             let Some(one) = self.instruments.get_mut(id) else { continue };
             let was = one.book.state();
@@ -204,8 +204,8 @@ impl Machine {
             }
             let renewal = one.renew(id, session, (update, event), now, again);
             if renewal == Renewal::Done {
-                one.told = event.ts_recv;
-                due.push((id.clone(), event.ts_event, event.ts_recv));
+                // In the place of the update: behind it, it would be taken for an old one.
+                (one.told, event.body) = (event.ts_recv, Some(Body::Book(one.book.whole())));
             }
             let mut is_asked_for = renewal == Renewal::Ask;
             if !is_live && one.asked.is_none() {

@@ -39,7 +39,9 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
     // No column says that these are BitMEX's.
     let is_plain = sight.begins(&["timestamp", "price", "size"])
         && matches!(sight.columns.get(3).map(String::as_str), None | Some("received"));
-    let is_named = sight.mentions("bitmex") || sight.mentions("xbt");
+    let name = sight.stem().to_ascii_lowercase();
+    let names_no_other = || name.strip_prefix("bitmex").is_some_and(|rest| !rest.contains(|c: char| c.is_alphabetic()));
+    let is_named = name.contains("xbtusd") || names_no_other();
     let is_said = sight.options.is_generic();
     (is_plain && is_named && !is_said).then(|| Ok(plain(sight)))
 }

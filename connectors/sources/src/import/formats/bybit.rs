@@ -20,7 +20,12 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
-    if sight.begins(&["id", "timestamp", "price", "volume", "side"]) {
+    // Its name tells that it is Bybit's: BTCUSDT_2024-01-01, BTCUSDT-2024-01.
+    let stem = sight.stem();
+    let date = stem.split_once(['_', '-']).map(|(_, date)| date);
+    let is_dated =
+        date.is_some_and(|date| date.starts_with("20") && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+    if sight.begins(&["id", "timestamp", "price", "volume", "side"]) && is_dated && !sight.options.is_generic() {
         return Some(spot(sight));
     }
     let is_one = sight.begins(&["timestamp", "symbol", "side", "size", "price", "tickdirection", "trdmatchid"]);

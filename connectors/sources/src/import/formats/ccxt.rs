@@ -72,7 +72,9 @@ pub(super) fn named(sight: &Sight) -> Result<(InstrumentId, Timeframe), String> 
         _ if kind == "futures" => Market::Linear,
         _ => Market::Spot,
     };
-    let symbol = sight.options.symbol.clone().unwrap_or_else(|| parts.iter().take(2).copied().collect());
+    let expiry = parts.get(3).map_or(String::new(), |expiry| format!("_{expiry}"));
+    let pair = parts.iter().take(2).copied().collect::<String>() + &expiry;
+    let symbol = sight.options.symbol.clone().unwrap_or(pair);
     let exchange = EXCHANGES.iter().find(|name| sight.is_under(name)).copied().unwrap_or("ccxt");
     Ok((sight.instrument(exchange, market, &symbol), timeframe))
 }
@@ -150,7 +152,10 @@ impl Source for Lists {
         };
         self.row += 1;
         let row = Row::split(text, b',', &mut self.bounds);
-        let read = self.bars.read(&row.numbered(self.row, self.instants), out);
+        let read = match row.len() {
+            6 => self.bars.read(&row.numbered(self.row, self.instants), out),
+            n => Err(Wrong::Row(format!("{n} numbers, where time, open, high, low, close and volume are six"))),
+        };
         match read {
             Ok(()) => self.ts_recv = out.last().map_or(self.ts_recv, |(_, event)| event.ts_recv),
             Err(Wrong::Row(problem) | Wrong::File(problem)) => {

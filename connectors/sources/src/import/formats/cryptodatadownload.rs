@@ -45,6 +45,9 @@ fn read(sight: &Sight, skip: usize, header: &[String]) -> Result<Recognised, Str
         () => Market::Spot,
     };
     let instrument = sight.instrument(&exchange, market, symbol);
+    if instrument.market == Market::Inverse {
+        return Err("bars of inverse contracts, whose contracts no column counts: take the venue's own".into());
+    }
     if let Some(wrong) = contradicts(sight, timeframe, 0, &rows) {
         return Err(wrong);
     }

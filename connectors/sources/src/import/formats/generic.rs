@@ -60,9 +60,8 @@ pub(super) fn column(columns: &[String], said: Option<&str>, names: &[&str]) -> 
     let Some(said) = said else {
         return Ok(names.iter().find_map(|name| columns.iter().position(|cell| cell == name)));
     };
-    let by_name = columns.iter().position(|cell| cell.eq_ignore_ascii_case(said));
-    let by_number = || said.parse::<usize>().ok().filter(|at| (1..=columns.len()).contains(at)).map(|at| at - 1);
-    let found = by_name.or_else(by_number);
+    let by_number = said.parse::<usize>().ok().filter(|at| (1..=columns.len()).contains(at)).map(|at| at - 1);
+    let found = by_number.or_else(|| columns.iter().position(|cell| cell.eq_ignore_ascii_case(said)));
     found.map(Some).ok_or_else(|| format!("no column is called \"{said}\": it has {}", columns.join(", ")))
 }
 
@@ -116,7 +115,13 @@ impl Found {
                 (at.filter(|at| !is_maker(at)), at.filter(is_maker))
             }
         };
-        let symbol = if options.symbol.is_some() { None } else { column(columns, None, &["symbol"])? };
+        let symbol = column(columns, None, &["symbol"])?;
+        if let (Some(at), Some(said)) = (symbol, &options.symbol) {
+            return Err(format!(
+                "column {} names the symbols, which --symbol {said} would make one: leave it out",
+                at + 1
+            ));
+        }
         let (received, id) = (column(columns, None, RECEIVED)?.filter(|at| *at != time), of(&options.id, ID)?);
         Ok(Some(Found { time, received, price, size, side, maker, id, symbol }))
     }
@@ -127,7 +132,8 @@ impl Found {
         let side = match (self.side, self.maker) {
             (Some(at), _) => format!("{} is the taker's side", name(at)),
             (_, Some(at)) => format!("{} true is a sale", name(at)),
-            _ => "sizes below 0 are sales, all others are bought".into(),
+            _ if options.side.is_some() => "sizes below 0 are sales, all others are bought".into(),
+            _ => "nobody says who took".into(),
         };
         let symbol = match (&options.symbol, self.symbol) {
             (Some(symbol), _) => canonical_symbol(symbol),
@@ -176,7 +182,8 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
     let taker = match (found.side, found.maker) {
         (Some(at), _) => Taker::Side(at),
         (None, Some(at)) => Taker::Maker(at),
-        (None, None) => Taker::Sign,
+        (None, None) if sight.options.side.is_some() => Taker::Sign,
+        (None, None) => Taker::Nobody,
     };
     let Found { time, received, price, size, id, .. } = found;
     let trades = Trades { who, time, received, price, size, taker, id, stream: "file" };

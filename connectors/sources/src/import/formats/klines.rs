@@ -75,11 +75,17 @@ impl Layout for Bars {
             n_trades,
             closed: true,
         };
+        if !row.has_been(self.timeframe.end(start)) {
+            return Err(UNFINISHED.into());
+        }
         let instrument = self.who.of(row)?;
         out.push((instrument, bar(self.timeframe, start, kline)));
         Ok(())
     }
 }
+
+/// What the last bar of a file often is.
+pub(super) const UNFINISHED: &str = "its interval is not over: the bar is not finished";
 
 /// What bars without volume that count trades are.
 pub(super) const NO_TRADES: &str =
@@ -130,9 +136,10 @@ pub(super) fn contradicts(sight: &Sight, timeframe: Timeframe, start: usize, row
     }
     let apart: Vec<Ts> = times.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
     let least = apart.iter().copied().min()?;
-    let is_steady = 3 <= apart.len() && timeframe.length() < least && apart.iter().all(|one| *one == least);
+    let is_steady = 3 <= apart.len() && apart.iter().all(|one| *one == least);
+    let is_other = timeframe.length() < least || (1..timeframe.length()).contains(&least);
     // A month is as long as it is.
-    (is_steady && timeframe != Timeframe::Month).then(|| {
+    (is_steady && is_other && timeframe != Timeframe::Month).then(|| {
         format!("named {timeframe}, but its rows are {} s apart: name it by the timeframe that it has", least / SECOND)
     })
 }

@@ -52,8 +52,15 @@ fn instrument(sight: &Sight, name: &str) -> Option<InstrumentId> {
     Some(sight.instrument("kraken", Market::Spot, &pair(sight.options.symbol.as_deref().unwrap_or(name))?))
 }
 
+/// Whether a name without a word of the venue may be Kraken's: in capitals, and Bitcoin is XBT.
+fn may_be(sight: &Sight, name: &str) -> bool {
+    let is_spelled_so = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    is_spelled_so && !name.contains("BTC") || sight.mentions("kraken") || sight.options.exchange.is_some()
+}
+
 fn trades(sight: &Sight) -> Option<Result<Recognised, String>> {
     let is_one = sight.columns.len() == 3 && are_numbers(sight) && sight.instants.text(&sight.columns[0]).is_ok();
+    let is_one = is_one && may_be(sight, &sight.stem());
     let instrument = instrument(sight, &sight.stem()).filter(|_| is_one && !sight.options.is_generic())?;
     let trades = Trades {
         who: Who::One(instrument.clone()),
@@ -65,14 +72,16 @@ fn trades(sight: &Sight) -> Option<Result<Recognised, String>> {
         id: None,
         stream: "trade",
     };
-    Some(Ok(Table::of(sight, instrument).recognised(TRADES.name, move || trades.clone())))
+    let note = format!("taken for Kraken's download of {}: nobody says who took", instrument.symbol);
+    let recognised = Table::of(sight, instrument).recognised(TRADES.name, move || trades.clone());
+    Some(Ok(Recognised { note: Some(note), ..recognised }))
 }
 
 fn klines(sight: &Sight) -> Option<Result<Recognised, String>> {
     let stem = sight.stem();
     let (name, minutes) = stem.rsplit_once('_')?;
     let is_one = sight.columns.len() == 7 && are_numbers(sight) && sight.instants.text(&sight.columns[0]).is_ok();
-    let minutes: i64 = minutes.parse().ok().filter(|_| is_one)?;
+    let minutes: i64 = minutes.parse().ok().filter(|_| is_one && may_be(sight, name))?;
     let instrument = instrument(sight, name)?;
     let length = minutes.checked_mul(prism_schemas::time::MINUTE)?;
     let mut all = prism_schemas::Timeframe::ALL.into_iter();

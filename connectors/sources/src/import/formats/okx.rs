@@ -49,9 +49,9 @@ fn resolve(sight: &Sight) -> Resolve {
     Rc::new(move |name: &str, _: &str| {
         let parts: Vec<&str> = name.split('-').collect();
         let market = match (parts.as_slice(), given) {
-            (_, Some(market)) => market,
-            ([_, _], None) => Market::Spot,
-            ([_, "USD", ..], None) => Market::Inverse,
+            ([_, _], given) => given.unwrap_or(Market::Spot),
+            ([_, _, _, _, ..], _) => return Err(format!("{name} is an option, of which there are no bars here")),
+            ([_, "USD", _], given) => given.unwrap_or(Market::Inverse),
             _ => return Err(format!("{name} counts contracts whose value the file does not tell")),
         };
         // As the decoder of its frames spells it.

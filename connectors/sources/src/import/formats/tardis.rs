@@ -49,9 +49,12 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
 }
 
 fn trades(sight: &Sight) -> Result<Recognised, String> {
-    // The columns are the same; the name tells.
-    if sight.mentions("liquidations") {
-        return Ok(states(sight, Kind::Forced));
+    // The columns are the same; the name tells, or the directory.
+    let (name, says) = (sight.name(), |word: &str| sight.is_under(word));
+    match (name.contains("liquidations"), name.contains("trades"), says("liquidations"), says("trades")) {
+        (true, false, ..) | (false, false, true, false) => return Ok(states(sight, Kind::Forced)),
+        (false, true, ..) | (false, false, false, true) => {}
+        _ => return Err("trades or liquidations, which have the same columns: name it by which it is".into()),
     }
     let trades = Trades {
         who: Who::named((0, Some(1)), resolve(sight)),
