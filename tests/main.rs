@@ -8,7 +8,6 @@ mod commands;
 mod corrections;
 mod demo;
 mod determinism;
-mod image;
 mod manners;
 mod openapi;
 mod oracle;
