@@ -113,9 +113,12 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     answers_what_it_promises(port);
     let seen = ids(&latest(port));
     for id in seen.iter().take(3) {
-        let signal = json(port, "GET", &format!("/api/signals/{id}"), "");
-        assert!(ids(&signal).contains(id), "{signal}");
+        let (status, said) = http(port, "GET", &format!("/api/signals/{id}"), "").unwrap();
+        // One that a correction took back meanwhile is gone from everywhere.
+        let is_gone = status == 404 && !ids(&latest(port)).contains(id);
+        assert!(is_gone || status == 200 && said.contains(id.as_str()), "{status}: {said}");
     }
+    let seen: Vec<String> = ids(&latest(port)).into_iter().filter(|id| seen.contains(id)).collect();
 
     // It ends when told, and what was shown is in the store.
     let id = running.0.as_ref().unwrap().id().to_string();

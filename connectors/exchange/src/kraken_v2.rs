@@ -175,7 +175,7 @@ fn instruments(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeE
 }
 
 // {"method":"subscribe","result":{"channel":"book","depth":10,"snapshot":true,"symbol":"ETH/USD"},"success":true}
-// {"error":"Currency pair not supported BTC/XXX","method":"subscribe","success":false,"symbol":"BTC/XXX"}
+// {"error":"Currency pair not supported BTC/ABC","method":"subscribe","success":false,"symbol":"BTC/ABC"}
 #[derive(Deserialize)]
 struct Answer<'a> {
     channel: Option<&'a str>,

@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt::Write};
 use prism_schemas::{
     Cell, Decimal, Table, Told, Ts, Version,
     event::{Batch, Feed, Instrument, Ticker, event::Body},
+    feed::IMPORT,
     table,
     time::{DAY, HOUR, MINUTE},
 };
@@ -130,7 +131,8 @@ impl Passthrough {
                 Some(Body::FearGreed(index)) if self.take(of, "fear_greed", HISTORY, ts) => {
                     put(&table::FEAR_GREED, Vec::new(), vec![Cell::Int(index.value.into()), Cell::from(&*index.label)]);
                 }
-                Some(Body::FeedStatus(status)) => {
+                // What an import says of its file is no state of a feed.
+                Some(Body::FeedStatus(status)) if status.channel != IMPORT => {
                     let feed = Feed::try_from(status.status).unwrap_or(Feed::Unspecified);
                     let name = feed.as_str_name().trim_start_matches("FEED_").to_lowercase();
                     let [channel, cause] = [&status.channel, &status.cause].map(|text| Cell::from(&**text));

@@ -92,7 +92,7 @@ fn ticker(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError>
     Ok(())
 }
 
-// {"type":"error","message":"Failed to subscribe","reason":"XXX-USD is not a valid product"}
+// {"type":"error","message":"Failed to subscribe","reason":"ABC-USD is not a valid product"}
 #[derive(Deserialize)]
 struct Refusal<'a> {
     message: &'a str,

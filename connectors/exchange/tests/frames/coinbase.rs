@@ -168,7 +168,7 @@ fn tickers_candles_products_and_what_is_no_data() {
     }
     for (frame, rule) in [
         (
-            r#"{"type":"error","message":"Failed to subscribe","reason":"XXX-USD is not a valid product"}"#,
+            r#"{"type":"error","message":"Failed to subscribe","reason":"ABC-USD is not a valid product"}"#,
             "refused_request",
         ),
         (r#"{"type":"open","side":"sell","product_id":"BTC-USD","sequence":1}"#, "unknown_frame"),

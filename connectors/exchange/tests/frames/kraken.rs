@@ -156,7 +156,7 @@ fn what_is_no_data_of_kraken() {
     for (market, frame, rule) in [
         (
             Market::Spot,
-            r#"{"error":"Currency pair not supported BTC/XXX","method":"subscribe","success":false,"symbol":"BTC/XXX"}"#,
+            r#"{"error":"Currency pair not supported BTC/ABC","method":"subscribe","success":false,"symbol":"BTC/ABC"}"#,
             "refused_request",
         ),
         (Market::Spot, r#"{"channel":"level3","type":"update","data":[]}"#, "unknown_frame"),

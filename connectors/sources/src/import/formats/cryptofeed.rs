@@ -1,4 +1,4 @@
-//! cryptofeed's recordings: JSON lines of connections, requests and frames, and the text lines of its versions 2.
+//! Recordings of cryptofeed: JSON lines of connections, requests and frames, and the text lines of its versions 2.
 //!
 //! Forms: github.com/bmoscon/cryptofeed, `cryptofeed/raw_data_collection.py`: 2.x writes `<address> <-> <seconds>` for a
 //! connection, `<address> <- <seconds>: <text>` for what was sent, `<url> -> <seconds>: <body>` for an answer, and

@@ -1,4 +1,4 @@
-//! hftbacktest's recordings: `<receive time> <frame>`, of Binance and Bybit.
+//! Recordings of hftbacktest: `<receive time> <frame>`, of Binance and Bybit.
 //!
 //! Form: github.com/nkaz001/hftbacktest, `collector/`; its Bybit collector follows linear contracts.
 
