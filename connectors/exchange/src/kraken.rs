@@ -222,14 +222,10 @@ impl Exchange for Kraken {
         Market::Spot
     }
 
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
         if !frame.trim_start().starts_with('[') {
-            let result = self.notice(frame, ts_recv, out);
-            if result.is_err() {
-                out.truncate(before);
-            }
-            return result;
+            return self.notice(frame, ts_recv, out);
         }
         let fields = Fields { kind: "message" };
         // Nearly every frame is spelled like this; what fails is looked at again, part by part.
@@ -246,7 +242,7 @@ impl Exchange for Kraken {
         let text = |value: &LazyValue<'_>| fields.json::<String>(value.as_raw_str());
         let (channel, id) = (text(channel)?, instrument(fields, "pair", &text(pair)?)?);
         let (name, first) = (channel.split('-').next().unwrap_or_default(), first.as_raw_str());
-        let result = match name {
+        match name {
             "trade" => Fields { kind: "trade" }
                 .json(first)
                 .and_then(|trades: Vec<TradeItem>| Kraken::trades(&id, frame, &trades, ts_recv, out)),
@@ -259,11 +255,7 @@ impl Exchange for Kraken {
                 Fields { kind: "ticker" }.json(first).and_then(|raw: TickerData| Kraken::ticker(id, &raw, ts_recv, out))
             }
             other => Err(DecodeError::Unknown(other.into())),
-        };
-        if result.is_err() {
-            out.truncate(before);
         }
-        result
     }
 }
 

@@ -41,8 +41,18 @@ impl KrakenFutures {
         out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
         Ok(())
     }
+}
 
-    fn read(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+impl Exchange for KrakenFutures {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        self.market
+    }
+
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let feed = match frame.strip_prefix("{\"feed\":\"").and_then(|rest| rest.split_once('"')) {
             Some((feed, _)) => feed,
             // A notice, or its members come in another order.
@@ -73,25 +83,6 @@ impl KrakenFutures {
             "heartbeat" => Ok(()),
             other => Err(DecodeError::Unknown(other.into())),
         }
-    }
-}
-
-impl Exchange for KrakenFutures {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn market(&self) -> Market {
-        self.market
-    }
-
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let before = out.len();
-        let result = KrakenFutures::read(frame, ts_recv, out);
-        if result.is_err() {
-            out.truncate(before);
-        }
-        result
     }
 }
 

@@ -40,10 +40,11 @@ impl Version2 {
                 match (answer.channel, answer.success, answer.method) {
                     (Some(channel), ..) => channel,
                     (_, Some(false), _) => return Err(DecodeError::Refused(answer.error.unwrap_or_default().into())),
-                    (.., Some("subscribe" | "unsubscribe" | "pong")) => {
+                    (.., Some("subscribe")) => {
                         self.acknowledged(answer.result.as_ref());
                         return Ok(());
                     }
+                    (.., Some("unsubscribe" | "pong")) => return Ok(()),
                     (.., method) => {
                         return Err(DecodeError::Unknown(method.unwrap_or("a message without channel").into()));
                     }

@@ -37,8 +37,18 @@ pub trait Exchange: Send + Sync {
     /// Takes in what an instrument is, where frames cannot be read without it: their sizes count its contracts.
     fn learn(&mut self, _instrument: &InstrumentId, _described: &Instrument) {}
 
+    /// Appends a frame's events; what it appended before an error does not count.
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>;
+
     /// Appends a frame's events. Acknowledgements and pongs have none. On an error nothing is appended.
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>;
+    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError> {
+        let before = out.len();
+        let read = self.read(frame, ts_recv, out);
+        if read.is_err() {
+            out.truncate(before);
+        }
+        read
+    }
 }
 
 /// A decoder for each venue and market.

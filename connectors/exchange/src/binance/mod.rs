@@ -285,7 +285,7 @@ impl Exchange for Binance {
         self.market
     }
 
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
         let fields = Fields { kind: "message" };
         // Nearly every frame is spelled like this; what fails is looked at again, member by member.
@@ -314,9 +314,6 @@ impl Exchange for Binance {
             }
             self.one(data, ts_recv, out)
         })();
-        if result.is_err() {
-            out.truncate(before);
-        }
         for (index, (_, event)) in (0..).zip(&mut out[before..]) {
             event.index = index;
         }

@@ -187,8 +187,18 @@ impl Bybit {
         }
         Ok(())
     }
+}
 
-    fn read(&self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+impl Exchange for Bybit {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        self.market
+    }
+
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let topic = match frame.strip_prefix("{\"topic\":\"").and_then(|rest| rest.split_once('"')) {
             Some((topic, _)) => topic,
             // An answer, or its members come in another order.
@@ -220,25 +230,6 @@ impl Bybit {
             "liquidation" => self.liquidations("latest_per_second", &[whole("liquidation", frame)?.1], ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),
         }
-    }
-}
-
-impl Exchange for Bybit {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn market(&self) -> Market {
-        self.market
-    }
-
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let before = out.len();
-        let result = self.read(frame, ts_recv, out);
-        if result.is_err() {
-            out.truncate(before);
-        }
-        result
     }
 }
 

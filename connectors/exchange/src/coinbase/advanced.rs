@@ -65,6 +65,25 @@ impl Chain {
         Ok(message)
     }
 
+    /// A message of a book may have been lost.
+    pub(super) fn lose(&mut self) {
+        self.next += 1;
+        self.books.clear();
+    }
+
+    /// Where messages have no numbers: that of a book's snapshot.
+    pub(super) fn first(&mut self, product: &str) -> u64 {
+        self.next += 1;
+        self.begin(product, self.next);
+        self.next
+    }
+
+    /// Likewise the number that an update follows, and its own.
+    pub(super) fn following(&mut self, product: &str) -> (u64, u64) {
+        self.next += 1;
+        (self.link(product, self.next), self.next)
+    }
+
     /// The number of the message that a book's update follows.
     fn link(&mut self, product: &str, number: u64) -> u64 {
         match self.books.get_mut(product) {

@@ -1,18 +1,25 @@
-//! Coinbase Exchange: each message names its type.
+//! Coinbase Exchange: each message names its type. Books have no numbers: messages of books are numbered here as they come.
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Ticker, Trade, trade};
 use prism_schemas::{Event, Ts};
 use serde::Deserialize;
 
+use super::advanced::Chain;
 use super::{Events, instrument, taker};
 use crate::{DecodeError, Fields, event_of, levels, trade_event};
 
-pub(super) fn read(kind: &str, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+pub(super) fn read(
+    chain: &mut Chain,
+    kind: &str,
+    frame: &str,
+    ts_recv: Ts,
+    out: &mut Events,
+) -> Result<(), DecodeError> {
     match kind {
         "match" | "last_match" => trade(frame, ts_recv, out),
-        "snapshot" => snapshot(frame, ts_recv, out),
-        "l2update" => update(frame, ts_recv, out),
+        "snapshot" => snapshot(chain, frame, ts_recv, out),
+        "l2update" => update(chain, frame, ts_recv, out),
         "ticker" => ticker(frame, ts_recv, out),
         "heartbeat" | "subscriptions" => Ok(()),
         "error" => {
@@ -40,7 +47,7 @@ fn trade(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> 
     Ok(())
 }
 
-fn snapshot(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+fn snapshot(chain: &mut Chain, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
     let fields = Fields { kind: "snapshot" };
     let raw: Snapshot<'_> = fields.json(frame)?;
     let side = |field, rows: &[[&str; 2]]| {
@@ -48,13 +55,14 @@ fn snapshot(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeErro
             .ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
     };
     let (bids, asks) = (Some(side("bids", &raw.bids)?), Some(side("asks", &raw.asks)?));
-    let book = Book { snapshot: true, bids, asks, ..Book::default() };
+    let update_id = Some(chain.first(raw.product));
+    let book = Book { snapshot: true, bids, asks, update_id, ..Book::default() };
     let ts_event = raw.ts.map_or(Ok(ts_recv), |ts| fields.utc("time", ts))?;
     out.push((instrument(fields, raw.product)?, event_of(ts_event, ts_recv, Body::Book(book))));
     Ok(())
 }
 
-fn update(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+fn update(chain: &mut Chain, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
     let fields = Fields { kind: "l2update" };
     let raw: Update<'_> = fields.json(frame)?;
     if let Some([other, ..]) = raw.changes.iter().find(|[side, ..]| !matches!(*side, "buy" | "sell")) {
@@ -65,9 +73,11 @@ fn update(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError>
         levels(rows.map(|[_, price, size]| (*price, *size)))
             .ok_or_else(|| fields.wrong("changes", "have a level that is no exact number"))
     };
-    let book = Book { bids: Some(side("buy")?), asks: Some(side("sell")?), ..Book::default() };
-    let ts_event = fields.utc("time", raw.ts)?;
-    out.push((instrument(fields, raw.product)?, event_of(ts_event, ts_recv, Body::Book(book))));
+    let (bids, asks) = (Some(side("buy")?), Some(side("sell")?));
+    let (ts_event, id) = (fields.utc("time", raw.ts)?, instrument(fields, raw.product)?);
+    let (previous, number) = chain.following(raw.product);
+    let book = Book { bids, asks, update_id: Some(number), previous_update_id: Some(previous), ..Book::default() };
+    out.push((id, event_of(ts_event, ts_recv, Body::Book(book))));
     Ok(())
 }
 

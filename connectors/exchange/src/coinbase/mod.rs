@@ -45,19 +45,19 @@ impl Coinbase {
         Ok(())
     }
 
-    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+    fn message(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let begins = |with: &str| frame.strip_prefix(with).and_then(|rest| rest.split_once('"')).map(|(name, _)| name);
         if let Some(channel) = begins("{\"channel\":\"") {
             return self.chain.read(channel, frame, ts_recv, out);
         }
         if let Some(kind) = begins("{\"type\":\"") {
-            return exchange::read(kind, frame, ts_recv, out);
+            return exchange::read(&mut self.chain, kind, frame, ts_recv, out);
         }
         // Its members come in another order.
         let message: Message<'_> = Fields { kind: "message" }.json(frame)?;
         match (message.channel, message.kind) {
             (Some(channel), _) => self.chain.read(channel, frame, ts_recv, out),
-            (None, Some(kind)) => exchange::read(kind, frame, ts_recv, out),
+            (None, Some(kind)) => exchange::read(&mut self.chain, kind, frame, ts_recv, out),
             (None, None) => Err(DecodeError::Unknown("a message without channel and type".into())),
         }
     }
@@ -72,13 +72,13 @@ impl Exchange for Coinbase {
         Market::Spot
     }
 
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let before = out.len();
-        let result = self.read(frame, ts_recv, out);
-        if result.is_err() {
-            out.truncate(before);
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let read = self.message(frame, ts_recv, out);
+        // Any book may be short of what it said.
+        if matches!(read, Err(DecodeError::Malformed(_) | DecodeError::Field { kind: "l2update" | "snapshot", .. })) {
+            self.chain.lose();
         }
-        result
+        read
     }
 }
 

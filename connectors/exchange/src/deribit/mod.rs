@@ -43,8 +43,18 @@ impl Deribit {
         out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
         Ok(())
     }
+}
 
-    fn read(frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+impl Exchange for Deribit {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn market(&self) -> Market {
+        self.market
+    }
+
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         const HEAD: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"subscription\",\"params\":{\"channel\":\"";
         let channel = match frame.strip_prefix(HEAD).and_then(|rest| rest.split_once('"')) {
             Some((channel, _)) => channel,
@@ -68,25 +78,6 @@ impl Deribit {
             "ticker" | "incremental_ticker" | "quote" => ticker(frame, ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),
         }
-    }
-}
-
-impl Exchange for Deribit {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn market(&self) -> Market {
-        self.market
-    }
-
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let before = out.len();
-        let result = Deribit::read(frame, ts_recv, out);
-        if result.is_err() {
-            out.truncate(before);
-        }
-        result
     }
 }
 

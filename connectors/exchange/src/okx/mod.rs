@@ -120,40 +120,6 @@ impl Okx {
         }
         Ok(())
     }
-
-    fn read(&self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        if frame == "pong" {
-            return Ok(());
-        }
-        let fields = Fields { kind: "message" };
-        let channel = match frame.strip_prefix("{\"arg\":{\"channel\":\"").and_then(|rest| rest.split_once('"')) {
-            Some((channel, _)) => channel,
-            // An answer, or its members come in another order.
-            None => {
-                let envelope: Envelope<'_, IgnoredAny> = fields.json(frame)?;
-                match envelope.event {
-                    Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
-                    Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
-                    Some(other) => return Err(DecodeError::Unknown(other.into())),
-                    None => fields.some("arg", envelope.arg)?.channel,
-                }
-            }
-        };
-        match channel {
-            "trades" | "trades-all" => self.trades(channel, frame, &whole("trades", frame)?.1, ts_recv, out),
-            "books" | "books-l2-tbt" | "books50-l2-tbt" => {
-                whole("books", frame).and_then(|(of, updates)| self.books(&of, &updates, ts_recv, out))
-            }
-            "bbo-tbt" => whole("bbo-tbt", frame).and_then(|(of, updates)| self.best(&of, &updates, ts_recv, out)),
-            "tickers" => self.tickers(&whole("tickers", frame)?.1, ts_recv, out),
-            "mark-price" => Okx::states("mark-price", &whole("mark-price", frame)?.1, ts_recv, out),
-            "index-tickers" => Okx::states("index-tickers", &whole("index-tickers", frame)?.1, ts_recv, out),
-            "open-interest" => Okx::states("open-interest", &whole("open-interest", frame)?.1, ts_recv, out),
-            "funding-rate" => Okx::states("funding-rate", &whole("funding-rate", frame)?.1, ts_recv, out),
-            "liquidation-orders" => self.liquidations(&whole("liquidation-orders", frame)?.1, ts_recv, out),
-            other => Err(DecodeError::Unknown(other.into())),
-        }
-    }
 }
 
 /// The instrument of a venue's name.
@@ -234,12 +200,37 @@ impl Exchange for Okx {
         }
     }
 
-    fn decode(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let before = out.len();
-        let result = self.read(frame, ts_recv, out);
-        if result.is_err() {
-            out.truncate(before);
+    fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        if frame == "pong" {
+            return Ok(());
         }
-        result
+        let fields = Fields { kind: "message" };
+        let channel = match frame.strip_prefix("{\"arg\":{\"channel\":\"").and_then(|rest| rest.split_once('"')) {
+            Some((channel, _)) => channel,
+            // An answer, or its members come in another order.
+            None => {
+                let envelope: Envelope<'_, IgnoredAny> = fields.json(frame)?;
+                match envelope.event {
+                    Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
+                    Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
+                    Some(other) => return Err(DecodeError::Unknown(other.into())),
+                    None => fields.some("arg", envelope.arg)?.channel,
+                }
+            }
+        };
+        match channel {
+            "trades" | "trades-all" => self.trades(channel, frame, &whole("trades", frame)?.1, ts_recv, out),
+            "books" | "books-l2-tbt" | "books50-l2-tbt" => {
+                whole("books", frame).and_then(|(of, updates)| self.books(&of, &updates, ts_recv, out))
+            }
+            "bbo-tbt" => whole("bbo-tbt", frame).and_then(|(of, updates)| self.best(&of, &updates, ts_recv, out)),
+            "tickers" => self.tickers(&whole("tickers", frame)?.1, ts_recv, out),
+            "mark-price" => Okx::states("mark-price", &whole("mark-price", frame)?.1, ts_recv, out),
+            "index-tickers" => Okx::states("index-tickers", &whole("index-tickers", frame)?.1, ts_recv, out),
+            "open-interest" => Okx::states("open-interest", &whole("open-interest", frame)?.1, ts_recv, out),
+            "funding-rate" => Okx::states("funding-rate", &whole("funding-rate", frame)?.1, ts_recv, out),
+            "liquidation-orders" => self.liquidations(&whole("liquidation-orders", frame)?.1, ts_recv, out),
+            other => Err(DecodeError::Unknown(other.into())),
+        }
     }
 }

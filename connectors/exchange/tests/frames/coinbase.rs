@@ -99,6 +99,16 @@ fn books_of_exchange_follow_as_they_come() {
     assert_eq!(live.apply(&book(&mut coinbase, FRAMES[1].2)), Ok(Applied::Changed));
     assert_eq!(live.apply(&book(&mut coinbase, FRAMES[2].2)), Ok(Applied::Changed));
     assert_eq!((live.bids().count(), live.asks().count(), live.state()), (2, 0, State::Live));
+    // An update that cannot be read is missing; a trade that cannot be is not.
+    for (frame, applied) in [
+        (FRAMES[0].2.replace("400.23", "x"), Ok(Applied::Changed)),
+        (FRAMES[2].2.replace("0.162567", "x"), Err(Trouble::Gap { after: 3, got: 4 })),
+        (FRAMES[2].2[..100].to_string(), Err(Trouble::Gap { after: 3, got: 4 })),
+    ] {
+        let (mut coinbase, mut live) = (coinbase.clone(), live.clone());
+        assert!(coinbase.decode(&frame, TS, &mut Vec::new()).is_err());
+        assert_eq!(live.apply(&book(&mut coinbase, FRAMES[2].2)), applied, "{frame}");
+    }
 }
 
 #[test]
