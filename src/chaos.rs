@@ -190,12 +190,9 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     over.cancel();
     following.await??;
     watching.await??;
-    let (since, n_disconnected) = {
-        let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-        (watched.connected.clone(), watched.n_disconnected)
-    };
-    let is_whole = |symbol: &str| n_disconnected == 0 && SPARED.contains(&symbol);
-    problems.extend(tokio::task::block_in_place(|| compare_bars(&log, &emulator, &since, is_whole))?);
+    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_whole = |symbol: &str| watched.n_disconnected == 0 && SPARED.contains(&symbol);
+    problems.extend(tokio::task::block_in_place(|| compare_bars(&log, &emulator, &watched.connected, is_whole))?);
     Ok(problems)
 }
 

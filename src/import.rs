@@ -125,8 +125,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(misuse(format!("{} does not exist", missing.display())));
     }
     let config = Config::load(args.config.as_deref())?;
-    let place = args.log.as_deref().filter(|_| !args.dry_run);
-    let open = || place.map(|log| open_log(log, &config, Access::Write)).transpose();
+    let (place, access) = (args.log.as_deref(), if args.dry_run { Access::Read } else { Access::Write });
+    let open = || place.map(|log| open_log(log, &config, access)).transpose();
     let maintained = config.settings.timeframes.maintained.clone();
     // One that is there is opened first: a mistake shows before the files are read. A new one is made once they are.
     let is_there = place.is_some_and(|log| log.contains("://") || Path::new(log).exists());
@@ -143,11 +143,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         all_taken(&refused)?;
         return Err(misuse("nothing to import: all files are skipped"));
     }
-    let log = if log.is_some() { log } else { open()? };
+    let log = if log.is_some() || args.dry_run { log } else { open()? };
     let cancelled = interrupt::answer("stopping: what was read is in the log, the report says what")?;
     let written = match log {
-        Some(log) => examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed)),
-        None => examined.count(&|| cancelled.load(Relaxed)),
+        Some(log) if !args.dry_run => examined.write_to(&mut LogWriter::new(log), &|| cancelled.load(Relaxed)),
+        log => examined.count(log.as_deref(), &|| cancelled.load(Relaxed)),
     };
     bar.finish_and_clear();
     match &written {

@@ -97,8 +97,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
     let access = access(feeds)?;
     let source = |name: &String| {
         let known = wire(name).ok_or_else(|| {
-            let known: Vec<String> =
-                wires().iter().map(|wire| format!("{}-{}", wire.id(), wire.market().name())).collect();
+            let known: Vec<_> = wires().iter().map(|wire| format!("{}-{}", wire.id(), wire.market().name())).collect();
             misuse(format!("feeds.venues: no venue \"{name}\"; known are {}", known.join(", ")))
         })?;
         let [stream, rest] = match feeds.addresses.get(name) {
@@ -143,12 +142,11 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
     if feeds.venues.is_empty() {
         return Err(misuse("feeds.venues is empty: name a venue, or take --synthetic"));
     }
-    let (ping, patience, stale) = (length(feeds.ping), length(feeds.patience), length(feeds.stale));
-    if stale <= ping + patience {
+    let (answered, stale) = (length(feeds.ping) + length(feeds.patience), length(feeds.stale));
+    if stale <= answered {
         return Err(misuse(format!(
-            "feeds.stale ({stale:?}) must be longer than feeds.ping and feeds.patience together ({:?}): a quiet connection \
-             is one whose pings are answered",
-            ping + patience
+            "feeds.stale ({stale:?}) must be longer than feeds.ping and feeds.patience together ({answered:?}): a quiet \
+             connection is one whose pings are answered"
         )));
     }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;

@@ -2,12 +2,26 @@
 
 use crate::support::{prism, root, run};
 
+/// What the report says of each of them: venue, market, symbol, kind of event, and how many.
+const READ: [&str; 10] = [
+    "binance linear BTCUSDT trade 20",
+    "bybit linear BTCUSDT trade 20",
+    "bitmex inverse XBTUSD trade 20",
+    "okx spot BTCUSDT trade 20",
+    "kraken spot BTCUSD trade 20",
+    "kraken spot BTCUSD book_delta 20",
+    "binance spot BTCUSDT kline 20",
+    "binance spot BTCUSDT kline 20",
+    "binance linear BTCUSDT trade 20",
+    "gemini spot ETHUSD trade 20",
+];
+
 #[test]
 fn files_of_every_kind_are_imported_as_the_readme_says() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("prism import tests/fixtures/")).collect();
     assert_eq!(lines.len(), 10);
-    for line in lines {
+    for (line, expected) in lines.into_iter().zip(READ) {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let words = line.split('#').next().unwrap().split_whitespace().skip(1);
@@ -19,6 +33,9 @@ fn files_of_every_kind_are_imported_as_the_readme_says() {
             })
             .collect();
         let said = prism(words.clone()).fine();
+        let rows: Vec<String> =
+            said.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
+        assert!(rows.iter().any(|row| row == expected), "{line}: {expected}: {said}");
         assert!(said.contains(": whole, ") && !said.contains("quarantined"), "{line}: {said}");
         // The same again is told, and nothing is written.
         let again = prism(words).fine();

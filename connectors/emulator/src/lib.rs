@@ -119,6 +119,17 @@ pub struct Emulator {
     scheme: &'static str,
 }
 
+/// The limit of a face, and its routes of streams and of requests.
+fn face(name: &str) -> (Limit, [Router<Arc<Shared>>; 2]) {
+    match name {
+        "bybit-linear" => (bybit::LIMIT, bybit::routes(Market::Linear)),
+        "bybit-spot" => (bybit::LIMIT, bybit::routes(Market::Spot)),
+        "bybit-inverse" => (bybit::LIMIT, bybit::routes(Market::Inverse)),
+        "binance-spot" => (binance::LIMIT_SPOT, binance::routes(Market::Spot)),
+        _ => (binance::LIMIT_LINEAR, binance::routes(Market::Linear)),
+    }
+}
+
 impl Emulator {
     /// Serves on `listener`, within the current tokio runtime.
     pub fn start(listener: TcpListener, origin: Origin, faults: Faults, clock: Clock) -> std::io::Result<Emulator> {
@@ -147,18 +158,8 @@ impl Emulator {
             Origin::Recording(recording) => Venue::recording(faults.seed, recording),
         });
         let names = FACES.into_iter().chain(RECORDED.into_iter().filter(|_| is_recorded));
-        let faces = names.map(|name| {
-            let (limit, [streams, requests]): (Limit, [Router<Arc<Shared>>; 2]) = match name {
-                "bybit-linear" => (bybit::LIMIT, bybit::routes(Market::Linear)),
-                "bybit-spot" => (bybit::LIMIT, bybit::routes(Market::Spot)),
-                "bybit-inverse" => (bybit::LIMIT, bybit::routes(Market::Inverse)),
-                "binance-spot" => (binance::LIMIT_SPOT, binance::routes(Market::Spot)),
-                _ => (binance::LIMIT_LINEAR, binance::routes(Market::Linear)),
-            };
-            (name, limit, streams, requests)
-        });
-        let faces: Vec<_> = faces.collect();
-        let requests = faces.iter().map(|(name, limit, ..)| (*name, Requests::new(*limit, faults.seed))).collect();
+        let faces: Vec<_> = names.map(|name| (name, face(name))).collect();
+        let requests = faces.iter().map(|(name, (limit, _))| (*name, Requests::new(*limit, faults.seed))).collect();
         let shared = Arc::new(Shared {
             venue,
             sent: broadcast::channel(BEHIND_MAX).0,
@@ -175,7 +176,7 @@ impl Emulator {
         });
         tokio::spawn(go_on(shared.clone()));
         let mut routes = Router::new().route("/fng/", get(fear_greed));
-        for (name, _, streams, requests) in faces {
+        for (name, (_, [streams, requests])) in faces {
             let requests = requests.layer(from_fn_with_state((shared.clone(), name), limited));
             // As venues do for who asks for it, with as little work as can be.
             let requests = requests.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use prism_log::{LogError, LogWriter};
+use prism_log::{Log, LogError, LogWriter};
 use prism_schemas::event::event::Body;
 use prism_schemas::feed::IMPORT;
 use prism_schemas::{Event, InstrumentId};
@@ -119,11 +119,13 @@ impl Examined {
                 }
             }
         };
+        let Options { time, price, size, side, id, .. } = &self.options;
+        let columns = [time, price, size, side, id].map(|column| column.as_deref().unwrap_or_default()).join(",");
         let number = self.report.files.len();
         let (format, notes) = (recognised.format, recognised.note.iter().cloned().collect());
         self.report.files.push(FileReport { path, format, notes, ..FileReport::default() });
         self.inputs.push(recognised.input.clone());
-        self.streams.push(Stream::File(Box::new(summary.around(recognised, number))));
+        self.streams.push(Stream::File(Box::new(summary.around(recognised, number, &columns))));
     }
 
     /// An error if a file was refused.
@@ -175,13 +177,16 @@ impl Examined {
         Ok(report)
     }
 
-    /// Reads the files again and counts what would be written.
-    pub fn count(self, is_cancelled: &dyn Fn() -> bool) -> Result<Report, ImportError> {
+    /// Reads the files again and counts what would be written to a log, or to a new one.
+    pub fn count(mut self, log: Option<&dyn Log>, is_cancelled: &dyn Fn() -> bool) -> Result<Report, ImportError> {
+        if let Some(log) = log.filter(|_| !self.options.again) {
+            known::leave_out(&mut self, log)?;
+        }
         let mut report = self.write(&mut |_, _| match is_cancelled() {
             true => Err(LogError::Usage("cancelled".into())),
             false => Ok(()),
         })?;
-        for file in &mut report.files {
+        for file in report.files.iter_mut().filter(|file| file.written != Written::Before) {
             file.written = Written::Nothing;
         }
         Ok(report)

@@ -166,6 +166,8 @@ pub(super) fn side(text: &str) -> Result<Side, Wrong> {
     match () {
         () if is(&["buy", "b", "bid", "true", "1", "1.0", "+1"]) => Ok(Side::Buy),
         () if is(&["sell", "s", "ask", "a", "false", "-1", "-1.0"]) => Ok(Side::Sell),
+        // As tardis has it where the venue does not say.
+        () if is(&["unknown"]) => Ok(Side::Unspecified),
         () if is(&["0", "0.0"]) => Err(Wrong::File(AMBIGUOUS.into())),
         () => Err(format!("\"{text}\" is no side: buy or sell, b or s, true (a buy) or false, 1 or -1").into()),
     }
@@ -381,7 +383,8 @@ mod tests {
         for text in ["sell", "Sell", "S", "False", "-1", "ask"] {
             assert_eq!(side(text), Ok(Side::Sell), "{text}");
         }
-        for text in ["", "0", "2", "unknown"] {
+        assert_eq!(side("unknown"), Ok(Side::Unspecified));
+        for text in ["", "0", "2", "nobody"] {
             assert!(side(text).is_err(), "{text}");
         }
         assert_eq!((maker("True"), maker("0")), (Ok(Side::Sell), Ok(Side::Buy)));

@@ -124,19 +124,19 @@ impl Summary {
         }
     }
 
-    /// What the file holds: its bytes, and whose they are, which its name may say.
-    fn content(&self, input: &Input) -> Option<String> {
+    /// What the file holds: its bytes, whose they are, which its name may say, and what the user says of its columns.
+    fn content(&self, input: &Input, columns: &str) -> Option<String> {
         let instruments = self.seen.keys().map(InstrumentId::to_string);
-        let whose: Vec<String> =
-            instruments.chain(self.klines.keys().map(|(_, timeframe)| timeframe.clone())).collect();
+        let timeframes = self.klines.keys().map(|(_, timeframe)| timeframe.clone());
+        let whose: Vec<String> = instruments.chain(timeframes).chain([columns.to_string()]).collect();
         Some(format!("{}-{:016x}", input.digest()?, fnv1a(whose.join(" ").as_bytes())))
     }
 
     /// The file's events with each instrument's declaration and its feed's status around them.
-    pub(super) fn around(mut self, recognised: Recognised, number: usize) -> Around {
+    pub(super) fn around(mut self, recognised: Recognised, number: usize, columns: &str) -> Around {
         let input = recognised.input.clone();
         let path = input.path.clone();
-        let content = self.content(&input);
+        let content = self.content(&input, columns);
         let mut ready = VecDeque::new();
         let (mut tail, mut recording) = (Vec::new(), String::new());
         if let (Some((ts_first, ts_last)), Some((recv_first, recv_last))) = (self.ts_event, self.ts_recv) {

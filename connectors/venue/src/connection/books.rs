@@ -207,15 +207,13 @@ impl Machine {
                 // In the place of the update: behind it, it would be taken for an old one.
                 (one.told, event.body) = (event.ts_recv, Some(Body::Book(one.book.whole())));
             }
-            let mut is_asked_for = renewal == Renewal::Ask;
-            if !is_live && one.asked.is_none() {
+            let is_due = !is_live && one.asked.is_none();
+            if is_due {
                 one.asked = Some(now.at);
-                match self.wire.book_topic(&one.native, self.options.channels.depth) {
-                    Some(topic) => topics.push(topic),
-                    None => is_asked_for = true,
-                }
             }
-            if is_asked_for {
+            if is_due && let Some(topic) = self.wire.book_topic(&one.native, self.options.channels.depth) {
+                topics.push(topic);
+            } else if is_due || renewal == Renewal::Ask {
                 let wanted = Followed { id: id.clone(), native: one.native.clone() };
                 self.outputs.push(Output::AskBook(session, wanted));
             }

@@ -4,7 +4,7 @@
 //! (arrow.apache.org, "Feather File Format").
 
 use std::collections::HashMap;
-use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -23,7 +23,7 @@ use super::super::sight::Sight;
 use super::super::{Events, Recognised, Source};
 use super::Format;
 use super::generic::Found;
-use super::{ccxt, klines, trades};
+use super::{blocks, ccxt, klines, trades};
 
 pub(super) const PARQUET: Format = Format {
     name: "parquet",
@@ -65,36 +65,16 @@ fn open_parquet(input: &Input) -> std::io::Result<(Vec<String>, Batches)> {
 
 fn open_feather(input: &Input) -> std::io::Result<(Vec<String>, Batches)> {
     let mut file = input.seekable()?;
-    let length = check_blocks(&mut file)?;
-    bounded(input, length)?;
+    bounded(input, blocks::expanded(&mut file)?)?;
     let reader = arrow_ipc::reader::FileReader::try_new(file, None).map_err(other)?;
     let names = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
     Ok((names, Box::new(reader)))
 }
 
-/// What a footer says of its blocks must be in the file: whoever believes it lays out memory for it. Gives the file's length.
-fn check_blocks(file: &mut std::fs::File) -> std::io::Result<u64> {
-    let damaged = || Error::new(ErrorKind::InvalidData, "a Feather file that is cut off or damaged");
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut end = [0; 10];
-    file.seek(SeekFrom::Start(length.checked_sub(10).ok_or_else(damaged)?))?;
-    file.read_exact(&mut end)?;
-    let size = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
-    let start = length.checked_sub(10 + size).filter(|_| &end[4..] == b"ARROW1").ok_or_else(damaged)?;
-    let mut footer = vec![0; size as usize];
-    file.seek(SeekFrom::Start(start))?;
-    file.read_exact(&mut footer)?;
-    let footer = arrow_ipc::root_as_footer(&footer).map_err(|_| damaged())?;
-    let blocks = footer.recordBatches().into_iter().flatten().chain(footer.dictionaries().into_iter().flatten());
-    for block in blocks {
-        let parts = [block.offset(), i64::from(block.metaDataLength()), block.bodyLength()];
-        let parts: Vec<u64> = parts.iter().filter_map(|part| u64::try_from(*part).ok()).collect();
-        if parts.len() < 3 || length < parts.iter().fold(0, |sum: u64, part| sum.saturating_add(*part)) {
-            return Err(damaged());
-        }
-    }
-    file.rewind()?;
-    Ok(length)
+/// What a library reads; damaged files make arrow-ipc panic in many places, which stops this file alone.
+fn whole<T>(read: impl FnOnce() -> T) -> std::io::Result<T> {
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    read.map_err(|_| Error::new(ErrorKind::InvalidData, "a file of columns that is damaged"))
 }
 
 fn bounded(input: &Input, bytes: u64) -> std::io::Result<()> {
@@ -127,6 +107,7 @@ struct Who {
 type Open = fn(&Input) -> std::io::Result<(Vec<String>, Batches)>;
 
 fn read(sight: &Sight, format: &'static str, open: Open) -> Result<Recognised, String> {
+    let open = move |input: &Input| whole(|| open(input)).flatten();
     let (names, _) = open(sight.input).map_err(|error| error.to_string())?;
     let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let (what, note) = what(sight, &names)?;
@@ -190,7 +171,7 @@ struct Columns {
 
 impl Source for Columns {
     fn next(&mut self, out: &mut Events) -> std::io::Result<bool> {
-        let Some(batch) = self.batches.next() else { return Ok(false) };
+        let Some(batch) = whole(|| self.batches.next())? else { return Ok(false) };
         let batch = batch.map_err(other)?;
         let taken = batch.get_array_memory_size() as u64;
         let expands =

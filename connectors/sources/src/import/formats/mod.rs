@@ -4,6 +4,7 @@ mod binance_klines;
 mod binance_other;
 mod binance_trades;
 mod bitmex;
+mod blocks;
 mod bybit;
 mod ccxt;
 mod columns;
