@@ -4,15 +4,15 @@ use crate::support::{prism, root, run};
 
 /// What the report says of each of them: venue, market, symbol, kind of event, and how many.
 const READ: [&str; 10] = [
-    "binance linear BTCUSDT trade 20",
+    "binance linear BTCUSDT trade 60",
     "bybit linear BTCUSDT trade 20",
     "bitmex inverse XBTUSD trade 20",
     "okx spot BTCUSDT trade 20",
     "kraken spot BTCUSD trade 20",
-    "kraken spot BTCUSD book_delta 20",
-    "binance spot BTCUSDT kline 20",
-    "binance spot BTCUSDT kline 20",
-    "binance linear BTCUSDT trade 20",
+    "kraken spot BTCUSD book_snapshot 1",
+    "binance spot BTCUSDT kline 4",
+    "binance spot BTCUSDT kline 10",
+    "binance linear BTCUSDT trade 10",
     "gemini spot ETHUSD trade 20",
 ];
 

@@ -58,17 +58,19 @@ fn examined(path: &Path, options: Options) -> Examined {
 fn no_byte_that_is_another_does_more_than_stop_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("BTC_USDT-1m.feather");
+    // What panics within is caught, and would fill the output.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
     for compression in COMPRESSIONS {
         let whole = feather(compression, 20);
-        for at in 0..whole.len() {
-            for other in [0xff, 0x40] {
-                let mut damaged = whole.clone();
-                damaged[at] ^= other;
-                std::fs::write(&path, damaged).unwrap();
-                let _ = examined(&path, Options::default()).count(None, &|| false);
-            }
+        for at in (0..whole.len()).step_by(5) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            std::fs::write(&path, damaged).unwrap();
+            let _ = examined(&path, Options::default()).count(None, &|| false);
         }
     }
+    std::panic::set_hook(hook);
 }
 
 /// A prefix may say that little expands to anything.

@@ -75,6 +75,19 @@ impl Okx {
         Ok(())
     }
 
+    /// Whose books an envelope brings, and what their sizes count.
+    fn addressed(
+        &self,
+        fields: Fields,
+        envelope: &Envelope<'_, ()>,
+    ) -> Result<(InstrumentId, Option<Decimal>), DecodeError> {
+        let native = fields.some("arg", envelope.arg.as_ref())?.instrument;
+        let native = fields.some("instId", native)?;
+        let id = instrument(fields, "instId", native)?;
+        let unit = self.unit(&id, native)?;
+        Ok((id, unit))
+    }
+
     fn books(
         &self,
         envelope: &Envelope<'_, ()>,
@@ -83,10 +96,7 @@ impl Okx {
         out: &mut Events,
     ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "books" };
-        let native = fields.some("arg", envelope.arg.as_ref())?.instrument;
-        let native = fields.some("instId", native)?;
-        let id = instrument(fields, "instId", native)?;
-        let unit = self.unit(&id, native)?;
+        let (id, unit) = self.addressed(fields, envelope)?;
         let snapshot = match envelope.action {
             Some("snapshot") => true,
             Some("update") => false,

@@ -52,10 +52,7 @@ impl Okx {
         out: &mut Events,
     ) -> Result<(), DecodeError> {
         let fields = Fields { kind: "bbo-tbt" };
-        let native = fields.some("arg", envelope.arg.as_ref())?.instrument;
-        let native = fields.some("instId", native)?;
-        let id = instrument(fields, "instId", native)?;
-        let unit = self.unit(&id, native)?;
+        let (id, unit) = self.addressed(fields, envelope)?;
         for (index, raw) in (0..).zip(updates) {
             let (bid, ask) = (raw.bids.first(), raw.asks.first());
             let ticker = Ticker {

@@ -4,7 +4,10 @@ use prism_exchange::{Binance, Bybit, DecodeError, Exchange, quarantined};
 use prism_schemas::{InstrumentId, Market, Ts};
 use serde::Deserialize;
 
-use super::super::Events;
+use super::super::instant::Instants;
+use super::super::lines::Lines;
+use super::super::sight::Sight;
+use super::super::{Events, Recognised, Source};
 
 /// Quarantines what failed, and counts what has no events.
 pub(super) fn settle(
@@ -22,6 +25,66 @@ pub(super) fn settle(
             let detail = format!("line {number}: {error}");
             out.push((nobody.clone(), quarantined(error.rule(), detail, line, ts_recv)));
         }
+    }
+}
+
+/// What a line holds: when its frame was received, if it says so, and the frame.
+pub(super) type Line = for<'a> fn(&'a str, Instants) -> Result<(Option<Ts>, &'a str), DecodeError>;
+
+/// Lines of frames of one connection, whose market is told, shown, or else `default`.
+pub(super) fn recognised(
+    sight: &Sight,
+    format: &'static str,
+    (seen, default): (Seen, Option<Market>),
+    line: Line,
+) -> Result<Recognised, String> {
+    let given = sight.options.market;
+    seen.decoder(given, default)?;
+    let (input, instants) = (sight.input.clone(), sight.instants);
+    let open = move || {
+        let decoder = seen.decoder(given, default).map_err(std::io::Error::other)?;
+        let nobody = InstrumentId::new(decoder.id(), decoder.market(), "");
+        let lines = Lines::open(&input)?;
+        Ok(Box::new(Framed { lines, line, decoder, nobody, instants, ts_recv: 0, control: 0 }) as Box<dyn Source>)
+    };
+    Ok(Recognised { format, input: sight.input.clone(), note: None, open: Box::new(open) })
+}
+
+struct Framed {
+    lines: Lines,
+    line: Line,
+    decoder: Box<dyn Exchange>,
+    /// Whom frames that cannot be decoded are filed under.
+    nobody: InstrumentId,
+    instants: Instants,
+    ts_recv: Ts,
+    control: u64,
+}
+
+impl Source for Framed {
+    fn next(&mut self, out: &mut Events) -> std::io::Result<bool> {
+        if !self.lines.step()? {
+            return Ok(false);
+        }
+        let before = out.len();
+        let bytes = self.lines.bytes();
+        let text = std::str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string()));
+        let read = text.and_then(|text| (self.line)(text, self.instants)).and_then(|(ts, frame)| {
+            self.ts_recv = ts.unwrap_or(self.ts_recv);
+            self.decoder.decode(frame, self.ts_recv, out)?;
+            // Acknowledgements have no time, and no events either.
+            if ts.is_none() && before < out.len() {
+                out.truncate(before);
+                return Err(DecodeError::Malformed("it has no time of its own, and its line no receive time".into()));
+            }
+            Ok(())
+        });
+        settle(read, &self.nobody, (bytes, self.lines.number, self.ts_recv), before, out, &mut self.control);
+        Ok(true)
+    }
+
+    fn control(&self) -> u64 {
+        self.control
     }
 }
 

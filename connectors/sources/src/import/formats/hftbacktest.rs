@@ -2,15 +2,15 @@
 //!
 //! Form: github.com/nkaz001/hftbacktest, `collector/`; its Bybit collector follows linear contracts.
 
-use prism_exchange::{DecodeError, Exchange};
-use prism_schemas::{InstrumentId, Market, Ts};
+use prism_exchange::DecodeError;
+use prism_schemas::{Market, Ts};
 
+use super::super::Recognised;
 use super::super::instant::Instants;
 use super::super::lines::Lines;
 use super::super::sight::Sight;
-use super::super::{Events, Recognised, Source};
 use super::Format;
-use super::frames::{Seen, settle};
+use super::frames::{Seen, recognised};
 
 pub(super) const FORMAT: Format = Format {
     name: "hftbacktest",
@@ -36,50 +36,12 @@ fn read(sight: &Sight) -> Result<Recognised, String> {
         }
     }
     let default = (seen.venue == Some("bybit")).then_some(Market::Linear);
-    let given = sight.options.market;
-    seen.decoder(given, default).map_err(|problem| format!("lines of <ns> <json>, but {problem}"))?;
-    let (input, instants) = (sight.input.clone(), sight.instants);
-    let open = move || {
-        let decoder = seen.decoder(given, default).map_err(std::io::Error::other)?;
-        let nobody = InstrumentId::new(decoder.id(), decoder.market(), "");
-        let lines = Lines::open(&input)?;
-        Ok(Box::new(Stamped { lines, decoder, nobody, instants, ts_recv: 0, control: 0 }) as Box<dyn Source>)
-    };
-    Ok(Recognised { format: FORMAT.name, input: sight.input.clone(), note: None, open: Box::new(open) })
+    recognised(sight, FORMAT.name, (seen, default), stamped)
+        .map_err(|problem| format!("lines of <ns> <json>, but {problem}"))
 }
 
-struct Stamped {
-    lines: Lines,
-    decoder: Box<dyn Exchange>,
-    /// Whom frames that cannot be decoded are filed under.
-    nobody: InstrumentId,
-    instants: Instants,
-    ts_recv: Ts,
-    control: u64,
-}
-
-impl Source for Stamped {
-    fn next(&mut self, out: &mut Events) -> std::io::Result<bool> {
-        if !self.lines.step()? {
-            return Ok(false);
-        }
-        let before = out.len();
-        let line = self.lines.bytes();
-        let result = match std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) {
-            Some((ts, frame)) => match self.instants.read(ts) {
-                Ok(ts) => {
-                    self.ts_recv = ts;
-                    self.decoder.decode(frame, ts, out)
-                }
-                Err(wrong) => Err(DecodeError::Malformed(format!("receive time {wrong}"))),
-            },
-            None => Err(DecodeError::Malformed("not <ns> <json>".into())),
-        };
-        settle(result, &self.nobody, (line, self.lines.number, self.ts_recv), before, out, &mut self.control);
-        Ok(true)
-    }
-
-    fn control(&self) -> u64 {
-        self.control
-    }
+fn stamped(line: &str, instants: Instants) -> Result<(Option<Ts>, &str), DecodeError> {
+    let (ts, frame) = line.split_once(' ').ok_or_else(|| DecodeError::Malformed("not <ns> <json>".into()))?;
+    let ts = instants.read(ts).map_err(|wrong| DecodeError::Malformed(format!("receive time {wrong}")))?;
+    Ok((Some(ts), frame))
 }
