@@ -5,8 +5,6 @@ mod bybit;
 mod coinbase;
 mod deribit;
 mod kraken;
-mod kraken_futures;
-mod kraken_v2;
 mod number;
 mod okx;
 mod plain;
@@ -16,8 +14,7 @@ pub use binance::Binance;
 pub use bybit::Bybit;
 pub use coinbase::Coinbase;
 pub use deribit::Deribit;
-pub use kraken::Kraken;
-pub use kraken_futures::KrakenFutures;
+pub use kraken::{Kraken, KrakenFutures};
 pub use okx::Okx;
 pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
 
@@ -91,6 +88,9 @@ pub fn wires() -> Vec<Box<dyn Wire>> {
         Box::new(Bybit::new(Market::Inverse)),
         Box::new(Binance::new(Market::Linear)),
         Box::new(Binance::new(Market::Spot)),
+        Box::new(Okx::new(Market::Linear)),
+        Box::new(Okx::new(Market::Spot)),
+        Box::new(Kraken::default()),
     ]
 }
 

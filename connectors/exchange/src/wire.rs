@@ -73,8 +73,9 @@ pub enum Ask<'a> {
     Klines(&'a str, Timeframe, u32),
     /// The newest trades.
     Trades(&'a str),
-    /// So many trades from a number on, where trades are numbered.
-    TradesFrom(&'a str, u64, u32),
+    /// So many trades from a number on, where trades are numbered; and when the one before was traded, if that is known:
+    /// some venues are asked by time.
+    TradesFrom(&'a str, u64, u32, Option<Ts>),
     /// The order book with at least so many levels per side.
     Book(&'a str, u32),
     /// The ticker of one instrument.
@@ -111,7 +112,7 @@ impl Ask<'_> {
 }
 
 /// What a venue says to a request for topics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// All of them are sent from now on.
     Accepted,
@@ -119,6 +120,8 @@ pub enum Answer {
     Refused,
     /// One of them or more is sent already, and no other was taken.
     Known,
+    /// This one is sent from now on, or cannot be had; each of the others has an answer of its own.
+    One(String, bool),
 }
 
 /// A GET request.
@@ -156,17 +159,17 @@ pub trait Wire: Exchange {
     /// The streams' paths under the venue's address: each is a connection of its own.
     fn lanes(&self) -> Vec<String>;
 
-    /// The topics of an instrument's channels on a lane, by the venue's spelling of its symbol.
+    /// The topics of an instrument's channels on a lane, by the venue's spelling of its symbol. Instruments may share some.
     fn topics(&self, lane: usize, native: &str, channels: Channels) -> Vec<String>;
 
     /// The topic of an instrument's book, to have its snapshot sent anew; `None` where snapshots are asked for.
     fn book_topic(&self, native: &str, depth: u32) -> Option<String>;
 
-    /// A request for topics; `number` comes back in the acknowledgement.
-    fn subscribe(&self, topics: &[String], number: u64) -> String;
+    /// A request for topics, in as many messages as the venue needs; `number` comes back in the acknowledgement.
+    fn subscribe(&self, topics: &[String], number: u64) -> Vec<String>;
 
     /// As `subscribe`, to end them.
-    fn unsubscribe(&self, topics: &[String], number: u64) -> String;
+    fn unsubscribe(&self, topics: &[String], number: u64) -> Vec<String>;
 
     /// The number of the request for topics that a frame answers, and the answer.
     fn answered(&self, frame: &str) -> Option<(u64, Answer)>;

@@ -66,7 +66,7 @@ pub(super) struct Reconciler {
 impl Reconciler {
     pub(super) async fn run(mut self, every: Duration) {
         let mut wire = (self.maker)();
-        let are_numbered = wire.request(&Ask::TradesFrom("", 0, 1)).is_some();
+        let are_numbered = wire.request(&Ask::TradesFrom("", 0, 1, None)).is_some();
         loop {
             let followed = self.followed.all();
             if !are_numbered {

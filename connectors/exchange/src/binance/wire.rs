@@ -84,12 +84,12 @@ impl Wire for Binance {
         None
     }
 
-    fn subscribe(&self, topics: &[String], number: u64) -> String {
-        serde_json::json!({"method": "SUBSCRIBE", "params": topics, "id": number}).to_string()
+    fn subscribe(&self, topics: &[String], number: u64) -> Vec<String> {
+        vec![serde_json::json!({"method": "SUBSCRIBE", "params": topics, "id": number}).to_string()]
     }
 
-    fn unsubscribe(&self, topics: &[String], number: u64) -> String {
-        serde_json::json!({"method": "UNSUBSCRIBE", "params": topics, "id": number}).to_string()
+    fn unsubscribe(&self, topics: &[String], number: u64) -> Vec<String> {
+        vec![serde_json::json!({"method": "UNSUBSCRIBE", "params": topics, "id": number}).to_string()]
     }
 
     fn answered(&self, frame: &str) -> Option<(u64, Answer)> {
@@ -172,7 +172,7 @@ impl Wire for Binance {
                 (format!("{base}/klines?symbol={native}&interval={interval}&limit={n}"), of(2, by_length))
             }
             Ask::Trades(native) => (format!("{base}/aggTrades?symbol={native}&limit=100"), of(4, 20)),
-            Ask::TradesFrom(native, from, n) => {
+            Ask::TradesFrom(native, from, n, _) => {
                 let n = (*n).clamp(1, 1_000);
                 (format!("{base}/aggTrades?symbol={native}&fromId={from}&limit={n}"), of(4, 20))
             }

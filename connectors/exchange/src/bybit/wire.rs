@@ -73,12 +73,12 @@ impl Wire for Bybit {
         Some(format!("orderbook.{depth}.{native}"))
     }
 
-    fn subscribe(&self, topics: &[String], number: u64) -> String {
-        serde_json::json!({"req_id": number.to_string(), "op": "subscribe", "args": topics}).to_string()
+    fn subscribe(&self, topics: &[String], number: u64) -> Vec<String> {
+        vec![serde_json::json!({"req_id": number.to_string(), "op": "subscribe", "args": topics}).to_string()]
     }
 
-    fn unsubscribe(&self, topics: &[String], number: u64) -> String {
-        serde_json::json!({"req_id": number.to_string(), "op": "unsubscribe", "args": topics}).to_string()
+    fn unsubscribe(&self, topics: &[String], number: u64) -> Vec<String> {
+        vec![serde_json::json!({"req_id": number.to_string(), "op": "unsubscribe", "args": topics}).to_string()]
     }
 
     fn answered(&self, frame: &str) -> Option<(u64, Answer)> {

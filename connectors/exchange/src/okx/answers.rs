@@ -1,26 +1,209 @@
 //! What OKX answers to market requests.
 
-use prism_schemas::event::Instrument;
 use prism_schemas::event::event::Body;
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
+use prism_schemas::event::{Book, FundingRate, Instrument, Kline, LongShortRatio, OpenInterest};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use serde::Deserialize;
 
-use super::frames::{Answer, InstrumentItem};
-use super::{Events, ID, Okx, instrument, sized};
-use crate::{DecodeError, Fields, decimals_of, each_row, event_of};
+use super::frames::{
+    Answer, BookAnswer, CandleRow, FundingItem, InstrumentItem, OpenInterestItem, TickerData, TradeItem,
+};
+use super::{Events, ID, Okx, instrument, side_of, sized};
+use crate::{DecodeError, Exchange, Fields, Holders, decimals_of, each_row, event_of, intervals};
 
 impl Okx {
-    /// The answer to instruments: one Instrument event per symbol.
-    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let answer: Answer<'_, InstrumentItem<'_>> = Fields { kind: "instruments" }.json(body)?;
-        if answer.code != "0" {
-            return Err(DecodeError::Refused(answer.msg.unwrap_or_default().into()));
-        }
+    /// The answer to instruments: one Instrument event per symbol, and what its contracts are worth from now on.
+    pub fn decode_instruments(&mut self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let items: Vec<InstrumentItem<'_>> = read(KIND, body)?;
         // Options are nobody's here.
-        let named = answer.data.iter().filter_map(|one| Some((one, instrument(KIND, "instId", one.id).ok()?)));
+        let named = items.iter().filter_map(|one| Some((one, instrument(KIND, "instId", one.id).ok()?)));
         let rows = named.map(|(one, id)| (one.id, described(one, id, ts_recv)));
+        let events = each_row((ID, self.market), ts_recv, rows)?;
+        for (id, event) in &events {
+            if let Some(Body::Instrument(described)) = &event.body {
+                self.learn(id, described);
+            }
+        }
+        out.extend(events);
+        Ok(())
+    }
+
+    pub(super) fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let items: Vec<TickerData<'_>> = read(Fields { kind: "tickers" }, body)?;
+        let of_market = |raw: &&TickerData<'_>| {
+            instrument(Fields { kind: "tickers" }, "instId", raw.instrument).is_ok_and(|id| id.market == self.market)
+        };
+        let rows = items.iter().filter(of_market).map(|raw| (raw.instrument, self.ticker(raw, ts_recv)));
         out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
         Ok(())
     }
+
+    pub(super) fn ask_klines(
+        native: &str,
+        timeframe: Timeframe,
+        body: &str,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "candles" };
+        let id = instrument(fields, "instId", native)?;
+        // The newest first.
+        for row in read::<CandleRow<'_>>(fields, body)?.iter().rev() {
+            out.push((id.clone(), candle(fields, id.market, timeframe, row, ts_recv)?));
+        }
+        Ok(())
+    }
+
+    /// The same trades as those of the stream of all, with the same numbers.
+    pub(super) fn ask_trades(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let mut items: Vec<TradeItem<'_>> = read(Fields { kind: "trades" }, body)?;
+        items.reverse();
+        self.trades("trades-all", body, &items, ts_recv, out)
+    }
+
+    pub(super) fn ask_book(&self, native: &str, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "books" };
+        let items: Vec<BookAnswer<'_>> = read(fields, body)?;
+        let (raw, id) = (fields.some("data", items.first())?, instrument(fields, "instId", native)?);
+        let unit = self.unit(&id, native)?;
+        let book = Book {
+            snapshot: true,
+            bids: Some(side_of(fields, "bids", &raw.bids, unit)?),
+            asks: Some(side_of(fields, "asks", &raw.asks, unit)?),
+            ..Book::default()
+        };
+        let ts_event = fields.millis("ts", fields.integer("ts", raw.ts)?)?;
+        out.push((id, event_of(ts_event, ts_recv, Body::Book(book))));
+        Ok(())
+    }
+
+    /// What it is now.
+    pub(super) fn ask_open_interest(body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "open-interest" };
+        for raw in read::<OpenInterestItem<'_>>(fields, body)? {
+            let id = instrument(fields, "instId", raw.instrument)?;
+            let row = [raw.ts, raw.contracts, raw.currency, raw.value.unwrap_or_default()];
+            out.push(open_interest(fields, id, &row, ts_recv)?);
+        }
+        Ok(())
+    }
+
+    /// What it was at the start of every five minutes.
+    pub(super) fn ask_open_interests(
+        native: &str,
+        body: &str,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "open-interest-history" };
+        for row in read::<[&str; 4]>(fields, body)?.iter().rev() {
+            out.push(open_interest(fields, instrument(fields, "instId", native)?, row, ts_recv)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_funding(body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
+        let fields = Fields { kind: "funding-rate-history" };
+        for raw in read::<FundingItem<'_>>(fields, body)? {
+            // What was paid; the other is what was expected.
+            let realized = fields.optional("realizedRate", raw.realized_rate)?;
+            let rate = realized.map_or_else(|| fields.decimal("fundingRate", raw.funding_rate), Ok)?;
+            let ts_event = fields.millis("fundingTime", fields.integer("fundingTime", raw.funding_time)?)?;
+            let rate = FundingRate { rate: Some(rate), ..FundingRate::default() };
+            let id = instrument(fields, "instId", raw.instrument)?;
+            out.push((id, event_of(ts_event, ts_recv, Body::FundingRate(rate))));
+        }
+        intervals(out);
+        Ok(())
+    }
+
+    pub(super) fn ask_ratio(
+        native: &str,
+        of: Holders,
+        body: &str,
+        ts_recv: Ts,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
+        let fields = Fields { kind: of.name() };
+        let id = instrument(fields, "instId", native)?;
+        for row in read::<Vec<&str>>(fields, body)?.iter().rev() {
+            let (long, short) = match (of, &row[..]) {
+                // What was sold, then what was bought.
+                (Holders::Takers, [_, sold, bought]) => (fields.decimal("buyVol", bought)?, fields.decimal("sellVol", sold)?),
+                (Holders::Takers, _) => return Err(fields.wrong("data", "has no three parts")),
+                (_, [_, ratio]) => shares(fields, ratio)?,
+                _ => return Err(fields.wrong("data", "has no two parts")),
+            };
+            let ts_event = fields.millis("ts", fields.integer("ts", row[0])?)?;
+            let ratio =
+                LongShortRatio { kind: of.name().into(), period: "5m".into(), long: Some(long), short: Some(short) };
+            out.push((id.clone(), event_of(ts_event, ts_recv, Body::LongShortRatio(ratio))));
+        }
+        Ok(())
+    }
+}
+
+/// What an answer lists, or what it says instead.
+pub(super) fn read<'a, T: Deserialize<'a>>(fields: Fields, body: &'a str) -> Result<Vec<T>, DecodeError> {
+    let answer: Answer<'_, T> = fields.json(body)?;
+    if answer.code != "0" {
+        return Err(DecodeError::Refused(answer.msg.unwrap_or_default().into()));
+    }
+    Ok(answer.data)
+}
+
+/// A bar of the venue's.
+pub(super) fn candle(
+    fields: Fields,
+    market: Market,
+    timeframe: Timeframe,
+    row: &CandleRow<'_>,
+    ts_recv: Ts,
+) -> Result<Event, DecodeError> {
+    let [start, open, high, low, close, counted, currency, quoted, confirmed] = row;
+    let start = fields.millis("ts", fields.integer("ts", start)?)?;
+    let end = timeframe.end(start);
+    let kline = Kline {
+        timeframe: timeframe.name().into(),
+        start,
+        open: Some(fields.decimal("o", open)?),
+        high: Some(fields.decimal("h", high)?),
+        low: Some(fields.decimal("l", low)?),
+        close: Some(fields.decimal("c", close)?),
+        // Linear contracts are counted in contracts, and in base.
+        volume: fields.rounded("vol", Some(if market == Market::Linear { currency } else { counted }))?,
+        turnover: fields.rounded("volCcyQuote", Some(quoted).filter(|_| market != Market::Inverse).copied())?,
+        buy_volume: None,
+        n_trades: None,
+        closed: *confirmed == "1",
+    };
+    Ok(event_of(end.min(ts_recv), ts_recv, Body::Kline(kline.into())))
+}
+
+/// Time, contracts, base, value in US dollars.
+fn open_interest(
+    fields: Fields,
+    id: InstrumentId,
+    [ts, contracts, currency, value]: &[&str; 4],
+    ts_recv: Ts,
+) -> Result<(InstrumentId, Event), DecodeError> {
+    let size = if id.market == Market::Inverse { contracts } else { currency };
+    let open = OpenInterest {
+        size: fields.rounded("oi", Some(size))?,
+        value: fields.rounded("oiUsd", Some(value).filter(|_| id.market != Market::Inverse).copied())?,
+    };
+    let ts_event = fields.millis("ts", fields.integer("ts", ts)?)?;
+    Ok((id, event_of(ts_event, ts_recv, Body::OpenInterest(open))))
+}
+
+/// The shares of both sides, to six decimals, of how many times as large the long side is.
+fn shares(fields: Fields, ratio: &str) -> Result<(Decimal, Decimal), DecodeError> {
+    let wrong = || fields.wrong("ratio", format!("is no ratio: \"{ratio}\""));
+    let ratio = Some(fields.decimal("ratio", ratio)?).filter(|ratio| 0 <= ratio.mantissa).ok_or_else(wrong)?;
+    let (one, times, unit) = (1_000_000, i128::from(ratio.mantissa), 10_i128.pow(ratio.decimals));
+    let long = (2 * one * times + times + unit) / (2 * (times + unit));
+    let share = |part: i128| i64::try_from(part).map(|part| Decimal::new(part, 6)).map_err(|_| wrong());
+    Ok((share(long)?, share(one - long)?))
 }
 
 const KIND: Fields = Fields { kind: "instruments" };

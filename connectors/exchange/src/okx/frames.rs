@@ -66,6 +66,16 @@ pub(super) struct BookData<'a> {
     pub(super) previous_seq: Option<i64>,
 }
 
+// {"asks":[["41006.8","0.60038921","0","1"]],"bids":[["41006.3","0.30178218","0","2"]],"ts":"1629966436396"}
+#[derive(Deserialize)]
+pub(super) struct BookAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) asks: Vec<Row<'a>>,
+    #[serde(borrow)]
+    pub(super) bids: Vec<Row<'a>>,
+    pub(super) ts: &'a str,
+}
+
 // {"instType":"SPOT","instId":"BTC-USDT","last":"9999.99","askPx":"9999.99","askSz":"11","bidPx":"8888.88","bidSz":"5",
 // "open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222","vol24h":"2222","ts":"1597026383085"}
 #[derive(Deserialize)]
@@ -143,6 +153,41 @@ pub(super) struct Answer<'a, T> {
     pub(super) msg: Option<&'a str>,
     #[serde(default = "Vec::new")]
     pub(super) data: Vec<T>,
+}
+
+/// Start, open, high, low, close, volume in contracts or base, in base or quote, in quote, and whether it is over.
+pub(super) type CandleRow<'a> = [&'a str; 9];
+
+// {"instType":"SWAP","instId":"BTC-USDT-SWAP","oi":"2216113.01","oiCcy":"22161.1301","oiUsd":"1939251795.5",
+// "ts":"1743041250440"}
+#[derive(Deserialize)]
+pub(super) struct OpenInterestItem<'a> {
+    #[serde(rename = "instId")]
+    pub(super) instrument: &'a str,
+    #[serde(rename = "oi")]
+    pub(super) contracts: &'a str,
+    #[serde(rename = "oiCcy")]
+    pub(super) currency: &'a str,
+    #[serde(rename = "oiUsd")]
+    pub(super) value: Option<&'a str>,
+    pub(super) ts: &'a str,
+}
+
+// {"instType":"SWAP","instId":"BTC-USDT-SWAP","fundingRate":"0.0001515032","realizedRate":"0.00015",
+// "fundingTime":"1704067200000"}
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FundingItem<'a> {
+    #[serde(rename = "instId")]
+    pub(super) instrument: &'a str,
+    pub(super) funding_rate: &'a str,
+    pub(super) realized_rate: Option<&'a str>,
+    pub(super) funding_time: &'a str,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TimeItem<'a> {
+    pub(super) ts: &'a str,
 }
 
 #[derive(Deserialize)]

@@ -8,16 +8,18 @@
 mod answers;
 mod frames;
 mod state;
+mod wire;
 
 use std::collections::HashMap;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Book, Instrument, Liquidation, Side, Trade, trade};
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
+use prism_schemas::event::{Book, Instrument, Levels, Liquidation, Side, Trade, trade};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::IgnoredAny;
 
 use super::{DecodeError, Exchange, Fields, event_of, levels, levels_of, trade_event};
-use frames::{BookData, Envelope, LiquidationItem, Row, TradeItem, whole};
+use answers::candle;
+use frames::{BookData, CandleRow, Envelope, LiquidationItem, Row, TradeItem, whole};
 
 const ID: &str = "okx";
 
@@ -132,6 +134,22 @@ impl Okx {
     }
 }
 
+/// Minute bars of the stream: one that is not over yet says so.
+fn candles(
+    envelope: &Envelope<'_, ()>,
+    rows: &[CandleRow<'_>],
+    ts_recv: Ts,
+    out: &mut Events,
+) -> Result<(), DecodeError> {
+    let fields = Fields { kind: "candle1m" };
+    let native = fields.some("instId", envelope.arg.as_ref().and_then(|arg| arg.instrument))?;
+    let id = instrument(fields, "instId", native)?;
+    for row in rows {
+        out.push((id.clone(), candle(fields, id.market, Timeframe::M1, row, ts_recv)?));
+    }
+    Ok(())
+}
+
 /// The instrument of a venue's name.
 fn instrument(fields: Fields, field: &'static str, text: &str) -> Result<InstrumentId, DecodeError> {
     let mut parts = text.split('-');
@@ -148,22 +166,29 @@ fn instrument(fields: Fields, field: &'static str, text: &str) -> Result<Instrum
     Ok(InstrumentId { exchange: ID.into(), market, symbol: fields.symbol(field, &format!("{base}{quote}{term}"))? })
 }
 
-fn book(fields: Fields, raw: &BookData, unit: Option<Decimal>) -> Result<Book, DecodeError> {
-    let side = |field, rows: &[Row]| {
-        let pairs = rows.iter().map(|(price, size, ..)| (*price, *size));
-        let levels = match unit {
-            None => levels(pairs),
-            Some(unit) => levels_of(pairs, unit),
-        };
-        levels.ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+/// A side of a book, of sizes that count so much.
+fn side_of(
+    fields: Fields,
+    field: &'static str,
+    rows: &[Row],
+    unit: Option<Decimal>,
+) -> Result<Levels, DecodeError> {
+    let pairs = rows.iter().map(|(price, size, ..)| (*price, *size));
+    let levels = match unit {
+        None => levels(pairs),
+        Some(unit) => levels_of(pairs, unit),
     };
+    levels.ok_or_else(|| fields.wrong(field, "has a level that is no exact number"))
+}
+
+fn book(fields: Fields, raw: &BookData, unit: Option<Decimal>) -> Result<Book, DecodeError> {
     // It is sent as a signed number; since 2026-05 as 0 on every frame, which says nothing.
     let checksum = raw.checksum.filter(|sum| *sum != 0).map(|sum| sum as u32);
     let update_id = raw.seq.and_then(|id| u64::try_from(id).ok());
     fields.some("checksum or seqId", checksum.map(u64::from).or(update_id))?;
     Ok(Book {
-        bids: Some(side("bids", &raw.bids)?),
-        asks: Some(side("asks", &raw.asks)?),
+        bids: Some(side_of(fields, "bids", &raw.bids, unit)?),
+        asks: Some(side_of(fields, "asks", &raw.asks, unit)?),
         update_id,
         previous_update_id: raw.previous_seq.and_then(|id| u64::try_from(id).ok()),
         // It is over contracts, and says nothing of sizes in base.
@@ -222,7 +247,7 @@ impl Exchange for Okx {
                 let envelope: Envelope<'_, IgnoredAny> = fields.json(frame)?;
                 match envelope.event {
                     Some("error") => return Err(DecodeError::Refused(envelope.msg.unwrap_or_default().into())),
-                    Some("subscribe" | "unsubscribe" | "channel-conn-count") => return Ok(()),
+                    Some("subscribe" | "unsubscribe" | "channel-conn-count" | "notice") => return Ok(()),
                     Some(other) => return Err(DecodeError::Unknown(other.into())),
                     None => fields.some("arg", envelope.arg)?.channel,
                 }
@@ -239,6 +264,7 @@ impl Exchange for Okx {
             "index-tickers" => Okx::states("index-tickers", &whole("index-tickers", frame)?.1, ts_recv, out),
             "open-interest" => Okx::states("open-interest", &whole("open-interest", frame)?.1, ts_recv, out),
             "funding-rate" => Okx::states("funding-rate", &whole("funding-rate", frame)?.1, ts_recv, out),
+            "candle1m" => whole("candle1m", frame).and_then(|(of, rows)| candles(&of, &rows, ts_recv, out)),
             "liquidation-orders" => self.liquidations(&whole("liquidation-orders", frame)?.1, ts_recv, out),
             other => Err(DecodeError::Unknown(other.into())),
         }

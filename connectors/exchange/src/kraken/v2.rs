@@ -11,9 +11,9 @@ use prism_schemas::event::{Book, Instrument, Side, Ticker, Trade, trade};
 use prism_schemas::{Event, InstrumentId, Ts};
 use serde::Deserialize;
 
-use super::kraken::instrument;
-use super::number::Number;
-use super::{DecodeError, Fields, event_of, levels_as_written, trade_event};
+use super::instrument;
+use crate::number::Number;
+use crate::{DecodeError, Fields, event_of, levels_as_written, trade_event};
 
 /// Levels a side that can be subscribed to.
 const DEPTHS: [u32; 5] = [10, 25, 100, 500, 1_000];

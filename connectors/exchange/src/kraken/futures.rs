@@ -10,9 +10,9 @@ use prism_schemas::time::HOUR;
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 
-use super::kraken::ID;
-use super::number::Number;
-use super::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, trade_event};
+use super::ID;
+use crate::number::Number;
+use crate::{DecodeError, Exchange, Fields, decimals_of, each_row, event_of, levels, trade_event};
 
 type Events = Vec<(InstrumentId, Event)>;
 

@@ -1,21 +1,31 @@
-//! Kraken's public spot streams, version 1, and AssetPairs; frames of version 2 are told by their shape.
+//! Kraken's public spot streams, version 1; frames of version 2 are told by their shape.
 //!
 //! Documented at <https://docs.kraken.com/api/docs/guides/global-intro> and, for books and their checksums,
 //! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v1>. Bitcoin and Dogecoin are spelled XBT and XDG there.
 
-use std::collections::BTreeMap;
+mod answers;
+mod futures;
+mod v2;
+mod wire;
+
+pub use futures::KrakenFutures;
+
+use std::collections::HashMap;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Levels, Side, Ticker, Trade};
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
-use super::kraken_v2::Version2;
-use super::{DecodeError, Exchange, Fields, event_of, is_canonical, levels_as_written, plain, trade_event};
+use self::v2::Version2;
+use crate::{DecodeError, Exchange, Fields, event_of, is_canonical, levels_as_written, plain, trade_event};
 
 pub(super) const ID: &str = "kraken";
+
+/// Pairs whose names are kept; the venue has some thousand.
+const PAIRS_MAX: usize = 20_000;
 
 type Events = Vec<(InstrumentId, Event)>;
 
@@ -23,42 +33,11 @@ type Events = Vec<(InstrumentId, Event)>;
 #[derive(Clone, Debug, Default)]
 pub struct Kraken {
     version_2: Version2,
+    /// Names on the stream by those of requests: `BTC/USD` by `XBTUSD`.
+    pairs: HashMap<String, String>,
 }
 
 impl Kraken {
-    /// The answer to AssetPairs: one Instrument event per pair that has a stream.
-    pub fn decode_instruments(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let fields = Fields { kind: "AssetPairs" };
-        let answer: Answer = fields.json(body)?;
-        if let Some(error) = answer.error.first() {
-            return Err(DecodeError::Refused((*error).into()));
-        }
-        let mut events = Vec::with_capacity(answer.result.len());
-        for pair in answer.result.values() {
-            // Without a name on the stream nothing can be subscribed to. JSON writes its slash as \/.
-            let Some(name) = pair.name.as_deref().filter(|name| name.contains('/')) else { continue };
-            let (base, quote) = name.split_once('/').unwrap_or((name, ""));
-            let described = Instrument {
-                price_decimals: pair.price_decimals,
-                size_decimals: pair.size_decimals,
-                tick_size: Some(Decimal::new(1, pair.price_decimals)),
-                lot_size: Some(Decimal::new(1, pair.size_decimals)),
-                min_size: fields.optional("ordermin", pair.min_size)?,
-                contract_type: "SPOT".into(),
-                base: common(base).into(),
-                quote: common(quote).into(),
-                status: pair.status.unwrap_or("online").into(),
-                native_symbol: name.into(),
-                ..Instrument::default()
-            };
-            // Staked assets (ETH2.S) have names that are no symbols.
-            let Ok(id) = instrument(fields, "wsname", name) else { continue };
-            events.push((id, event_of(ts_recv, ts_recv, Body::Instrument(described.into()))));
-        }
-        out.append(&mut events);
-        Ok(())
-    }
-
     fn trades(
         id: &InstrumentId,
         frame: &str,
@@ -222,6 +201,14 @@ impl Exchange for Kraken {
         Market::Spot
     }
 
+    fn learn(&mut self, _instrument: &InstrumentId, described: &Instrument) {
+        if let Some(name) = answers::request_name(&described.native_symbol)
+            && self.pairs.len() < PAIRS_MAX
+        {
+            self.pairs.insert(name, described.native_symbol.clone());
+        }
+    }
+
     fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let before = out.len();
         if !frame.trim_start().starts_with('[') {
@@ -339,25 +326,4 @@ struct TickerData<'a> {
     high: (&'a str, &'a str),
     #[serde(rename = "o")]
     open: (&'a str, &'a str),
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    error: Vec<&'a str>,
-    #[serde(borrow, default)]
-    result: BTreeMap<&'a str, Pair<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Pair<'a> {
-    #[serde(rename = "wsname")]
-    name: Option<String>,
-    #[serde(rename = "pair_decimals")]
-    price_decimals: u32,
-    #[serde(rename = "lot_decimals")]
-    size_decimals: u32,
-    #[serde(rename = "ordermin")]
-    min_size: Option<&'a str>,
-    status: Option<&'a str>,
 }
