@@ -67,6 +67,10 @@ impl Holders {
 pub enum Ask<'a> {
     /// All instruments of the market.
     Instruments,
+    /// Those that are not traded yet, where they are not among all.
+    Launching,
+    /// One of them, where what it is must be known before its frames are read.
+    Instrument(&'a str),
     /// Best prices and the turnover of a day, of all instruments.
     Tickers,
     /// The newest bars of a timeframe, closed or not.
@@ -96,7 +100,7 @@ impl Ask<'_> {
     /// The component it is of, in snapshots and messages.
     pub const fn name(&self) -> &'static str {
         match self {
-            Ask::Instruments => "instruments",
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => "instruments",
             Ask::Tickers => "tickers",
             Ask::Klines(..) => "klines",
             Ask::Trades(_) | Ask::TradesFrom(..) => "trades",

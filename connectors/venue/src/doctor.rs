@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connection::{explain, open};
 use super::rest::{Class, EVENTS_MAX, Failure, PAGES_MAX, now};
 use super::{Clock, Events, Maker, Options, Payer, Rest, VenueError, http, select, unknown};
-use prism_exchange::Ask;
+use prism_exchange::{Ask, Wire};
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -99,10 +99,14 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
         Ok((ahead, within)) => checks.push(judge(ahead, within, options)),
     }
     let mut answers = [Events::new(), Events::new()];
+    let mut wire = maker();
     for (ask, events) in [Ask::Instruments, Ask::Tickers].iter().zip(&mut answers) {
-        checks.push(ask_all(&rest, maker, ask, clock, events).await);
+        checks.push(ask_all(&rest, &mut *wire, ask, clock, events).await);
     }
-    let [instruments, tickers] = answers;
+    let [mut instruments, tickers] = answers;
+    if !unknown(&instruments, options).is_empty() && wire.request(&Ask::Launching).is_some() {
+        checks.push(ask_all(&rest, &mut *wire, &Ask::Launching, clock, &mut instruments).await);
+    }
     let unknown = unknown(&instruments, options).join(", ");
     if !unknown.is_empty() {
         let advice = "see the spelling; what is not listed any more, or not yet, cannot be followed";
@@ -116,7 +120,6 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
     };
     let names: Vec<&str> = followed.iter().take(3).map(|one| &*one.id.symbol).collect();
     checks.push(Check::fine("selection", format!("{} instruments: {}, ...", followed.len(), names.join(", "))));
-    let wire = maker();
     for (lane, path) in wire.lanes().iter().enumerate() {
         let url = format!("{}{path}", options.stream.trim_end_matches('/'));
         let what = format!("stream {path}");
@@ -125,7 +128,7 @@ pub async fn examine(maker: &Maker, options: &Options, clock: &Clock) -> Vec<Che
             continue;
         }
         let patience = options.patience + options.idle;
-        checks.push(match tokio::time::timeout(patience, listen(maker, &url, options, &topics, clock)).await {
+        checks.push(match tokio::time::timeout(patience, listen(&mut *wire, &url, options, &topics, clock)).await {
             Ok(Ok(found)) => Check::fine(what, found),
             Ok(Err(failure)) => broken(what, failure, "the venue refused or ended the stream: report it"),
             Err(_) => {
@@ -179,12 +182,11 @@ fn judge(ahead: i64, within: i64, options: &Options) -> Check {
 }
 
 /// All pages of an answer.
-async fn ask_all(rest: &Rest, maker: &Maker, ask: &Ask<'_>, clock: &Clock, events: &mut Events) -> Check {
-    let mut wire = maker();
+async fn ask_all(rest: &Rest, wire: &mut dyn Wire, ask: &Ask<'_>, clock: &Clock, events: &mut Events) -> Check {
     let (began, mut page, mut failed, mut n_pages) = (now(), wire.request(ask), None, 0);
     while let Some(request) = page.take().filter(|_| n_pages < PAGES_MAX && events.len() <= EVENTS_MAX) {
         n_pages += 1;
-        match rest.once(&*wire, ask, &request, clock, None).await {
+        match rest.once(wire, ask, &request, clock, None).await {
             Ok(answered) => match wire.answer(ask, &answered.body, answered.ts_recv, events) {
                 Ok(()) => page = wire.more(ask, &answered.body),
                 Err(error) => failed = Some(Failure::unread(&error, String::new())),
@@ -200,7 +202,7 @@ async fn ask_all(rest: &Rest, maker: &Maker, ask: &Ask<'_>, clock: &Clock, event
 
 /// Until the first event of these topics.
 async fn listen(
-    maker: &Maker,
+    wire: &mut dyn Wire,
     url: &str,
     options: &Options,
     topics: &[String],
@@ -208,10 +210,11 @@ async fn listen(
 ) -> Result<String, Failure> {
     let ended = |detail: String| Failure::new(Class::Venue, detail, None);
     let began = now();
-    let mut wire = maker();
     let mut socket = open(url.into(), options.access.clone(), options.patience).await?;
     let stood = began.elapsed();
-    socket.send(Message::text(wire.subscribe(topics, 1))).await.map_err(|error| ended(error.to_string()))?;
+    for text in wire.subscribe(topics, 1) {
+        socket.send(Message::text(text)).await.map_err(|error| ended(error.to_string()))?;
+    }
     let mut events = Events::new();
     loop {
         match socket.next().await {

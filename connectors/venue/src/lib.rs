@@ -8,6 +8,7 @@ mod connection;
 mod delay;
 mod doctor;
 mod http;
+mod known;
 mod options;
 mod poll;
 mod purse;
@@ -28,7 +29,7 @@ pub use purse::Quota;
 pub use snapshot::{Component, Snapshot, Snapshots, Trouble};
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prism_schemas::event::event::Body;
@@ -38,12 +39,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
 use connection::{Change, Connection};
+use known::Known;
 use poll::poll;
 use prism_exchange::{Ask, DecodeError, Wire};
 use purse::Payer;
 use rest::Rest;
 use seen::Seen;
-use selection::{select, universe, unknown};
+use selection::{Followed, Selected, select, universe, unknown};
 use tasks::Tasks;
 use trades::Reconciler;
 
@@ -96,27 +98,6 @@ pub enum VenueError {
     },
 }
 
-/// An instrument that is followed, and the venue's spelling of its symbol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Followed {
-    id: InstrumentId,
-    native: String,
-}
-
-/// Instruments that are followed, as connections and requests share them.
-#[derive(Clone, Debug, Default)]
-struct Selected(Arc<Mutex<Vec<Followed>>>);
-
-impl Selected {
-    fn all(&self) -> Vec<Followed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, followed: Vec<Followed>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = followed;
-    }
-}
-
 /// Follows a venue until `over`: instruments, streams, warm-up bars, then what is asked for now and then. All events go
 /// to `out`, which may be slow.
 pub async fn follow(
@@ -127,14 +108,17 @@ pub async fn follow(
     over: CancellationToken,
 ) -> Result<(), VenueError> {
     let rest = Arc::new(Rest::new(&options, maker().limits(), Payer::Feeds)?);
-    let (seen, selected, tasks) = (Arc::default(), Selected::default(), Tasks::new(&over));
-    let mut venue = Venue { maker, options, clock, out, rest, seen, selected, tasks, links: Vec::new() };
+    let (seen, selected, tasks, known) = (Arc::default(), Selected::default(), Tasks::new(&over), Known::default());
+    let maker = known.maker(maker);
+    let mut venue = Venue { maker, known, options, clock, out, rest, seen, selected, tasks, links: Vec::new() };
     venue.run().await
 }
 
 /// A venue that is followed.
 struct Venue {
+    /// Of decoders that know what instruments are.
     maker: Maker,
+    known: Known,
     options: Options,
     clock: Clock,
     out: Sender<Events>,
@@ -168,7 +152,7 @@ impl Venue {
         let going_on = async {
             self.warm_up(&mut *wire, &first).await;
             tracing::info!(venue = name, "warm-up bars are in the log");
-            let (maker, selected, rest) = ((self.maker)(), self.selected.clone(), self.rest.clone());
+            let (maker, selected, rest) = (self.maker.clone(), self.selected.clone(), self.rest.clone());
             let polling = poll(maker, selected, rest, self.options.clone(), self.clock.clone(), self.out.clone());
             self.tasks.spawn_endless("what is told when asked", polling);
             loop {
@@ -216,7 +200,11 @@ impl Venue {
     async fn refresh(&mut self, wire: &mut dyn Wire) -> usize {
         let is_refused = |events: &Events| events.iter().any(|one| is_quarantined(one) && !is_odd_row(one));
         let (instruments, tickers) = loop {
-            let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
+            let mut instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
+            if !unknown(&instruments, &self.options).is_empty() {
+                // Who is not traded yet may be among those that are wanted.
+                instruments.append(&mut self.rest.ask(wire, &Ask::Launching, &self.clock).await);
+            }
             let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;
             if !is_refused(&instruments) && !is_refused(&tickers) {
                 break (instruments, tickers);
@@ -225,6 +213,10 @@ impl Venue {
             let _ = self.out.send([instruments, tickers].concat()).await;
             tokio::time::sleep(AGAIN / self.options.speed).await;
         };
+        let news = self.known.take(&instruments);
+        for link in self.links.iter().filter(|_| !news.is_empty()) {
+            let _ = link.changes.send(Change::Learn(news.clone())).await;
+        }
         let before = self.selected.all();
         let known: BTreeSet<&InstrumentId> = before.iter().map(|one| &one.id).collect();
         let unknown = unknown(&instruments, &self.options);

@@ -10,8 +10,8 @@ use prism_schemas::{Event, InstrumentId, Market, Timeframe, Told, Ts};
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
-use super::{Access, Clock, Events, Options, Rest, Selected, VenueError, http};
-use prism_exchange::{Ask, Fields, Holders, Wire, event_of, quarantined};
+use super::{Access, Clock, Events, Maker, Options, Rest, Selected, VenueError, http};
+use prism_exchange::{Ask, Fields, Holders, event_of, quarantined};
 
 /// Margin tiers change rarely: they are asked for every so many rounds.
 const RARELY: u64 = 12;
@@ -28,7 +28,7 @@ type Wanted<'a> = Box<dyn Fn(u32) -> Ask<'a> + Send + Sync + 'a>;
 
 /// Asks round after round, for as many values as may be new; those known already are no events. It ends with its task.
 pub(super) async fn poll(
-    mut wire: Box<dyn Wire>,
+    maker: Maker,
     selected: Selected,
     rest: Arc<Rest>,
     options: Options,
@@ -39,6 +39,8 @@ pub(super) async fn poll(
     // The round in which a question was refused: not every contract has funding or ratios.
     let mut refused: HashMap<(InstrumentId, &'static str), u64> = HashMap::new();
     for round in 0_u64.. {
+        // Of what is known by now.
+        let mut wire = maker();
         if let Ok((ahead, within)) = rest.skew(&*wire, &clock, None).await
             && within.saturating_add(options.skew.as_nanos() as i64) < ahead.abs()
         {
@@ -197,13 +199,13 @@ mod tests {
             }
         });
         let options = Options { poll: Duration::from_millis(100), speed: 50, ..Options::at(&url) };
-        let wire = || prism_exchange::wire("bybit-linear").unwrap();
-        let rest = Arc::new(Rest::new(&options, wire().limits(), crate::Payer::Feeds).unwrap());
+        let maker: Maker = Arc::new(|| prism_exchange::wire("bybit-linear").unwrap());
+        let rest = Arc::new(Rest::new(&options, maker().limits(), crate::Payer::Feeds).unwrap());
         let selected = Selected::default();
         let id = InstrumentId::new("bybit", Market::Linear, "BTCUSDT25SEP26");
         selected.set(vec![crate::Followed { id, native: "BTCUSDT-25SEP26".into() }]);
         let (out, mut told) = channel(64);
-        let polling = tokio::spawn(poll(wire(), selected, rest, options, Arc::new(|| 1), out));
+        let polling = tokio::spawn(poll(maker, selected, rest, options, Arc::new(|| 1), out));
         let count = |part: &str| asked.lock().unwrap().iter().filter(|path| path.contains(part)).count();
         for _ in 0..6_000 {
             if 5 <= count("/time") {

@@ -1,17 +1,41 @@
 //! Which instruments of a venue are followed, and by which rule they join and leave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prism_schemas::event::Universe;
 use prism_schemas::event::event::Body;
 use prism_schemas::{Event, InstrumentId, Market, Ts, canonical_symbol};
 
-use super::{Events, Followed, Options};
+use super::{Events, Options};
 
+/// What venues call an instrument that is traded.
+const OPEN: [&str; 3] = ["trading", "live", "online"];
 /// Letters of a symbol: the longest of a venue have some twenty.
 const SYMBOL_MAX: usize = 64;
 /// Instruments that are followed at one venue, whatever is wanted: no venue has as many.
 const FOLLOWED_MAX: usize = 5_000;
+
+/// An instrument that is followed, and the venue's spelling of its symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Followed {
+    pub(crate) id: InstrumentId,
+    pub(crate) native: String,
+}
+
+/// Instruments that are followed, as connections and requests share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selected(Arc<Mutex<Vec<Followed>>>);
+
+impl Selected {
+    pub(crate) fn all(&self) -> Vec<Followed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, followed: Vec<Followed>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = followed;
+    }
+}
 
 /// Declarations of the instruments that are followed, with what decided, and these. Who is followed stays so until it is
 /// clearly beyond the limit: at its edge instruments would come and go.
@@ -27,7 +51,11 @@ pub(super) fn select(
         .filter_map(|(id, event)| match &event.body {
             // Inverse contracts are worth a unit of the quote each.
             Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some((id, ticker.volume_24h?.to_f64())),
-            Some(Body::Ticker(ticker)) => Some((id, ticker.turnover_24h?.to_f64())),
+            Some(Body::Ticker(ticker)) => {
+                // Some venues tell volumes only.
+                let valued = || Some(ticker.volume_24h?.to_f64() * ticker.last?.to_f64());
+                Some((id, ticker.turnover_24h.map_or_else(valued, |turnover| Some(turnover.to_f64()))?))
+            }
             _ => None,
         })
         .collect();
@@ -41,7 +69,7 @@ pub(super) fn select(
         let Some(Body::Instrument(instrument)) = &event.body else { continue };
         // Dated contracts and those on stocks are followed by name only.
         let is_perpetual = instrument.expiry.is_none() && !instrument.contract_type.starts_with("TRADIFI");
-        let is_open = instrument.status.eq_ignore_ascii_case("trading") || instrument.status == "live";
+        let is_open = OPEN.iter().any(|open| instrument.status.eq_ignore_ascii_case(open));
         if named(&options.include, &id) {
             ranked.push((f64::INFINITY, id, event));
         } else if is_open && is_perpetual && instrument.quote == quote(&id) && !named(&options.exclude, &id) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, WeakShared, join_all};
@@ -13,9 +13,10 @@ use prism_schemas::{Decimal, Event, InstrumentId, Timeframe, Ts, canonical_symbo
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::known::Known;
 use super::rest::{Answered, Class, Failure, now};
 use super::{Clock, Events, Maker, Options, Payer, Quota, Rest, VenueError, http};
-use prism_exchange::{Ask, Holders};
+use prism_exchange::{Ask, DecodeError, Holders, Wire};
 
 /// How often a component is asked for again.
 const RETRIES: u32 = 2;
@@ -102,6 +103,8 @@ pub struct Snapshots {
     rest: Rest,
     clock: Clock,
     patience: Duration,
+    /// What contracts are worth, where that must be asked for.
+    known: Known,
     /// Those under way, by symbol: who asks meanwhile gets the same.
     running: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Snapshot>>>>,
 }
@@ -122,8 +125,10 @@ impl Snapshots {
     /// Of the venue that the options describe; bars of their timeframes.
     pub fn new(maker: Maker, options: &Options, clock: Clock) -> Result<Snapshots, VenueError> {
         let rest = Rest::new(options, maker().limits(), Payer::User)?;
+        let known = Known::default();
         Ok(Snapshots {
-            maker,
+            maker: known.maker(maker),
+            known,
             timeframes: options.timeframes.clone(),
             depth: options.channels.depth,
             rest,
@@ -213,7 +218,7 @@ impl Snapshots {
         let began = now();
         let mut one = Component { name, ..Component::default() };
         let deadline = began + self.patience;
-        let mut events = Events::new();
+        let (mut events, mut is_unknown, mut has_asked) = (Events::new(), false, false);
         let Some(request) = wire.request(&ask) else { return one };
         loop {
             let left = (self.patience + SLACK).saturating_sub(began.elapsed());
@@ -225,9 +230,15 @@ impl Snapshots {
                 match wire.answer(&ask, &body, ts_recv, &mut events) {
                     Ok(()) if !events.is_empty() => Ok(()),
                     Ok(()) => Err(Failure::useless(Class::Venue, "the answer is empty".into(), body)),
-                    Err(error) => Err(Failure::unread(&error, body)),
+                    Err(error) => {
+                        is_unknown = matches!(error, DecodeError::Contract(_));
+                        Err(Failure::unread(&error, body))
+                    }
                 }
             });
+            if is_unknown && !std::mem::replace(&mut has_asked, true) && self.learn(&mut *wire, &ask, deadline).await {
+                continue;
+            }
             one.total_ms = millis(began.elapsed());
             let Err(Failure { class, detail, body, .. }) = outcome else {
                 one.ok = true;
@@ -258,6 +269,21 @@ impl Snapshots {
             one.retries += 1;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+impl Snapshots {
+    /// Asks what the instrument of a question is; whether that is known now.
+    async fn learn(&self, wire: &mut dyn Wire, ask: &Ask<'_>, deadline: Instant) -> bool {
+        let (Ask::Ticker(native) | Ask::Book(native, _) | Ask::Trades(native)) = ask else { return false };
+        let what = Ask::Instrument(native);
+        let Some(request) = wire.request(&what) else { return false };
+        let asking = self.rest.once(&*wire, &what, &request, &self.clock, Some(deadline));
+        let Ok(Ok(answered)) = tokio::time::timeout_at(deadline.into(), asking).await else { return false };
+        let mut events = Events::new();
+        let is_read = wire.answer(&what, &answered.body, answered.ts_recv, &mut events).is_ok();
+        self.known.take(&events);
+        is_read && !events.is_empty()
     }
 }
 

@@ -76,6 +76,9 @@ impl Subscriptions {
 
     /// A request was answered. Where one of several topics is refused, halves are asked for, to find which.
     pub(super) fn answer(&mut self, number: u64, answer: Answer, at: Instant) -> Answered {
+        if let Answer::One(topic, is_sent) = answer {
+            return self.answer_one(number, topic, is_sent, at);
+        }
         let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
         // A single topic that is sent already is what was wanted; with others, those are not sent.
         if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
@@ -95,6 +98,26 @@ impl Subscriptions {
                 Answered::Known
             }
         }
+    }
+
+    /// One topic of a request was answered alone.
+    fn answer_one(&mut self, number: u64, topic: String, is_sent: bool, at: Instant) -> Answered {
+        let Some((_, topics)) = self.open.get_mut(&number) else { return Answered::Known };
+        let Some(place) = topics.iter().position(|one| *one == topic) else { return Answered::Known };
+        topics.swap_remove(place);
+        if is_sent {
+            if topics.is_empty() {
+                self.open.remove(&number);
+            }
+            let was_refused = self.refused.remove(&topic).is_some();
+            return if was_refused { Answered::Accepted(vec![topic]) } else { Answered::Known };
+        }
+        // Whether the others are taken after a refusal is documented nowhere: those without an answer are asked for again.
+        if let Some((_, rest)) = self.open.remove(&number).filter(|(_, rest)| !rest.is_empty()) {
+            self.waiting.push_back(Request::Subscribe(rest));
+        }
+        let is_known = self.refused.insert(topic.clone(), at).is_some();
+        if is_known { Answered::Known } else { Answered::Refused(topic) }
     }
 
     /// Topics that are refused.
@@ -129,7 +152,10 @@ impl Subscriptions {
     pub(super) fn leave(&mut self, topics: &[String], each: usize) {
         self.waiting.extend(topics.chunks(each).map(|some| Request::Unsubscribe(some.to_vec())));
         self.forget(topics);
-        self.open.values_mut().for_each(|(_, open)| open.retain(|topic| !topics.contains(topic)));
+        self.open.retain(|_, (_, open)| {
+            open.retain(|topic| !topics.contains(topic));
+            !open.is_empty()
+        });
     }
 }
 
@@ -179,6 +205,31 @@ mod tests {
             assert_eq!(subscriptions.answer(number, answer, now()), Answered::Known);
         }
         assert!(!subscriptions.is_waiting() && subscriptions.refused().count() == 0);
+    }
+
+    #[test]
+    fn topics_that_are_answered_one_by_one_are_known_one_by_one() {
+        let topics = ["books:A", "books:B", "books:C", "books:D"].map(String::from);
+        let one = |topic: &str, is_sent| Answer::One(topic.into(), is_sent);
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.subscribe(&topics, 4);
+        subscriptions.next(1);
+        assert_eq!(subscriptions.answer(1, one("books:B", true), now()), Answered::Known);
+        assert!(!subscriptions.is_settled());
+        let refused = Answered::Refused("books:A".into());
+        assert_eq!(subscriptions.answer(1, one("books:A", false), now()), refused);
+        // Those without an answer are asked for again; answers to the first request come too late.
+        assert_eq!(subscriptions.answer(1, one("books:C", true), now()), Answered::Known);
+        let Some(Request::Subscribe(rest)) = subscriptions.next(2) else { panic!("nothing is asked for") };
+        assert_eq!(rest.iter().collect::<std::collections::BTreeSet<_>>().len(), 2, "{rest:?}");
+        // Who leaves needs no answer.
+        subscriptions.leave(&["books:D".into()], 4);
+        assert_eq!(subscriptions.answer(2, one("books:C", true), now()), Answered::Known);
+        assert!(matches!(subscriptions.next(3), Some(Request::Unsubscribe(_))) && subscriptions.is_settled());
+        subscriptions.repeat(Duration::ZERO, now());
+        assert_eq!(subscriptions.next(4), Some(Request::Subscribe(vec!["books:A".into()])));
+        let accepted = Answered::Accepted(vec!["books:A".into()]);
+        assert_eq!(subscriptions.answer(4, one("books:A", true), now()), accepted);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) struct Reconciler {
 
 impl Reconciler {
     pub(super) async fn run(mut self, every: Duration) {
-        let mut wire = (self.maker)();
+        let wire = (self.maker)();
         let are_numbered = wire.request(&Ask::TradesFrom("", 0, 1, None)).is_some();
         loop {
             let followed = self.followed.all();
@@ -75,6 +75,7 @@ impl Reconciler {
                 continue;
             }
             tokio::time::sleep(every).await;
+            let mut wire = (self.maker)();
             for one in &followed {
                 for hole in self.seen.holes(&one.id, (self.clock)()) {
                     let mut next = Some(hole);
@@ -171,14 +172,16 @@ impl Reconciler {
     /// Gives the hole before this one if nobody knows where it begins, and its trades are all owed.
     async fn fill(&self, wire: &mut dyn Wire, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
         let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
-        let mut oldest = Ts::MIN;
+        // When the trade before was, where that is known.
+        let (mut oldest, mut before) = (Ts::MIN, Some(hole.since).filter(|since| *since < hole.ts));
         while from <= hole.last && from - hole.first < HOLE_MAX {
             let n = (hole.last - from).min(u64::from(ANSWER) - 1) as u32 + 1;
-            let answer = self.rest.ask(wire, &Ask::TradesFrom(native, from, n), &self.clock).await;
+            let answer = self.rest.ask(wire, &Ask::TradesFrom(native, from, n, before), &self.clock).await;
             // Venues leave numbers out, but never so many.
             let asked = from..=from.saturating_add(HOLE_MAX);
-            let wanted = answer.iter().filter_map(|(_, event)| number(event)).filter(|number| asked.contains(number));
-            let Some(last) = wanted.max() else { break };
+            let wanted = answer.iter().filter_map(|(_, event)| Some((number(event)?, event.ts_event)));
+            let Some((last, ts)) = wanted.filter(|(number, _)| asked.contains(number)).max() else { break };
+            before = before.map(|_| ts);
             if from == hole.first {
                 oldest = answer.iter().map(|(_, event)| event.ts_event).min().unwrap_or(Ts::MIN);
             }
@@ -282,6 +285,47 @@ mod tests {
             trades.map(|(_, event)| event.ts_event / SECOND).collect()
         };
         assert_eq!((lost("trade"), lost("execution")), (vec![7], vec![7]));
+    }
+
+    /// Kraken is asked by time: for what came after the trade before the hole, then after the last that was found.
+    #[tokio::test]
+    async fn a_hole_is_asked_for_by_number_or_by_time() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+        let paths = asked.clone();
+        tokio::spawn(async move {
+            for numbers in [[4, 5, 6], [6, 7, 8]] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4_096];
+                let n = socket.read(&mut request).await.unwrap_or(0);
+                let path = String::from_utf8_lossy(&request[..n]).split(' ').nth(1).unwrap_or_default().to_string();
+                paths.lock().unwrap().push(path);
+                let row = |n| format!("[\"100\",\"1\",{n}.0,\"b\",\"l\",\"\",{n}]");
+                let body = format!("{{\"error\":[],\"result\":{{\"XXBTZUSD\":[{}],\"last\":\"1\"}}}}", numbers.map(row).join(","));
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _ = socket.write_all((head + &body).as_bytes()).await;
+            }
+        });
+        let mut reconciler = reconciler("kraken-spot", 1_000 * SECOND);
+        let options = crate::Options::at(&url);
+        reconciler.rest = Arc::new(Rest::new(&options, (reconciler.maker)().limits(), crate::Payer::Feeds).unwrap());
+        let (out, mut told) = tokio::sync::mpsc::channel(4);
+        reconciler.out = out;
+        let one = Followed { id: InstrumentId::new("kraken", Market::Spot, "BTCUSD"), native: "BTC/USD".into() };
+        reconciler.seen.again(&one.id, 0);
+        for n in [4, 8] {
+            assert!(reconciler.seen.is_new(&one.id, &trade(trade::Id::Number(n), n as i64 * SECOND)));
+        }
+        let hole = Hole { first: 5, last: 7, since: 4 * SECOND, ts: 8 * SECOND };
+        let mut wire = (reconciler.maker)();
+        assert_eq!(reconciler.fill(&mut *wire, &one, &hole).await, None);
+        let found = told.recv().await.unwrap();
+        let numbers: Vec<u64> = found.iter().filter_map(|(_, event)| number(event)).collect();
+        assert_eq!(numbers, [5, 6, 7]);
+        let since = |at: i64| format!("/0/public/Trades?pair=XBTUSD&count=1000&since={}", at * SECOND - 1_000_000);
+        assert_eq!(*asked.lock().unwrap(), [since(4), since(6)]);
     }
 
     #[test]

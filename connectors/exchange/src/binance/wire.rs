@@ -163,6 +163,7 @@ impl Wire for Binance {
         let (path, weight) = match ask {
             Ask::Instruments if spot => (format!("{base}/exchangeInfo?showPermissionSets=false"), 20),
             Ask::Instruments => (format!("{base}/exchangeInfo"), 1),
+            Ask::Launching | Ask::Instrument(_) => return None,
             Ask::Tickers => (format!("{base}/ticker/24hr"), of(80, 40)),
             Ask::Ticker(native) => (format!("{base}/ticker/24hr?symbol={native}"), of(2, 1)),
             Ask::Klines(native, timeframe, n) => {
@@ -217,7 +218,7 @@ impl Wire for Binance {
         let mut events = Events::new();
         let fields = Fields { kind: ask.name() };
         match ask {
-            Ask::Instruments => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
             Ask::Tickers => self.ask_tickers(&fields.json::<Vec<DayTicker<'_>>>(body)?, ts_recv, &mut events),
             Ask::Ticker(_) => self.ask_tickers(&[fields.json(body)?], ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),

@@ -163,6 +163,11 @@ impl Wire for Bybit {
         let is_spot = self.market == Market::Spot;
         let path = match ask {
             Ask::Instruments => format!("/v5/market/instruments-info?category={category}&limit={PAGE}"),
+            // <https://bybit-exchange.github.io/docs/v5/market/instrument>: only those that trade, unless asked; spot has no others.
+            Ask::Launching if !is_spot => {
+                format!("/v5/market/instruments-info?category={category}&status=PreLaunch&limit={PAGE}")
+            }
+            Ask::Launching | Ask::Instrument(_) => return None,
             Ask::Tickers => format!("/v5/market/tickers?category={category}"),
             Ask::Klines(native, timeframe, n) => {
                 let interval = interval(*timeframe)?;
@@ -201,7 +206,9 @@ impl Wire for Bybit {
     }
 
     fn more(&self, ask: &Ask<'_>, body: &str) -> Option<Request> {
-        let Ask::Instruments = ask else { return None };
+        if !matches!(ask, Ask::Instruments | Ask::Launching) {
+            return None;
+        }
         let answer: Reply<'_, IgnoredAny> = Fields { kind: "instruments-info" }.json(body).ok()?;
         let cursor = answer.result.cursor.filter(|cursor| !cursor.is_empty())?;
         let Request { path, weight, cap } = self.request(ask)?;
@@ -212,7 +219,7 @@ impl Wire for Bybit {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(_) | Ask::TradesFrom(..) => self.ask_trades(body, ts_recv, &mut events),

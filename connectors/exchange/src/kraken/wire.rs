@@ -187,6 +187,7 @@ impl Wire for Kraken {
             }
             Ask::Time => "/0/public/Time".into(),
             // Spot has no positions.
+            Ask::Launching | Ask::Instrument(_) => return None,
             Ask::OpenInterest(..) | Ask::Funding(..) | Ask::Ratio(..) | Ask::RiskLimit(_) => return None,
         };
         Some(Request { path, weight: 1, cap: None })
@@ -195,7 +196,7 @@ impl Wire for Kraken {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, n) => self.ask_klines((native, *timeframe, *n), body, ts_recv, &mut events),
             Ask::Trades(native) | Ask::TradesFrom(native, ..) => self.ask_trades(native, body, ts_recv, &mut events),

@@ -193,6 +193,8 @@ impl Wire for Okx {
         let (kind, is_spot) = (self.kind(), self.market == Market::Spot);
         let (path, cap) = match ask {
             Ask::Instruments => (format!("public/instruments?instType={kind}"), None),
+            Ask::Launching => return None,
+            Ask::Instrument(native) => (format!("public/instruments?instType={kind}&instId={native}"), None),
             Ask::Tickers => (format!("market/tickers?instType={kind}"), None),
             Ask::Ticker(native) => (format!("market/ticker?instId={native}"), None),
             Ask::Klines(native, timeframe, n) => {
@@ -235,7 +237,7 @@ impl Wire for Okx {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => Okx::ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(_) | Ask::TradesFrom(..) => self.ask_trades(body, ts_recv, &mut events),

@@ -1,6 +1,6 @@
 //! What a connection does next, decided from what happens to it: no socket, no clock, no waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -148,9 +148,22 @@ impl Machine {
         self.wire.topics(self.lane, native, self.options.channels)
     }
 
+    /// The topics of an instrument that no other of these has.
+    fn own_topics(&self, native: &str) -> Vec<String> {
+        let mut topics = self.topics(native);
+        for one in self.instruments.values().filter(|one| one.native != native) {
+            let others = self.topics(&one.native);
+            topics.retain(|topic| !others.contains(topic));
+        }
+        topics
+    }
+
     /// A socket stands: all topics are asked for.
     fn opened(&mut self, slot: Slot, now: Now) {
-        let topics: Vec<String> = self.instruments.values().flat_map(|one| self.topics(&one.native)).collect();
+        let mut topics: Vec<String> = self.instruments.values().flat_map(|one| self.topics(&one.native)).collect();
+        // Instruments share some.
+        let mut known = BTreeSet::new();
+        topics.retain(|topic| known.insert(topic.clone()));
         let is_main = self.is_main(slot);
         let Some(session) = self.session(slot) else { return };
         session.open(&topics, now.at);
@@ -194,6 +207,11 @@ impl Machine {
             // It may be the answer to a request.
             self.answered(slot, text, &mut events, now);
         }
+        // Some topics tell of all instruments.
+        events.retain(|(id, event)| match event.body {
+            Some(Body::Quarantined(_)) => true,
+            _ => self.instruments.contains_key(id),
+        });
         for (id, event) in &mut events {
             if let Verdict::Strange(detail) = self.seen.take(id, event) {
                 *event = prism_exchange::quarantined("trade_id", detail, text.as_bytes(), now.ts);
@@ -260,7 +278,7 @@ impl Machine {
                 if let Some(spare) = self.spare.as_ref().filter(|spare| spare.opened.is_some()) {
                     followable.begin(&one.id, spare.number, asked);
                 }
-                let topics = self.topics(&followable.native);
+                let topics = self.own_topics(&followable.native);
                 self.instruments.insert(one.id.clone(), followable);
                 if self.stands() {
                     let told = status(&one.id, now.ts, now.ts, Feed::Connected, self.channel(), "subscribed");
@@ -276,10 +294,11 @@ impl Machine {
                 self.seen.forget(&id);
                 let told = status(&id, now.ts, now.ts, Feed::Disconnected, self.channel(), NOT_FOLLOWED);
                 self.events.push(told);
-                let topics = self.topics(&one.native);
+                let topics = self.own_topics(&one.native);
                 self.refused.forget(&topics);
                 self.sessions_mut().for_each(|session| session.leave(&topics));
             }
+            Change::Learn(news) => self.sessions_mut().for_each(|session| session.learn(&news)),
             Change::Snapshot(..) => {}
         }
     }

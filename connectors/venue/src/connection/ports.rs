@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use prism_schemas::{InstrumentId, Ts};
 
+use crate::known::Described;
 use crate::{Events, Followed};
 
 /// Which of two sockets: one is followed, the other takes its place before the venue ends it.
@@ -21,6 +22,8 @@ pub(super) struct Now {
 pub(crate) enum Change {
     /// Follow these too.
     Follow(Followed),
+    /// What more is known of instruments.
+    Learn(Vec<Described>),
     /// Follow these no more.
     Leave(InstrumentId),
     /// A book that a session asked for, or why there is none.

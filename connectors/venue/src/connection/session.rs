@@ -6,6 +6,7 @@ use prism_exchange::{DecodeError, Wire};
 use prism_schemas::Ts;
 
 use super::ports::{Output, Slot};
+use crate::known::{Described, learn};
 use crate::subscriptions::{Request, Subscriptions};
 use crate::{Events, Options};
 
@@ -64,6 +65,11 @@ impl Session {
             n_first: 0,
             asked: None,
         }
+    }
+
+    /// Takes in what more is known of instruments.
+    pub(super) fn learn(&mut self, news: &[Described]) {
+        learn(&mut *self.wire, news);
     }
 
     /// The socket stands; all these are asked for.
@@ -166,11 +172,11 @@ impl Session {
             && let Some(request) = self.subscriptions.next(self.n_sent + 1)
         {
             self.n_sent += 1;
-            let text = match request {
+            let texts = match request {
                 Request::Subscribe(topics) => self.wire.subscribe(&topics, self.n_sent),
                 Request::Unsubscribe(topics) => self.wire.unsubscribe(&topics, self.n_sent),
             };
-            outputs.push(Output::Send(self.slot, text));
+            outputs.extend(texts.into_iter().map(|text| Output::Send(self.slot, text)));
             self.free = at + Duration::from_millis(self.wire.limits().pace);
         }
         if self.n_first <= self.n_sent {

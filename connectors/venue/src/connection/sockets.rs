@@ -27,8 +27,8 @@ fn venue(address: &str, clock: Clock, out: Sender<Events>) -> Venue {
     let options = Options::at(address);
     let rest = Arc::new(Rest::new(&options, maker().limits(), Payer::Feeds).unwrap());
     let tasks = Tasks::new(&CancellationToken::new());
-    let (seen, selected) = (Arc::default(), Selected::default());
-    Venue { maker, options, clock, out, rest, seen, selected, tasks, links: Vec::new() }
+    let (seen, selected, known) = (Arc::default(), Selected::default(), Default::default());
+    Venue { maker, known, options, clock, out, rest, seen, selected, tasks, links: Vec::new() }
 }
 
 fn followed() -> Followed {

@@ -6,6 +6,7 @@ use prism_schemas::event::event::Body;
 use prism_schemas::feed::BOOK;
 use prism_schemas::{Event, InstrumentId, Ts};
 
+use super::books::Followable;
 use super::machine::Machine;
 use super::ports::{Now, Slot};
 use crate::delay::Delay;
@@ -68,14 +69,25 @@ impl Machine {
         }
     }
 
-    /// Whether a topic is sent, as its instrument's state. Before the connection stands only good news is told: the rest is
+    /// Whether a topic is sent, as the states of its instruments. Before the connection stands only good news is told: the rest is
     /// told with it.
-    pub(super) fn tell_topic(&mut self, topic: &str, is_sent: bool, now: Now) -> Option<(InstrumentId, Event)> {
-        let stands = self.stands();
-        let is_of = |native: &str, channels: Channels| {
-            self.wire.topics(self.lane, native, channels).iter().any(|one| one == topic)
+    pub(super) fn tell_topic(&mut self, topic: &str, is_sent: bool, now: Now) -> Events {
+        let is_of = |one: &Followable| {
+            self.wire.topics(self.lane, &one.native, self.options.channels).iter().any(|one| one == topic)
         };
-        let id = self.instruments.iter().find(|(_, one)| is_of(&one.native, self.options.channels))?.0.clone();
+        let of: Vec<InstrumentId> =
+            self.instruments.iter().filter(|(_, one)| is_of(one)).map(|(id, _)| id.clone()).collect();
+        of.into_iter().filter_map(|id| self.tell_topic_of(id, topic, is_sent, now)).collect()
+    }
+
+    fn tell_topic_of(
+        &mut self,
+        id: InstrumentId,
+        topic: &str,
+        is_sent: bool,
+        now: Now,
+    ) -> Option<(InstrumentId, Event)> {
+        let stands = self.stands();
         let one = self.instruments.get_mut(&id)?;
         let (none, depth) = (Channels::default(), self.options.channels.depth);
         let of = |channels| self.wire.topics(self.lane, &one.native, channels).iter().any(|one| one == topic);

@@ -2,6 +2,7 @@
 
 mod books;
 mod replaced;
+mod shared;
 mod states;
 
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use prism_exchange::wire;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Feed, Levels};
 use prism_schemas::time::{MILLISECOND, SECOND};
-use prism_schemas::{Event, InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Ts, canonical_symbol};
 
 use super::machine::Machine;
 use super::ports::{Change, Input, Now, Output, Slot};
@@ -35,7 +36,8 @@ struct Driven {
 fn followed(face: &str, symbol: &str) -> Followed {
     let (exchange, market) = face.split_once('-').unwrap();
     let market = Market::parse(market).unwrap();
-    Followed { id: InstrumentId::new(exchange, market, symbol), native: symbol.into() }
+    let canonical = canonical_symbol(symbol.trim_end_matches("-SWAP"));
+    Followed { id: InstrumentId::new(exchange, market, &canonical), native: symbol.into() }
 }
 
 impl Driven {
