@@ -16,7 +16,7 @@ pub use coinbase::Coinbase;
 pub use deribit::Deribit;
 pub use kraken::{Kraken, KrakenFutures};
 pub use okx::Okx;
-pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Wire};
+pub use wire::{Answer, Ask, Cap, Channels, Holders, Limits, Request, Throttled, Wire};
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Instrument, Levels, Quarantined, Side, Trade, trade};

@@ -128,6 +128,15 @@ pub enum Answer {
     One(String, bool),
 }
 
+/// Of which requests there were too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttled {
+    /// Of the kind that was refused: others are answered.
+    Kind,
+    /// Of all from this address.
+    All,
+}
+
 /// A GET request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -187,9 +196,9 @@ pub trait Wire: Exchange {
     /// The weight that is used up, as a response's headers say.
     fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32>;
 
-    /// Whether a body says that there were too many requests, though its status does not.
-    fn is_throttled(&self, _body: &str) -> bool {
-        false
+    /// Whether a body says that there were too many requests, whatever its status, and of which.
+    fn throttled(&self, _body: &str) -> Option<Throttled> {
+        None
     }
 
     /// Whether a body says that the venue failed for the moment, whatever its status: the same question is answered later.

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use prism_exchange::{Answer, Ask, Channels, Exchange, Holders, Wire, wire};
+use prism_exchange::{Answer, Ask, Channels, Exchange, Holders, Throttled, Wire, wire};
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Kline, LongShortRatio, Trade, trade};
 use prism_schemas::{Decimal, Event, InstrumentId, Timeframe, Ts};
@@ -51,7 +51,10 @@ fn number(text: &str) -> Option<Decimal> {
 fn klines(events: &Events) -> Vec<&Kline> {
     let kline = |(_, event): &'_ (InstrumentId, Event)| matches!(event.body, Some(Body::Kline(_)));
     assert!(events.iter().all(kline));
-    events.iter().filter_map(|(_, event)| if let Some(Body::Kline(bar)) = &event.body { Some(&**bar) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|(_, event)| if let Some(Body::Kline(bar)) = &event.body { Some(&**bar) } else { None })
+        .collect()
 }
 
 fn trades(events: &Events) -> Vec<(u64, &Trade)> {
@@ -94,7 +97,11 @@ fn okx_as_others_recorded_it() {
     assert_eq!((bars[0].start, bars[0].volume, bars[0].closed), (1_747_093_980_000_000_000, number("71.6404"), true));
     assert_eq!(bars[1].turnover, number("1069603.34883"));
     let body = recorded("okx/http_get_candlesticks.json").unwrap();
-    assert!(klines(&answer(&mut *okx, &Ask::Klines("BTC-USDT-SWAP", Timeframe::M1, 2), &body)).iter().all(|bar| !bar.closed));
+    assert!(
+        klines(&answer(&mut *okx, &Ask::Klines("BTC-USDT-SWAP", Timeframe::M1, 2), &body))
+            .iter()
+            .all(|bar| !bar.closed)
+    );
     let body = recorded("okx/http_get_funding_rate_history.json").unwrap();
     let events = answer(&mut *okx, &Ask::Funding("BTC-USDT-SWAP", 2), &body);
     let Some(Body::FundingRate(rate)) = &events[1].1.body else { panic!("{events:?}") };
@@ -123,8 +130,10 @@ fn okx_as_it_is_documented() {
     assert_eq!((of.long, of.short), (number("380"), number("200")), "sold comes first");
     let body = r#"{"code":"0","msg":"","data":[{"ts":"1597026383085"}]}"#;
     assert_eq!(okx.time(body), Ok(1_597_026_383_085_000_000));
-    assert!(okx.is_no_symbol(r#"{"msg":"Instrument ID, Instrument ID code, or Spread ID doesn't exist.","code":"51001","data":[]}"#));
-    assert!(okx.is_throttled(r#"{"msg":"Too Many Requests","code":"50011"}"#));
+    assert!(okx.is_no_symbol(
+        r#"{"msg":"Instrument ID, Instrument ID code, or Spread ID doesn't exist.","code":"51001","data":[]}"#
+    ));
+    assert_eq!(okx.throttled(r#"{"msg":"Too Many Requests","code":"50011"}"#), Some(Throttled::Kind));
     assert!(okx.is_transient(r#"{"code":"50026","data":[],"msg":"System error. Try again later."}"#));
     // A long bar of the venue's own day begins at 16:00 UTC.
     let path = |ask: &Ask<'_>| wire("okx-linear").unwrap().request(ask).unwrap().path;
@@ -147,15 +156,27 @@ fn okx_topics_are_answered_one_by_one() {
     );
     let one = |topic: &str, is_sent| Some((7, Answer::One(topic.into(), is_sent)));
     for (frame, expected) in [
-        (r#"{"id":"7","event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"},"connId":"a4d3ae55"}"#, one("books:BTC-USDT-SWAP", true)),
-        (r#"{"id":"7","event":"subscribe","arg":{"channel":"liquidation-orders","instType":"SWAP"},"connId":"a4d3ae55"}"#, one("liquidation-orders:SWAP", true)),
+        (
+            r#"{"id":"7","event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"},"connId":"a4d3ae55"}"#,
+            one("books:BTC-USDT-SWAP", true),
+        ),
+        (
+            r#"{"id":"7","event":"subscribe","arg":{"channel":"liquidation-orders","instType":"SWAP"},"connId":"a4d3ae55"}"#,
+            one("liquidation-orders:SWAP", true),
+        ),
         // As others saw it: github.com/aiviaio/okex/issues/76, github.com/sieblyio/okx-api/issues/106.
         (
             r#"{"id":"7","event":"error","msg":"Wrong URL or channel:candle1s,instId:BTC-USDT-SWAP doesn't exist. Please use the correct URL, channel and parameters referring to API document.","code":"60018","connId":"2b5dc6ac"}"#,
             one("candle1s:BTC-USDT-SWAP", false),
         ),
-        (r#"{"id":"7","event":"error","code":"60012","msg":"Invalid request: {}","connId":"a4d3ae55"}"#, Some((7, Answer::Refused))),
-        (r#"{"id":"7","event":"unsubscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"},"connId":"a4d3ae55"}"#, None),
+        (
+            r#"{"id":"7","event":"error","code":"60012","msg":"Invalid request: {}","connId":"a4d3ae55"}"#,
+            Some((7, Answer::Refused)),
+        ),
+        (
+            r#"{"id":"7","event":"unsubscribe","arg":{"channel":"books","instId":"BTC-USDT-SWAP"},"connId":"a4d3ae55"}"#,
+            None,
+        ),
         ("pong", None),
     ] {
         assert_eq!(okx.answered(frame), expected, "{frame}");
@@ -215,7 +236,7 @@ fn kraken_as_it_is_documented() {
     assert_eq!(since, "/0/public/Trades?pair=XBTUSD&count=1000&since=1688669597826736900");
     assert_eq!(wire("kraken-spot").unwrap().native("BTCUSDT"), "BTC/USDT");
     // Measured by others in 2026-10: status 200, and this.
-    assert!(kraken.is_throttled(r#"{"error":["EGeneral:Too many requests"]}"#));
+    assert_eq!(kraken.throttled(r#"{"error":["EGeneral:Too many requests"]}"#), Some(Throttled::All));
     assert!(kraken.is_no_symbol(r#"{"error":["EQuery:Unknown asset pair"]}"#));
     let refused = kraken.answer(&Ask::Time, r#"{"error":["EService:Unavailable"]}"#, NOW, &mut Events::new());
     assert_eq!(refused.unwrap_err().rule(), "refused_request");
@@ -230,7 +251,10 @@ fn kraken_topics_are_asked_for_by_kind_and_answered_one_by_one() {
         kraken.subscribe(&topics, 3).iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     assert_eq!(sent.len(), 3, "{sent:?}");
     let book = sent.iter().find(|one| one["params"]["channel"] == "book").unwrap();
-    assert_eq!(book["params"], serde_json::json!({"channel": "book", "depth": 100, "symbol": ["BTC/USD", "ETH/USD"], "snapshot": true}));
+    assert_eq!(
+        book["params"],
+        serde_json::json!({"channel": "book", "depth": 100, "symbol": ["BTC/USD", "ETH/USD"], "snapshot": true})
+    );
     let number = &book["req_id"];
     let taken = format!(
         r#"{{"method":"subscribe","result":{{"channel":"book","depth":100,"snapshot":true,"symbol":"ETH/USD"}},"success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z","req_id":{number}}}"#

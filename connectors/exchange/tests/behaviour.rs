@@ -1,6 +1,6 @@
 //! What venues do that their examples do not show, each from a source that is not us.
 
-use prism_exchange::{Answer, Ask, Binance, Bybit, Exchange, Okx, Wire, wire};
+use prism_exchange::{Answer, Ask, Binance, Bybit, Exchange, Okx, Throttled, Wire, wire};
 use prism_schemas::book::{Applied, OrderBook, Rules, State, Trouble};
 use prism_schemas::event::Book;
 use prism_schemas::event::event::Body;
@@ -47,15 +47,22 @@ fn a_turnover_of_any_number_of_digits_is_read_and_an_odd_row_is_quarantined_alon
 #[test]
 fn failures_of_the_moment_and_floods_are_told_from_refusals() {
     for (venue, body, transient, throttled) in [
-        ("bybit-linear", r#"{"retCode":10000,"retMsg":"Server Timeout"}"#, true, false),
-        ("bybit-linear", r#"{"retCode":10016,"retMsg":"Internal server error"}"#, true, false),
-        ("bybit-linear", r#"{"retCode":10429,"retMsg":"System level frequency protection"}"#, false, true),
-        ("bybit-linear", r#"{"retCode":10001,"retMsg":"Request parameter error"}"#, false, false),
-        ("binance-spot", r#"{"code":-1007,"msg":"Timeout waiting for response from backend server."}"#, true, false),
-        ("binance-spot", r#"{"code":-1121,"msg":"Invalid symbol."}"#, false, false),
+        ("bybit-linear", r#"{"retCode":10000,"retMsg":"Server Timeout"}"#, true, None),
+        ("bybit-linear", r#"{"retCode":10016,"retMsg":"Internal server error"}"#, true, None),
+        (
+            "bybit-linear",
+            r#"{"retCode":10429,"retMsg":"System level frequency protection"}"#,
+            false,
+            Some(Throttled::All),
+        ),
+        ("bybit-linear", r#"{"retCode":10018,"retMsg":"Exceeded the IP Rate Limit."}"#, false, Some(Throttled::All)),
+        ("bybit-linear", r#"{"retCode":10006,"retMsg":"Too many visits!"}"#, false, Some(Throttled::Kind)),
+        ("bybit-linear", r#"{"retCode":10001,"retMsg":"Request parameter error"}"#, false, None),
+        ("binance-spot", r#"{"code":-1007,"msg":"Timeout waiting for response from backend server."}"#, true, None),
+        ("binance-spot", r#"{"code":-1121,"msg":"Invalid symbol."}"#, false, None),
     ] {
         let wire = wire(venue).unwrap();
-        assert_eq!((wire.is_transient(body), wire.is_throttled(body)), (transient, throttled), "{body}");
+        assert_eq!((wire.is_transient(body), wire.throttled(body)), (transient, throttled), "{body}");
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) use super::access::Class;
 use super::http::{self, BODY_MAX, BODY_MAX_ALL};
 use super::purse::{Allowance, Payer, Purse, Quota, purse};
 use super::{Clock, Events, Options, VenueError, Wired, refusal};
-use prism_exchange::{Ask, DecodeError, Limits, Request, Wire};
+use prism_exchange::{Ask, DecodeError, Limits, Request, Throttled, Wire};
 
 /// The first wait after a failure.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
@@ -46,6 +46,8 @@ pub(super) struct Failure {
     pub(super) wait: Option<Duration>,
     /// What came, if it cannot be used.
     pub(super) body: Option<String>,
+    /// The path that alone is left alone; others are asked.
+    pub(super) of: Option<String>,
 }
 
 /// An answer, and how long it took.
@@ -183,8 +185,11 @@ impl Rest {
                 Ok(body) => body,
                 Err(error) => return Err(error.failure(&self.base, access, patience).await),
             };
-            return match (wire.is_throttled(&body), wire.is_transient(&body)) {
-                (true, _) => Err(Failure::new(Class::RateLimit, body, Some(WAIT / self.options.speed))),
+            return match (wire.throttled(&body), wire.is_transient(&body)) {
+                (Some(of), _) => {
+                    let failure = Failure::new(Class::RateLimit, http::said(&body), Some(WAIT / self.options.speed));
+                    Err(failure.of(of, url))
+                }
                 (_, true) => Err(Failure::new(Class::Venue, http::said(&body), None)),
                 _ => Ok(body),
             };
@@ -194,7 +199,8 @@ impl Rest {
         let body = http::body(response, BODY_MAX).await.unwrap_or_default();
         Err(match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::IM_A_TEAPOT => {
-                Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT / self.options.speed)))
+                let failure = Failure::new(Class::RateLimit, detail, Some(wait.unwrap_or(WAIT / self.options.speed)));
+                failure.of(wire.throttled(&body).unwrap_or(Throttled::All), url)
             }
             // Bybit bans like this who asks too often.
             StatusCode::FORBIDDEN if body.contains("access too frequent") => {
@@ -222,9 +228,23 @@ impl Rest {
     }
 }
 
+/// The kind of a request: the last part of its path, which venues limit.
+pub(super) fn kind(url: &str) -> &str {
+    url.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default()
+}
+
 impl Failure {
     pub(super) fn new(class: Class, detail: String, wait: Option<Duration>) -> Failure {
-        Failure { class, detail, wait, body: None }
+        Failure { class, detail, wait, body: None, of: None }
+    }
+
+    /// Of the requests that there were too many of.
+    fn of(self, of: Throttled, url: &str) -> Failure {
+        let kind = match of {
+            Throttled::Kind => Some(kind(url).into()),
+            Throttled::All => None,
+        };
+        Failure { of: kind, ..self }
     }
 
     /// An answer that the venue's decoder does not take.
@@ -234,6 +254,6 @@ impl Failure {
     }
 
     pub(super) fn useless(class: Class, detail: String, body: String) -> Failure {
-        Failure { class, detail, wait: None, body: Some(body) }
+        Failure { class, detail, wait: None, body: Some(body), of: None }
     }
 }

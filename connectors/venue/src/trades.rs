@@ -303,7 +303,10 @@ mod tests {
                 let path = String::from_utf8_lossy(&request[..n]).split(' ').nth(1).unwrap_or_default().to_string();
                 paths.lock().unwrap().push(path);
                 let row = |n| format!("[\"100\",\"1\",{n}.0,\"b\",\"l\",\"\",{n}]");
-                let body = format!("{{\"error\":[],\"result\":{{\"XXBTZUSD\":[{}],\"last\":\"1\"}}}}", numbers.map(row).join(","));
+                let body = format!(
+                    "{{\"error\":[],\"result\":{{\"XXBTZUSD\":[{}],\"last\":\"1\"}}}}",
+                    numbers.map(row).join(",")
+                );
                 let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
                 let _ = socket.write_all((head + &body).as_bytes()).await;
             }

@@ -218,7 +218,9 @@ impl Wire for Binance {
         let mut events = Events::new();
         let fields = Fields { kind: ask.name() };
         match ask {
-            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => {
+                self.decode_instruments(body, ts_recv, &mut events)
+            }
             Ask::Tickers => self.ask_tickers(&fields.json::<Vec<DayTicker<'_>>>(body)?, ts_recv, &mut events),
             Ask::Ticker(_) => self.ask_tickers(&[fields.json(body)?], ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::answers::{Reply, TimeAnswer};
 use super::{Bybit, Events, is_known, timeframe};
-use crate::{Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Wire};
+use crate::{Answer, Ask, Channels, DecodeError, Exchange, Fields, Holders, Limits, Request, Throttled, Wire};
 
 /// Instruments in one answer, at most.
 const PAGE: u32 = 1_000;
@@ -105,9 +105,13 @@ impl Wire for Bybit {
         header("x-bapi-limit")?.checked_sub(header("x-bapi-limit-status")?)
     }
 
-    fn is_throttled(&self, body: &str) -> bool {
-        // Too many visits, of all at this address, and of everybody.
-        ["{\"retCode\":10006,", "{\"retCode\":10018,", "{\"retCode\":10429,"].iter().any(|code| body.starts_with(code))
+    fn throttled(&self, body: &str) -> Option<Throttled> {
+        // <https://bybit-exchange.github.io/docs/v5/error>: of an endpoint; of an address, and of everybody.
+        let says = |code: &&str| body.strip_prefix("{\"retCode\":").is_some_and(|rest| rest.starts_with(code));
+        if says(&"10006,") {
+            return Some(Throttled::Kind);
+        }
+        ["10018,", "10429,"].iter().any(|code| says(code)).then_some(Throttled::All)
     }
 
     fn is_transient(&self, body: &str) -> bool {
@@ -219,7 +223,9 @@ impl Wire for Bybit {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => {
+                self.decode_instruments(body, ts_recv, &mut events)
+            }
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => self.ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(_) | Ask::TradesFrom(..) => self.ask_trades(body, ts_recv, &mut events),

@@ -86,7 +86,8 @@ impl Kraken {
             return Some(native.into());
         }
         // XXBTZUSD is XBTUSD.
-        let is_old = name.len() == 8 && name.is_ascii() && [0, 4].iter().all(|at| b"XZ".contains(&name.as_bytes()[*at]));
+        let is_old =
+            name.len() == 8 && name.is_ascii() && [0, 4].iter().all(|at| b"XZ".contains(&name.as_bytes()[*at]));
         if is_old {
             let short = [&name[1..4], &name[5..]].concat();
             return match self.pairs.get(&short) {
@@ -199,7 +200,8 @@ impl Kraken {
 
 /// `BTC/USDT` of `XBTUSDT`.
 fn split(name: &str) -> Option<String> {
-    let of = |quote: &&'static str| name.strip_suffix(*quote).filter(|base| !base.is_empty()).map(|base| (base, *quote));
+    let of =
+        |quote: &&'static str| name.strip_suffix(*quote).filter(|base| !base.is_empty()).map(|base| (base, *quote));
     let (base, quote) = QUOTES.iter().find_map(of)?;
     Some(format!("{}/{}", common(base), common(quote)))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answers::{read, request_name};
 use super::{Events, Kraken};
-use crate::{Answer, Ask, Channels, DecodeError, Fields, Limits, Request, Wire};
+use crate::{Answer, Ask, Channels, DecodeError, Fields, Limits, Request, Throttled, Wire};
 
 /// Depths of books that can be subscribed to.
 const DEPTHS: [u32; 5] = [10, 25, 100, 500, 1_000];
@@ -23,7 +23,8 @@ const KINDS_MAX: u64 = 10;
 /// The texts of a request for topics, one for each kind.
 fn requests(method: &str, topics: &[String], number: u64) -> Vec<String> {
     let of = |kind: &str| {
-        let of_kind = |topic: &'_ String| topic.split_once(':').filter(|(its, _)| *its == kind).map(|(_, pair)| pair.into());
+        let of_kind =
+            |topic: &'_ String| topic.split_once(':').filter(|(its, _)| *its == kind).map(|(_, pair)| pair.into());
         topics.iter().filter_map(of_kind).collect::<Vec<String>>()
     };
     let text = |(at, kind): (u64, &&str)| {
@@ -123,8 +124,8 @@ impl Wire for Kraken {
         None
     }
 
-    fn is_throttled(&self, body: &str) -> bool {
-        says(body, &["EGeneral:Too many requests", "EAPI:Rate limit exceeded"])
+    fn throttled(&self, body: &str) -> Option<Throttled> {
+        says(body, &["EGeneral:Too many requests", "EAPI:Rate limit exceeded"]).then_some(Throttled::All)
     }
 
     fn is_transient(&self, body: &str) -> bool {
@@ -180,7 +181,11 @@ impl Wire for Kraken {
             }
             // Those after this instant, which the trade before is of.
             Ask::TradesFrom(native, _, _, Some(since)) => {
-                format!("/0/public/Trades?pair={}&count=1000&since={}", named(native), since.saturating_sub(MILLISECOND))
+                format!(
+                    "/0/public/Trades?pair={}&count=1000&since={}",
+                    named(native),
+                    since.saturating_sub(MILLISECOND)
+                )
             }
             Ask::Book(native, depth) => {
                 format!("/0/public/Depth?pair={}&count={}", named(native), (*depth).clamp(1, 500))
@@ -196,7 +201,9 @@ impl Wire for Kraken {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => {
+                self.decode_instruments(body, ts_recv, &mut events)
+            }
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, n) => self.ask_klines((native, *timeframe, *n), body, ts_recv, &mut events),
             Ask::Trades(native) | Ask::TradesFrom(native, ..) => self.ask_trades(native, body, ts_recv, &mut events),

@@ -129,7 +129,9 @@ impl Okx {
         for row in read::<Vec<&str>>(fields, body)?.iter().rev() {
             let (long, short) = match (of, &row[..]) {
                 // What was sold, then what was bought.
-                (Holders::Takers, [_, sold, bought]) => (fields.decimal("buyVol", bought)?, fields.decimal("sellVol", sold)?),
+                (Holders::Takers, [_, sold, bought]) => {
+                    (fields.decimal("buyVol", bought)?, fields.decimal("sellVol", sold)?)
+                }
                 (Holders::Takers, _) => return Err(fields.wrong("data", "has no three parts")),
                 (_, [_, ratio]) => shares(fields, ratio)?,
                 _ => return Err(fields.wrong("data", "has no two parts")),

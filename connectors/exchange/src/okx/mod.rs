@@ -167,12 +167,7 @@ fn instrument(fields: Fields, field: &'static str, text: &str) -> Result<Instrum
 }
 
 /// A side of a book, of sizes that count so much.
-fn side_of(
-    fields: Fields,
-    field: &'static str,
-    rows: &[Row],
-    unit: Option<Decimal>,
-) -> Result<Levels, DecodeError> {
+fn side_of(fields: Fields, field: &'static str, rows: &[Row], unit: Option<Decimal>) -> Result<Levels, DecodeError> {
     let pairs = rows.iter().map(|(price, size, ..)| (*price, *size));
     let levels = match unit {
         None => levels(pairs),

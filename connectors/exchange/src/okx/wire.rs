@@ -11,7 +11,7 @@ use serde_json::json;
 use super::answers::read;
 use super::frames::{Arg, TimeItem};
 use super::{Events, Okx};
-use crate::{Answer, Ask, Cap, Channels, DecodeError, Fields, Holders, Limits, Request, Wire};
+use crate::{Answer, Ask, Cap, Channels, DecodeError, Fields, Holders, Limits, Request, Throttled, Wire};
 
 /// Quotes of symbols that nobody told of.
 const QUOTES: [&str; 7] = ["USDT", "USDC", "USD", "EUR", "BTC", "ETH", "OKB"];
@@ -116,7 +116,9 @@ impl Wire for Okx {
                 let of = instrument.unwrap_or(self.kind());
                 Some((number, Answer::One(format!("{channel}:{of}"), true)))
             }
-            ("error", _) => Some((number, refused(answer.message?).map_or(Answer::Refused, |topic| Answer::One(topic, false)))),
+            ("error", _) => {
+                Some((number, refused(answer.message?).map_or(Answer::Refused, |topic| Answer::One(topic, false))))
+            }
             _ => None,
         }
     }
@@ -133,8 +135,9 @@ impl Wire for Okx {
         None
     }
 
-    fn is_throttled(&self, body: &str) -> bool {
-        says(body, &["50011", "50061"])
+    fn throttled(&self, body: &str) -> Option<Throttled> {
+        // Each endpoint has its own limit.
+        says(body, &["50011"]).then_some(Throttled::Kind)
     }
 
     fn is_transient(&self, body: &str) -> bool {
@@ -148,7 +151,9 @@ impl Wire for Okx {
     }
 
     fn native(&self, symbol: &str) -> String {
-        let of = |quote: &&'static str| symbol.strip_suffix(*quote).filter(|base| !base.is_empty()).map(|base| (base, *quote));
+        let of = |quote: &&'static str| {
+            symbol.strip_suffix(*quote).filter(|base| !base.is_empty()).map(|base| (base, *quote))
+        };
         let swap = if self.market == Market::Spot { "" } else { "-SWAP" };
         match QUOTES.iter().find_map(of) {
             Some((base, quote)) => format!("{base}-{quote}{swap}"),
@@ -237,7 +242,9 @@ impl Wire for Okx {
     fn answer(&mut self, ask: &Ask<'_>, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let mut events = Events::new();
         match ask {
-            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => self.decode_instruments(body, ts_recv, &mut events),
+            Ask::Instruments | Ask::Launching | Ask::Instrument(_) => {
+                self.decode_instruments(body, ts_recv, &mut events)
+            }
             Ask::Tickers | Ask::Ticker(_) => self.ask_tickers(body, ts_recv, &mut events),
             Ask::Klines(native, timeframe, _) => Okx::ask_klines(native, *timeframe, body, ts_recv, &mut events),
             Ask::Trades(_) | Ask::TradesFrom(..) => self.ask_trades(body, ts_recv, &mut events),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prism_exchange::{Cap, Limits, Request};
 
-use super::rest::{Class, Failure, now};
+use super::rest::{Class, Failure, kind, now};
 
 /// The share of the venue's budget that is used, in percent: others may share the address.
 const SHARE: u32 = 80;
@@ -65,6 +65,8 @@ struct Budget {
     spent_by_users: VecDeque<(Instant, u32)>,
     /// When requests with a limit of their own were made.
     capped: HashMap<&'static str, VecDeque<Instant>>,
+    /// Requests of a kind that nobody may make before, and why.
+    kinds: HashMap<String, (Instant, String)>,
     /// Nobody may ask before, and of which kind the failure was that said so.
     closed: Option<Instant>,
     class: Option<Class>,
@@ -110,6 +112,8 @@ enum Why {
     Room,
     /// Nobody asks for a while.
     Closed,
+    /// Nobody asks such questions for a while.
+    Kind(String),
     /// Another request sees whether the venue answers again.
     Trying,
 }
@@ -238,6 +242,7 @@ impl Purse {
         request: &Request,
         deadline: Option<Instant>,
     ) -> Result<Trying<'_>, Failure> {
+        self.take_kind(of, kind(&request.path), deadline).await?;
         if let Some(cap) = request.cap {
             self.take_of(of, cap, deadline).await?;
         }
@@ -247,6 +252,17 @@ impl Purse {
             let waited = of.spend(&mut self.budget(), request.weight);
             let Wait::For(wait, why) = waited else { return Ok(Trying(self)) };
             self.wait(of, wait, &why, deadline).await?;
+        }
+    }
+
+    /// Waits until the venue takes requests of a kind again, of which there were too many.
+    async fn take_kind(&self, of: &Allowance, kind: &str, deadline: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            let (until, why) = match self.budget().kinds.get(kind) {
+                Some((until, why)) if now() < *until => (*until, why.clone()),
+                _ => return Ok(()),
+            };
+            self.wait(of, until - now(), &Why::Kind(why), deadline).await?;
         }
     }
 
@@ -276,7 +292,7 @@ impl Purse {
     async fn wait(&self, of: &Allowance, wait: Duration, why: &Why, deadline: Option<Instant>) -> Result<(), Failure> {
         let wait = wait.max(Duration::from_millis(1));
         // A user is told at once that nobody asks.
-        let is_closed = of.payer == Payer::User && matches!(why, Why::Closed);
+        let is_closed = of.payer == Payer::User && matches!(why, Why::Closed | Why::Kind(_));
         if is_closed || deadline.is_some_and(|deadline| deadline < now() + wait) {
             return Err(self.refusal(of, wait, why));
         }
@@ -297,6 +313,7 @@ impl Purse {
                 );
                 (Class::RateLimit, detail)
             }
+            Why::Kind(why) => (Class::RateLimit, format!("{why}, nobody asks this again for {seconds:.1} s")),
             Why::Closed | Why::Trying => {
                 let class = budget.class.unwrap_or(Class::Network);
                 (class, format!("{}, nobody asks again for {seconds:.1} s", budget.why))
@@ -317,6 +334,12 @@ impl Purse {
             }
             Err(failure) => failure,
         };
+        if let (Some(kind), Some(wait)) = (&failure.of, failure.wait) {
+            let closed = (now() + wait, failure.detail.clone());
+            budget.kinds.retain(|_, (until, _)| now() < *until);
+            budget.kinds.insert(kind.clone(), closed);
+            return;
+        }
         // Who answers that a question is wrong has not failed.
         match failure.body {
             Some(_) => budget.failures = 0,

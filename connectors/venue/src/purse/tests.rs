@@ -39,6 +39,29 @@ async fn users_leave_the_feeds_what_a_lost_book_needs() {
     assert!(purse.take(&feeds, &request(200), soon()).await.is_ok());
 }
 
+// Bybit answers 10006 to an endpoint's requests below its published limit of an address (venues of 2026), OKX 50011.
+#[tokio::test]
+async fn too_many_of_one_kind_close_that_kind_alone() {
+    let purse = Purse::default();
+    let [feeds, user] = [Payer::Feeds, Payer::User].map(|payer| Allowance::new(LIMITS, 1, payer));
+    let of = |path: &str| Request { path: path.into(), ..request(1) };
+    let wait = Some(Duration::from_millis(200));
+    let failure =
+        Failure { of: Some("kline".into()), ..Failure::new(Class::RateLimit, "Too many visits!".into(), wait) };
+    purse.note(&feeds, &Err(failure));
+    let kline = of("/v5/market/kline?category=linear&symbol=BTCUSDT");
+    let refused = purse.take(&user, &kline, None).await.err().unwrap();
+    assert!(refused.detail.starts_with("Too many visits!, nobody asks this again for "), "{}", refused.detail);
+    assert!(purse.take(&feeds, &kline, soon()).await.is_err());
+    for payer in [&feeds, &user] {
+        assert!(purse.take(payer, &of("/v5/market/orderbook?category=linear"), soon()).await.is_ok());
+    }
+    assert!(!purse.quota(&feeds).open, "others are asked");
+    let began = now();
+    assert!(purse.take(&feeds, &kline, None).await.is_ok());
+    assert!(Duration::from_millis(100) < began.elapsed());
+}
+
 #[tokio::test]
 async fn limits_of_some_requests_are_kept_beside_the_budget() {
     let purse = Purse::default();

@@ -40,7 +40,8 @@ fn answer(driven: &mut Driven, refused: &str) {
         let of = arg["instId"].as_str().or(arg["instType"].as_str()).unwrap();
         let channel = arg["channel"].as_str().unwrap();
         let text = if channel == refused {
-            let message = format!("Wrong URL or channel:{channel},instType:{of} doesn't exist. Please use the correct URL");
+            let message =
+                format!("Wrong URL or channel:{channel},instType:{of} doesn't exist. Please use the correct URL");
             serde_json::json!({"id": number.to_string(), "event": "error", "code": "60018", "msg": message, "connId": "1"})
         } else {
             serde_json::json!({"id": number.to_string(), "event": "subscribe", "arg": arg, "connId": "1"})
@@ -51,7 +52,9 @@ fn answer(driven: &mut Driven, refused: &str) {
 
 fn liquidations() -> String {
     let one = |native: &str| {
-        format!(r#"{{"details":[{{"bkPx":"2","posSide":"short","side":"buy","sz":"13","ts":"TS"}}],"instId":"{native}","instType":"SWAP"}}"#)
+        format!(
+            r#"{{"details":[{{"bkPx":"2","posSide":"short","side":"buy","sz":"13","ts":"TS"}}],"instId":"{native}","instType":"SWAP"}}"#
+        )
     };
     let data = ["BTC-USDT-SWAP", "IOST-USDT-SWAP"].map(one).join(",");
     format!(r#"{{"arg":{{"channel":"liquidation-orders","instType":"SWAP"}},"data":[{data}]}}"#)
