@@ -118,6 +118,8 @@ pub struct Kline {
     pub turnover: Option<f64>,
     /// Whether `turnover` still counts contracts.
     pub is_inverse: bool,
+    /// Whether the venue's bars hold trades that its streams leave out.
+    pub holds_more: bool,
 }
 
 /// A session's sign of life: it wrote to a partition, and what it wrote there before has come.

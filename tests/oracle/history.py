@@ -156,7 +156,11 @@ class History:
             if bar and bar.source == "trades" and bar.quality != "gap" and known - kline.end <= HORIZON:
                 values = [price / PRICE_UNIT for price in kline[2:6]] + [kline.volume / SIZE_UNIT]
                 if not all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(values, bar[2:7])):
-                    self.quarantine.add(("kline_differs", max(known, close_time(bar.end)), (*key, number)))
+                    # All instruments here are contracts of Binance.
+                    no_less = lambda a, b: a >= b or math.isclose(a, b, rel_tol=SAME)
+                    within = not bar.n_trades or (no_less(values[1], bar.high) and no_less(bar.low, values[2]))
+                    rule = "kline_holds_more" if within and no_less(values[4], bar.volume) else "kline_differs"
+                    self.quarantine.add((rule, max(known, close_time(bar.end)), (*key, number)))
 
     def is_old(self, name, start, kline):
         """Whether a kline was known before `since`, as it is."""

@@ -36,7 +36,7 @@ SETTINGS = "[timeframes]\nmaintained = [{}]\nroles = [{}]\n".format(
     *(", ".join(f'"{name}"' for name in names) for names in (markets.FRAMES, ROLES))
 )
 FLAT, OMIT = {"flat": SETTINGS}, {"omit": SETTINGS + '[bars]\nempty = "omit"\n'}
-RULES = ("duplicate", "kline_differs", "kline_too_late")
+RULES = ("duplicate", "kline_differs", "kline_holds_more", "kline_too_late")
 
 Floors = namedtuple("Floors", "trades klines states")  # the newest receive time of each topic before an import
 

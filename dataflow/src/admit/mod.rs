@@ -151,6 +151,11 @@ impl Admission {
         records.extend(books.map(Record::Books));
     }
 
+    /// Whether the instrument that events are read of is Binance's.
+    fn is_of_binance(&self) -> bool {
+        self.last.as_ref().is_some_and(|(id, _)| id.exchange == "binance")
+    }
+
     /// Admits one event of an instrument.
     #[inline]
     fn read(
@@ -197,7 +202,7 @@ impl Admission {
             }
             Some(Body::Kline(kline)) if kline.closed => {
                 self.note(kline.start, event.ts_recv);
-                records.push(control(match kline_fact(kline, market) {
+                records.push(control(match kline_fact(kline, market, self.is_of_binance()) {
                     Ok((timeframe, kline)) => Fact::Kline(timeframe, kline),
                     Err(detail) => refused(number, event, "incomplete_kline", detail),
                 }));

@@ -103,6 +103,7 @@ fn text_id(text: &str) -> u64 {
 pub(super) fn kline_fact(
     kline: &prism_schemas::event::Kline,
     market: Market,
+    is_of_binance: bool,
 ) -> Result<(Timeframe, Kline), &'static str> {
     let timeframe: Timeframe = kline.timeframe.parse().map_err(|_| "its timeframe is unknown")?;
     let value = |price: &Option<Decimal>| price.as_ref().map(Decimal::to_f64).ok_or("a price or the volume is missing");
@@ -121,6 +122,9 @@ pub(super) fn kline_fact(
         volume: if is_inverse { in_base()? } else { volume },
         turnover: if is_inverse { Some(volume) } else { turnover },
         is_inverse,
+        // Those of the insurance fund and of auto-deleveraging:
+        // <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Aggregate-Trade-Streams>.
+        holds_more: is_of_binance && market != Market::Spot,
     };
     Ok((timeframe, fact))
 }

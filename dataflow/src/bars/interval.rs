@@ -147,11 +147,62 @@ pub(super) fn compare(bar: &Bar, kline: &Kline) -> Result<(), (&'static str, Str
         ("close", bar.close, kline.close),
         ("volume", bar.volume, kline.volume),
     ];
-    let differ = |ours: f64, theirs: f64| 1e-9 * theirs.abs() < (ours - theirs).abs();
+    let slack = |theirs: f64| 1e-9 * theirs.abs();
+    let differ = |ours: f64, theirs: f64| slack(theirs) < (ours - theirs).abs();
     let differences: Vec<String> = pairs
         .into_iter()
         .filter(|(_, ours, theirs)| differ(*ours, *theirs))
         .map(|(name, ours, theirs)| format!("{name} {ours} is {theirs} at the venue"))
         .collect();
-    if differences.is_empty() { Ok(()) } else { Err(("kline_differs", differences.join(", "))) }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let is_above = |greater: f64, less: f64| less <= greater + slack(greater);
+    let is_within = bar.n_trades.get() == Some(0) || (is_above(kline.high, bar.high) && is_above(bar.low, kline.low));
+    let is_more = kline.holds_more && is_above(kline.volume, bar.volume) && is_within;
+    Err((if is_more { "kline_holds_more" } else { "kline_differs" }, differences.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_venues_bar_may_hold_more_is_told_as_that() {
+        let bar = |n_trades: u64, [high, low, volume]: [f64; 3]| Bar {
+            instrument: 0,
+            timeframe: Timeframe::M1,
+            start: 0,
+            end: 60,
+            open: 100.0,
+            high,
+            low,
+            close: 100.0,
+            volume,
+            turnover: Number::ABSENT,
+            buy_volume: Number::ABSENT,
+            n_trades: n_trades.into(),
+            n_buys: Count::ABSENT,
+            ids: EventIds::NONE,
+            source: Source::Trades,
+            quality: Quality::Ok,
+        };
+        let rule = |ours: &Bar, holds_more: bool| {
+            let (open, close, turnover, is_inverse) = (100.0, 101.0, None, false);
+            let kline =
+                Kline { start: 0, open, high: 102.0, low: 99.0, close, volume: 7.0, turnover, is_inverse, holds_more };
+            compare(ours, &kline).err().map(|(rule, _)| rule)
+        };
+        for (ours, expected) in [
+            (bar(3, [101.0, 99.5, 6.5]), "kline_holds_more"),
+            (bar(3, [102.0, 99.0, 7.0]), "kline_holds_more"),
+            (bar(3, [101.0, 99.5, 7.1]), "kline_differs"),
+            (bar(3, [102.5, 99.5, 6.5]), "kline_differs"),
+            (bar(3, [101.0, 98.9, 6.5]), "kline_differs"),
+            // Nothing but such trades happened, wherever.
+            (bar(0, [120.0, 120.0, 0.0]), "kline_holds_more"),
+        ] {
+            assert_eq!((rule(&ours, true), rule(&ours, false)), (Some(expected), Some("kline_differs")), "{ours:?}");
+        }
+    }
 }
