@@ -117,13 +117,7 @@ async fn connection(
         socket.send(Message::text(text)).await?;
     }
     loop {
-        let at = late.front().map(|(at, _)| *at);
-        let next_late = async {
-            match at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let next_late = late.front().map(|(at, _)| *at);
         let faults = shared.faults();
         if life.is_over(&face, &shared) {
             return Ok(());
@@ -141,7 +135,7 @@ async fn connection(
                 };
                 (face.answers(&text, &shared), true)
             }
-            () = next_late => {
+            () = until(next_late) => {
                 if let Some((_, text)) = late.pop_front() {
                     socket.send(Message::text(text)).await?;
                 }
@@ -167,6 +161,14 @@ async fn connection(
         if BEHIND_MAX < late.len() {
             return Ok(());
         }
+    }
+}
+
+/// Waits, for ever if it is not said until when.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -35,9 +35,8 @@ impl Book {
             return None;
         }
         let side = |levels: &[Level]| {
-            let level = |(price, size): &Level| {
-                format!("{{\"price\":{},\"qty\":{}}}", pair.price(*price), volume(*size))
-            };
+            let level =
+                |(price, size): &Level| format!("{{\"price\":{},\"qty\":{}}}", pair.price(*price), volume(*size));
             levels.iter().map(level).collect::<Vec<_>>().join(",")
         };
         Some(format!(

@@ -169,7 +169,8 @@ impl Books {
                 messages.push(told.message("update", &[Vec::new(), Vec::new()], now, told.seq));
             }
         }
-        for (symbol, told) in self.best.iter_mut().filter(|(symbol, told)| is_quiet(told) && !stalled.contains(*symbol)) {
+        for (symbol, told) in self.best.iter_mut().filter(|(symbol, told)| is_quiet(told) && !stalled.contains(*symbol))
+        {
             messages.extend(venue.books.get(symbol).and_then(|known| told.told_best(known, now, now)));
         }
         messages

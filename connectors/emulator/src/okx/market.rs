@@ -99,21 +99,23 @@ pub(super) struct Call {
     has_garbage: bool,
 }
 
-/// Rows, or a refusal: code and message.
-pub(super) type Answered = Result<Vec<Value>, (&'static str, String)>;
+/// A code and a message.
+pub(super) type Refused = (&'static str, String);
+/// Rows, or why there are none.
+pub(super) type Answered = Result<Vec<Value>, Refused>;
 type Answers = fn(&Call, &mut Venue) -> Answered;
 
-pub(super) fn wrong<T>(parameter: &str) -> Result<T, (&'static str, String)> {
+pub(super) fn wrong<T>(parameter: &str) -> Result<T, Refused> {
     Err(("51000", format!("Parameter {parameter} error")))
 }
 
 impl Call {
-    fn number(text: Option<&String>, name: &str) -> Result<Option<i64>, (&'static str, String)> {
+    fn number(text: Option<&String>, name: &str) -> Result<Option<i64>, Refused> {
         text.map(|text| text.parse().or_else(|_| wrong(name))).transpose()
     }
 
     /// At most so many rows.
-    pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, (&'static str, String)> {
+    pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, Refused> {
         match Call::number(self.asked.limit.as_ref(), "limit")? {
             None => Ok(default),
             Some(limit) => usize::try_from(limit).map(|limit| limit.clamp(1, max)).or_else(|_| wrong("limit")),
@@ -121,7 +123,7 @@ impl Call {
     }
 
     /// The newest that are earlier than `after` and newer than `before`, the newest first; `rows` are in order.
-    fn page<T>(&self, rows: &[T], limit: usize, key: impl Fn(&T) -> i64) -> Result<Vec<usize>, (&'static str, String)> {
+    fn page<T>(&self, rows: &[T], limit: usize, key: impl Fn(&T) -> i64) -> Result<Vec<usize>, Refused> {
         let after = Call::number(self.asked.after.as_ref(), "after")?.unwrap_or(i64::MAX);
         let before = Call::number(self.asked.before.as_ref(), "before")?.unwrap_or(i64::MIN);
         let is_here = |at: &usize| before < key(&rows[*at]) && key(&rows[*at]) < after;
@@ -129,7 +131,7 @@ impl Call {
     }
 
     /// The instrument that is asked for, which must be one.
-    pub(super) fn one(&self, venue: &Venue) -> Result<(String, Spelled), (&'static str, String)> {
+    pub(super) fn one(&self, venue: &Venue) -> Result<(String, Spelled), Refused> {
         let Some(inst) = &self.asked.inst_id else {
             return Err(("50014", "Parameter instId can not be empty.".into()));
         };
@@ -138,12 +140,12 @@ impl Call {
     }
 
     /// As `one`, of contracts.
-    pub(super) fn contract(&self, venue: &Venue) -> Result<(String, Spelled), (&'static str, String)> {
+    pub(super) fn contract(&self, venue: &Venue) -> Result<(String, Spelled), Refused> {
         if self.market == Market::Spot { wrong("instId") } else { self.one(venue) }
     }
 
     /// Whether the kind of instruments that is asked for is here; OKX has others, of which nothing is known.
-    fn is_here(&self) -> Result<bool, (&'static str, String)> {
+    fn is_here(&self) -> Result<bool, Refused> {
         let kind = if self.market == Market::Spot { "SPOT" } else { "SWAP" };
         match self.asked.inst_type.as_deref() {
             None => Err(("50014", "Parameter instType can not be empty.".into())),
@@ -188,9 +190,11 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
         let contract = |text: String| if is_spot { String::new() } else { text };
         let pair = |text: &str| if is_spot { text.to_string() } else { String::new() };
         (row["baseCcy"], row["quoteCcy"]) = (pair(&spelled.base).into(), pair(&spelled.quote).into());
-        (row["uly"], row["instFamily"]) = (contract(spelled.family.clone()).into(), contract(spelled.family.clone()).into());
+        (row["uly"], row["instFamily"]) =
+            (contract(spelled.family.clone()).into(), contract(spelled.family.clone()).into());
         (row["ctVal"], row["ctMult"]) = (contract(spelled.worth().to_string()).into(), contract("1".into()).into());
-        (row["ctValCcy"], row["settleCcy"]) = (contract(spelled.base.clone()).into(), contract(spelled.quote.clone()).into());
+        (row["ctValCcy"], row["settleCcy"]) =
+            (contract(spelled.base.clone()).into(), contract(spelled.quote.clone()).into());
         row["ctType"] = contract("linear".into()).into();
         row
     };
@@ -227,7 +231,7 @@ fn ticker(call: &Call, venue: &mut Venue) -> Answered {
 }
 
 /// Bars of UTC, and long ones of UTC+8 under names that do not end with `utc`: their days begin at 16:00.
-fn bars_of(venue: &Venue, symbol: &str, name: &str) -> Result<(Timeframe, Vec<(Ts, Bar)>), (&'static str, String)> {
+fn bars_of(venue: &Venue, symbol: &str, name: &str) -> Result<(Timeframe, Vec<(Ts, Bar)>), Refused> {
     let (short, is_utc) = name.strip_suffix("utc").map_or((name, false), |short| (short, true));
     // Minutes are written as everywhere, others in capitals.
     let is_spelled = !short.ends_with('m') && short.to_uppercase() == short || short.ends_with('m') && !is_utc;

@@ -166,12 +166,18 @@ mod tests {
 
     #[test]
     fn sizes_are_contracts_to_the_last_digit() {
-        for (symbol, worth, size, expected) in
-            [("BTCUSDT", "0.01", (123, 3), "12.3"), ("DOGEUSDT", "1000", (1_234, 0), "1.234"), ("XUSDT", "1", (5, 1), "0.5")]
-        {
+        for (symbol, worth, size, expected) in [
+            ("BTCUSDT", "0.01", (123, 3), "12.3"),
+            ("DOGEUSDT", "1000", (1_234, 0), "1.234"),
+            ("XUSDT", "1", (5, 1), "0.5"),
+        ] {
             let spelled = Spelled::of(Market::Linear, symbol, &Instrument::default());
             let contracts = spelled.size(Decimal::new(size.0, size.1));
-            assert_eq!((spelled.worth().to_string(), contracts.to_string()), (worth.into(), expected.into()), "{symbol}");
+            assert_eq!(
+                (spelled.worth().to_string(), contracts.to_string()),
+                (worth.into(), expected.into()),
+                "{symbol}"
+            );
             assert_eq!(contracts.times(spelled.worth()).map(Decimal::shortest), Some(Decimal::new(size.0, size.1)));
         }
     }

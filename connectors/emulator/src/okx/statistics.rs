@@ -5,7 +5,7 @@
 use prism_schemas::{Decimal, Timeframe, Ts};
 use serde_json::json;
 
-use super::market::{Answered, Call, wrong};
+use super::market::{Answered, Call, Refused, wrong};
 use crate::venue::Venue;
 use crate::{millis, other};
 
@@ -14,7 +14,7 @@ const ROWS: usize = 100;
 
 impl Call {
     /// Five minutes are all there is.
-    fn five_minutes(&self) -> Result<i64, (&'static str, String)> {
+    fn five_minutes(&self) -> Result<i64, Refused> {
         match self.asked.period.as_deref() {
             None | Some("5m") => Ok(Timeframe::M5.length()),
             Some(_) => wrong("period"),
