@@ -176,3 +176,32 @@ impl Books {
         messages
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prism_schemas::Market;
+    use prism_schemas::event::Instrument;
+    use prism_schemas::time::SECOND;
+    use prism_sources::synthetic::SYMBOLS;
+
+    use super::*;
+
+    /// As the page's example: an update without levels whose numbers are both the last one.
+    #[test]
+    fn a_book_that_does_not_change_is_told_to_be_alive() {
+        let (now, none) = (1_800_000_000 * SECOND, BTreeSet::new());
+        let venue = Venue::market(1, 5, SYMBOLS, now);
+        let spelled = Spelled::of(Market::Linear, "BTCUSDT", &Instrument::default());
+        let mut books = Books::default();
+        let read = |text: &String| serde_json::from_str::<Value>(text).unwrap();
+        let first = read(&books.begin("books", "BTCUSDT", &spelled, &venue, now).unwrap());
+        let seq = &first["data"][0]["seqId"];
+        assert_eq!((&first["action"], &first["data"][0]["prevSeqId"]), (&json!("snapshot"), &json!(-1)));
+        assert_eq!(books.due(&venue, &none, now + ALIVE - SECOND), Vec::<String>::new());
+        let alive: Vec<Value> = books.due(&venue, &none, now + ALIVE).iter().map(read).collect();
+        let data = &alive[0]["data"][0];
+        assert_eq!((alive.len(), &alive[0]["action"], &data["asks"], &data["bids"]), (1, &json!("update"), &json!([]), &json!([])));
+        assert_eq!((&data["prevSeqId"], &data["seqId"]), (seq, seq));
+        assert_eq!(books.due(&venue, &none, now + ALIVE + SECOND), Vec::<String>::new());
+    }
+}
