@@ -140,6 +140,28 @@ impl Venue {
     }
 }
 
+/// Longer bars, each of those whose starts have the same longer start; the first only if it is whole.
+pub(super) fn gathered(bars: &[(Ts, Bar)], start: impl Fn(Ts) -> Ts) -> Vec<(Ts, Bar)> {
+    let mut longer: Vec<(Ts, Bar)> = Vec::new();
+    for (at, bar) in bars {
+        let begin = start(*at);
+        match longer.last_mut() {
+            Some((last, sum)) if *last == begin => {
+                sum.high = if sum.high.to_f64() < bar.high.to_f64() { bar.high } else { sum.high };
+                sum.low = if bar.low.to_f64() < sum.low.to_f64() { bar.low } else { sum.low };
+                (sum.close, sum.last) = (bar.close, bar.last);
+                sum.volume += bar.volume;
+                sum.turnover += bar.turnover;
+                sum.n_trades += bar.n_trades;
+                sum.bought += bar.bought;
+            }
+            None if *at != begin => {}
+            _ => longer.push((begin, *bar)),
+        }
+    }
+    longer
+}
+
 /// A closed bar, with its timeframe and start.
 pub(super) fn closed(event: &Event) -> Option<(Timeframe, Ts, Bar)> {
     let Some(Body::Kline(kline)) = &event.body else { return None };

@@ -34,7 +34,8 @@ pub struct Faults {
     /// Everything is sent this much later, in nanoseconds: messages, and answers to whatever was asked.
     #[serde(deserialize_with = "span")]
     pub slow: i64,
-    /// A connection is cut at this age, in nanoseconds of the venue's time; 0: never. Binance cuts at 24 h.
+    /// A connection is cut at this age, in nanoseconds of the venue's time; 0: never. Binance cuts at 24 h;
+    /// OKX says so before, as long as a quarter of it and a minute at most.
     #[serde(deserialize_with = "span")]
     pub age: i64,
     /// A request is answered 429, with the time to wait.

@@ -1,16 +1,20 @@
-//! Venues on this machine that connectors cannot tell from the real ones: streams and market requests of Bybit v5 and of
-//! Binance spot and USD-M, fed by the synthetic market or by recordings, with seeded faults.
+//! Venues on this machine that connectors cannot tell from the real ones: streams and market requests of Bybit v5, of
+//! Binance spot and USD-M, of OKX v5 and of Kraken spot, fed by the synthetic market or by recordings, with seeded faults.
 
 mod bars;
 mod binance;
 mod bybit;
 mod faults;
+mod fear_greed;
+mod kraken;
 mod limits;
+mod okx;
 mod recording;
 mod script;
 mod stream;
 mod tls;
 mod venue;
+mod view;
 
 pub use faults::Faults;
 pub use limits::Asked;
@@ -25,13 +29,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use axum::response::Json;
 use axum::routing::get;
-use prism_schemas::event::{Instrument, Ticker};
+use prism_schemas::event::Instrument;
+use prism_schemas::time::MILLISECOND;
 use prism_schemas::{Decimal, InstrumentId, Market, OrderBook, Timeframe, Ts};
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +46,8 @@ use prism_venue::Clock;
 use venue::{Sent, Venue};
 
 /// The venues that the emulator speaks as, each under its name: `http://127.0.0.1:9100/bybit-linear`.
-pub const FACES: [&str; 4] = ["bybit-linear", "binance-linear", "binance-spot", "bybit-spot"];
+pub const FACES: [&str; 7] =
+    ["bybit-linear", "binance-linear", "binance-spot", "bybit-spot", "okx-linear", "okx-spot", "kraken-spot"];
 
 /// Recordings can be had as this too: the synthetic market has no inverse contracts.
 const RECORDED: [&str; 1] = ["bybit-inverse"];
@@ -67,7 +70,7 @@ struct Shared {
     requests: Mutex<BTreeMap<&'static str, Requests>>,
     /// Symbols of which nothing is sent.
     stalled: Mutex<BTreeSet<String>>,
-    /// Symbols of which no message goes wrong.
+    /// Symbols of which no message goes wrong, in each of their spellings.
     spared: Mutex<Vec<String>>,
     /// Topics that are refused.
     refused: Mutex<BTreeSet<String>>,
@@ -126,6 +129,9 @@ fn face(name: &str) -> (Limit, [Router<Arc<Shared>>; 2]) {
         "bybit-spot" => (bybit::LIMIT, bybit::routes(Market::Spot)),
         "bybit-inverse" => (bybit::LIMIT, bybit::routes(Market::Inverse)),
         "binance-spot" => (binance::LIMIT_SPOT, binance::routes(Market::Spot)),
+        "okx-linear" => (okx::LIMIT, okx::routes(Market::Linear)),
+        "okx-spot" => (okx::LIMIT, okx::routes(Market::Spot)),
+        "kraken-spot" => (kraken::LIMIT, kraken::routes()),
         _ => (binance::LIMIT_LINEAR, binance::routes(Market::Linear)),
     }
 }
@@ -175,7 +181,7 @@ impl Emulator {
             over: CancellationToken::new(),
         });
         tokio::spawn(go_on(shared.clone()));
-        let mut routes = Router::new().route("/fng/", get(fear_greed));
+        let mut routes = Router::new().route("/fng/", get(fear_greed::answer));
         for (name, (_, [streams, requests])) in faces {
             let requests = requests.layer(from_fn_with_state((shared.clone(), name), limited));
             // As venues do for who asks for it, with as little work as can be.
@@ -216,13 +222,13 @@ impl Emulator {
         self.shared.venue().books.keys().cloned().collect()
     }
 
-    /// Times and ids of the newest trades of an instrument, in order; Binance's are numbers.
+    /// Times and ids of the newest trades of an instrument, in order; but for Bybit's they are numbers.
     pub fn trades(&self, instrument: &InstrumentId) -> Vec<(Ts, String)> {
         let venue = self.shared.venue();
         let ids = venue.ids.get(&instrument.symbol).into_iter().flatten();
         let spell = |(ts, text, number): &(Ts, String, u64)| match &*instrument.exchange {
-            "binance" => (*ts, number.to_string()),
-            _ => (*ts, text.clone()),
+            "bybit" => (*ts, text.clone()),
+            _ => (*ts, number.to_string()),
         };
         ids.map(spell).collect()
     }
@@ -263,7 +269,11 @@ impl Emulator {
     pub fn spare(&self, symbols: &[&str]) {
         let symbols: Vec<String> = symbols.iter().map(|symbol| (*symbol).to_string()).collect();
         self.shared.venue().spared.clone_from(&symbols);
-        *self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner) = symbols;
+        let spell = |symbol: &String| {
+            let (base, quote) = split(symbol);
+            [symbol.clone(), format!("{base}-{quote}"), format!("{base}/{quote}")]
+        };
+        *self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner) = symbols.iter().flat_map(spell).collect();
     }
 
     /// Refuses requests with this topic from now on, or takes them again.
@@ -333,26 +343,6 @@ impl Drop for Emulator {
     }
 }
 
-/// The index of fear and greed, as <https://alternative.me> answers: the share of symbols above their price of a day ago.
-async fn fear_greed(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let venue = shared.venue();
-    let rose = |(_, ticker): &&(Ts, Ticker)| {
-        ticker.last.zip(ticker.open_24h).is_some_and(|(last, open)| open.to_f64() < last.to_f64())
-    };
-    let (n_rose, n) = (venue.tickers.values().filter(rose).count(), venue.tickers.len().max(1));
-    let value = 100 * n_rose / n;
-    let label = match value {
-        0..25 => "Extreme Fear",
-        25..47 => "Fear",
-        47..55 => "Neutral",
-        55..76 => "Greed",
-        _ => "Extreme Greed",
-    };
-    let day = Timeframe::D1.start((shared.clock)()) / 1_000_000_000;
-    let today = json!({"value": value.to_string(), "value_classification": label, "timestamp": day.to_string()});
-    Json(json!({"name": "Fear and Greed Index", "data": [today], "metadata": {"error": null}}))
-}
-
 /// Steps the market and tells what happens, until the end.
 async fn go_on(shared: Arc<Shared>) {
     while !shared.over.is_cancelled() {
@@ -366,15 +356,26 @@ async fn go_on(shared: Arc<Shared>) {
     }
 }
 
+/// A time as most venues write it.
+const fn millis(ts: Ts) -> i64 {
+    ts / MILLISECOND
+}
+
 /// Base, quote and whether it trades; a recording may only know the symbol.
 fn identity<'a>(symbol: &'a str, instrument: &'a Instrument) -> (&'a str, &'a str, bool) {
     let is_open = instrument.status.is_empty() || instrument.status.eq_ignore_ascii_case("trading");
     if !instrument.quote.is_empty() {
         return (&instrument.base, &instrument.quote, is_open);
     }
+    let (base, quote) = split(symbol);
+    (base, quote, is_open)
+}
+
+/// Base and quote, as far as a symbol tells.
+fn split(symbol: &str) -> (&str, &str) {
     let quote = ["USDT", "USDC", "FDUSD", "BTC", "ETH", "USD"].into_iter().find(|quote| symbol.ends_with(quote));
     let quote = quote.unwrap_or_default();
-    (symbol.strip_suffix(quote).unwrap_or(symbol), quote, is_open)
+    (symbol.strip_suffix(quote).unwrap_or(symbol), quote)
 }
 
 /// The long/short ratios of a symbol at the start of every five minutes: times and shares of the long side, to four

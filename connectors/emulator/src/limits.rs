@@ -1,10 +1,11 @@
 //! The venues' limits of requests as they publish them, and refusals on purpose.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,12 +22,40 @@ const UNDER_WAY: i64 = 300 * MILLISECOND;
 /// An answer that is none: its status and what it says.
 pub(super) type Refusal = (StatusCode, &'static str);
 /// What who asks too often is told.
-const TOO_OFTEN: &str = "access too frequent";
+pub(super) const TOO_OFTEN: &str = "access too frequent";
 
 /// Requests that may come too early before the address is banned.
 const PATIENCE: u32 = 3;
 /// How long a ban lasts, in seconds.
 const BAN: i64 = 5;
+
+/// Whom Cloudflare, which is before the venue, does not let through because of the country.
+pub(super) const COUNTRY: Refusal = (
+    StatusCode::FORBIDDEN,
+    "<!DOCTYPE html><html><head><title>Access denied</title></head><body><h1>Error 1009</h1><p>The owner of this website \
+     has banned the country or region your IP address is in from accessing this website.</p></body></html>",
+);
+
+/// How many requests to some addresses within how long.
+#[derive(Clone, Copy)]
+pub(super) struct Cap {
+    /// The end of these addresses; if it ends with a slash, a part of them.
+    pub(super) path: &'static str,
+    pub(super) n: usize,
+    pub(super) window: i64,
+    /// Each value of this parameter is counted for itself; all together if it is empty.
+    pub(super) by: &'static str,
+}
+
+impl Cap {
+    pub(super) const fn new(path: &'static str, n: usize, window: i64) -> Cap {
+        Cap { path, n, window, by: "" }
+    }
+
+    fn is_of(&self, path: &str) -> bool {
+        path.ends_with(self.path) || self.path.ends_with('/') && path.contains(self.path)
+    }
+}
 
 /// A venue's published limit for one address.
 #[derive(Clone, Copy)]
@@ -34,12 +63,14 @@ pub(super) struct Limit {
     /// Weight within the window.
     pub(super) weight: u64,
     pub(super) window: i64,
+    /// Whether weight becomes free evenly, not each request's when it is as old as the window.
+    pub(super) leaks: bool,
     /// What a request weighs, by its path and query.
     pub(super) of: fn(&str, &str) -> u64,
-    /// Part of some addresses, how many such requests within how long.
-    pub(super) caps: &'static [(&'static str, usize, i64)],
-    /// The answer beyond the limit, and to who is banned.
-    pub(super) beyond: StatusCode,
+    /// Those of some addresses beside it.
+    pub(super) caps: &'static [Cap],
+    /// The answer beyond the limit, and the status for who is banned.
+    pub(super) beyond: Refusal,
     pub(super) banned: StatusCode,
     /// The answer to who is in a country that is not served.
     pub(super) blocked: Refusal,
@@ -77,8 +108,10 @@ pub(super) struct Requests {
     random: Random,
     /// When, and the weight.
     times: VecDeque<(Ts, u64)>,
-    /// When, of each cap.
-    capped: Vec<VecDeque<Ts>>,
+    /// What is used up and when that was, where weight leaks.
+    level: (f64, Ts),
+    /// When, by cap and the value that is counted for itself.
+    capped: BTreeMap<(usize, String), VecDeque<Ts>>,
     /// The last refusal, and when it is over.
     refused_at: Ts,
     closed_until: Ts,
@@ -94,7 +127,8 @@ impl Requests {
             limit,
             random,
             times: VecDeque::new(),
-            capped: vec![VecDeque::new(); limit.caps.len()],
+            level: (0.0, 0),
+            capped: BTreeMap::new(),
             refused_at: 0,
             closed_until: 0,
             banned_until: 0,
@@ -108,11 +142,12 @@ impl Requests {
     }
 
     /// Counts a request among those of its kind, if there is room.
-    fn is_within_caps(&mut self, path: &str, now: Ts) -> bool {
-        let caps = self.limit.caps.iter().zip(&mut self.capped);
-        caps.filter(|((part, ..), _)| path.contains(part)).all(|((_, n, window), times)| {
-            times.retain(|at| now < at + window);
-            let has_room = times.len() < *n;
+    fn is_within_caps(&mut self, path: &str, query: &str, now: Ts) -> bool {
+        let caps = self.limit.caps.iter().enumerate().filter(|(_, cap)| cap.is_of(path));
+        caps.map(|(at, cap)| (at, cap, parameter(query, cap.by).unwrap_or_default())).all(|(at, cap, value)| {
+            let times = self.capped.entry((at, value.to_string())).or_default();
+            times.retain(|at| now < at + cap.window);
+            let has_room = times.len() < cap.n;
             if has_room {
                 times.push_back(now);
             }
@@ -120,8 +155,20 @@ impl Requests {
         })
     }
 
+    /// Whether there is room for a weight, and how much is used up.
+    fn has_room(&mut self, weight: u64, now: Ts) -> bool {
+        if !self.limit.leaks {
+            return self.used() + weight <= self.limit.weight;
+        }
+        let (level, at) = self.level;
+        let free = (now - at) as f64 * self.limit.weight as f64 / self.limit.window as f64;
+        self.level = ((level - free).max(0.0), now);
+        self.level.0 + weight as f64 <= self.limit.weight as f64
+    }
+
     /// How a request is refused now, if it is, and for how many seconds.
-    fn take(&mut self, path: &str, weight: u64, now: Ts, faults: Faults) -> Option<(Refusal, Option<i64>)> {
+    fn take(&mut self, (path, query): (&str, &str), now: Ts, faults: Faults) -> Option<(Refusal, Option<i64>)> {
+        let weight = (self.limit.of)(path, query);
         self.asked.requests += 1;
         while self.times.front().is_some_and(|(at, _)| *at + self.limit.window <= now) {
             self.times.pop_front();
@@ -140,11 +187,12 @@ impl Requests {
             }
             return Some(((StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN), Some(RETRY_AFTER)));
         }
-        if self.limit.weight < self.used() + weight || !self.is_within_caps(path, now) {
+        if !self.has_room(weight, now) || !self.is_within_caps(path, query, now) {
             self.asked.beyond += 1;
-            return Some(((self.limit.beyond, TOO_OFTEN), None));
+            return Some((self.limit.beyond, None));
         }
         self.n_early = 0;
+        self.level.0 += weight as f64;
         self.times.push_back((now, weight));
         let Faults { refuse, ban, fail, block, .. } = faults;
         let chance = self.random.uniform();
@@ -166,6 +214,11 @@ impl Requests {
     }
 }
 
+/// A parameter of a query, as it is written.
+pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Counts a request of the face that the state names, and answers it only if the venue would.
 pub(super) async fn limited(
     State((shared, face)): State<(Arc<Shared>, &'static str)>,
@@ -177,8 +230,7 @@ pub(super) async fn limited(
         let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(requests) = requests.get_mut(face) else { return StatusCode::NOT_FOUND.into_response() };
         let uri = request.uri();
-        let weight = (requests.limit.of)(uri.path(), uri.query().unwrap_or_default());
-        let refusal = requests.take(uri.path(), weight, now, faults);
+        let refusal = requests.take((uri.path(), uri.query().unwrap_or_default()), now, faults);
         (requests.limit, refusal, requests.used())
     };
     tokio::time::sleep(Duration::from_nanos(faults.slow.unsigned_abs())).await;
@@ -187,6 +239,9 @@ pub(super) async fn limited(
         Some((refusal, _)) => refusal.into_response(),
     };
     let headers = response.headers_mut();
+    if refusal.is_some_and(|((_, body), _)| body.starts_with('{')) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     for (name, value) in (limit.headers)(used, limit.weight.saturating_sub(used), (now + limit.window) / MILLISECOND) {
         headers.insert(name, HeaderValue::from(value));
     }

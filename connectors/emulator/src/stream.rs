@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
+use prism_schemas::Ts;
+use prism_schemas::time::MINUTE;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
@@ -26,6 +28,59 @@ pub(super) trait Face: Send + 'static {
     /// The messages that are due whatever happened.
     fn due(&mut self, _shared: &Shared) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What is said to who comes, before anything is asked.
+    fn greets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What is said before a connection is cut for its age.
+    fn leaves(&self) -> Option<String> {
+        None
+    }
+
+    /// How long nobody may say anything before the connection is cut.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A venue says this long before it that it cuts a connection, or a part of the connection's age.
+const NOTICE: i64 = MINUTE;
+const NOTICE_PART: i64 = 4;
+
+/// When a connection began, and what happened to it.
+struct Life {
+    began: Ts,
+    n_cuts: u64,
+    is_told: bool,
+    /// When anything was said last, by either side.
+    spoke: Instant,
+}
+
+impl Life {
+    fn new(shared: &Shared) -> Life {
+        let (began, n_cuts) = ((shared.clock)(), shared.n_cuts.load(Relaxed));
+        Life { began, n_cuts, is_told: false, spoke: Instant::now() }
+    }
+
+    fn is_over(&self, face: &impl Face, shared: &Shared) -> bool {
+        let age = shared.faults().age;
+        let is_old = 0 < age && self.began + age <= (shared.clock)();
+        let is_quiet = face.patience().is_some_and(|patience| patience <= self.spoke.elapsed());
+        is_old || is_quiet || self.n_cuts != shared.n_cuts.load(Relaxed)
+    }
+
+    /// What is to be said now that the end is near.
+    fn last_words(&mut self, face: &impl Face, shared: &Shared) -> Option<String> {
+        let age = shared.faults().age;
+        let is_near = 0 < age && self.began + age - NOTICE.min(age / NOTICE_PART) <= (shared.clock)();
+        if !is_near || self.is_told {
+            return None;
+        }
+        self.is_told = true;
+        face.leaves()
     }
 }
 
@@ -55,21 +110,20 @@ async fn connection(
 ) -> Result<(), axum::Error> {
     let mut sent = shared.sent.subscribe();
     let mut saboteur = Saboteur::new(shared.faults().seed, number);
-    let (began, n_cuts) = ((shared.clock)(), shared.n_cuts.load(Relaxed));
+    let mut life = Life::new(&shared);
     let mut late: VecDeque<(Instant, String)> = VecDeque::new();
     let mut tick = tokio::time::interval(STEP);
+    for text in face.greets() {
+        socket.send(Message::text(text)).await?;
+    }
     loop {
-        let at = late.front().map(|(at, _)| *at);
-        let next_late = async {
-            match at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let next_late = late.front().map(|(at, _)| *at);
         let faults = shared.faults();
-        let is_old = 0 < faults.age && began + faults.age <= (shared.clock)();
-        if is_old || n_cuts != shared.n_cuts.load(Relaxed) {
+        if life.is_over(&face, &shared) {
             return Ok(());
+        }
+        if let Some(text) = life.last_words(&face, &shared) {
+            socket.send(Message::text(text)).await?;
         }
         let (texts, is_answer) = tokio::select! {
             () = shared.over.cancelled() => return Ok(()),
@@ -81,7 +135,7 @@ async fn connection(
                 };
                 (face.answers(&text, &shared), true)
             }
-            () = next_late => {
+            () = until(next_late) => {
                 if let Some((_, text)) = late.pop_front() {
                     socket.send(Message::text(text)).await?;
                 }
@@ -94,6 +148,9 @@ async fn connection(
             },
             _ = tick.tick() => (face.due(&shared), false),
         };
+        if is_answer || !texts.is_empty() {
+            life.spoke = Instant::now();
+        }
         let slow = Duration::from_nanos(faults.slow.unsigned_abs());
         for text in texts {
             let goes_well = is_answer || shared.is_spared(&text);
@@ -104,6 +161,14 @@ async fn connection(
         if BEHIND_MAX < late.len() {
             return Ok(());
         }
+    }
+}
+
+/// Waits, for ever if it is not said until when.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

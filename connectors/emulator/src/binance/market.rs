@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{agg_trade, put};
 use crate::bars::Bar;
-use crate::limits::Limit;
+use crate::limits::{Cap, Limit, TOO_OFTEN, parameter};
 use crate::venue::{Level, TIMEFRAMES, Venue};
 use crate::{Shared, identity, other, ratios};
 
@@ -27,9 +27,10 @@ pub(crate) const LIMIT_SPOT: Limit =
 pub(crate) const LIMIT_LINEAR: Limit = Limit {
     weight: 2_400,
     window: MINUTE,
+    leaks: false,
     of: |path, query| weight(Market::Linear, path, query),
-    caps: &[("/futures/data/", 1_000, 5 * MINUTE), ("/fundingRate", 500, 5 * MINUTE)],
-    beyond: StatusCode::TOO_MANY_REQUESTS,
+    caps: &[Cap::new("/futures/data/", 1_000, 5 * MINUTE), Cap::new("/fundingRate", 500, 5 * MINUTE)],
+    beyond: (StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN),
     banned: StatusCode::IM_A_TEAPOT,
     blocked: (
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
@@ -40,7 +41,7 @@ pub(crate) const LIMIT_LINEAR: Limit = Limit {
 
 /// As published with each request.
 fn weight(market: Market, path: &str, query: &str) -> u64 {
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let value = |name: &str| parameter(query, name);
     let limit: u64 = value("limit").and_then(|text| text.parse().ok()).unwrap_or(500);
     match (market, path.rsplit('/').next().unwrap_or_default()) {
         (Market::Spot, "exchangeInfo") => 20,

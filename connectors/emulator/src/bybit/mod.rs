@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::limits::Limit;
+use super::limits::{Limit, TOO_OFTEN};
 use super::stream::{Face, upgrade};
 use super::venue::{Done, Happened, Level, Moved, Sent};
 
@@ -30,9 +30,10 @@ const SPOT_ARGS: usize = 10;
 pub(super) const LIMIT: Limit = Limit {
     weight: 600,
     window: 5 * SECOND,
+    leaks: false,
     of: |_, _| 1,
     caps: &[],
-    beyond: StatusCode::FORBIDDEN,
+    beyond: (StatusCode::FORBIDDEN, TOO_OFTEN),
     banned: StatusCode::FORBIDDEN,
     blocked: (
         StatusCode::FORBIDDEN,

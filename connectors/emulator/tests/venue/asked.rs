@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prism_emulator::{FACES, Faults};
+use prism_emulator::Faults;
 use prism_schemas::Timeframe;
 use prism_schemas::event::event::Body;
 use prism_sources::synthetic::SYMBOLS;
@@ -62,7 +62,7 @@ async fn what_venues_only_tell_when_asked_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_names_what_is_missing_and_what_stands_in_for_it() {
-    each(FACES, async |face| {
+    each(followed(), async |face| {
         let emulator = emulator(SYMBOLS, Faults::default(), &clock(1)).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let options = Options {

@@ -35,6 +35,11 @@ fn maker(face: &'static str) -> Maker {
     Arc::new(move || wire(face).unwrap())
 }
 
+/// The faces that there is a connector for.
+fn followed() -> impl Iterator<Item = &'static str> {
+    FACES.into_iter().filter(|face| wire(face).is_some())
+}
+
 async fn emulator(symbols: &'static [Symbol], faults: Faults, clock: &Clock) -> Emulator {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     Emulator::start(listener, Origin::Market(5, symbols), faults, clock.clone()).unwrap()
@@ -257,7 +262,7 @@ async fn what_a_script_says_goes_wrong_at_its_time_and_ends() {
 /// that anything ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_replaced_before_its_end() {
-    each(FACES, async |face| {
+    each(followed(), async |face| {
         let lanes = wire(face).unwrap().lanes().len() as u64;
         let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
             options.top = 4;
@@ -314,7 +319,7 @@ async fn a_connection_is_replaced_before_its_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instruments_join_and_leave_and_others_go_on() {
-    each(FACES, async |face| {
+    each(followed(), async |face| {
         let following = Following::start(face, SYMBOLS, Faults::default(), 1, |options| {
             options.refresh = Duration::from_secs(1);
             options.exclude = vec!["XRP/USDT".into()];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prism_emulator::{FACES, Faults};
+use prism_emulator::Faults;
 use prism_schemas::event::Event;
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
@@ -15,7 +15,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_refused_waits_as_long_as_the_venue_says() {
-    each(FACES, async |face| {
+    each(followed(), async |face| {
         let faults = Faults { seed: 3, refuse: 0.15, ban: 0.02, fail: 0.1, ..Faults::default() };
         let following = Following::start(face, SYMBOLS, faults, 3, |options| {
             options.top = 4;
