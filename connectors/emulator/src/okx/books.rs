@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(books.due(&venue, &none, now + ALIVE - SECOND), Vec::<String>::new());
         let alive: Vec<Value> = books.due(&venue, &none, now + ALIVE).iter().map(read).collect();
         let data = &alive[0]["data"][0];
-        assert_eq!((alive.len(), &alive[0]["action"], &data["asks"], &data["bids"]), (1, &json!("update"), &json!([]), &json!([])));
+        assert_eq!(
+            (alive.len(), &alive[0]["action"], &data["asks"], &data["bids"]),
+            (1, &json!("update"), &json!([]), &json!([]))
+        );
         assert_eq!((&data["prevSeqId"], &data["seqId"]), (seq, seq));
         assert_eq!(books.due(&venue, &none, now + ALIVE + SECOND), Vec::<String>::new());
     }

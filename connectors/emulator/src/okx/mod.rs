@@ -6,6 +6,7 @@ mod books;
 mod market;
 mod spelling;
 mod statistics;
+mod trades;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,10 +25,11 @@ use serde_json::{Value, json};
 
 use super::limits::{COUNTRY, Limit};
 use super::stream::{Face, upgrade};
-use super::venue::{Happened, Sent, Venue};
+use super::venue::{Done, Happened, Sent, Venue};
 use super::{Shared, millis};
 use books::Books;
 use spelling::Spelled;
+use trades::together;
 
 /// Each address has a limit of its own, nothing is said in headers: <https://www.okx.com/docs-v5/en/#overview-rate-limits>.
 pub(super) const LIMIT: Limit = Limit {
@@ -70,6 +72,7 @@ pub(super) fn routes(market: Market) -> [Router<Arc<Shared>>; 2] {
                 topics: BTreeSet::new(),
                 spelled: BTreeMap::new(),
                 books: Books::default(),
+                traded: BTreeMap::new(),
                 marks: BTreeMap::new(),
                 requests: VecDeque::new(),
                 next: EVERY.map(|_| 0),
@@ -90,6 +93,8 @@ struct Stream {
     /// By symbol.
     spelled: BTreeMap<String, Spelled>,
     books: Books,
+    /// What was traded and is not told yet, by symbol.
+    traded: BTreeMap<String, Vec<Done>>,
     /// Mark and index as they were told last, by symbol.
     marks: BTreeMap<String, [Option<Decimal>; 2]>,
     /// When topics were asked for.
@@ -190,7 +195,9 @@ impl Stream {
     /// What who asks for a channel is told first.
     fn first(&self, channel: &str, symbol: &str, spelled: &Spelled, venue: &Venue, now: Ts) -> Option<Value> {
         if channel == "candle1m" {
-            let (start, bar) = venue.bars.get(&(symbol.to_string(), Timeframe::M1))?.last_key_value()?;
+            let bars = venue.bars.get(&(symbol.to_string(), Timeframe::M1))?;
+            // A minute that is over but not told to be is not followed by the next one yet.
+            let (start, bar) = bars.get_key_value(&venue.open).or_else(|| bars.last_key_value())?;
             return Some(spelled.bar(*start, bar, false));
         }
         let (ts, ticker) = venue.tickers.get(symbol)?;
@@ -208,6 +215,20 @@ impl Stream {
             "funding-rate" => spelled.funding(now, ticker),
             _ => None,
         }
+    }
+
+    /// What was traded since the last time.
+    fn tell_trades(&mut self) -> Vec<String> {
+        let mut messages = Vec::new();
+        for (symbol, done) in std::mem::take(&mut self.traded) {
+            let spelled = self.spelled(&symbol);
+            messages.extend(together(&done).into_iter().map(|(done, n)| {
+                let mut data = spelled.trade(&done);
+                (data["count"], data["seqId"]) = (n.to_string().into(), done.number.into());
+                message("trades", &spelled.inst, &data)
+            }));
+        }
+        messages
     }
 
     /// The state of the market, and mark and index if they are others.
@@ -277,16 +298,11 @@ impl Face for Stream {
         match &sent.happened {
             Happened::Traded(done) => {
                 let spelled = self.spelled(symbol);
-                let channel = if self.is_business { "trades-all" } else { "trades" };
-                if !self.has(channel, &spelled.inst) {
-                    return Vec::new();
+                if self.has("trades", &spelled.inst) {
+                    self.traded.entry(symbol.into()).or_default().push(done.clone());
                 }
-                let mut data = spelled.trade(done);
-                if !self.is_business {
-                    // What an order filled at one price is told as one.
-                    (data["count"], data["seqId"]) = ("1".into(), done.number.into());
-                }
-                vec![message(channel, &spelled.inst, &data)]
+                let is_told = self.has("trades-all", &spelled.inst);
+                is_told.then(|| message("trades-all", &spelled.inst, &spelled.trade(done))).into_iter().collect()
             }
             Happened::Moved(moved) => {
                 self.books.moved(symbol, moved.ts);
@@ -304,28 +320,20 @@ impl Face for Stream {
                 if !self.has("liquidation-orders", "SWAP") {
                     return Vec::new();
                 }
-                let (spelled, ts) = (self.spelled(symbol), millis(*ts).to_string());
-                let (side, position) = if *buy { ("buy", "short") } else { ("sell", "long") };
-                let details = json!([{
-                    "bkLoss": "0", "bkPx": price.to_string(), "ccy": "", "posSide": position, "side": side,
-                    "sz": spelled.size(*size).to_string(), "ts": ts,
-                }]);
-                let data = json!([{
-                    "details": details, "instFamily": spelled.family, "instId": spelled.inst, "instType": "SWAP",
-                    "uly": spelled.family,
-                }]);
+                let data = [self.spelled(symbol).liquidation(*ts, *buy, *price, *size)];
                 let arg = json!({"channel": "liquidation-orders", "instType": "SWAP"});
                 vec![json!({"arg": arg, "data": data}).to_string()]
             }
         }
     }
 
-    /// Books, and what comes every now and then.
+    /// Trades and books, and what comes every now and then.
     fn due(&mut self, shared: &Shared) -> Vec<String> {
+        let mut messages = self.tell_trades();
         let now = (shared.clock)();
         let stalled = shared.stalled().clone();
         let venue = shared.venue();
-        let mut messages = self.books.due(&venue, &stalled, now);
+        messages.extend(self.books.due(&venue, &stalled, now));
         for (at, (channel, every)) in EVERY.into_iter().enumerate() {
             if now < self.next[at] || venue.frozen {
                 continue;

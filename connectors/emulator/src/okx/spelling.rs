@@ -146,6 +146,18 @@ impl Spelled {
         [self.size(open).to_string(), open.to_string(), value]
     }
 
+    /// The order's side, and the side of the position that it closes.
+    pub(super) fn liquidation(&self, ts: Ts, buy: bool, price: Decimal, size: Decimal) -> Value {
+        let (side, position) = if buy { ("buy", "short") } else { ("sell", "long") };
+        let details = json!([{
+            "bkLoss": "0", "bkPx": price.to_string(), "ccy": "", "posSide": position, "side": side,
+            "sz": self.size(size).to_string(), "ts": millis(ts).to_string(),
+        }]);
+        json!({
+            "details": details, "instFamily": self.family, "instId": self.inst, "instType": self.kind(), "uly": self.family,
+        })
+    }
+
     /// Nothing where the rate is not known.
     pub(super) fn funding(&self, ts: Ts, ticker: &Ticker) -> Option<Value> {
         let (rate, next) = ticker.funding_rate.zip(ticker.next_funding_ts)?;
@@ -180,5 +192,20 @@ mod tests {
             );
             assert_eq!(contracts.times(spelled.worth()).map(Decimal::shortest), Some(Decimal::new(size.0, size.1)));
         }
+    }
+
+    /// As the page's example.
+    #[test]
+    fn forced_orders_are_as_documented() {
+        let spelled = Spelled::of(Market::Linear, "IOSTUSDT", &Instrument::default());
+        let forced = spelled.liquidation(1_692_266_434_010_000_000, true, Decimal::new(7_831, 6), Decimal::new(13, 0));
+        let expected = json!({
+            "details": [{
+                "bkLoss": "0", "bkPx": "0.007831", "ccy": "", "posSide": "short", "side": "buy", "sz": "13",
+                "ts": "1692266434010",
+            }],
+            "instFamily": "IOST-USDT", "instId": "IOST-USDT-SWAP", "instType": "SWAP", "uly": "IOST-USDT",
+        });
+        assert_eq!(forced, expected);
     }
 }

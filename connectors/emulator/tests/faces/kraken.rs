@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::join_all;
 use prism_emulator::Faults;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -115,40 +116,42 @@ fn apply(side: &mut Side, rows: &[Row<'_>]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn books_cut_to_their_depth_have_the_checksum_they_say() {
-    let emulator = emulator(1, Faults::default()).await;
-    for (name, symbol, depth) in
-        [("BTC/USDT", "BTCUSDT", 10), ("XRP/USDT", "XRPUSDT", 10), ("ETH/USDT", "ETHUSDT", 100)]
-    {
-        let mut client = client(&emulator).await;
-        client.send(subscribe("book", &[name], Some(depth))).await;
-        let [mut bids, mut asks] = [Side::new(), Side::new()];
-        for n in 0..120 {
-            let text = loop {
-                let text = client.text().await.unwrap();
-                if text.contains("\"channel\":\"book\",\"type\"") {
-                    break text;
-                }
-            };
-            let framed: Framed<'_> = serde_json::from_str(&text).unwrap();
-            assert_eq!(framed.r#type, if n == 0 { "snapshot" } else { "update" });
-            let told = &framed.data[0];
-            assert!(told.bids.len() + told.asks.len() > 0, "{text}");
-            apply(&mut bids, &told.bids);
-            apply(&mut asks, &told.asks);
-            while depth < bids.len() {
-                bids.pop_first();
+    let emulator = emulator(5, Faults::default()).await;
+    let all = [("BTC/USDT", "BTCUSDT", 10), ("XRP/USDT", "XRPUSDT", 10), ("ETH/USDT", "ETHUSDT", 100)];
+    join_all(all.map(|(name, symbol, depth)| follow(&emulator, name, symbol, depth))).await;
+}
+
+/// Follows a book for so many messages, each of which must have the checksum of what is kept.
+async fn follow(emulator: &Emulator, name: &str, symbol: &str, depth: usize) {
+    let mut client = client(emulator).await;
+    client.send(subscribe("book", &[name], Some(depth))).await;
+    let [mut bids, mut asks] = [Side::new(), Side::new()];
+    for n in 0..60 {
+        let text = loop {
+            let text = client.text().await.unwrap();
+            if text.contains("\"channel\":\"book\",\"type\"") {
+                break text;
             }
-            while depth < asks.len() {
-                asks.pop_last();
-            }
-            let best = asks.values().take(10).chain(bids.values().rev().take(10)).flatten();
-            let sum = best.map(String::as_str).collect::<String>();
-            assert_eq!(crc(sum.as_bytes()), told.checksum, "{name}, message {n}: {text}");
-            assert!(bids.last_key_value().unwrap().0 < asks.first_key_value().unwrap().0, "{name}");
+        };
+        let framed: Framed<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(framed.r#type, if n == 0 { "snapshot" } else { "update" });
+        let told = &framed.data[0];
+        assert!(told.bids.len() + told.asks.len() > 0, "{text}");
+        apply(&mut bids, &told.bids);
+        apply(&mut asks, &told.asks);
+        while depth < bids.len() {
+            bids.pop_first();
         }
-        let whole = emulator.book(symbol).unwrap();
-        assert!(bids.len() == depth.min(whole.bids().count()) || depth == 100, "{name}: {}", bids.len());
+        while depth < asks.len() {
+            asks.pop_last();
+        }
+        let best = asks.values().take(10).chain(bids.values().rev().take(10)).flatten();
+        let sum = best.map(String::as_str).collect::<String>();
+        assert_eq!(crc(sum.as_bytes()), told.checksum, "{name}, message {n}: {text}");
+        assert!(bids.last_key_value().unwrap().0 < asks.first_key_value().unwrap().0, "{name}");
     }
+    let whole = emulator.book(symbol).unwrap();
+    assert!(bids.len() == depth.min(whole.bids().count()) || depth == 100, "{name}: {}", bids.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
