@@ -1,15 +1,11 @@
 //! Binance's rows however they are spelled: events are those of the numbers that were written, which nothing here reads.
 
-mod support;
-
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Kline, Side, Trade, trade};
 use prism_schemas::time::{MILLISECOND, MINUTE};
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Ts};
-use prism_sources::import::Options;
+use prism_sources::import::{self, Options};
 use proptest::prelude::*;
-
-use support::{events, options};
 
 /// 2024-01-01.
 const BEGIN: Ts = 1_704_067_200_000 * MILLISECOND;
@@ -111,16 +107,20 @@ fn text(header: &str, lines: &[String], [headed, windows, open]: [bool; 3]) -> S
 fn read(name: &str, text: &str) -> Vec<Result<Event, String>> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(name), text).unwrap();
-    let (found, _) = events(&[dir.path().join(name)], Options { market: Some(Market::Spot), ..options() });
-    let instrument = InstrumentId::new("binance", Market::Spot, "BTCUSDT");
-    let of = |(id, event): (InstrumentId, Event)| {
-        assert_eq!(id, instrument);
+    let options = Options { market: Some(Market::Spot), ..Options::default() };
+    let (instrument, mut found) = (InstrumentId::new("binance", Market::Spot, "BTCUSDT"), Vec::new());
+    let report = import::read(&[dir.path().join(name)], options, &mut |id, event| {
+        assert_eq!(*id, instrument);
         match event.body {
-            Some(Body::Quarantined(quarantined)) => Err(quarantined.rule),
-            _ => Ok(event),
+            // What imports say around the events.
+            Some(Body::FeedStatus(_) | Body::Instrument(_)) => {}
+            Some(Body::Quarantined(quarantined)) => found.push(Err(quarantined.rule)),
+            _ => found.push(Ok(event)),
         }
-    };
-    found.into_iter().map(of).collect()
+        Ok(())
+    });
+    report.unwrap();
+    found
 }
 
 fn event(ts: Ts, seq: Option<u64>, body: Body) -> Event {

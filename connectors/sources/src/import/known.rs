@@ -65,7 +65,7 @@ pub(super) fn begin(streams: &mut [Stream], writer: &mut LogWriter) -> Result<()
     // None of them moves the log's time.
     let Some(first) = begun.iter().map(|(_, event)| event.ts_recv).min() else { return Ok(()) };
     for (instrument, event) in begun {
-        writer.push(&instrument, Event { ts_recv: first, ..event })?;
+        writer.push(&instrument, Event { ts_event: first, ts_recv: first, ..event })?;
     }
     writer.sync()
 }
