@@ -13,10 +13,11 @@ PRISM_DATA ?= ../shared/data
 RUNS ?= 200
 SEED ?= 1
 EVENTS ?= 2000000
+CORE ?= 0
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos survive image bench bench-feeds bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive image bench bench-feeds bench-import bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -73,6 +74,10 @@ bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVEN
 
 bench-feeds: ## decoding beside sonic-rs alone, book updates, memory of books; the last line is JSON
 	@PRISM_DATA=$(abspath $(PRISM_DATA)) cargo bench --quiet -p prism-sources --bench feeds
+
+bench-import: $(VENV)/ready ## Binance's public files into events and into a log beside polars on one core: [CORE=0] [IMPORT_MB=120] [ROUNDS=5]; the last line is JSON
+	@cargo bench --quiet -p prism-sources --bench import --no-run
+	@PYTHON=$(abspath $(VENV)/bin/python) taskset -c $(CORE) cargo bench --quiet -p prism-sources --bench import
 
 bench: $(VENV)/ready ## W1 at strides 600, 100, 10 and 1, and the cost of each stage
 	@test -f $(TRADES) || $(VENV)/bin/python $(W1)/gen.py $(dir $(TRADES)) 2000000

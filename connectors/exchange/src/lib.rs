@@ -145,6 +145,7 @@ pub fn quarantined(rule: &str, detail: String, raw: &[u8], ts_recv: Ts) -> Event
 }
 
 /// A trade as an event, or its quarantine if it has no positive price and size.
+#[inline]
 pub fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, index: u32, raw: &[u8]) -> Event {
     let positive = |number: Option<Decimal>| number.is_some_and(|number| 0 < number.mantissa);
     if positive(trade.price) && positive(trade.size) {

@@ -19,6 +19,8 @@ pub struct LogWriter {
     log: Arc<dyn Log>,
     /// Partition of each instrument per topic position.
     instruments: HashMap<InstrumentId, u32>,
+    /// The instrument of the last event, and its partition.
+    last: Option<(InstrumentId, u32)>,
     /// Open batches by topic position and partition.
     open: Vec<Vec<Open>>,
     partitions: u32,
@@ -45,7 +47,7 @@ impl LogWriter {
         let open =
             Topic::ALL.iter().map(|topic| (0..log.partitions(*topic)).map(|_| Open::default()).collect()).collect();
         let partitions = log.partitions(Topic::Trades);
-        LogWriter { log, instruments: HashMap::new(), open, partitions, written: 0, session: String::new() }
+        LogWriter { log, instruments: HashMap::new(), last: None, open, partitions, written: 0, session: String::new() }
     }
 
     /// As one life of a live process: heartbeats, and states of feeds without a session, carry this text.
@@ -75,14 +77,7 @@ impl LogWriter {
         let Some(topic) = event.body.as_ref().and_then(Topic::of) else {
             return Err(LogError::Usage("an event without a topic (heartbeats name their partition)".into()));
         };
-        let partition = match self.instruments.get(instrument) {
-            Some(partition) => *partition,
-            None => {
-                let partition = partition_of(instrument, self.partitions);
-                self.instruments.insert(instrument.clone(), partition);
-                partition
-            }
-        };
+        let partition = self.partition(instrument);
         let at = position(topic);
         let Some(open) = self.open.get_mut(at).and_then(|open| open.get_mut(partition as usize)) else {
             return Err(LogError::Usage(format!("{} has no partition {partition}", topic.name())));
@@ -115,6 +110,28 @@ impl LogWriter {
         batch.events.push(event);
         open.batches.push(batch);
         Ok(())
+    }
+
+    fn partition(&mut self, instrument: &InstrumentId) -> u32 {
+        if let Some((_, partition)) = self.last.as_ref().filter(|(last, _)| last == instrument) {
+            return *partition;
+        }
+        let partition = match self.instruments.get(instrument) {
+            Some(partition) => *partition,
+            None => {
+                let partition = partition_of(instrument, self.partitions);
+                self.instruments.insert(instrument.clone(), partition);
+                partition
+            }
+        };
+        match &mut self.last {
+            Some((last, at)) => {
+                last.clone_from(instrument);
+                *at = partition;
+            }
+            None => self.last = Some((instrument.clone(), partition)),
+        }
+        partition
     }
 
     /// Promises that no event with an earlier `ts_recv` follows in this partition; writes what is open there first.

@@ -116,6 +116,35 @@ fn what_is_in_the_log_is_not_written_again() {
 }
 
 #[test]
+fn what_was_begun_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let log = Arc::new(SegmentLog::open(&at("log")).unwrap());
+    std::fs::write(at("AAAUSDT-aggTrades-2025-03.csv"), ROWS).unwrap();
+    std::fs::write(at("nameless.csv"), "time,price,size,side\n1740996001,1,1,buy\n1740996001,1,1,buy\n").unwrap();
+    let import = |name: &str, again: bool, events: u32| {
+        let said = Options { exchange: Some("x".into()), symbol: Some("AAA".into()), ..options() };
+        let options = Options { again, market: Some(prism_schemas::Market::Spot), ..said };
+        let left = std::cell::Cell::new(events);
+        let is_cancelled = || left.replace(left.get().saturating_sub(1)) == 0;
+        let mut writer = LogWriter::new(log.clone());
+        examine(&[at(name)], options).unwrap().write_to(&mut writer, &is_cancelled)
+    };
+    for name in ["AAAUSDT-aggTrades-2025-03.csv", "nameless.csv"] {
+        assert!(import(name, false, 3).unwrap_err().to_string().contains("cancelled"));
+    }
+    let report = import("AAAUSDT-aggTrades-2025-03.csv", false, 100).unwrap();
+    assert!(report.files[0].notes[0].contains("was begun and did not end"), "{report:?}");
+    assert_eq!((report.files[0].written, report.files[0].of_type("trade")), (Written::Whole, 2));
+    assert_eq!(import("AAAUSDT-aggTrades-2025-03.csv", false, 100).unwrap().files[0].written, Written::Before);
+    // What nothing tells apart would count twice.
+    let refusal = import("nameless.csv", false, 100).unwrap_err().to_string();
+    assert!(refusal.contains("have no ids") && refusal.contains("--again"), "{refusal}");
+    assert_eq!(import("nameless.csv", true, 100).unwrap().files[0].written, Written::Whole);
+    assert_eq!(import("nameless.csv", false, 100).unwrap().files[0].written, Written::Before);
+}
+
+#[test]
 fn a_file_that_grows_is_read_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("AAAUSDT-aggTrades-2025-03.csv");

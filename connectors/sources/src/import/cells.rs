@@ -95,7 +95,7 @@ impl Numbers {
             // The shortest text that reads back as it: 0.1, not 0.10000000149.
             Numbers::Single(column) => Decimal::parse(&column.as_primitive::<Float32Type>().value(at).to_string()),
             Numbers::Whole(column) => Some(Decimal::new(column.as_primitive::<Int64Type>().value(at), 0)),
-            Numbers::Text(column) => return Ok(super::rows::number(column.as_string::<i32>().value(at))?),
+            Numbers::Text(column) => return Ok(super::row::number(column.as_string::<i32>().value(at))?),
         };
         found.ok_or_else(|| "a number does not fit".into())
     }

@@ -8,12 +8,13 @@ use prism_schemas::feed::IMPORT;
 use prism_schemas::{Event, InstrumentId};
 
 use super::archive::{self, Parts};
+use super::around::Around;
 use super::input::Input;
 use super::lines::whole_lines;
 use super::merge::{Item, OPEN_MAX, Stream, merge};
-use super::report::{FileReport, Report, Written};
+use super::report::{FileReport, Report, Tally, Written};
 use super::sight::Sight;
-use super::summary::{Around, Summary};
+use super::summary::Summary;
 use super::{ImportError, Options, Recognised, formats, known, numbers, walk};
 
 /// Files that were read to their ends, so that it is known that they can be; nothing of them is written yet.
@@ -156,6 +157,7 @@ impl Examined {
         if !self.options.again {
             known::leave_out(&mut self, writer.log().as_ref())?;
         }
+        known::begin(&mut self.streams, writer)?;
         let mut marks = Vec::new();
         let written = self.write(&mut |instrument, event| {
             if is_cancelled() {
@@ -207,18 +209,20 @@ impl Examined {
     ) -> Result<Report, ImportError> {
         let Examined { mut report, mut streams, inputs, .. } = self;
         follow(&mut streams);
+        let mut tally = Tally::default();
         let merged = merge(streams, open_max, &mut |(_, number), item| {
             let Some(file) = report.files.get_mut(number) else { return Ok(()) };
             match item {
                 Item::Event(instrument, event) => {
                     file.written = Written::Part;
-                    file.count(&instrument, &event);
+                    tally.add(&mut report.files, number, &instrument, &event);
                     push(&instrument, event)?;
                 }
                 Item::Ended(control) => (file.control, file.written) = (control, Written::Whole),
             }
             Ok(())
         });
+        tally.note(&mut report.files);
         for (file, input) in report.files.iter_mut().zip(&inputs).filter(|(_, input)| input.has_grown()) {
             let length = input.length();
             file.notes.push(format!("it has grown since: what is behind its first {length} bytes is not in the log"));

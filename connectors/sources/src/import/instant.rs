@@ -52,6 +52,9 @@ impl Instants {
     /// with a time (`2024-01-01T00:00:00.5Z`, `2024-01-01 00:00:00+00:00`, `2024-01-01D00:00:00.123456000`), of UTC where
     /// it does not say.
     pub(super) fn text(self, text: &str) -> Result<Ts, String> {
+        if let Some(ts) = whole(text.as_bytes()).and_then(|value| self.of(value)) {
+            return Ok(ts);
+        }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return self.read(text);
         }
@@ -74,6 +77,22 @@ impl Instants {
     pub(super) fn can_be(self, ts: Ts) -> bool {
         (EARLIEST..=self.latest).contains(&ts)
     }
+}
+
+/// A whole number of at most 19 digits, which nearly all times are.
+fn whole(digits: &[u8]) -> Option<i64> {
+    if !(1..=19).contains(&digits.len()) {
+        return None;
+    }
+    let mut value = 0u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if 9 < digit {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    i64::try_from(value).ok()
 }
 
 /// A date with a time. Between them there may be a space, a T, or a D as BitMEX and kdb+ write it.

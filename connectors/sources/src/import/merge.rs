@@ -10,7 +10,8 @@ use prism_schemas::event::{Batch, Message};
 use prism_schemas::{Event, InstrumentId, Market, Ts};
 
 use super::ImportError;
-use super::summary::Around;
+use super::around::Around;
+use super::who::{Id, Names};
 
 /// Files that are read at the same time at most; where more overlap in time, some are merged into a temporary file first.
 pub(super) const OPEN_MAX: usize = 64;
@@ -21,7 +22,7 @@ pub(super) type Key = (Ts, usize);
 /// What a file gives.
 #[expect(clippy::large_enum_variant, reason = "all but one of a file are events")]
 pub(super) enum Item {
-    Event(InstrumentId, Event),
+    Event(Id, Event),
     /// It has been read to its end; so many of its lines carry no events.
     Ended(u64),
 }
@@ -49,18 +50,11 @@ impl Stream {
         }
     }
 
-    /// The key of the next item, if there is one.
-    fn head(&mut self) -> Result<Option<Key>, ImportError> {
+    /// Hands over what comes up to a limit; gives the key of what is next, if there is something.
+    fn give(&mut self, limit: Option<Key>, push: Push) -> Result<Option<Key>, ImportError> {
         match self {
-            Stream::File(file) => file.head(),
-            Stream::Run(run) => Ok(run.next.as_ref().map(|(key, _)| *key)),
-        }
-    }
-
-    fn take(&mut self) -> Result<Option<Item>, ImportError> {
-        match self {
-            Stream::File(file) => Ok(file.take()),
-            Stream::Run(run) => run.take(),
+            Stream::File(file) => file.give(limit, push),
+            Stream::Run(run) => run.give(limit, push),
         }
     }
 }
@@ -107,15 +101,7 @@ fn merge_open(mut streams: Vec<Stream>, push: Push) -> Result<(), ImportError> {
         let limit = heads.peek().map(|Reverse((head, _))| *head);
         let Some(stream) = streams.get_mut(at) else { continue };
         // This one is ahead until its next item comes after another's.
-        while let Some(key) = stream.head()? {
-            if limit.is_some_and(|limit| limit < key) {
-                heads.push(Reverse((key, at)));
-                break;
-            }
-            if let Some(item) = stream.take()? {
-                push(key, item)?;
-            }
-        }
+        heads.extend(stream.give(limit, push)?.map(|key| Reverse((key, at))));
     }
     Ok(())
 }
@@ -124,6 +110,7 @@ fn merge_open(mut streams: Vec<Stream>, push: Push) -> Result<(), ImportError> {
 pub(super) struct Run {
     first: Key,
     next: Option<(Key, Item)>,
+    names: Names,
     reader: BufReader<zstd::Decoder<'static, BufReader<File>>>,
 }
 
@@ -143,7 +130,7 @@ impl Run {
     }
 
     /// Of events in order; `None` of none.
-    pub(super) fn of_events(events: impl Iterator<Item = (InstrumentId, Event)>) -> std::io::Result<Option<Run>> {
+    pub(super) fn of_events(events: impl Iterator<Item = (Id, Event)>) -> std::io::Result<Option<Run>> {
         let mut writer = RunWriter::new()?;
         for (instrument, event) in events {
             writer.write((event.ts_recv, 0), Item::Event(instrument, event))?;
@@ -154,6 +141,18 @@ impl Run {
     pub(super) fn take(&mut self) -> Result<Option<Item>, ImportError> {
         let next = self.read().map_err(io)?;
         Ok(std::mem::replace(&mut self.next, next).map(|(_, item)| item))
+    }
+
+    fn give(&mut self, limit: Option<Key>, push: Push) -> Result<Option<Key>, ImportError> {
+        while let Some((key, _)) = self.next {
+            if limit.is_some_and(|limit| limit < key) {
+                return Ok(Some(key));
+            }
+            if let Some(item) = self.take()? {
+                push(key, item)?;
+            }
+        }
+        Ok(None)
     }
 
     fn read(&mut self) -> std::io::Result<Option<(Key, Item)>> {
@@ -178,7 +177,8 @@ impl Run {
         let (Some(market), Some(event)) = (Market::parse(&market), events.pop()) else {
             return Err(std::io::Error::other("an event is not as it was written"));
         };
-        Ok(Some((key, Item::Event(InstrumentId { exchange, market, symbol }, event))))
+        let id = self.names.of(InstrumentId { exchange, market, symbol });
+        Ok(Some((key, Item::Event(id, event))))
     }
 }
 
@@ -203,9 +203,9 @@ impl RunWriter {
                 bytes.extend(END.to_le_bytes());
                 bytes.extend(control.to_le_bytes());
             }
-            Item::Event(InstrumentId { exchange, market, symbol }, event) => {
-                let market = market.name().into();
-                let batch = Batch { exchange, market, symbol, events: vec![event] };
+            Item::Event(id, event) => {
+                let InstrumentId { exchange, market, symbol } = InstrumentId::clone(&id);
+                let batch = Batch { exchange, market: market.name().into(), symbol, events: vec![event] };
                 bytes.extend((batch.encoded_len() as u32).to_le_bytes());
                 batch.encode(bytes).map_err(std::io::Error::other)?;
             }
@@ -217,7 +217,7 @@ impl RunWriter {
         let mut file = self.out.finish()?;
         std::io::Seek::rewind(&mut file)?;
         let reader = BufReader::new(zstd::Decoder::new(file)?);
-        let mut run = Run { first: (Ts::MIN, 0), next: None, reader };
+        let mut run = Run { first: (Ts::MIN, 0), next: None, names: Names::default(), reader };
         run.next = run.read()?;
         Ok(run.next.as_ref().map(|(key, _)| *key).map(|first| Run { first, ..run }))
     }

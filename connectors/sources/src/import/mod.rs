@@ -1,6 +1,7 @@
 //! Recordings and histories into the log: formats recognised from content, nothing skipped silently.
 
 mod archive;
+mod around;
 mod bytes;
 mod cells;
 mod digest;
@@ -15,12 +16,14 @@ mod merge;
 mod numbers;
 mod order;
 mod report;
+mod row;
 mod rows;
 mod sight;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod who;
 
 pub use examine::{Examined, examine};
 pub use formats::{FORMATS, Format};
@@ -33,6 +36,7 @@ use prism_schemas::{Event, InstrumentId, Market, Ts};
 
 use order::{Sorted, Steady};
 use prism_log::{LogError, LogWriter};
+use who::Id;
 
 /// What the files do not say themselves.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +131,7 @@ pub(crate) trait Source {
     }
 }
 
-pub(crate) type Events = Vec<(InstrumentId, Event)>;
+pub(crate) type Events = Vec<(Id, Event)>;
 
 /// A file of a known format: its source can be opened again and again.
 struct Recognised {

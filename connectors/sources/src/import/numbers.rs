@@ -6,6 +6,8 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Trade, trade};
 use prism_schemas::{Event, InstrumentId, Ts};
 
+use super::who::Id;
+
 /// Streams whose trades are numbered one by one, for each instrument by itself, by exchange. Binance: "Aggregate tradeId"
 /// and "Trade ID" of its public data (data.binance.vision) go on by one where nothing is missing.
 const NUMBERED: &[(&str, &str)] = &[("binance", "aggTrade"), ("binance", "trade")];
@@ -23,6 +25,48 @@ pub(super) fn number<'a>(instrument: &InstrumentId, event: &'a Event) -> Option<
     match trade.id {
         Some(trade::Id::Number(number)) if is_numbered => Some((trade, number)),
         _ => None,
+    }
+}
+
+/// Takes in the numbers of a file's trades, most of which are of the stream of the one before.
+#[derive(Default)]
+pub(super) struct Counted {
+    all: AllNumbers,
+    last: Option<(Id, String, Numbers)>,
+}
+
+impl Counted {
+    /// Takes in an event, if it is a trade with a number.
+    pub(super) fn add(&mut self, id: &Id, event: &Event) {
+        let Some((trade, number)) = number(id, event) else { return };
+        match &mut self.last {
+            Some((last, stream, numbers)) if Id::ptr_eq(last, id) && *stream == trade.stream => {
+                numbers.add(number, event.ts_event);
+            }
+            _ => {
+                self.put_back();
+                let numbers = match self.all.get_mut(&**id).and_then(|streams| streams.remove(&trade.stream)) {
+                    Some(mut numbers) => {
+                        numbers.add(number, event.ts_event);
+                        numbers
+                    }
+                    None => Numbers::new(number, event.ts_event),
+                };
+                self.last = Some((id.clone(), trade.stream.clone(), numbers));
+            }
+        }
+    }
+
+    fn put_back(&mut self) {
+        if let Some((id, stream, numbers)) = self.last.take() {
+            self.all.entry(InstrumentId::clone(&id)).or_default().insert(stream, numbers);
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(mut self) -> AllNumbers {
+        self.put_back();
+        self.all
     }
 }
 

@@ -6,9 +6,10 @@ use std::io::{Error, Result};
 
 use prism_exchange::quarantined;
 use prism_schemas::time::{DAY, MINUTE};
-use prism_schemas::{Event, InstrumentId, Ts};
+use prism_schemas::{Event, Ts};
 
 use super::merge::{Item, OPEN_MAX, Run, Stream};
+use super::who::Id;
 use super::{Events, Source};
 
 /// Events that are sorted in memory at once.
@@ -64,7 +65,8 @@ pub(super) struct Steady {
     source: Box<dyn Source>,
     /// Receive time of the last one that went on.
     before: Option<Ts>,
-    waiting: VecDeque<(InstrumentId, Event)>,
+    /// What stands from a place on that is far from what is before it.
+    waiting: VecDeque<(Id, Event)>,
     batch: Events,
     ended: bool,
 }
@@ -72,6 +74,15 @@ pub(super) struct Steady {
 impl Steady {
     pub(super) fn new(source: Box<dyn Source>) -> Steady {
         Steady { source, before: None, waiting: VecDeque::new(), batch: Vec::new(), ended: false }
+    }
+
+    /// Whether one is no stray, whatever comes behind it: it is not far from what is before it.
+    fn goes_on(&mut self, event: &Event) -> bool {
+        let goes_on = self.before.is_none_or(|before| !is_far(event, before, event.ts_recv));
+        if goes_on {
+            self.before = Some(event.ts_recv);
+        }
+        goes_on
     }
 
     /// How many wait that were received at the same instant, and the instant behind them once it is known.
@@ -91,6 +102,16 @@ impl Steady {
 
 impl Source for Steady {
     fn next(&mut self, out: &mut Events) -> Result<bool> {
+        if self.waiting.is_empty() && !self.ended {
+            let start = out.len();
+            self.ended = !self.source.next(out)?;
+            if let Some(far) = out[start..].iter().position(|(_, event)| !self.goes_on(event)) {
+                self.waiting.extend(out.drain(start + far..));
+            }
+            if start < out.len() || self.waiting.is_empty() {
+                return Ok(start < out.len() || !self.ended);
+            }
+        }
         let (n, behind) = self.group()?;
         let Some((_, first)) = self.waiting.front() else { return Ok(false) };
         match (self.before, behind) {
@@ -114,10 +135,15 @@ impl Source for Steady {
     }
 }
 
-/// Whether one stands far from what is before and behind it, and these are near each other.
-fn is_stray(before: Ts, event: &Event, behind: Ts) -> bool {
+/// Whether two instants are too far from each other for this event.
+fn is_far(event: &Event, one: Ts, other: Ts) -> bool {
     // A recording says when it received; a history is only as old as its trades, which may be few.
     let far = if event.ts_recv == event.ts_event { DAY } else { 10 * MINUTE };
-    let is_far = |one: Ts, other: Ts| far.unsigned_abs() < one.abs_diff(other);
+    far.unsigned_abs() < one.abs_diff(other)
+}
+
+/// Whether one stands far from what is before and behind it, and these are near each other.
+fn is_stray(before: Ts, event: &Event, behind: Ts) -> bool {
+    let is_far = |one: Ts, other: Ts| is_far(event, one, other);
     is_far(before, event.ts_recv) && is_far(behind, event.ts_recv) && !is_far(before, behind)
 }

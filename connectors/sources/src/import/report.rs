@@ -7,6 +7,8 @@ use prism_schemas::event::event::Body;
 use prism_schemas::topic::event_type;
 use prism_schemas::{Event, InstrumentId, Ts};
 
+use super::who::Id;
+
 /// What was imported.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -79,8 +81,7 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// Counts an event that was written.
-    pub(super) fn count(&mut self, instrument: &InstrumentId, event: &Event) {
+    fn take(&mut self, event: &Event) {
         let Some(body) = &event.body else { return };
         if let Body::Quarantined(quarantined) = body {
             let entry = self.quarantined.entry(quarantined.rule.clone());
@@ -94,13 +95,6 @@ impl FileReport {
         }
         let (low, high) = self.ts_event.unwrap_or((event.ts_event, event.ts_event));
         self.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
-        let kind = event_type(body);
-        match self.counts.range_mut((instrument.clone(), kind)..).next() {
-            Some(((one, k), n)) if one == instrument && *k == kind => *n += 1,
-            _ => {
-                self.counts.insert((instrument.clone(), kind), 1);
-            }
-        }
     }
 
     /// Events written, all in all.
@@ -111,5 +105,35 @@ impl FileReport {
     /// Events of a type, over all instruments.
     pub fn of_type(&self, kind: &str) -> u64 {
         self.counts.iter().filter(|((_, k), _)| *k == kind).map(|(_, n)| n).sum()
+    }
+}
+
+/// Counts what is written: of one file, instrument and type as long as nothing else comes.
+#[derive(Default)]
+pub(super) struct Tally {
+    of: Option<(usize, Id, &'static str)>,
+    n: u64,
+}
+
+impl Tally {
+    /// Counts an event of a file.
+    pub(super) fn add(&mut self, files: &mut [FileReport], number: usize, id: &Id, event: &Event) {
+        let (Some(file), Some(body)) = (files.get_mut(number), &event.body) else { return };
+        file.take(event);
+        let kind = event_type(body);
+        let is_same = |(n, one, k): &(usize, Id, &str)| *n == number && Id::ptr_eq(one, id) && *k == kind;
+        if !self.of.as_ref().is_some_and(is_same) {
+            self.note(files);
+            self.of = Some((number, id.clone(), kind));
+        }
+        self.n += 1;
+    }
+
+    /// Notes what was counted.
+    pub(super) fn note(&mut self, files: &mut [FileReport]) {
+        let (of, n) = (self.of.take(), std::mem::take(&mut self.n));
+        if let Some((file, id, kind)) = of.and_then(|(number, id, kind)| Some((files.get_mut(number)?, id, kind))) {
+            *file.counts.entry((InstrumentId::clone(&id), kind)).or_default() += n;
+        }
     }
 }

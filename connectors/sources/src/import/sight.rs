@@ -7,7 +7,7 @@ use prism_schemas::{InstrumentId, Market, canonical_symbol};
 use super::Options;
 use super::input::Input;
 use super::instant::Instants;
-use super::rows::Row;
+use super::row::{Ends, Row};
 
 /// What recognisers look at.
 pub(super) struct Sight<'a> {
@@ -30,8 +30,8 @@ impl<'a> Sight<'a> {
         let of = |delimiter: u8| first.bytes().filter(|byte| *byte == delimiter).count();
         // The first of those that are most frequent.
         let delimiter = [b',', b';', b'\t'].into_iter().rev().max_by_key(|one| of(*one)).unwrap_or(b',');
-        let mut bounds = Vec::new();
-        let row = Row::split(first, delimiter, &mut bounds);
+        let mut ends = Ends::new();
+        let row = Row::split(first, delimiter, &mut ends);
         let columns = (0..row.len()).filter_map(|at| row.get(at).ok()).map(str::to_ascii_lowercase).collect();
         let instants = Instants::until(options.now);
         Sight { input, head, text, columns, delimiter, options, instants }
@@ -44,8 +44,8 @@ impl<'a> Sight<'a> {
 
     /// Cells of a line.
     pub(super) fn cells(&self, line: &str) -> Vec<String> {
-        let mut bounds = Vec::new();
-        let row = Row::split(line, self.delimiter, &mut bounds);
+        let mut ends = Ends::new();
+        let row = Row::split(line, self.delimiter, &mut ends);
         (0..row.len()).filter_map(|at| row.get(at).ok()).map(str::to_string).collect()
     }
 

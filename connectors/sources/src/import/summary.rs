@@ -8,10 +8,11 @@ use prism_schemas::feed::{IMPORT, KLINES};
 use prism_schemas::instrument::fnv1a;
 use prism_schemas::{Decimal, Event, InstrumentId, Ts};
 
+use super::around::Around;
 use super::input::Input;
-use super::merge::{Item, Key};
-use super::numbers::{self, AllNumbers, Hole, Numbers};
-use super::{Events, ImportError, Recognised, Source, market};
+use super::numbers::Counted;
+use super::who::Id;
+use super::{Recognised, market};
 
 /// How far an event's time may lead its receive time to count for the span of a recording.
 const AHEAD_MAX: i64 = 10 * prism_schemas::time::SECOND;
@@ -22,7 +23,10 @@ const INSTRUMENTS_MAX: usize = 100_000;
 /// What one file holds.
 #[derive(Default)]
 pub(super) struct Summary {
+    /// Decimals of prices and sizes by instrument.
     seen: BTreeMap<InstrumentId, (u32, u32)>,
+    /// Those of the last instrument, which are not among them.
+    last: Option<(Id, (u32, u32))>,
     declared: HashMap<InstrumentId, Instrument>,
     /// Smallest and largest event time.
     ts_event: Option<(Ts, Ts)>,
@@ -33,11 +37,13 @@ pub(super) struct Summary {
     /// Whether it is a recording of a feed, not a history of bars.
     feed: bool,
     /// The timeframes of its klines, with the end of the first and the last, by instrument.
-    klines: BTreeMap<(InstrumentId, String), (Ts, Ts)>,
+    klines: BTreeMap<InstrumentId, BTreeMap<String, (Ts, Ts)>>,
     /// Why the first record that was quarantined was.
     quarantined: Option<String>,
     /// The numbers of its trades.
-    numbers: AllNumbers,
+    numbers: Counted,
+    /// Whether a trade has no identity.
+    is_nameless: bool,
 }
 
 impl Summary {
@@ -46,13 +52,13 @@ impl Summary {
         let mut source = (recognised.open)()?;
         let mut events = Vec::new();
         while source.next(&mut events)? {
-            for (instrument, event) in events.drain(..) {
-                summary.add(instrument, event);
-            }
+            events.iter().for_each(|(id, event)| summary.add(id, event));
+            events.clear();
             if INSTRUMENTS_MAX < summary.seen.len().max(summary.declared.len()) {
                 return Err(std::io::Error::other(format!("it has more than {INSTRUMENTS_MAX} instruments")));
             }
         }
+        summary.put_back();
         Ok(summary)
     }
 
@@ -70,23 +76,22 @@ impl Summary {
         self.quarantined.as_deref().filter(|_| self.seen.is_empty() && self.declared.is_empty())
     }
 
-    fn add(&mut self, instrument: InstrumentId, event: Event) {
-        let decimals = match event.body {
+    fn add(&mut self, id: &Id, event: &Event) {
+        let decimals = match &event.body {
             Some(Body::Instrument(declared)) => {
-                self.declared.insert(instrument, *declared);
+                self.declared.insert(InstrumentId::clone(id), Instrument::clone(declared));
                 return;
             }
-            Some(Body::Quarantined(ref quarantined)) => {
+            Some(Body::Quarantined(quarantined)) => {
                 self.quarantined.get_or_insert_with(|| quarantined.detail.clone());
                 (0, 0)
             }
-            Some(ref body) => {
-                self.number(&instrument, &event);
+            Some(body) => {
+                self.numbers.add(id, event);
+                self.is_nameless |= matches!(body, Body::Trade(trade) if trade.id.is_none());
                 self.feed |= matches!(body, Body::Trade(_) | Body::Book(_) | Body::Ticker(_));
                 if let Body::Kline(kline) = body {
-                    let span = self.klines.entry((instrument.clone(), kline.timeframe.clone()));
-                    let (first, last) = span.or_insert((event.ts_event, event.ts_event));
-                    (*first, *last) = ((*first).min(event.ts_event), (*last).max(event.ts_event));
+                    self.bar(id, &kline.timeframe, event.ts_event);
                 }
                 decimals(body)
             }
@@ -104,30 +109,37 @@ impl Summary {
             let (low, high) = self.ts_event.unwrap_or((event.ts_event, event.ts_event));
             self.ts_event = Some((low.min(event.ts_event), high.max(event.ts_event)));
         }
-        match self.seen.get_mut(&instrument) {
-            Some(most) => *most = (most.0.max(decimals.0), most.1.max(decimals.1)),
-            None => {
-                self.seen.insert(instrument, decimals);
+        match &mut self.last {
+            Some((last, most)) if Id::ptr_eq(last, id) => *most = (most.0.max(decimals.0), most.1.max(decimals.1)),
+            _ => {
+                self.put_back();
+                self.last = Some((id.clone(), decimals));
             }
         }
     }
 
-    fn number(&mut self, instrument: &InstrumentId, event: &Event) {
-        let Some((trade, number)) = numbers::number(instrument, event) else { return };
-        let streams = self.numbers.get_mut(instrument);
-        match streams.and_then(|streams| streams.get_mut(&trade.stream)) {
-            Some(numbers) => numbers.add(number, event.ts_event),
+    fn bar(&mut self, id: &Id, timeframe: &str, end: Ts) {
+        match self.klines.get_mut(&**id).and_then(|spans| spans.get_mut(timeframe)) {
+            Some((first, last)) => (*first, *last) = ((*first).min(end), (*last).max(end)),
             None => {
-                let streams = self.numbers.entry(instrument.clone()).or_default();
-                streams.insert(trade.stream.clone(), Numbers::new(number, event.ts_event));
+                let spans = self.klines.entry(InstrumentId::clone(id)).or_default();
+                spans.insert(timeframe.into(), (end, end));
             }
+        }
+    }
+
+    fn put_back(&mut self) {
+        let Some((id, decimals)) = self.last.take() else { return };
+        match self.seen.get_mut(&*id) {
+            Some(most) => *most = (most.0.max(decimals.0), most.1.max(decimals.1)),
+            None => drop(self.seen.insert(InstrumentId::clone(&id), decimals)),
         }
     }
 
     /// What the file holds: its bytes, whose they are, which its name may say, and what the user says of its columns.
     fn content(&self, input: &Input, columns: &str) -> Option<String> {
         let instruments = self.seen.keys().map(InstrumentId::to_string);
-        let timeframes = self.klines.keys().map(|(_, timeframe)| timeframe.clone());
+        let timeframes = self.klines.values().flat_map(BTreeMap::keys).cloned();
         let whose: Vec<String> = instruments.chain(timeframes).chain([columns.to_string()]).collect();
         Some(format!("{}-{:016x}", input.digest()?, fnv1a(whose.join(" ").as_bytes())))
     }
@@ -151,16 +163,20 @@ impl Summary {
                 instrument.price_decimals = instrument.price_decimals.max(*price_decimals);
                 instrument.size_decimals = instrument.size_decimals.max(*size_decimals);
                 instrument.contract_size = instrument.contract_size.or(market::declared_contract_size(id));
-                ready.push_back((id.clone(), at(ts_first, recv_first, Body::Instrument(instrument.into()))));
+                ready.push_back((id.clone().into(), at(ts_first, recv_first, Body::Instrument(instrument.into()))));
             }
             for id in self.seen.keys().filter(|_| self.feed) {
+                let id = Id::new(id.clone());
                 ready.push_back((id.clone(), at(ts_first, recv_first, of(String::new(), Feed::Connected))));
-                tail.push((id.clone(), at(ts_last, recv_last, of(String::new(), Feed::Disconnected))));
+                tail.push((id, at(ts_last, recv_last, of(String::new(), Feed::Disconnected))));
             }
-            for ((id, timeframe), (first, last)) in self.klines.into_iter().filter(|_| !self.feed) {
-                let channel = format!("{KLINES}{timeframe}");
-                ready.push_back((id.clone(), at(first, recv_first, of(channel.clone(), Feed::Connected))));
-                tail.push((id, at(last, recv_last, of(channel, Feed::Disconnected))));
+            for (id, spans) in self.klines.into_iter().filter(|_| !self.feed) {
+                let id = Id::new(id);
+                for (timeframe, (first, last)) in spans {
+                    let channel = format!("{KLINES}{timeframe}");
+                    ready.push_back((id.clone(), at(first, recv_first, of(channel.clone(), Feed::Connected))));
+                    tail.push((id.clone(), at(last, recv_last, of(channel, Feed::Disconnected))));
+                }
             }
         }
         if let (Some((id, _)), Some(content), Some((ts_event, _)), Some((_, ts_recv))) =
@@ -168,38 +184,16 @@ impl Summary {
         {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let body = status(Feed::Disconnected, IMPORT.into(), name, content);
-            tail.push((id.clone(), Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
+            tail.push((id.clone().into(), Event { ts_event, ts_recv, seq: None, index: 0, body: Some(body) }));
         }
         // A file without an event gives nothing but its end, at once.
         let (first, last) = self.ts_recv.unwrap_or((Ts::MIN, Ts::MIN));
-        let reading = Reading::NotYet(recognised);
-        Around {
-            input,
-            content,
-            number,
-            first,
-            last,
-            reading,
-            ready,
-            tail,
-            recording,
-            goes_on: HashMap::new(),
-            numbers: self.numbers,
-            batch: Vec::new(),
-            at: first,
-        }
+        let numbers = (self.numbers.all(), self.is_nameless);
+        Around::new((input, content, number), (first, last), recognised, (ready, tail, recording), numbers)
     }
 }
 
-/// What an event says of a feed; not what an import says of itself.
-fn state_of_feed(event: &Event) -> Option<&FeedStatus> {
-    match &event.body {
-        Some(Body::FeedStatus(status)) => Some(status).filter(|status| status.channel != IMPORT),
-        _ => None,
-    }
-}
-
-fn status(feed: Feed, channel: String, cause: String, recording: &str) -> Body {
+pub(super) fn status(feed: Feed, channel: String, cause: String, recording: &str) -> Body {
     let recording = recording.into();
     Body::FeedStatus(FeedStatus { status: feed.into(), channel, cause, recording, ..FeedStatus::default() })
 }
@@ -220,165 +214,5 @@ fn decimals(body: &Body) -> (u32, u32) {
             (bids.0.max(asks.0), bids.1.max(asks.1))
         }
         _ => (0, 0),
-    }
-}
-
-/// A file's events, one at a time; it is open from the first of them to the last.
-pub(super) struct Around {
-    input: Input,
-    content: Option<String>,
-    number: usize,
-    first: Ts,
-    last: Ts,
-    reading: Reading,
-    ready: VecDeque<(InstrumentId, Event)>,
-    tail: Events,
-    /// What its states carry.
-    recording: String,
-    /// By instrument, the recording that this one goes on with.
-    goes_on: HashMap<InstrumentId, String>,
-    /// The numbers of its trades, with the holes that are not told yet.
-    numbers: AllNumbers,
-    batch: Events,
-    /// Receive time of what was given last.
-    at: Ts,
-}
-
-enum Reading {
-    NotYet(Recognised),
-    Open(Box<dyn Source>),
-    /// Read to its end, with so many lines without events.
-    Ended(u64),
-    Told,
-}
-
-/// Gives an event, and says where trades are missing: from the one before the hole on, until the one behind it.
-fn tell(
-    numbers: &mut AllNumbers,
-    recording: &str,
-    instrument: InstrumentId,
-    event: Event,
-    ready: &mut VecDeque<(InstrumentId, Event)>,
-) {
-    let Some((trade, number)) = numbers::number(&instrument, &event) else {
-        return ready.push_back((instrument, event));
-    };
-    let streams = numbers.get_mut(&instrument);
-    let holes = streams.and_then(|streams| streams.get_mut(&trade.stream)).map(|numbers| &mut numbers.holes);
-    let state = |feed: Feed, ts_event: Ts, hole: &Hole| {
-        let cause = format!("{}s {} to {} are missing", trade.stream, hole.before.0 + 1, hole.behind.0 - 1);
-        Event {
-            ts_event,
-            ts_recv: event.ts_recv,
-            seq: None,
-            index: 0,
-            body: Some(status(feed, String::new(), cause, recording)),
-        }
-    };
-    let (mut before, mut behind) = (None, None);
-    if let Some(holes) = holes {
-        if holes.front().is_some_and(|hole| hole.behind.0 <= number)
-            && let Some(hole) = holes.pop_front()
-        {
-            before = Some(state(Feed::ResyncFinished, hole.behind.1, &hole));
-        }
-        let begins = holes.front().filter(|hole| hole.before.0 == number);
-        behind = begins.map(|hole| state(Feed::Gap, hole.before.1, hole));
-    }
-    ready.extend(before.map(|event| (instrument.clone(), event)));
-    ready.push_back((instrument.clone(), event));
-    ready.extend(behind.map(|event| (instrument, event)));
-}
-
-impl Around {
-    /// A text that is equal for equal contents.
-    pub(super) fn content(&self) -> Option<&str> {
-        self.content.as_deref()
-    }
-
-    /// Whether it gives more than its end.
-    pub(super) fn has_events(&self) -> bool {
-        self.first != Ts::MIN
-    }
-
-    /// Its number, and the numbers of its trades.
-    pub(super) fn numbers(&mut self) -> (usize, &mut AllNumbers) {
-        (self.number, &mut self.numbers)
-    }
-
-    /// Its instrument goes on in another file; gives the recording they are together.
-    pub(super) fn end_open(&mut self, instrument: &InstrumentId) -> String {
-        self.tail.retain(|(id, event)| id != instrument || state_of_feed(event).is_none());
-        self.goes_on.get(instrument).unwrap_or(&self.recording).clone()
-    }
-
-    /// Its instrument goes on where another file of this recording ended.
-    pub(super) fn go_on(&mut self, instrument: &InstrumentId, recording: &str) {
-        self.ready.retain(|(id, event)| id != instrument || state_of_feed(event).is_none());
-        for (_, event) in self.tail.iter_mut().filter(|(id, event)| id == instrument && state_of_feed(event).is_some())
-        {
-            if let Some(Body::FeedStatus(status)) = &mut event.body {
-                status.recording = recording.into();
-            }
-        }
-        self.goes_on.insert(instrument.clone(), recording.into());
-    }
-
-    /// The key of what it gives first.
-    pub(super) fn first(&self) -> Key {
-        (self.first, self.number)
-    }
-
-    /// The largest receive time of what it gives.
-    pub(super) fn last(&self) -> Ts {
-        self.last
-    }
-
-    /// The key of what is next, if there is something.
-    pub(super) fn head(&mut self) -> Result<Option<Key>, ImportError> {
-        let ended = self.fill().map_err(|source| ImportError::Io { path: self.input.path.clone(), source })?;
-        if let Some((_, event)) = self.ready.front() {
-            self.at = event.ts_recv;
-        }
-        Ok((!ended).then_some((self.at, self.number)))
-    }
-
-    /// Reads on until something is ready; true if there is nothing any more.
-    fn fill(&mut self) -> std::io::Result<bool> {
-        while self.ready.is_empty() {
-            match &mut self.reading {
-                Reading::NotYet(recognised) => self.reading = Reading::Open((recognised.open)()?),
-                Reading::Open(source) => {
-                    if source.next(&mut self.batch)? {
-                        for (instrument, event) in self.batch.drain(..) {
-                            if !matches!(event.body, Some(Body::Instrument(_))) {
-                                let recording = self.goes_on.get(&instrument).unwrap_or(&self.recording);
-                                tell(&mut self.numbers, recording, instrument, event, &mut self.ready);
-                            }
-                        }
-                    } else {
-                        self.reading = Reading::Ended(source.control());
-                        self.ready.extend(self.tail.drain(..));
-                    }
-                }
-                Reading::Ended(_) => return Ok(false),
-                Reading::Told => return Ok(true),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Gives what is next, after `head`.
-    pub(super) fn take(&mut self) -> Option<Item> {
-        if let Some((instrument, event)) = self.ready.pop_front() {
-            return Some(Item::Event(instrument, event));
-        }
-        match self.reading {
-            Reading::Ended(control) => {
-                self.reading = Reading::Told;
-                Some(Item::Ended(control))
-            }
-            _ => None,
-        }
     }
 }

@@ -6,8 +6,9 @@
 use prism_schemas::Market;
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::binance_trades::{instrument, parts};
 use super::klines::{Bars, NO_TRADES, closes, first_rows, timeframe};
@@ -69,7 +70,7 @@ fn read(sight: &Sight) -> Result<Recognised, String> {
         n_trades: Some(8),
         buy_volume: Some(9),
         end: Some(6),
-        ..Bars::plain(Who::One(instrument.clone()), timeframe)
+        ..Bars::plain(Who::one(&instrument), timeframe)
     };
     Ok(Table::of(sight, instrument).recognised(FORMAT.name, move || bars.clone()))
 }

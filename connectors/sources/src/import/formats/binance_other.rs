@@ -10,8 +10,10 @@ use prism_schemas::event::{FundingRate, Liquidation, LongShortRatio, OpenInteres
 use prism_schemas::time::HOUR;
 use prism_schemas::{Decimal, InstrumentId, canonical_symbol};
 
-use super::super::rows::{Layout, Row, Table, Wrong, side};
+use super::super::row::Row;
+use super::super::rows::{Layout, Table, Wrong, side};
 use super::super::sight::Sight;
+use super::super::who::Id;
 use super::super::{Events, Recognised};
 use super::Format;
 use super::binance_trades::instrument;
@@ -65,14 +67,15 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
         () => return None,
     };
     Some(instrument(sight, None).map(|id| {
-        let layout = move || Other { kind, id: id.clone() };
-        Table::of(sight, layout().id).recognised(FORMAT.name, layout)
+        let nobody = id.clone();
+        let layout = move || Other { kind, id: id.clone().into() };
+        Table::of(sight, nobody).recognised(FORMAT.name, layout)
     }))
 }
 
 struct Other {
     kind: Kind,
-    id: InstrumentId,
+    id: Id,
 }
 
 impl Layout for Other {
@@ -122,7 +125,10 @@ impl Other {
     /// share of theirs follows from.
     fn metrics(&self, row: &Row, out: &mut Events) -> Result<(), String> {
         let (ts, symbol) = (row.time(0)?, canonical_symbol(row.get(1)?));
-        let id = InstrumentId { symbol, ..self.id.clone() };
+        let id = match symbol == self.id.symbol {
+            true => self.id.clone(),
+            false => InstrumentId { symbol, ..InstrumentId::clone(&self.id) }.into(),
+        };
         let mut events = Events::new();
         if let Some(size) = row.optional_number(2)? {
             let body = Body::OpenInterest(OpenInterest { size: Some(size), value: row.optional_number(3)? });

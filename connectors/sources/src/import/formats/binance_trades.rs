@@ -6,8 +6,9 @@
 use prism_schemas::{InstrumentId, Market, canonical_symbol};
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::trades::{Taker, Trades};
 
@@ -37,7 +38,7 @@ fn aggregated(sight: &Sight) -> Option<Result<Recognised, String>> {
     is_one.then(|| {
         let instrument = instrument(sight, in_columns())?;
         let trades = Trades {
-            who: Who::One(instrument.clone()),
+            who: Who::one(&instrument),
             time: 5,
             received: None,
             price: 1,
@@ -65,7 +66,7 @@ fn single(sight: &Sight) -> Option<Result<Recognised, String>> {
     is_one.then(|| {
         let instrument = instrument(sight, in_columns())?;
         let trades = Trades {
-            who: Who::One(instrument.clone()),
+            who: Who::one(&instrument),
             time: 4,
             received: None,
             price: 1,

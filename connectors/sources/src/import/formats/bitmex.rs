@@ -7,8 +7,10 @@ use std::rc::Rc;
 
 use prism_schemas::{InstrumentId, Market};
 
-use super::super::rows::{Layout, Row, Table, Who, Wrong};
+use super::super::row::Row;
+use super::super::rows::{Layout, Table, Wrong};
 use super::super::sight::Sight;
+use super::super::who::{Id, Resolve, Who};
 use super::super::{Events, Recognised};
 use super::Format;
 use super::trades::{Taker, Trades, identity};
@@ -49,7 +51,7 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
 fn plain(sight: &Sight) -> Recognised {
     let instrument = sight.instrument("bitmex", Market::Inverse, "XBTUSD");
     let layout = Plain(Trades {
-        who: Who::One(instrument.clone()),
+        who: Who::one(&instrument),
         time: 0,
         received: (sight.columns.len() == 4).then_some(3),
         price: 1,
@@ -91,8 +93,8 @@ fn archive(sight: &Sight) -> Recognised {
 
 #[derive(Clone)]
 struct Archive {
-    resolve: super::super::rows::Resolve,
-    last: Option<(String, Market, InstrumentId)>,
+    resolve: Resolve,
+    last: Option<(String, Market, Id)>,
 }
 
 impl Layout for Archive {
@@ -111,9 +113,12 @@ impl Layout for Archive {
         };
         let id = match &self.last {
             Some((last, at, id)) if last == symbol && *at == market => id.clone(),
-            _ => (self.resolve)(symbol, market.name())?,
+            _ => {
+                let id: Id = (self.resolve)(symbol, market.name())?.into();
+                self.last = Some((symbol.into(), market, id.clone()));
+                id
+            }
         };
-        self.last = Some((symbol.into(), market, id.clone()));
         let trade = Trade {
             id: row.optional(6).map(identity),
             price: Some(price),

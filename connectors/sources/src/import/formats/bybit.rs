@@ -8,8 +8,9 @@ use std::rc::Rc;
 use prism_schemas::{InstrumentId, Market};
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::trades::{Taker, Trades};
 
@@ -69,7 +70,7 @@ fn spot(sight: &Sight) -> Result<Recognised, String> {
     let symbol = symbol.filter(|symbol| !symbol.is_empty()).ok_or("the file name has no symbol: say --symbol")?;
     let instrument = sight.instrument("bybit", Market::Spot, &symbol);
     let trades = Trades {
-        who: Who::One(instrument.clone()),
+        who: Who::one(&instrument),
         time: 1,
         received: None,
         price: 2,

@@ -10,8 +10,10 @@ use prism_schemas::{InstrumentId, Market, Timeframe, Ts};
 
 use super::super::instant::Instants;
 use super::super::lines::Lines;
-use super::super::rows::{Layout, Row, Table, Who, Wrong};
+use super::super::row::{Ends, Row};
+use super::super::rows::{Layout, Table, Wrong};
 use super::super::sight::Sight;
+use super::super::who::{Id, Who};
 use super::super::{Events, Recognised, Source};
 use super::Format;
 use super::klines::{Bars, contradicts, first_rows, timeframe};
@@ -90,7 +92,7 @@ fn csv(sight: &Sight) -> Option<Result<Recognised, String>> {
         if let Some(wrong) = contradicts(sight, timeframe, 0, &first_rows(sight, 1)) {
             return Err(wrong);
         }
-        let bars = Bars::plain(Who::One(instrument.clone()), timeframe);
+        let bars = Bars::plain(Who::one(&instrument), timeframe);
         Ok(Table::of(sight, instrument).recognised(CSV.name, move || bars.clone()))
     })
 }
@@ -106,11 +108,11 @@ fn json(sight: &Sight) -> Option<Result<Recognised, String>> {
             return Err(wrong);
         }
         let (input, instants) = (sight.input.clone(), sight.instants);
-        let bars = Bars::plain(Who::One(instrument.clone()), timeframe);
+        let bars = Bars::plain(Who::one(&instrument), timeframe);
         let open = move || {
             let lines = Lines::ended_by(&input, b']')?;
-            let (bars, nobody) = (bars.clone(), instrument.clone());
-            Ok(Box::new(Lists { lines, bars, nobody, instants, bounds: Vec::new(), row: 0, opened: 0, ts_recv: 0 })
+            let (bars, nobody) = (bars.clone(), instrument.clone().into());
+            Ok(Box::new(Lists { lines, bars, nobody, instants, ends: Ends::new(), row: 0, opened: 0, ts_recv: 0 })
                 as Box<dyn Source>)
         };
         Ok(Recognised { format: JSON.name, input: sight.input.clone(), note: None, open: Box::new(open) })
@@ -126,9 +128,9 @@ fn cells(text: &str) -> Option<&str> {
 struct Lists {
     lines: Lines,
     bars: Bars,
-    nobody: InstrumentId,
+    nobody: Id,
     instants: Instants,
-    bounds: Vec<(u32, u32)>,
+    ends: Ends,
     row: u64,
     /// Brackets that were opened so far.
     opened: u64,
@@ -151,7 +153,7 @@ impl Source for Lists {
             return Err(Error::new(ErrorKind::InvalidData, "no list of lists of numbers"));
         };
         self.row += 1;
-        let row = Row::split(text, b',', &mut self.bounds);
+        let row = Row::split(text, b',', &mut self.ends);
         let read = match row.len() {
             6 => self.bars.read(&row.numbered(self.row, self.instants), out),
             n => Err(Wrong::Row(format!("{n} numbers, where time, open, high, low, close and volume are six"))),

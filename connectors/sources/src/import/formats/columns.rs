@@ -20,6 +20,7 @@ use super::super::input::Input;
 use super::super::instant::Instants;
 use super::super::rows::Wrong;
 use super::super::sight::Sight;
+use super::super::who::Id;
 use super::super::{Events, Recognised, Source};
 use super::Format;
 use super::generic::Found;
@@ -92,7 +93,7 @@ fn bounded(input: &Input, bytes: u64) -> std::io::Result<()> {
 #[derive(Clone)]
 enum What {
     Trades(Rc<Found>, Who),
-    Bars(InstrumentId, Timeframe),
+    Bars(Id, Timeframe),
 }
 
 /// What is known of instruments before rows are read.
@@ -133,7 +134,7 @@ fn what(sight: &Sight, names: &[String]) -> Result<(What, Option<String>), Strin
     let has = |name: &str| names.iter().any(|cell| cell == name);
     if ["open", "high", "low", "close", "volume"].into_iter().all(has) && !options.is_generic() {
         let (instrument, timeframe) = ccxt::named(sight)?;
-        return Ok((What::Bars(instrument, timeframe), None));
+        return Ok((What::Bars(instrument.into(), timeframe), None));
     }
     let listed = names.join(", ");
     let found = Found::among(names, options)?;
@@ -161,7 +162,7 @@ fn what(sight: &Sight, names: &[String]) -> Result<(What, Option<String>), Strin
 struct Columns {
     batches: Batches,
     what: What,
-    known: HashMap<String, InstrumentId>,
+    known: HashMap<String, Id>,
     instants: Instants,
     row: u64,
     ts_recv: Ts,
@@ -186,7 +187,7 @@ impl Source for Columns {
 }
 
 impl Columns {
-    fn settle(&mut self, wrong: Wrong, nobody: InstrumentId, out: &mut Events) -> std::io::Result<()> {
+    fn settle(&mut self, wrong: Wrong, nobody: Id, out: &mut Events) -> std::io::Result<()> {
         let problem = match wrong {
             Wrong::File(problem) => {
                 return Err(Error::new(ErrorKind::InvalidData, format!("row {}: {problem}", self.row)));
@@ -257,22 +258,16 @@ impl Columns {
         Ok(())
     }
 
-    fn instrument(&mut self, who: &Who, symbol: &str) -> InstrumentId {
+    fn instrument(&mut self, who: &Who, symbol: &str) -> Id {
         if let Some(known) = self.known.get(symbol) {
             return known.clone();
         }
-        let instrument = InstrumentId::new(&who.exchange, who.market, &canonical_symbol(symbol));
+        let instrument = Id::new(InstrumentId::new(&who.exchange, who.market, &canonical_symbol(symbol)));
         self.known.insert(symbol.into(), instrument.clone());
         instrument
     }
 
-    fn bars(
-        &mut self,
-        batch: &RecordBatch,
-        id: &InstrumentId,
-        timeframe: Timeframe,
-        out: &mut Events,
-    ) -> std::io::Result<()> {
+    fn bars(&mut self, batch: &RecordBatch, id: &Id, timeframe: Timeframe, out: &mut Events) -> std::io::Result<()> {
         let schema = batch.schema();
         let column = |names: &[&str]| {
             let named = |field: &str| names.iter().any(|name| field.eq_ignore_ascii_case(name));

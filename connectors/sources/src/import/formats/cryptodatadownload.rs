@@ -6,8 +6,9 @@
 use prism_schemas::Market;
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::klines::{Bars, contradicts, first_rows, timeframe};
 
@@ -70,7 +71,7 @@ fn read(sight: &Sight, skip: usize, header: &[String]) -> Result<Recognised, Str
         volume: base.0,
         turnover: quote.map(|(at, _)| *at),
         n_trades: header.iter().position(|name| name.eq_ignore_ascii_case("tradecount")),
-        ..Bars::plain(Who::One(instrument.clone()), timeframe)
+        ..Bars::plain(Who::one(&instrument), timeframe)
     };
     let table = Table { skip: skip as u64, ..Table::of(sight, instrument) };
     Ok(table.recognised(FORMAT.name, move || bars.clone()))

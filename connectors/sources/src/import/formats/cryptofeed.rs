@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::super::instant::Instants;
 use super::super::lines::Lines;
 use super::super::sight::Sight;
+use super::super::who::Names;
 use super::super::{Events, Recognised, Source};
 use super::Format;
 use super::frames::settle;
@@ -99,8 +100,20 @@ fn read(sight: &Sight, format: &'static str, id: &'static str, market: Option<Ma
     let open = move || {
         let lines = Lines::open(&input)?;
         let (connections, contracts) = (HashMap::new(), Vec::new());
-        let source = Cryptofeed { lines, line, id, market, connections, contracts, instants, ts_recv: 0, control: 0 };
-        Ok(Box::new(source) as Box<dyn Source>)
+        let (decoded, names) = (Vec::new(), Names::default());
+        Ok(Box::new(Cryptofeed {
+            lines,
+            line,
+            id,
+            market,
+            connections,
+            contracts,
+            decoded,
+            names,
+            instants,
+            ts_recv: 0,
+            control: 0,
+        }) as Box<dyn Source>)
     };
     Recognised { format, input: sight.input.clone(), note: None, open: Box::new(open) }
 }
@@ -113,6 +126,9 @@ struct Cryptofeed {
     connections: HashMap<String, Box<dyn Exchange>>,
     /// What answers told of contracts, for the decoders of connections.
     contracts: Vec<(InstrumentId, Box<Instrument>)>,
+    /// What a line holds.
+    decoded: Vec<(InstrumentId, Event)>,
+    names: Names,
     instants: Instants,
     ts_recv: Ts,
     control: u64,
@@ -227,18 +243,19 @@ impl Source for Cryptofeed {
                     let decoder = self.connections.get_mut(name.as_ref());
                     let decoder = decoder.ok_or_else(|| DecodeError::Unknown(format!("connection {name}")))?;
                     market = decoder.market();
-                    decoder.decode(&line.data, self.ts_recv, out)
+                    decoder.decode(&line.data, self.ts_recv, &mut self.decoded)
                 }
                 _ => {
                     market = self.market.or_else(|| Bybit::market_of(&line.url)).unwrap_or(market);
-                    bootstrap(self.id, self.market, &line.url, &line.data, self.ts_recv, out)?;
-                    self.contracts.extend(contracts(&out[before..]).take(CONTRACTS_MAX - self.contracts.len()));
+                    bootstrap(self.id, self.market, &line.url, &line.data, self.ts_recv, &mut self.decoded)?;
+                    self.contracts.extend(contracts(&self.decoded).take(CONTRACTS_MAX - self.contracts.len()));
                     Ok(())
                 }
             }
         })();
-        let nobody = InstrumentId::new(self.id, market, "");
-        settle(result, &nobody, (&raw, number, self.ts_recv), before, out, &mut self.control);
+        self.names.share(&mut self.decoded, out);
+        let nobody = || InstrumentId::new(self.id, market, "").into();
+        settle(result, nobody, (&raw, number, self.ts_recv), before, out, &mut self.control);
         Ok(true)
     }
 
@@ -262,7 +279,7 @@ fn bootstrap(
     url: &str,
     body: &str,
     ts_recv: Ts,
-    out: &mut Events,
+    out: &mut Vec<(InstrumentId, Event)>,
 ) -> Result<(), DecodeError> {
     // The venue's clock, or its currencies: no event, and of no market.
     if url.ends_with("/time") || url.contains("/get_currencies") {

@@ -1,18 +1,19 @@
 //! What readers of venue frames share: what becomes of a frame that has no events, and which market frames are of.
 
 use prism_exchange::{Binance, Bybit, DecodeError, Exchange, quarantined};
-use prism_schemas::{InstrumentId, Market, Ts};
+use prism_schemas::{Event, InstrumentId, Market, Ts};
 use serde::Deserialize;
 
 use super::super::instant::Instants;
 use super::super::lines::Lines;
 use super::super::sight::Sight;
+use super::super::who::{Id, Names};
 use super::super::{Events, Recognised, Source};
 
 /// Quarantines what failed, and counts what has no events.
 pub(super) fn settle(
     result: Result<(), DecodeError>,
-    nobody: &InstrumentId,
+    nobody: impl FnOnce() -> Id,
     (line, number, ts_recv): (&[u8], u64, Ts),
     before: usize,
     out: &mut Events,
@@ -23,7 +24,7 @@ pub(super) fn settle(
         Ok(()) => {}
         Err(error) => {
             let detail = format!("line {number}: {error}");
-            out.push((nobody.clone(), quarantined(error.rule(), detail, line, ts_recv)));
+            out.push((nobody(), quarantined(error.rule(), detail, line, ts_recv)));
         }
     }
 }
@@ -43,9 +44,11 @@ pub(super) fn recognised(
     let (input, instants) = (sight.input.clone(), sight.instants);
     let open = move || {
         let decoder = seen.decoder(given, default).map_err(std::io::Error::other)?;
-        let nobody = InstrumentId::new(decoder.id(), decoder.market(), "");
+        let nobody = Id::new(InstrumentId::new(decoder.id(), decoder.market(), ""));
         let lines = Lines::open(&input)?;
-        Ok(Box::new(Framed { lines, line, decoder, nobody, instants, ts_recv: 0, control: 0 }) as Box<dyn Source>)
+        let (decoded, names) = (Vec::new(), Names::default());
+        let framed = Framed { lines, line, decoder, decoded, names, nobody, instants, ts_recv: 0, control: 0 };
+        Ok(Box::new(framed) as Box<dyn Source>)
     };
     Ok(Recognised { format, input: sight.input.clone(), note: None, open: Box::new(open) })
 }
@@ -54,8 +57,11 @@ struct Framed {
     lines: Lines,
     line: Line,
     decoder: Box<dyn Exchange>,
+    /// What a frame holds.
+    decoded: Vec<(InstrumentId, Event)>,
+    names: Names,
     /// Whom frames that cannot be decoded are filed under.
-    nobody: InstrumentId,
+    nobody: Id,
     instants: Instants,
     ts_recv: Ts,
     control: u64,
@@ -71,15 +77,16 @@ impl Source for Framed {
         let text = std::str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string()));
         let read = text.and_then(|text| (self.line)(text, self.instants)).and_then(|(ts, frame)| {
             self.ts_recv = ts.unwrap_or(self.ts_recv);
-            self.decoder.decode(frame, self.ts_recv, out)?;
+            self.decoded.clear();
+            self.decoder.decode(frame, self.ts_recv, &mut self.decoded)?;
             // Acknowledgements have no time, and no events either.
-            if ts.is_none() && before < out.len() {
-                out.truncate(before);
+            if ts.is_none() && !self.decoded.is_empty() {
                 return Err(DecodeError::Malformed("it has no time of its own, and its line no receive time".into()));
             }
+            self.names.share(&mut self.decoded, out);
             Ok(())
         });
-        settle(read, &self.nobody, (bytes, self.lines.number, self.ts_recv), before, out, &mut self.control);
+        settle(read, || self.nobody.clone(), (bytes, self.lines.number, self.ts_recv), before, out, &mut self.control);
         Ok(true)
     }
 

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use prism_schemas::{InstrumentId, Market, canonical_symbol};
 
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::super::{Options, Recognised};
 use super::Format;
 use super::trades::{Taker, Trades};
@@ -170,7 +171,7 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
     let nobody =
         InstrumentId::new(&exchange, market, &canonical_symbol(sight.options.symbol.as_deref().unwrap_or_default()));
     let who = match found.symbol {
-        None => Who::One(nobody.clone()),
+        None => Who::one(&nobody),
         Some(at) => {
             let resolve = move |symbol: &str, _: &str| match canonical_symbol(symbol) {
                 symbol if symbol.is_empty() => Err("no symbol".into()),

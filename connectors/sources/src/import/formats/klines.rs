@@ -6,8 +6,10 @@ use prism_schemas::time::{MILLISECOND, SECOND};
 use prism_schemas::{Decimal, Event, Timeframe, Ts};
 
 use super::super::Events;
-use super::super::rows::{Layout, Row, Who, Wrong, number};
+use super::super::row::{Row, number};
+use super::super::rows::{Layout, Wrong};
 use super::super::sight::Sight;
+use super::super::who::Who;
 
 /// Rows that are looked at before a file is read.
 const LOOKED_AT: usize = 64;

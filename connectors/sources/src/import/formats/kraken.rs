@@ -6,8 +6,9 @@
 use prism_schemas::{InstrumentId, Market};
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::klines::{Bars, contradicts, first_rows};
 use super::trades::{Taker, Trades};
@@ -63,7 +64,7 @@ fn trades(sight: &Sight) -> Option<Result<Recognised, String>> {
     let is_one = is_one && may_be(sight, &sight.stem());
     let instrument = instrument(sight, &sight.stem()).filter(|_| is_one && !sight.options.is_generic())?;
     let trades = Trades {
-        who: Who::One(instrument.clone()),
+        who: Who::one(&instrument),
         time: 0,
         received: None,
         price: 1,
@@ -91,7 +92,7 @@ fn klines(sight: &Sight) -> Option<Result<Recognised, String>> {
     if let Some(wrong) = contradicts(sight, timeframe, 0, &first_rows(sight, 0)) {
         return Some(Err(wrong));
     }
-    let bars = Bars { n_trades: Some(6), ..Bars::plain(Who::One(instrument.clone()), timeframe) };
+    let bars = Bars { n_trades: Some(6), ..Bars::plain(Who::one(&instrument), timeframe) };
     Some(Ok(Table::of(sight, instrument).recognised(KLINES.name, move || bars.clone())))
 }
 

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use prism_schemas::{InstrumentId, Market, canonical_symbol};
 
 use super::super::Recognised;
-use super::super::rows::{Resolve, Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::{Resolve, Who};
 use super::Format;
 use super::trades::{Taker, Trades};
 
@@ -33,7 +34,7 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
         let name = sight.options.symbol.as_deref().or(name.filter(|name| name.contains('-')));
         let name =
             name.ok_or("the file name has no instrument, as BTC-USDT-trades-2024-01-01.csv has: say --symbol")?;
-        Ok(read(sight, Who::One(resolve(sight)(name, "")?), [0, 1, 3, 2, 4]))
+        Ok(read(sight, Who::one(&resolve(sight)(name, "")?), [0, 1, 3, 2, 4]))
     })
 }
 

@@ -3,8 +3,9 @@
 use prism_schemas::{InstrumentId, Market, Timeframe, canonical_symbol};
 
 use super::super::Recognised;
-use super::super::rows::{Table, Who};
+use super::super::rows::Table;
 use super::super::sight::Sight;
+use super::super::who::Who;
 use super::Format;
 use super::klines::{Bars, contradicts, first_rows};
 
@@ -18,7 +19,7 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
         if let Some(wrong) = contradicts(sight, timeframe, 0, &first_rows(sight, 1)) {
             return Err(wrong);
         }
-        let bars = Bars::plain(Who::One(instrument.clone()), timeframe);
+        let bars = Bars::plain(Who::one(&instrument), timeframe);
         Ok(Table::of(sight, instrument).recognised(FORMAT.name, move || bars.clone()))
     })
 }

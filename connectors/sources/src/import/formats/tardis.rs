@@ -11,8 +11,10 @@ use prism_schemas::event::{Liquidation, Ticker};
 use prism_schemas::{Decimal, InstrumentId, Market, canonical_symbol};
 
 use super::super::instant::Instants;
-use super::super::rows::{Layout, Resolve, Row, Table, Who, Wrong, side};
+use super::super::row::Row;
+use super::super::rows::{Layout, Table, Wrong, side};
 use super::super::sight::Sight;
+use super::super::who::{Resolve, Who};
 use super::super::{Events, Recognised};
 use super::Format;
 use super::trades::{Taker, Trades};

@@ -6,10 +6,12 @@
 use prism_exchange::event_of;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Levels};
-use prism_schemas::{Decimal, InstrumentId, Ts};
+use prism_schemas::{Decimal, Ts};
 
-use super::super::rows::{Layout, Row, Table, Who, Wrong};
+use super::super::row::Row;
+use super::super::rows::{Layout, Table, Wrong};
 use super::super::sight::Sight;
+use super::super::who::{Id, Who};
 use super::super::{Events, Recognised};
 use super::Format;
 use super::tardis::{HEAD, nobody, resolve};
@@ -45,7 +47,7 @@ fn recognise(sight: &Sight) -> Option<Result<Recognised, String>> {
 /// A message of which rows come one after the other.
 #[derive(Clone)]
 struct Message {
-    instrument: InstrumentId,
+    instrument: Id,
     ts: Ts,
     ts_recv: Ts,
     is_snapshot: bool,

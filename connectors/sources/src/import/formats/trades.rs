@@ -4,7 +4,9 @@ use prism_schemas::Decimal;
 use prism_schemas::event::{Side, Trade, trade};
 
 use super::super::Events;
-use super::super::rows::{Layout, Row, Who, Wrong, maker, side};
+use super::super::row::Row;
+use super::super::rows::{Layout, Wrong, maker, side};
+use super::super::who::Who;
 use prism_exchange::trade_event;
 
 /// What says who took.
@@ -42,19 +44,20 @@ impl Layout for Trades {
         let (price, size) = (row.number(self.price)?, row.number(self.size)?);
         let (side, size) = taken(self.taker, row, size)?;
         let id = self.id.and_then(|at| row.optional(at)).map(identity);
+        let number = match id {
+            Some(trade::Id::Number(number)) => number,
+            _ => row.number,
+        };
         let trade = Trade {
+            id,
             price: Some(price),
             size: Some(size),
             side: side.into(),
             stream: self.stream.into(),
             ..Trade::default()
         };
-        let number = match id {
-            Some(trade::Id::Number(number)) => number,
-            _ => row.number,
-        };
         let instrument = self.who.of(row)?;
-        out.push((instrument, trade_event(Trade { id, ..trade }, ts, ts_recv, Some(number), 0, row.line().as_bytes())));
+        out.push((instrument, trade_event(trade, ts, ts_recv, Some(number), 0, row.line().as_bytes())));
         Ok(())
     }
 }
