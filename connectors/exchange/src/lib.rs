@@ -9,7 +9,8 @@ mod kraken_futures;
 mod kraken_v2;
 mod number;
 mod okx;
-mod plain;
+#[doc(hidden)]
+pub mod plain;
 mod wire;
 
 pub use binance::Binance;
