@@ -1,6 +1,7 @@
 //! Frames of venues: the first letter names a decoder of `exchanges()`, the rest is a frame a line.
 
 use prism_exchange::{DecodeError, Exchange, exchanges};
+use prism_schemas::decimal::DECIMALS_MAX;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Instrument, Levels, Message};
 use prism_schemas::{Decimal, Event, InstrumentId, Market};
@@ -85,6 +86,10 @@ pub fn check(id: &InstrumentId, event: &Event) {
         Some(Body::Kline(bar)) => {
             assert!([bar.open, bar.high, bar.low, bar.close, bar.volume].iter().all(Option::is_some), "{}", said());
         }
+        Some(Body::RiskLimit(limit)) => {
+            let margins = limit.tiers.iter().flat_map(|tier| [tier.maintenance_margin, tier.initial_margin]);
+            assert!(margins.flatten().all(|margin| margin.decimals <= DECIMALS_MAX), "{}", said());
+        }
         Some(_) => {}
         None => panic!("{}", said()),
     }
@@ -93,5 +98,5 @@ pub fn check(id: &InstrumentId, event: &Event) {
 
 fn check_levels(levels: &Levels) {
     assert_eq!(levels.prices.len(), levels.sizes.len(), "{levels:?}");
-    assert!(levels.price_decimals <= 18 && levels.size_decimals <= 18, "{levels:?}");
+    assert!(levels.price_decimals.max(levels.size_decimals) <= DECIMALS_MAX, "{levels:?}");
 }

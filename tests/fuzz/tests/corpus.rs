@@ -1,4 +1,5 @@
-//! The corpus and some thousands of seeded mutations of it, through the same functions as the fuzzer's programs.
+//! The corpus and some thousands of seeded mutations of it, through the same functions as the fuzzer's programs; others by
+//! `FUZZ_SEED`, and so many times as many by `FUZZ_TIMES`.
 
 use std::path::Path;
 
@@ -37,8 +38,9 @@ fn check(name: &str) {
     let inputs = corpus(name);
     assert!(!inputs.is_empty(), "{name}");
     inputs.iter().for_each(|input| run(target, input));
-    let mut random = Random::new(1, name);
-    for _ in 0..mutations(name) {
+    let said = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(1);
+    let mut random = Random::new(said("FUZZ_SEED"), name);
+    for _ in 0..mutations(name) * said("FUZZ_TIMES") {
         run(target, &mutated(&mut random, &inputs));
     }
 }
