@@ -51,12 +51,14 @@ pub fn run(input: &[u8]) {
         }
         Err(error) => panic!("{error}"),
     };
-    let (mut after, sound) = read(&log);
+    let (mut after, _) = read(&log);
     assert_eq!(after, before, "what is whole after recovery");
     let next = batch(RECORDS + 1);
     log.append(TOPIC, 0, &next).and_then(|()| log.flush()).unwrap_or_else(|error| panic!("{error}"));
-    after.extend(sound.then_some(next));
-    assert_eq!(read(&log).0, after, "what is written after recovery");
+    // Without a note of syncs only the last segment is looked at: what is damaged before it is told by who reads.
+    let (read, ended) = read(&log);
+    after.extend(ended.then_some(next));
+    assert_eq!(read, after, "what is written after recovery");
 }
 
 fn options() -> Options {
