@@ -12,12 +12,16 @@ PRISM_DATA ?= ../shared/data
 
 RUNS ?= 200
 SEED ?= 1
+PARSERS ?= decoders wires plain books decimals segments importers
+FOR ?= 600
 EVENTS ?= 2000000
 CORE ?= 0
 KAFKA ?= kafka://127.0.0.1:$(or $(KAFKA_PORT),9092)
 QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
-.PHONY: demo test chaos survive image bench bench-feeds bench-import bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
+FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo fuzz
+
+.PHONY: demo test chaos survive fuzz image bench bench-feeds bench-import bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -33,6 +37,15 @@ survive: ## prism, Kafka and QuestDB killed hard at seeded moments, every fourth
 	@cargo build --quiet --bin prism
 	@SURVIVE_RUNS=$(RUNS) SURVIVE_SEED=$(SEED) $(if $(BREAK),SURVIVE_BREAK=$(BREAK)) \
 		cargo test --quiet --test integration -- --nocapture --exact survive::whatever_is_killed_the_tables_end_as_undisturbed
+
+fuzz: ## parsers given whatever a fuzzer thinks of, so many seconds each: [PARSERS="decoders importers"] [FOR=600]
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
+	@set -e; for parser in $(PARSERS); do \
+		mkdir -p $(TARGET)/fuzz/$$parser; features=fuzzer; [ $$parser != importers ] || features=fuzzer,importers; \
+		$(FUZZ) run --fuzz-dir tests/fuzz --sanitizer none --no-default-features \
+			--features $$features $$parser $(TARGET)/fuzz/$$parser tests/fuzz/corpus/$$parser \
+			-- -max_total_time=$(FOR) -rss_limit_mb=1024 -timeout=10 -print_final_stats=1; \
+	done
 
 fmt: ## formats the code
 	cargo fmt --all

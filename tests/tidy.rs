@@ -78,6 +78,7 @@ fn crates_depend_only_along_the_arrows() {
         ("queries", &["prism-questdb", "prism-schemas"]),
         ("api", &["prism-queries", "prism-schemas", "prism-status"]),
         ("api/status", &[]),
+        ("tests/fuzz", &["prism-exchange", "prism-log", "prism-schemas", "prism-sources"]),
     ] {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             let ours: Vec<String> =

@@ -5,6 +5,9 @@ use crate::event::Decimal;
 /// Most decimals a number may have; 10^18 is the largest power of ten in an i64.
 pub const DECIMALS_MAX: u32 = 18;
 
+/// More digits than this fit no i64.
+const DIGITS_MAX: usize = 19;
+
 /// Powers of ten as i64.
 pub const POW10: [i64; 19] = {
     let mut powers = [1i64; 19];
@@ -37,7 +40,10 @@ impl Decimal {
             let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
             let whole = digits.find('.').filter(|at| is_digits(&digits[at + 1..]))?;
             let cut = |end: usize| Decimal::parse(&[&digits[..end], exponent].concat());
-            (whole + 1..digits.len()).rev().find_map(cut)
+            // What is before the first digit is zero, and what is far behind it does not fit.
+            let first = digits.bytes().position(|byte| matches!(byte, b'1'..=b'9')).unwrap_or(digits.len());
+            let from = first.max(whole + 1);
+            (from..digits.len().min(from + DIGITS_MAX + 1)).rev().find_map(cut)
         })
     }
 
@@ -67,36 +73,35 @@ impl Decimal {
             Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
             None => (text, 0),
         };
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.is_empty() && fraction.is_empty() {
+        let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = || whole.bytes().chain(fraction.bytes());
+        if digits().next().is_none() || !digits().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let fraction = fraction.trim_end_matches('0');
+        // Zeros at the end are no digits but a power of ten.
+        let zeros = digits().rev().take_while(|byte| *byte == b'0').count();
         let mut mantissa: i64 = 0;
-        for byte in whole.bytes().chain(fraction.bytes()) {
-            if !byte.is_ascii_digit() {
-                return None;
-            }
-            mantissa = mantissa.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
+        for byte in digits().take(whole.len() + fraction.len() - zeros) {
+            mantissa = mantissa.checked_mul(10)?.checked_add(sign * i64::from(byte - b'0'))?;
         }
-        if negative {
-            mantissa = -mantissa;
+        if mantissa == 0 {
+            return Some(Decimal::new(0, 0));
         }
-        let decimals = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+        let decimals = fraction.len() as i64 - zeros as i64 - i64::from(exponent);
         if decimals < 0 {
             let power = POW10.get(usize::try_from(-decimals).ok()?)?;
             return Some(Decimal::new(mantissa.checked_mul(*power)?, 0));
         }
-        let number = Decimal::new(mantissa, u32::try_from(decimals).ok()?).shortest();
-        (number.decimals <= DECIMALS_MAX).then_some(number)
+        let decimals = u32::try_from(decimals).ok().filter(|decimals| *decimals <= DECIMALS_MAX)?;
+        Some(Decimal::new(mantissa, decimals))
     }
 
     /// The same number without trailing zeros of its fraction.
     pub const fn shortest(mut self) -> Decimal {
+        if self.mantissa == 0 {
+            return Decimal::new(0, 0);
+        }
         while 0 < self.decimals && self.mantissa % 10 == 0 {
             self.mantissa /= 10;
             self.decimals -= 1;
@@ -132,8 +137,11 @@ impl Decimal {
 
     /// The product, if it fits.
     pub fn times(&self, other: Decimal) -> Option<Decimal> {
-        let mantissa = self.mantissa.checked_mul(other.mantissa)?;
-        let product = Decimal::new(mantissa, self.decimals.checked_add(other.decimals)?).shortest();
+        let decimals = self.decimals.checked_add(other.decimals)?;
+        let product = match self.mantissa.checked_mul(other.mantissa) {
+            Some(mantissa) => Decimal::new(mantissa, decimals).shortest(),
+            None => narrow(i128::from(self.mantissa) * i128::from(other.mantissa), decimals)?,
+        };
         (product.decimals <= DECIMALS_MAX).then_some(product)
     }
 
@@ -152,8 +160,21 @@ fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
     (number, at)
 }
 
+/// The shortest decimal of a product, if it fits.
+fn narrow(mut mantissa: i128, mut decimals: u32) -> Option<Decimal> {
+    while 0 < decimals && mantissa % 10 == 0 {
+        mantissa /= 10;
+        decimals -= 1;
+    }
+    Some(Decimal::new(i64::try_from(mantissa).ok()?, decimals))
+}
+
 impl std::fmt::Display for Decimal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if DECIMALS_MAX < self.decimals {
+            // No text is read as such a number, but a message may hold one.
+            return write!(f, "{}e-{}", self.mantissa, self.decimals);
+        }
         let digits = format!("{:0width$}", self.mantissa.unsigned_abs(), width = self.decimals as usize + 1);
         let (whole, fraction) = digits.split_at(digits.len() - self.decimals as usize);
         let sign = if self.mantissa < 0 { "-" } else { "" };
@@ -180,6 +201,11 @@ mod tests {
             ("NaN", None),
             ("99999999999999999999", None),
             ("1e-19", None),
+            ("10e-19", Some((1, 18))),
+            ("0e100", Some((0, 0))),
+            ("1000000000000000000000e-20", Some((10, 0))),
+            ("-9223372036854775808", Some((i64::MIN, 0))),
+            ("9223372036854775808", None),
         ] {
             let got = Decimal::parse(text).map(|d| (d.mantissa, d.decimals));
             assert_eq!(got, expected, "{text}");
@@ -193,6 +219,26 @@ mod tests {
         assert_eq!(times("-2.5", "4").as_deref(), Some("-10"));
         assert_eq!(times("0.0000000001", "0.0000000001"), None);
         assert_eq!(times("9223372036854775807", "2"), None);
+        assert_eq!(times("9223372036854775805", "0.2").as_deref(), Some("1844674407370955161"));
+    }
+
+    #[test]
+    fn what_only_a_message_holds_is_shown_and_takes_no_time() {
+        for number in [Decimal::new(7, 70_000), Decimal::new(0, u32::MAX), Decimal::new(i64::MIN, u32::MAX)] {
+            assert!(number.to_string().len() < 40);
+            assert_eq!((number.at(2), number.times(number).is_some()), (None, false));
+        }
+        assert_eq!(Decimal::new(0, u32::MAX).shortest(), Decimal::new(0, 0));
+    }
+
+    #[test]
+    fn a_long_fraction_takes_no_longer_than_it_is_long() {
+        let digits = "3".repeat(1 << 20);
+        assert_eq!(Decimal::parse_rounded(&format!("0.{digits}")), Decimal::parse("0.333333333333333333"));
+        assert_eq!(Decimal::parse_rounded(&format!("99999999999999999999.{digits}")), None);
+        let zeros = "0".repeat(1 << 20);
+        assert_eq!(Decimal::parse_rounded(&format!("0.{zeros}{digits}e99999999999")), None);
+        assert_eq!(Decimal::parse_rounded(&format!("0.{zeros}1")), Some(Decimal::new(0, 0)));
     }
 
     #[test]

@@ -191,14 +191,15 @@ pub mod duration {
     }
 }
 
-/// UNIX seconds with a decimal fraction as nanoseconds, exactly; digits beyond nanoseconds are dropped.
+/// UNIX seconds with a decimal fraction as nanoseconds, exactly; digits beyond nanoseconds are dropped. No sign is read.
 pub fn parse_seconds(text: &str) -> Option<Ts> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut nanos = 0;
-    for at in 0..9 {
-        let digit = fraction.as_bytes().get(at).map_or(Some(0), |byte| char::from(*byte).to_digit(10))?;
-        nanos = nanos * 10 + i64::from(digit);
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
     }
+    let digits = fraction.bytes().map(|byte| i64::from(byte - b'0')).chain(std::iter::repeat(0));
+    let nanos = digits.take(9).fold(0, |nanos, digit| nanos * 10 + digit);
     whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(nanos)
 }
 
@@ -212,7 +213,9 @@ mod tests {
         assert_eq!(parse_seconds("1633998514.6462898"), Some(1_633_998_514_646_289_800));
         assert_eq!(parse_seconds("1633998514"), Some(1_633_998_514_000_000_000));
         assert_eq!(parse_seconds("1633998514.x"), None);
-        assert_eq!(parse_seconds("1.6e9"), None);
+        for text in ["1.6e9", "1.1234567891.5", "1.123456789x", "-1.5", "+1.5", ".5", "9223372037"] {
+            assert_eq!(parse_seconds(text), None, "{text}");
+        }
     }
 
     #[test]

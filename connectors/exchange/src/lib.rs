@@ -7,7 +7,8 @@ mod deribit;
 mod kraken;
 mod number;
 mod okx;
-mod plain;
+#[doc(hidden)]
+pub mod plain;
 mod wire;
 
 pub use binance::Binance;
@@ -255,6 +256,11 @@ pub(crate) fn intervals(events: &mut [(InstrumentId, Event)]) {
     }
 }
 
+/// Whether it can be a venue's time: the end of a bar that begins then is one, too.
+fn is_time(ts: &Ts) -> bool {
+    (1..i64::MAX - 366 * DAY).contains(ts)
+}
+
 /// Whether a symbol is spelled as ours are: capital letters, digits and underscores.
 pub(crate) fn is_canonical(symbol: &str) -> bool {
     let is = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -308,7 +314,7 @@ impl Fields {
 
     /// UNIX milliseconds, as nanoseconds.
     pub fn millis(self, field: &'static str, millis: i64) -> Result<Ts, DecodeError> {
-        let ts = millis.checked_mul(prism_schemas::time::MILLISECOND).filter(|ts| 0 < *ts);
+        let ts = millis.checked_mul(prism_schemas::time::MILLISECOND).filter(is_time);
         ts.ok_or_else(|| self.wrong(field, format!("is no time: {millis}")))
     }
 
@@ -320,13 +326,13 @@ impl Fields {
 
     /// UNIX seconds with a fraction, exactly.
     pub fn seconds(self, field: &'static str, text: &str) -> Result<Ts, DecodeError> {
-        let ts = prism_schemas::time::parse_seconds(text).filter(|ts| 0 < *ts);
+        let ts = prism_schemas::time::parse_seconds(text).filter(is_time);
         ts.ok_or_else(|| self.wrong(field, format!("is no time: \"{text}\"")))
     }
 
     /// An instant as RFC 3339 writes it.
     pub fn utc(self, field: &'static str, text: &str) -> Result<Ts, DecodeError> {
-        let ts = prism_schemas::time::parse_ts(text).filter(|ts| 0 < *ts && text.contains('T'));
+        let ts = prism_schemas::time::parse_ts(text).filter(|ts| is_time(ts) && text.contains('T'));
         ts.ok_or_else(|| self.wrong(field, format!("is no time: \"{text}\"")))
     }
 

@@ -12,7 +12,7 @@ use super::number::{NUMBER, length_of};
 const DEPTH_MAX: u32 = 16;
 
 /// A value of `text`, or `None`: the caller asks a full parser, which also says what is wrong.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     let mut plain = Plain { text, at: 0, depth: 0 };
     let value = T::deserialize(&mut plain).ok()?;
     (plain.at == text.len()).then_some(value)

@@ -110,6 +110,28 @@ fn margins_are_shares_whatever_the_contract() {
 }
 
 #[test]
+fn a_margin_in_percent_of_too_many_decimals_is_no_margin() {
+    let body = r#"{"retCode":0,"result":{"list":[{"symbol":"BTCUSD","riskLimitValue":"1","maintenanceMargin":"0.123456789012345678","initialMargin":"1","maxLeverage":"100"}]},"time":1}"#;
+    let ask = prism_exchange::Ask::RiskLimit("BTCUSD");
+    let error = wire("bybit-inverse").unwrap().answer(&ask, body, 0, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("too many decimals"), "{error}");
+}
+
+#[test]
+fn a_time_behind_which_none_fits_is_no_time() {
+    let bar = r#""1","1","1","1","1""#;
+    for (venue, body) in [
+        ("bybit-linear", format!(r#"{{"retCode":0,"result":{{"list":[["9223372036854",{bar},"1"]]}},"time":1}}"#)),
+        ("binance-linear", format!(r#"[[1,{bar},9223372036854,"1",1,"1","1","0"]]"#)),
+    ] {
+        let ask = prism_exchange::Ask::Klines("BTCUSDT", prism_schemas::Timeframe::M1, 1);
+        let error = wire(venue).unwrap().answer(&ask, &body, 0, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.rule(), "invalid_field", "{venue}: {error}");
+        assert!(error.to_string().contains("is no time"), "{venue}: {error}");
+    }
+}
+
+#[test]
 fn a_symbol_that_a_venue_does_not_have_is_told_from_other_refusals() {
     for (venue, body, expected) in [
         ("bybit-linear", r#"{"retCode":10001,"retMsg":"params error: symbol invalid NOSUCH","result":{}}"#, true),

@@ -299,16 +299,17 @@ impl OrderBook {
             return self.follow_chain(update);
         }
         let (Some(last), Some(id)) = (self.last, update.update_id) else { return Err(Trouble::Unfit) };
+        let is_next = |id: u64| last.checked_add(1) == Some(id);
         let (begins, follows) = match self.rules.numbering {
             Numbering::Ranges => {
                 let first = update.first_update_id.ok_or(Trouble::Unfit)?;
-                (first, if self.joined { first == last + 1 } else { first <= last + 1 })
+                (first, is_next(first) || !self.joined && first <= last)
             }
             Numbering::Linked => {
                 let previous = update.previous_update_id.ok_or(Trouble::Unfit)?;
                 (previous, if self.joined { previous == last } else { previous <= last })
             }
-            _ => (id, id == last + 1),
+            _ => (id, is_next(id)),
         };
         // Old: already in the snapshot, or sent twice.
         if id <= last && !(self.rules.numbering == Numbering::Rising && id == 1) {

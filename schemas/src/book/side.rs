@@ -98,6 +98,9 @@ impl Side {
 
     /// Sets the levels of an update.
     pub(super) fn set_all(&mut self, half: &Half<'_>, is_snapshot: bool, decimals: (u32, u32)) -> Option<()> {
+        if half.prices.len() != half.sizes.len() {
+            return None;
+        }
         let price_unit = *POW10.get((decimals.0 - half.price_decimals) as usize)?;
         let size_unit = *POW10.get((decimals.1 - half.size_decimals) as usize)?;
         // Updates are told in order, or nearly: the next level is near the one before.

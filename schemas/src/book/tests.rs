@@ -138,6 +138,25 @@ fn decimals_grow_and_what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn the_last_number_there_is_has_none_behind_it() {
+    for numbering in [Numbering::Rising, Numbering::Ranges] {
+        let mut book = book(numbering);
+        let last = (u64::MAX, u64::MAX);
+        assert_eq!(book.apply(&update(true, last, &[(99, 1)], &[(101, 1)])), Ok(Applied::Changed));
+        assert_eq!(book.apply(&update(false, last, &[(99, 2)], &[])), Ok(Applied::Old));
+        assert_eq!(book.top(), Some(((99, 1), (101, 1))));
+    }
+}
+
+#[test]
+fn prices_without_sizes_are_no_levels() {
+    let mut book = book(Numbering::Rising);
+    let mut odd = update(true, (1, 1), &[(99, 1), (98, 1)], &[(101, 1)]);
+    odd.bids.as_mut().unwrap().sizes.pop();
+    assert_eq!(book.apply(&odd), Err(Trouble::Unfit));
+}
+
+#[test]
 fn of_a_price_named_twice_in_a_delta_the_last_holds() {
     let mut book = book(Numbering::Rising);
     book.apply(&update(true, (1, 1), &[(99, 1)], &[(101, 1)])).unwrap();

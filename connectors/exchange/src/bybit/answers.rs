@@ -193,12 +193,15 @@ impl Bybit {
             let margin = |field, raw: &LazyValue<'_>| fields.decimal(field, raw.as_raw_str().trim_matches('"'));
             let leverage = fields.decimal("maxLeverage", raw.leverage)?;
             let initial = margin("initialMargin", &raw.initial)?;
-            let share = |margin| as_share(initial, leverage, margin);
+            let share = |field, margin| {
+                let share = as_share(initial, leverage, margin);
+                share.ok_or_else(|| fields.wrong(field, format!("has too many decimals: {margin}")))
+            };
             tiers.push(Tier {
                 limit: Some(fields.decimal("riskLimitValue", raw.limit)?),
                 leverage_max: Some(leverage),
-                maintenance_margin: Some(share(margin("maintenanceMargin", &raw.maintenance)?)),
-                initial_margin: Some(share(initial)),
+                maintenance_margin: Some(share("maintenanceMargin", margin("maintenanceMargin", &raw.maintenance)?)?),
+                initial_margin: Some(share("initialMargin", initial)?),
             });
         }
         let ts_event = fields.millis("time", answer.time)?;
@@ -209,9 +212,9 @@ impl Bybit {
 }
 
 /// Margins of inverse contracts come in percent, those of linear ones as shares: both are what the leverage says.
-pub(super) fn as_share(initial: Decimal, leverage: Decimal, margin: Decimal) -> Decimal {
+pub(super) fn as_share(initial: Decimal, leverage: Decimal, margin: Decimal) -> Option<Decimal> {
     let is_percent = 10.0 < initial.to_f64() * leverage.to_f64();
-    if is_percent { Decimal::new(margin.mantissa, margin.decimals + 2) } else { margin }
+    if is_percent { margin.times(Decimal::new(1, 2)) } else { Some(margin) }
 }
 
 pub(super) fn read<'a, T: Deserialize<'a>>(fields: Fields, body: &'a str) -> Result<Reply<'a, T>, DecodeError> {
