@@ -163,6 +163,9 @@ pub fn trade_event(trade: Trade, ts_event: Ts, ts_recv: Ts, seq: Option<u64>, in
     Event { ts_event, seq, index, ..event }
 }
 
+/// The symbol under which a row without a name is quarantined.
+const NAMELESS: &str = "?";
+
 /// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone (rule `invalid_field`,
 /// under its symbol), unless none can.
 pub(crate) fn each_row<'a>(
@@ -180,7 +183,9 @@ pub(crate) fn each_row<'a>(
             }
             Err(error) => error,
         };
-        let id = InstrumentId::new(exchange, market, &prism_schemas::canonical_symbol(name));
+        // One without a name is a row, too, and no refusal of all.
+        let symbol = prism_schemas::canonical_symbol(name);
+        let id = InstrumentId::new(exchange, market, if symbol.is_empty() { NAMELESS } else { &symbol });
         events.push((id, quarantined(error.rule(), format!("{name}: {error}"), name.as_bytes(), ts_recv)));
         failed = Some(error);
     }

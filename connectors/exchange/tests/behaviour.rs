@@ -24,6 +24,8 @@ fn a_turnover_of_any_number_of_digits_is_read_and_an_odd_row_is_quarantined_alon
         row("BTCUSDT", "65000", "302542.8759139051798123456"),
         row("BABYDOGEUSDT", "0.0000000012345", "0.29009999999999997"),
         row("ODDUSDT", "a price", "1"),
+        // Found by fuzzing: a row without a name is one, too, not a refusal of all.
+        row("", "1", "1"),
     ];
     let body =
         format!(r#"{{"retCode":0,"retMsg":"OK","result":{{"list":[{}]}},"time":1700000000000}}"#, rows.join(","));
@@ -35,7 +37,8 @@ fn a_turnover_of_any_number_of_digits_is_read_and_an_odd_row_is_quarantined_alon
     assert!((turnover(0) - 302_542.875_913_905_2).abs() < 1e-6, "{}", turnover(0));
     assert_eq!(turnover(1), 0.290_099_999_999_999_97);
     let Some(Body::Quarantined(odd)) = &events[2].1.body else { panic!("{events:?}") };
-    assert_eq!((&*odd.rule, &*events[2].0.symbol, events.len()), ("invalid_field", "ODDUSDT", 3));
+    assert_eq!((&*odd.rule, &*events[2].0.symbol, events.len()), ("invalid_field", "ODDUSDT", 4));
+    assert_eq!(&*events[3].0.symbol, "?");
     assert!(odd.detail.starts_with("ODDUSDT: ") && odd.detail.contains("lastPrice"), "{}", odd.detail);
     // Where no row can be read, the venue changed its format.
     let all =

@@ -32,7 +32,17 @@ mod tests {
     use super::*;
 
     fn of([open, high, low, close, volume]: [f64; 5]) -> Kline {
-        Kline { start: 0, open, high, low, close, volume, turnover: Some(640_110.0), is_inverse: true, holds_more: false }
+        Kline {
+            start: 0,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            turnover: Some(640_110.0),
+            is_inverse: true,
+            holds_more: false,
+        }
     }
 
     #[test]

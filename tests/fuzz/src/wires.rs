@@ -21,7 +21,8 @@ pub fn run(input: &[u8]) {
         all.swap_remove(choice(*wire, all.len()))
     };
     let wire = made();
-    let said = [wire.throttled(body).is_some(), wire.is_transient(body), wire.is_leaving(body), wire.is_no_symbol(body)];
+    let said =
+        [wire.throttled(body).is_some(), wire.is_transient(body), wire.is_leaving(body), wire.is_no_symbol(body)];
     assert_eq!(wire.answered(body), made().answered(body), "{said:?} {body}");
     let _ = (wire.time(body), wire.native(body));
     for request in [wire.request(ask), wire.more(ask, body)].into_iter().flatten() {
