@@ -12,6 +12,8 @@ use super::rest::{Class, Failure, kind, now};
 const SHARE: u32 = 80;
 /// The share that requests on behalf of users may spend, in percent.
 const USERS: u32 = 10;
+/// What a snapshot of a symbol weighs at venues that do not weigh requests.
+const SNAPSHOT: u32 = 16;
 /// The share that they leave to the feeds, in percent: a book or trades that were lost are asked for at once.
 const RESERVE: u32 = 20;
 /// Failures in a row after which nobody asks for a while, and then one request tries.
@@ -44,7 +46,7 @@ pub struct Quota {
     pub requests: u64,
     /// 1 before the first.
     pub success_rate: f64,
-    /// Whether nobody asks for a while, after failures in a row or a refusal.
+    /// Whether nobody asks for a while, after failures in a row or a refusal, be it of one kind of requests.
     pub open: bool,
 }
 
@@ -159,7 +161,10 @@ impl Allowance {
     fn room(&self) -> u32 {
         match self.payer {
             Payer::Feeds => self.limits.weight * SHARE / 100,
-            Payer::User => self.limits.weight * USERS / 100,
+            // Where a tenth is less, one snapshot.
+            Payer::User => {
+                (self.limits.weight * USERS / 100).max(SNAPSHOT).min(self.limits.weight * (SHARE - RESERVE) / 100)
+            }
         }
     }
 
@@ -217,13 +222,19 @@ impl Purse {
         let left = feeds.room().saturating_sub(used(&mut budget.spent, of.window()));
         let Budget { asked, ended, answered, closed, .. } = *budget;
         let success_rate = if ended == 0 { 1.0 } else { answered as f64 / ended as f64 };
-        let open = closed.is_some_and(|until| now() < until);
+        let kinds = budget.kinds.values().map(|(until, _)| *until);
+        let open = kinds.chain(closed).any(|until| now() < until);
         Quota { weight: feeds.room(), left, window_s: of.limits.window, requests: asked, success_rate, open }
     }
 
     /// What the last failure was, if nobody may ask.
     pub(super) fn why(&self) -> String {
-        format!("nobody asks for a while: {}", self.budget().why)
+        let budget = self.budget();
+        let is_closed = budget.closed.is_some_and(|until| now() < until);
+        match budget.kinds.iter().find(|(_, (until, _))| !is_closed && now() < *until) {
+            Some((kind, (_, why))) => format!("nobody asks for {kind} for a while: {why}"),
+            None => format!("nobody asks for a while: {}", budget.why),
+        }
     }
 
     /// Others at this address spend of it too: this is what the venue says was used.

@@ -30,6 +30,19 @@ async fn users_spend_a_tenth_at_most_and_the_feeds_the_rest() {
     assert_eq!(purse.take(&feeds, &request(10), soon()).await.err().unwrap().class, Class::RateLimit);
 }
 
+/// Kraken takes thirty requests in thirty seconds, OKX twenty in two: a tenth would be no snapshot.
+#[tokio::test]
+async fn users_may_ask_for_one_snapshot_where_a_tenth_is_less() {
+    let purse = Purse::default();
+    let user = Allowance::new(Limits { weight: 30, window: 30, ..LIMITS }, 1, Payer::User);
+    for _ in 0..16 {
+        assert!(purse.take(&user, &request(1), soon()).await.is_ok());
+    }
+    assert!(purse.take(&user, &request(1), soon()).await.is_err());
+    let few = Allowance::new(Limits { weight: 20, window: 2, ..LIMITS }, 1, Payer::User);
+    assert_eq!(few.room(), 12, "the feeds keep their reserve");
+}
+
 #[tokio::test]
 async fn users_leave_the_feeds_what_a_lost_book_needs() {
     let purse = Purse::default();
@@ -56,7 +69,8 @@ async fn too_many_of_one_kind_close_that_kind_alone() {
     for payer in [&feeds, &user] {
         assert!(purse.take(payer, &of("/v5/market/orderbook?category=linear"), soon()).await.is_ok());
     }
-    assert!(!purse.quota(&feeds).open, "others are asked");
+    assert!(purse.quota(&feeds).open);
+    assert_eq!(purse.why(), "nobody asks for kline for a while: Too many visits!");
     let began = now();
     assert!(purse.take(&feeds, &kline, None).await.is_ok());
     assert!(Duration::from_millis(100) < began.elapsed());
