@@ -32,6 +32,8 @@ pub struct Limits {
     pub window: u32,
     /// Milliseconds between two subscription requests on one connection.
     pub pace: u64,
+    /// Subscription requests on one connection within an hour; those to end them count too.
+    pub hourly: u32,
 }
 
 /// Of whom a long/short ratio is.
@@ -124,6 +126,8 @@ pub enum Answer {
     Refused,
     /// One of them or more is sent already, and no other was taken.
     Known,
+    /// There were too many requests, and nothing was taken: the same is asked for later.
+    Later,
     /// This one is sent from now on, or cannot be had; each of the others has an answer of its own.
     One(String, bool),
 }

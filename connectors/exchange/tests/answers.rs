@@ -86,9 +86,14 @@ fn okx_as_others_recorded_it() {
     let asked = Ask::TradesFrom("BTC-USDT-SWAP", 1, 100, None);
     assert_eq!(okx.answer(&asked, &body, NOW, &mut Events::new()).unwrap_err().rule(), "unknown_contract_size");
     let listed = answer(&mut *okx, &Ask::Instruments, &recorded("okx/http_get_instruments_swap.json").unwrap());
-    assert!(2 <= listed.len(), "{listed:?}");
+    assert!(listed.iter().all(|(id, _)| id.market == prism_schemas::Market::Linear), "{listed:?}");
     let swaps = r#"{"code":"0","msg":"","data":[{"instId":"BTC-USDT-SWAP","instType":"SWAP","state":"live","settleCcy":"USDT","ctValCcy":"BTC","ctVal":"0.01","ctMult":"1","tickSz":"0.1","lotSz":"0.01","minSz":"0.01"}]}"#;
     answer(&mut *okx, &Ask::Instruments, swaps);
+    let stock = swaps.replace("BTC", "TSLA").replace("\"state\"", "\"instCategory\":\"3\",\"state\"");
+    let Some(Body::Instrument(stock)) = &answer(&mut *okx, &Ask::Instrument("TSLA-USDT-SWAP"), &stock)[0].1.body else {
+        panic!("no instrument")
+    };
+    assert_eq!(stock.contract_type, "TRADIFI_SWAP", "followed by name only");
     let events = answer(&mut *okx, &asked, &body);
     assert_eq!(trades(&events)[0].1.size, number("0.000000125"), "in base");
     let body = recorded("okx/http_get_candlesticks_full.json").unwrap();
@@ -170,7 +175,7 @@ fn okx_topics_are_answered_one_by_one() {
             one("candle1s:BTC-USDT-SWAP", false),
         ),
         (
-            r#"{"id":"7","event":"error","code":"60012","msg":"Invalid request: {}","connId":"a4d3ae55"}"#,
+            r#"{"id":"7","event":"error","code":"60012","msg":"Invalid request: {\"op\": \"subscribe\"}","connId":"a4d3ae55"}"#,
             Some((7, Answer::Refused)),
         ),
         (
@@ -229,6 +234,11 @@ fn kraken_as_it_is_documented() {
     let row = r#"{"a":["30300.10000","1","1.000"],"b":["30300.00000","1","1.000"],"c":["30303.20000","0.00067643"],"v":["4083.67001100","4412.73601799"],"p":["30706.77771","30689.13205"],"t":[34619,38907],"l":["29868.30000","29868.30000"],"h":["31631.00000","31631.00000"],"o":"30502.80000"}"#;
     let events = answer(&mut *kraken, &Ask::Tickers, &format!(r#"{{"error":[],"result":{{"XXBTZUSD":{row}}}}}"#));
     assert_eq!(&*events[0].0.symbol, "BTCUSD");
+    // The key of USDT/USD is no old name, and not its other one.
+    let pairs = r#"{"error":[],"result":{"USDTZUSD":{"altname":"USDTUSD","wsname":"USDT/USD","pair_decimals":5,"lot_decimals":8}}}"#;
+    answer(&mut *kraken, &Ask::Instruments, pairs);
+    let events = answer(&mut *kraken, &Ask::Tickers, &format!(r#"{{"error":[],"result":{{"USDTZUSD":{row}}}}}"#));
+    assert_eq!(&*events[0].0.symbol, "USDTUSD");
     let path = |ask: &Ask<'_>| wire("kraken-spot").unwrap().request(ask).map(|request| request.path);
     assert_eq!(path(&Ask::Klines("DOGE/USD", Timeframe::H4, 10)).unwrap(), "/0/public/OHLC?pair=XDGUSD&interval=240");
     assert_eq!(path(&Ask::Klines("BTC/USD", Timeframe::W1, 10)), None, "its weeks begin on Thursdays");
@@ -237,6 +247,7 @@ fn kraken_as_it_is_documented() {
     assert_eq!(wire("kraken-spot").unwrap().native("BTCUSDT"), "BTC/USDT");
     // Measured by others in 2026-10: status 200, and this.
     assert_eq!(kraken.throttled(r#"{"error":["EGeneral:Too many requests"]}"#), Some(Throttled::All));
+    assert_eq!(kraken.throttled(r#"{"error":["EService: Throttled: 1762820224"]}"#), Some(Throttled::All));
     assert!(kraken.is_no_symbol(r#"{"error":["EQuery:Unknown asset pair"]}"#));
     let refused = kraken.answer(&Ask::Time, r#"{"error":["EService:Unavailable"]}"#, NOW, &mut Events::new());
     assert_eq!(refused.unwrap_err().rule(), "refused_request");

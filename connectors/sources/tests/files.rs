@@ -137,9 +137,18 @@ fn what_was_begun_is_known() {
     assert!(report.files[0].notes[0].contains("was begun and did not end"), "{report:?}");
     assert_eq!((report.files[0].written, report.files[0].of_type("trade")), (Written::Whole, 2));
     assert_eq!(import("AAAUSDT-aggTrades-2025-03.csv", false, 100).unwrap().files[0].written, Written::Before);
-    // What nothing tells apart would count twice.
-    let refusal = import("nameless.csv", false, 100).unwrap_err().to_string();
+    // What nothing tells apart would count twice; that stops no other, and what was behind it is not begun.
+    let report = import("nameless.csv", false, 100).unwrap();
+    let refusal = &report.refused[0].1;
     assert!(refusal.contains("have no ids") && refusal.contains("--again"), "{refusal}");
+    assert_eq!((report.files[0].written, report.refused.len()), (Written::Nothing, 1));
+    let year = |at: u32| format!("time,price,size,side\n174{at}996001,1,{at},buy\n174{at}996002,1,{at},buy\n");
+    std::fs::create_dir(at("both")).unwrap();
+    (1..=2).for_each(|n| std::fs::write(at(&format!("both/{n}.csv")), year(n)).unwrap());
+    assert!(import("both", false, 2).unwrap_err().to_string().contains("cancelled"));
+    let report = import("both", false, 100).unwrap();
+    assert_eq!(report.refused.len(), 1, "{report:?}");
+    assert_eq!(report.files.iter().map(|file| file.written).collect::<Vec<_>>(), [Written::Nothing, Written::Whole]);
     assert_eq!(import("nameless.csv", true, 100).unwrap().files[0].written, Written::Whole);
     assert_eq!(import("nameless.csv", false, 100).unwrap().files[0].written, Written::Before);
 }

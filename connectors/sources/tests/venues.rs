@@ -277,7 +277,7 @@ const OUTCOMES: &[(&str, usize)] = &[
     ("kraken ticker: ticker", 3),
     ("kraken trade: trade", 7),
     ("okx bbo: ticker", 5),
-    ("okx candlestick: unknown_frame", 5),
+    ("okx candlestick: kline", 5),
     ("okx funding_rate: ticker", 2),
     ("okx l2_event: book_delta", 1),
     ("okx l2_event: book_snapshot", 3),

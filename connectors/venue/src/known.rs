@@ -38,6 +38,11 @@ impl Known {
         news
     }
 
+    /// Whether the instrument of this name was described.
+    pub(super) fn has(&self, native: &str) -> bool {
+        self.all().values().any(|described| described.native_symbol == native)
+    }
+
     /// A maker of decoders that know it.
     pub(super) fn maker(&self, maker: Maker) -> Maker {
         let this = self.clone();

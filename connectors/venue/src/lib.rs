@@ -199,12 +199,8 @@ impl Venue {
     /// Asks what there is, and follows what is selected of it; gives how many that are.
     async fn refresh(&mut self, wire: &mut dyn Wire) -> usize {
         let is_refused = |events: &Events| events.iter().any(|one| is_quarantined(one) && !is_odd_row(one));
-        let (instruments, tickers) = loop {
-            let mut instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
-            if !unknown(&instruments, &self.options).is_empty() {
-                // Who is not traded yet may be among those that are wanted.
-                instruments.append(&mut self.rest.ask(wire, &Ask::Launching, &self.clock).await);
-            }
+        let (mut instruments, tickers) = loop {
+            let instruments = self.rest.ask(wire, &Ask::Instruments, &self.clock).await;
             let tickers = self.rest.ask(wire, &Ask::Tickers, &self.clock).await;
             if !is_refused(&instruments) && !is_refused(&tickers) {
                 break (instruments, tickers);
@@ -213,6 +209,13 @@ impl Venue {
             let _ = self.out.send([instruments, tickers].concat()).await;
             tokio::time::sleep(AGAIN / self.options.speed).await;
         };
+        if !unknown(&instruments, &self.options).is_empty() {
+            // Who is not traded yet may be among those that are wanted; that this is not answered keeps nobody waiting.
+            let (refused, mut launching): (Events, Events) =
+                self.rest.ask(wire, &Ask::Launching, &self.clock).await.into_iter().partition(is_quarantined);
+            instruments.append(&mut launching);
+            let _ = self.out.send(refused).await;
+        }
         let news = self.known.take(&instruments);
         for link in self.links.iter().filter(|_| !news.is_empty()) {
             let _ = link.changes.send(Change::Learn(news.clone())).await;

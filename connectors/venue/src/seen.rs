@@ -63,22 +63,26 @@ struct Ids {
     since: Option<Ts>,
     /// Trades so far.
     n: u64,
+    /// When its last message came, on whichever connection.
+    heard: Ts,
 }
 
-/// Numbers that did not come; an open end is `u64::MAX`, and both times are equal where nobody knows where it begins.
+/// Numbers that did not come; an open end is `u64::MAX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hole {
     pub(super) first: u64,
     pub(super) last: u64,
-    /// Event times of the trades before and after them.
-    pub(super) since: Ts,
+    /// When the trade before them was; absent before the first trade, where nobody knows how many were lost.
+    pub(super) since: Option<Ts>,
+    /// When the one after them was.
     pub(super) ts: Ts,
 }
 
 impl Ids {
     /// Takes note of a number and of what is missing before it; `Some` if it cannot be: why.
     fn number(&mut self, number: u64, ts: Ts) -> Option<String> {
-        let (last, since) = self.last.unwrap_or((number.saturating_sub(BEFORE + 1), ts));
+        let last = self.last.map_or(number.saturating_sub(BEFORE + 1), |(last, _)| last);
+        let since = self.last.map(|(_, since)| since);
         if number == u64::MAX || JUMP_MAX < number.abs_diff(last) {
             return self.jump(number, ts, last);
         }
@@ -102,12 +106,12 @@ impl Ids {
         if n < AGREED {
             return Some(format!("trade {number} is {} numbers from the last one, {last}", number.abs_diff(last)));
         }
-        let before = self.last.map_or(first_ts, |(_, since)| since);
+        let since = self.last.map(|(_, since)| since);
         if last < first {
-            self.hole(Hole { first: last + 1, last: first - 1, since: before, ts: first_ts });
+            self.hole(Hole { first: last + 1, last: first - 1, since, ts: first_ts });
         }
         // Those that were not believed are asked for again.
-        self.hole(Hole { first, last: number - 1, since: first_ts, ts });
+        self.hole(Hole { first, last: number - 1, since: Some(first_ts), ts });
         (self.last, self.strange, self.quiet) = (Some((number, ts)), None, None);
         None
     }
@@ -227,6 +231,20 @@ impl Seen {
         ids.since.get_or_insert(now);
     }
 
+    /// A message of an instrument came.
+    pub(super) fn hear(&self, instrument: &InstrumentId, now: Ts) {
+        let mut all = self.all();
+        match all.get_mut(instrument) {
+            Some(ids) => ids.heard = ids.heard.max(now),
+            None => all.entry(instrument.clone()).or_default().heard = now,
+        }
+    }
+
+    /// When an instrument's last message came, on whichever connection.
+    pub(super) fn heard(&self, instrument: &InstrumentId) -> Ts {
+        self.all().get(instrument).map_or(0, |ids| ids.heard)
+    }
+
     /// An instrument is not followed any more.
     pub(super) fn forget(&self, instrument: &InstrumentId) {
         self.all().remove(instrument);
@@ -251,7 +269,7 @@ impl Seen {
             && let Some((last, since)) = ids.last
             && let Some(first) = last.checked_add(1)
         {
-            settled.push(Hole { first, last: u64::MAX, since, ts });
+            settled.push(Hole { first, last: u64::MAX, since: Some(since), ts });
         }
         drop(all);
         // Each look is short: others wait for the lock.
@@ -307,15 +325,18 @@ mod tests {
         assert_eq!(
             seen.holes(&id, 53 * SECOND),
             [
-                Hole { first: 25, last: 44, since: 45 * SECOND, ts: 45 * SECOND },
-                Hole { first: 47, last: 48, since: 46 * SECOND, ts: 49 * SECOND }
+                Hole { first: 25, last: 44, since: None, ts: 45 * SECOND },
+                Hole { first: 47, last: 48, since: Some(46 * SECOND), ts: 49 * SECOND }
             ]
         );
         assert_eq!(seen.holes(&id, 61 * SECOND), []);
-        assert_eq!(seen.holes(&id, 62 * SECOND), [Hole { first: 53, last: 59, since: 52 * SECOND, ts: 60 * SECOND }]);
+        assert_eq!(
+            seen.holes(&id, 62 * SECOND),
+            [Hole { first: 53, last: 59, since: Some(52 * SECOND), ts: 60 * SECOND }]
+        );
         // Connected again, and nothing comes: there may be more.
         seen.again(&id, 70 * SECOND);
-        let open = Hole { first: 61, last: u64::MAX, since: 60 * SECOND, ts: 70 * SECOND };
+        let open = Hole { first: 61, last: u64::MAX, since: Some(60 * SECOND), ts: 70 * SECOND };
         assert_eq!((seen.holes(&id, 71 * SECOND), seen.holes(&id, 72 * SECOND)), (vec![], vec![open]));
         assert_eq!(seen.holes(&id, 80 * SECOND), []);
     }
@@ -332,7 +353,7 @@ mod tests {
             assert!(matches!(take(strange, 2), Verdict::Strange(_)));
             assert_eq!((take(101, 3), take(104, 4)), (Verdict::New, Verdict::New));
             let holes = seen.holes(&id, 10 * SECOND);
-            assert_eq!(holes.last(), Some(&Hole { first: 102, last: 103, since: 3 * SECOND, ts: 4 * SECOND }));
+            assert_eq!(holes.last(), Some(&Hole { first: 102, last: 103, since: Some(3 * SECOND), ts: 4 * SECOND }));
             assert!(holes.iter().all(|hole| hole.last <= 104), "{holes:?}");
         }
     }
@@ -344,7 +365,7 @@ mod tests {
         assert!(matches!(take(u64::MAX, 1), Verdict::Strange(_)));
         assert_eq!((take(7, 2), take(9, 3)), (Verdict::New, Verdict::New));
         let holes = seen.holes(&id, 10 * SECOND);
-        assert_eq!(holes.last(), Some(&Hole { first: 8, last: 8, since: 2 * SECOND, ts: 3 * SECOND }));
+        assert_eq!(holes.last(), Some(&Hole { first: 8, last: 8, since: Some(2 * SECOND), ts: 3 * SECOND }));
     }
 
     #[test]
@@ -354,13 +375,13 @@ mod tests {
         assert_eq!(take(50_000_000, 1), Verdict::New);
         assert!(matches!((take(11, 2), take(12, 3)), (Verdict::Strange(_), Verdict::Strange(_))));
         assert_eq!((take(13, 4), take(14, 5)), (Verdict::New, Verdict::New));
-        let again = Hole { first: 11, last: 12, since: 2 * SECOND, ts: 4 * SECOND };
+        let again = Hole { first: 11, last: 12, since: Some(2 * SECOND), ts: 4 * SECOND };
         assert_eq!(seen.holes(&id, 10 * SECOND).last(), Some(&again));
         // The other way, what lies between is a hole as well.
         assert!(matches!((take(90_000_001, 6), take(90_000_002, 7)), (Verdict::Strange(_), Verdict::Strange(_))));
         assert_eq!(take(90_000_003, 8), Verdict::New);
-        let between = Hole { first: 15, last: 90_000_000, since: 5 * SECOND, ts: 6 * SECOND };
-        let again = Hole { first: 90_000_001, last: 90_000_002, since: 6 * SECOND, ts: 8 * SECOND };
+        let between = Hole { first: 15, last: 90_000_000, since: Some(5 * SECOND), ts: 6 * SECOND };
+        let again = Hole { first: 90_000_001, last: 90_000_002, since: Some(6 * SECOND), ts: 8 * SECOND };
         assert_eq!(seen.holes(&id, 20 * SECOND), [between, again]);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, WeakShared, join_all};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::known::Known;
 use super::rest::{Answered, Class, Failure, now};
 use super::{Clock, Events, Maker, Options, Payer, Quota, Rest, VenueError, http};
-use prism_exchange::{Ask, DecodeError, Holders, Wire};
+use prism_exchange::{Ask, Holders};
 
 /// How often a component is asked for again.
 const RETRIES: u32 = 2;
@@ -179,6 +179,7 @@ impl Snapshots {
         asks.push(("open_interest".into(), Ask::OpenInterest(&native, 1)));
         asks.push(("funding".into(), Ask::Funding(&native, 1)));
         asks.push(("risk_limit".into(), Ask::RiskLimit(&native)));
+        self.learn(&native).await;
         let (ts, began) = ((self.clock)(), now());
         let asked = asks.into_iter().filter(|(_, ask)| wire.request(ask).is_some());
         let mut components = join_all(asked.map(|(name, ask)| self.component(name, ask))).await;
@@ -218,7 +219,7 @@ impl Snapshots {
         let began = now();
         let mut one = Component { name, ..Component::default() };
         let deadline = began + self.patience;
-        let (mut events, mut is_unknown, mut has_asked) = (Events::new(), false, false);
+        let mut events = Events::new();
         let Some(request) = wire.request(&ask) else { return one };
         loop {
             let left = (self.patience + SLACK).saturating_sub(began.elapsed());
@@ -230,15 +231,9 @@ impl Snapshots {
                 match wire.answer(&ask, &body, ts_recv, &mut events) {
                     Ok(()) if !events.is_empty() => Ok(()),
                     Ok(()) => Err(Failure::useless(Class::Venue, "the answer is empty".into(), body)),
-                    Err(error) => {
-                        is_unknown = matches!(error, DecodeError::Contract(_));
-                        Err(Failure::unread(&error, body))
-                    }
+                    Err(error) => Err(Failure::unread(&error, body)),
                 }
             });
-            if is_unknown && !std::mem::replace(&mut has_asked, true) && self.learn(&mut *wire, &ask, deadline).await {
-                continue;
-            }
             one.total_ms = millis(began.elapsed());
             let Err(Failure { class, detail, body, .. }) = outcome else {
                 one.ok = true;
@@ -273,17 +268,19 @@ impl Snapshots {
 }
 
 impl Snapshots {
-    /// Asks what the instrument of a question is; whether that is known now.
-    async fn learn(&self, wire: &mut dyn Wire, ask: &Ask<'_>, deadline: Instant) -> bool {
-        let (Ask::Ticker(native) | Ask::Book(native, _) | Ask::Trades(native)) = ask else { return false };
+    /// Asks what a symbol's instrument is, where its sizes cannot be read without that and nobody asked before.
+    async fn learn(&self, native: &str) {
+        let mut wire = (self.maker)();
         let what = Ask::Instrument(native);
-        let Some(request) = wire.request(&what) else { return false };
+        let Some(request) = wire.request(&what).filter(|_| !self.known.has(native)) else { return };
+        let deadline = now() + self.patience;
         let asking = self.rest.once(&*wire, &what, &request, &self.clock, Some(deadline));
-        let Ok(Ok(answered)) = tokio::time::timeout_at(deadline.into(), asking).await else { return false };
+        // If it is not answered, the components say so.
+        let Ok(Ok(answered)) = tokio::time::timeout_at(deadline.into(), asking).await else { return };
         let mut events = Events::new();
-        let is_read = wire.answer(&what, &answered.body, answered.ts_recv, &mut events).is_ok();
-        self.known.take(&events);
-        is_read && !events.is_empty()
+        if wire.answer(&what, &answered.body, answered.ts_recv, &mut events).is_ok() {
+            self.known.take(&events);
+        }
     }
 }
 

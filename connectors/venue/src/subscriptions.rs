@@ -7,6 +7,8 @@ use prism_exchange::Answer;
 
 /// Requests whose answers are awaited; venues answer at once or never.
 const OPEN_MAX: usize = 1_000;
+/// The wait before a refused topic is asked for again doubles so often.
+const REFUSED_MAX: u32 = 4;
 /// Between two refused topics that are asked for again.
 const APART: Duration = Duration::from_secs(1);
 
@@ -14,8 +16,8 @@ const APART: Duration = Duration::from_secs(1);
 pub(super) struct Subscriptions {
     /// The topics of requests that were not answered, by number, and how many they were.
     open: BTreeMap<u64, (usize, Vec<String>)>,
-    /// Topics that are refused, and when they were last asked for.
-    refused: BTreeMap<String, Instant>,
+    /// Topics that are refused, when they were last asked for, and how often they were refused.
+    refused: BTreeMap<String, (Instant, u32)>,
     /// When one of them was asked for.
     repeated: Option<Instant>,
     /// Requests that wait to be sent.
@@ -34,6 +36,8 @@ pub(super) enum Request {
 pub(super) enum Answered {
     /// Nothing is new.
     Known,
+    /// The venue wants no request for a while.
+    Later,
     /// The venue does not send this topic.
     Refused(String),
     /// Topics that had been refused are sent now.
@@ -80,6 +84,10 @@ impl Subscriptions {
             return self.answer_one(number, topic, is_sent, at);
         }
         let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
+        if answer == Answer::Later {
+            self.waiting.push_front(Request::Subscribe(topics));
+            return Answered::Later;
+        }
         // A single topic that is sent already is what was wanted; with others, those are not sent.
         if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
             topics.retain(|topic| self.refused.remove(topic).is_some());
@@ -87,10 +95,7 @@ impl Subscriptions {
         }
         match topics.pop() {
             None => Answered::Known,
-            Some(topic) if n == 1 => {
-                let is_known = self.refused.insert(topic.clone(), at).is_some();
-                if is_known { Answered::Known } else { Answered::Refused(topic) }
-            }
+            Some(topic) if n == 1 => self.refuse(topic, at),
             // Who has left since may have been to blame.
             Some(topic) => {
                 topics.push(topic);
@@ -116,8 +121,13 @@ impl Subscriptions {
         if let Some((_, rest)) = self.open.remove(&number).filter(|(_, rest)| !rest.is_empty()) {
             self.waiting.push_back(Request::Subscribe(rest));
         }
-        let is_known = self.refused.insert(topic.clone(), at).is_some();
-        if is_known { Answered::Known } else { Answered::Refused(topic) }
+        self.refuse(topic, at)
+    }
+
+    fn refuse(&mut self, topic: String, at: Instant) -> Answered {
+        let before = self.refused.get(&topic).map(|(_, n)| *n);
+        self.refused.insert(topic.clone(), (at, before.map_or(0, |n| (n + 1).min(REFUSED_MAX))));
+        if before.is_some() { Answered::Known } else { Answered::Refused(topic) }
     }
 
     /// Topics that are refused.
@@ -125,14 +135,14 @@ impl Subscriptions {
         self.refused.keys()
     }
 
-    /// Asks again for one of them that was last asked for so long ago.
+    /// Asks again for one of them that was last asked for so long ago, each time twice as long.
     pub(super) fn repeat(&mut self, wait: Duration, at: Instant) {
         if self.repeated.is_some_and(|repeated| at.saturating_duration_since(repeated) < wait.min(APART)) {
             return;
         }
-        let is_due = |asked: &Instant| wait <= at.saturating_duration_since(*asked);
+        let is_due = |(asked, n): &(Instant, u32)| wait * 2_u32.pow(*n) <= at.saturating_duration_since(*asked);
         if let Some((topic, asked)) = self.refused.iter_mut().find(|(_, asked)| is_due(asked)) {
-            *asked = at;
+            asked.0 = at;
             self.repeated = Some(at);
             self.waiting.push_back(Request::Subscribe(vec![topic.clone()]));
         }

@@ -172,8 +172,8 @@ impl Reconciler {
     /// Gives the hole before this one if nobody knows where it begins, and its trades are all owed.
     async fn fill(&self, wire: &mut dyn Wire, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
         let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
-        // When the trade before was, where that is known.
-        let (mut oldest, mut before) = (Ts::MIN, Some(hole.since).filter(|since| *since < hole.ts));
+        // When the trade before was; before the first one, since when trades are owed.
+        let (mut oldest, mut before) = (Ts::MIN, Some(hole.since.unwrap_or(since)));
         while from <= hole.last && from - hole.first < HOLE_MAX {
             let n = (hole.last - from).min(u64::from(ANSWER) - 1) as u32 + 1;
             let answer = self.rest.ask(wire, &Ask::TradesFrom(native, from, n, before), &self.clock).await;
@@ -181,7 +181,7 @@ impl Reconciler {
             let asked = from..=from.saturating_add(HOLE_MAX);
             let wanted = answer.iter().filter_map(|(_, event)| Some((number(event)?, event.ts_event)));
             let Some((last, ts)) = wanted.filter(|(number, _)| asked.contains(number)).max() else { break };
-            before = before.map(|_| ts);
+            before = Some(ts);
             if from == hole.first {
                 oldest = answer.iter().map(|(_, event)| event.ts_event).min().unwrap_or(Ts::MIN);
             }
@@ -193,13 +193,14 @@ impl Reconciler {
             let Some(next) = last.checked_add(1) else { break };
             from = next;
         }
-        let now = (self.clock)();
+        let (now, begun) = ((self.clock)(), hole.since.unwrap_or(hole.ts));
+        let n_found = found.len();
         let first = found.iter().map(|(_, event)| event.ts_event).min();
         // Nobody knows how far an open end reaches.
         let n_lacking = hole.last.checked_add(1).map_or(0, |end| end.saturating_sub(from));
         if !found.is_empty() {
             let cause = format!("trades: {} were missing and are here now", found.len());
-            found.push(status(id, first.unwrap_or(hole.since), now, Feed::Gap, TRADES, &cause));
+            found.push(status(id, first.unwrap_or(begun), now, Feed::Gap, TRADES, &cause));
         }
         // Answers lag behind the stream at times, Binance's by some seconds (review of other clients, 2026-10).
         let may_come =
@@ -207,13 +208,14 @@ impl Reconciler {
         if 0 < n_lacking && !may_come {
             // Nothing brings them back: the bars over them are not whole.
             let cause = format!("trades: {n_lacking} up to number {} cannot be had", hole.last);
-            found.push(status(id, hole.since, now, Feed::Gap, "", &cause));
+            found.push(status(id, begun, now, Feed::Gap, "", &cause));
             found.push(status(id, hole.ts, now, Feed::ResyncFinished, "", "trades go on"));
         }
         if !found.is_empty() {
             let _ = self.out.send(found).await;
         }
-        let goes_on = hole.since == hole.ts && since <= oldest && 0 < hole.first;
+        // An answer without anything new is of what is known.
+        let goes_on = hole.since.is_none() && 0 < n_found && since <= oldest && 0 < hole.first;
         goes_on.then(|| Hole { first: hole.first.saturating_sub(ANSWER.into()), last: hole.first - 1, ..hole.clone() })
     }
 }
@@ -287,26 +289,25 @@ mod tests {
         assert_eq!((lost("trade"), lost("execution")), (vec![7], vec![7]));
     }
 
-    /// Kraken is asked by time: for what came after the trade before the hole, then after the last that was found.
-    #[tokio::test]
-    async fn a_hole_is_asked_for_by_number_or_by_time() {
+    type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+
+    /// A reconciler of Kraken's, which answers with trades of these numbers, a second each; and what it was asked.
+    async fn kraken(answers: &[Vec<u64>]) -> (Reconciler, Asked, tokio::sync::mpsc::Receiver<Events>) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+        let (asked, answers) = (Asked::default(), answers.to_vec());
         let paths = asked.clone();
         tokio::spawn(async move {
-            for numbers in [[4, 5, 6], [6, 7, 8]] {
+            for numbers in answers {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = vec![0; 4_096];
                 let n = socket.read(&mut request).await.unwrap_or(0);
                 let path = String::from_utf8_lossy(&request[..n]).split(' ').nth(1).unwrap_or_default().to_string();
                 paths.lock().unwrap().push(path);
                 let row = |n| format!("[\"100\",\"1\",{n}.0,\"b\",\"l\",\"\",{n}]");
-                let body = format!(
-                    "{{\"error\":[],\"result\":{{\"XXBTZUSD\":[{}],\"last\":\"1\"}}}}",
-                    numbers.map(row).join(",")
-                );
+                let rows = numbers.into_iter().map(row).collect::<Vec<_>>().join(",");
+                let body = format!("{{\"error\":[],\"result\":{{\"XXBTZUSD\":[{rows}],\"last\":\"1\"}}}}");
                 let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
                 let _ = socket.write_all((head + &body).as_bytes()).await;
             }
@@ -314,14 +315,21 @@ mod tests {
         let mut reconciler = reconciler("kraken-spot", 1_000 * SECOND);
         let options = crate::Options::at(&url);
         reconciler.rest = Arc::new(Rest::new(&options, (reconciler.maker)().limits(), crate::Payer::Feeds).unwrap());
-        let (out, mut told) = tokio::sync::mpsc::channel(4);
+        let (out, told) = tokio::sync::mpsc::channel(4);
         reconciler.out = out;
+        (reconciler, asked, told)
+    }
+
+    /// Kraken is asked by time: for what came after the trade before the hole, then after the last that was found.
+    #[tokio::test]
+    async fn a_hole_is_asked_for_by_number_or_by_time() {
+        let (reconciler, asked, mut told) = kraken(&[vec![4, 5, 6], vec![6, 7, 8]]).await;
         let one = Followed { id: InstrumentId::new("kraken", Market::Spot, "BTCUSD"), native: "BTC/USD".into() };
         reconciler.seen.again(&one.id, 0);
         for n in [4, 8] {
             assert!(reconciler.seen.is_new(&one.id, &trade(trade::Id::Number(n), n as i64 * SECOND)));
         }
-        let hole = Hole { first: 5, last: 7, since: 4 * SECOND, ts: 8 * SECOND };
+        let hole = Hole { first: 5, last: 7, since: Some(4 * SECOND), ts: 8 * SECOND };
         let mut wire = (reconciler.maker)();
         assert_eq!(reconciler.fill(&mut *wire, &one, &hole).await, None);
         let found = told.recv().await.unwrap();
@@ -329,6 +337,26 @@ mod tests {
         assert_eq!(numbers, [5, 6, 7]);
         let since = |at: i64| format!("/0/public/Trades?pair=XBTUSD&count=1000&since={}", at * SECOND - 1_000_000);
         assert_eq!(*asked.lock().unwrap(), [since(4), since(6)]);
+    }
+
+    /// Nobody knows how many were lost before the first trade: what is owed is asked for, and no more.
+    #[tokio::test]
+    async fn what_was_lost_before_the_first_trade_is_asked_for_since_the_connection() {
+        let (reconciler, asked, mut told) = kraken(&[(11..=14).collect(), (11..=14).collect()]).await;
+        let one = Followed { id: InstrumentId::new("kraken", Market::Spot, "BTCUSD"), native: "BTC/USD".into() };
+        reconciler.seen.again(&one.id, 10 * SECOND);
+        assert!(reconciler.seen.is_new(&one.id, &trade(trade::Id::Number(14), 14 * SECOND)));
+        let hole = reconciler.seen.holes(&one.id, 60 * SECOND).remove(0);
+        assert_eq!((hole.since, hole.last), (None, 13));
+        let mut wire = (reconciler.maker)();
+        let mut next = Some(hole);
+        while let Some(hole) = next {
+            next = reconciler.fill(&mut *wire, &one, &hole).await;
+        }
+        let found = told.recv().await.unwrap();
+        assert_eq!(found.iter().filter_map(|(_, event)| number(event)).collect::<Vec<_>>(), [11, 12, 13]);
+        assert!(told.try_recv().is_err(), "nothing is said to be lost");
+        assert_eq!(asked.lock().unwrap().len(), 2, "once more, and nothing was new");
     }
 
     #[test]

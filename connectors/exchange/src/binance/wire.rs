@@ -105,7 +105,7 @@ impl Wire for Binance {
     fn limits(&self) -> Limits {
         let weight = if self.is_spot() { 6_000 } else { 2_400 };
         let topics_per_connection = if self.is_spot() { 1_000 } else { 200 };
-        Limits { topics_per_request: 100, topics_per_connection, weight, window: 60, pace: 250 }
+        Limits { topics_per_request: 100, topics_per_connection, weight, window: 60, pace: 250, hourly: u32::MAX }
     }
 
     fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {

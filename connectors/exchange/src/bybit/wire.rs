@@ -97,7 +97,7 @@ impl Wire for Bybit {
     }
 
     fn limits(&self) -> Limits {
-        Limits { topics_per_request: 10, topics_per_connection: 400, weight: 600, window: 5, pace: 0 }
+        Limits { topics_per_request: 10, topics_per_connection: 400, weight: 600, window: 5, pace: 0, hourly: u32::MAX }
     }
 
     fn used(&self, header: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sonic_rs::LazyValue;
 
-use super::{Events, ID, Kraken, common, instrument};
+use super::{Events, ID, Kraken, PAIRS_MAX, common, instrument};
 use crate::number::Number;
 use crate::{DecodeError, Exchange, Fields, each_row, event_of, levels, trade_event};
 
@@ -71,6 +71,14 @@ impl Kraken {
         for (id, event) in &events {
             if let Some(Body::Instrument(described)) = &event.body {
                 self.learn(id, described);
+            }
+        }
+        // Answers are under the pairs' keys: USDTZUSD, whose other name is USDTUSD.
+        for (key, pair) in &pairs {
+            if let Some((base, quote)) = pair.name.as_deref().and_then(|name| name.split_once('/'))
+                && self.pairs.len() < PAIRS_MAX
+            {
+                self.pairs.insert((*key).into(), format!("{}/{}", common(base), common(quote)));
             }
         }
         out.extend(events);

@@ -4,6 +4,7 @@
 //! <https://docs.kraken.com/api/docs/guides/spot-ws-book-v2>. Books have no numbers: a CRC-32 of the best ten levels comes with
 //! every message. How many levels are told is said by the acknowledgement alone, and whoever keeps a book must cut it there.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use prism_schemas::event::event::Body;
@@ -182,7 +183,8 @@ struct Answer<'a> {
     channel: Option<&'a str>,
     method: Option<&'a str>,
     success: Option<bool>,
-    error: Option<&'a str>,
+    #[serde(borrow)]
+    error: Option<Cow<'a, str>>,
     #[serde(borrow)]
     result: Option<Subscribed<'a>>,
 }

@@ -117,7 +117,14 @@ impl Wire for Kraken {
     }
 
     fn limits(&self) -> Limits {
-        Limits { topics_per_request: 100, topics_per_connection: 600, weight: 30, window: 30, pace: 250 }
+        Limits {
+            topics_per_request: 100,
+            topics_per_connection: 600,
+            weight: 30,
+            window: 30,
+            pace: 250,
+            hourly: u32::MAX,
+        }
     }
 
     fn used(&self, _header: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
@@ -125,7 +132,14 @@ impl Wire for Kraken {
     }
 
     fn throttled(&self, body: &str) -> Option<Throttled> {
-        says(body, &["EGeneral:Too many requests", "EAPI:Rate limit exceeded"]).then_some(Throttled::All)
+        // <https://docs.kraken.com/api/docs/guides/spot-errors>.
+        let errors = [
+            "EGeneral:Too many requests",
+            "EAPI:Rate limit exceeded",
+            "EService: Throttled",
+            "EGeneral:Temporary lockout",
+        ];
+        says(body, &errors).then_some(Throttled::All)
     }
 
     fn is_transient(&self, body: &str) -> bool {

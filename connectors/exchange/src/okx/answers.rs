@@ -159,10 +159,16 @@ pub(super) fn candle(
     fields: Fields,
     market: Market,
     timeframe: Timeframe,
-    row: &CandleRow<'_>,
+    row: &[&str],
     ts_recv: Ts,
 ) -> Result<Event, DecodeError> {
-    let [start, open, high, low, close, counted, currency, quoted, confirmed] = row;
+    let [start, open, high, low, close, counted, currency, rest @ ..] = row else {
+        return Err(fields.wrong("data", "has less than seven parts"));
+    };
+    let (quoted, is_over) = match rest {
+        [quoted, confirmed] => (Some(*quoted), *confirmed == "1"),
+        _ => (None, false),
+    };
     let start = fields.millis("ts", fields.integer("ts", start)?)?;
     let end = timeframe.end(start);
     let kline = Kline {
@@ -174,10 +180,10 @@ pub(super) fn candle(
         close: Some(fields.decimal("c", close)?),
         // Linear contracts are counted in contracts, and in base.
         volume: fields.rounded("vol", Some(if market == Market::Linear { currency } else { counted }))?,
-        turnover: fields.rounded("volCcyQuote", Some(quoted).filter(|_| market != Market::Inverse).copied())?,
+        turnover: fields.rounded("volCcyQuote", quoted.filter(|_| market != Market::Inverse))?,
         buy_volume: None,
         n_trades: None,
-        closed: *confirmed == "1",
+        closed: is_over,
     };
     Ok(event_of(end.min(ts_recv), ts_recv, Body::Kline(kline.into())))
 }
@@ -232,7 +238,11 @@ fn described(one: &InstrumentItem<'_>, id: InstrumentId, ts_recv: Ts) -> Result<
         min_size: sized(KIND, "minSz", one.min_size, unit)?,
         max_size: sized(KIND, "maxLmtSz", one.max_size, unit)?,
         contract_size,
-        contract_type: one.kind.into(),
+        // Those on stocks, commodities and the like are followed by name only.
+        contract_type: match one.category {
+            None | Some("" | "1") => one.kind.into(),
+            Some(_) => format!("TRADIFI_{}", one.kind),
+        },
         base: base.into(),
         quote: quote.into(),
         settlement: one.settle.into(),

@@ -1,5 +1,7 @@
 //! Frames of OKX v5 and its answers, as they are spelt.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::{DecodeError, Fields};
@@ -8,7 +10,8 @@ use crate::{DecodeError, Fields};
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a, T> {
     pub(super) event: Option<&'a str>,
-    pub(super) msg: Option<&'a str>,
+    #[serde(borrow)]
+    pub(super) msg: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) arg: Option<Arg<'a>>,
     pub(super) action: Option<&'a str>,
@@ -150,13 +153,14 @@ pub(super) struct Detail<'a> {
 #[derive(Deserialize)]
 pub(super) struct Answer<'a, T> {
     pub(super) code: &'a str,
-    pub(super) msg: Option<&'a str>,
+    #[serde(borrow)]
+    pub(super) msg: Option<Cow<'a, str>>,
     #[serde(default = "Vec::new")]
     pub(super) data: Vec<T>,
 }
 
-/// Start, open, high, low, close, volume in contracts or base, in base or quote, in quote, and whether it is over.
-pub(super) type CandleRow<'a> = [&'a str; 9];
+/// Start, open, high, low, close, volume in contracts or base, in base or quote; since 2022 in quote too, and whether it is over.
+pub(super) type CandleRow<'a> = Vec<&'a str>;
 
 // {"instType":"SWAP","instId":"BTC-USDT-SWAP","oi":"2216113.01","oiCcy":"22161.1301","oiUsd":"1939251795.5",
 // "ts":"1743041250440"}
@@ -197,6 +201,8 @@ pub(super) struct InstrumentItem<'a> {
     #[serde(rename = "instType")]
     pub(super) kind: &'a str,
     pub(super) state: &'a str,
+    #[serde(rename = "instCategory")]
+    pub(super) category: Option<&'a str>,
     #[serde(rename = "baseCcy", default)]
     pub(super) base: &'a str,
     #[serde(rename = "quoteCcy", default)]

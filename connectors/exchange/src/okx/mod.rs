@@ -17,7 +17,7 @@ use prism_schemas::event::{Book, Instrument, Levels, Liquidation, Side, Trade, t
 use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Exchange, Fields, event_of, levels, levels_of, trade_event};
+use super::{DecodeError, Exchange, Fields, event_of, levels, levels_of, quarantined, trade_event};
 use answers::candle;
 use frames::{BookData, CandleRow, Envelope, LiquidationItem, Row, TradeItem, whole};
 
@@ -118,12 +118,21 @@ impl Okx {
         let details = items.iter().flat_map(|of| of.details.iter().map(move |detail| (of.instrument, detail)));
         for (index, (native, raw)) in (0..).zip(details) {
             let id = instrument(fields, "instId", native)?;
+            // All contracts are told of, also those that are not listed as long as what is known of them.
+            let unit = match self.unit(&id, native) {
+                Ok(unit) => unit,
+                Err(error) => {
+                    let event = quarantined(error.rule(), error.to_string(), native.as_bytes(), ts_recv);
+                    out.push((id, Event { index, ..event }));
+                    continue;
+                }
+            };
             let liquidation = Liquidation {
                 // The order's, not the position's.
                 side: side(fields, raw.side)?.into(),
                 // That of bankruptcy.
                 price: Some(fields.decimal("bkPx", raw.price)?),
-                size: sized(fields, "sz", Some(raw.size), self.unit(&id, native)?)?,
+                size: sized(fields, "sz", Some(raw.size), unit)?,
                 // One of a contract each second at most.
                 completeness: "latest_per_second".into(),
             };

@@ -5,6 +5,8 @@
 //! address. Every topic is acknowledged alone. Trades one by one, with the numbers that requests give them, and bars are on
 //! the address of business; `trades` on the other one sums trades up and leaves numbers out.
 
+use std::borrow::Cow;
+
 use prism_schemas::{Market, Timeframe, Ts};
 use serde_json::json;
 
@@ -116,8 +118,9 @@ impl Wire for Okx {
                 let of = instrument.unwrap_or(self.kind());
                 Some((number, Answer::One(format!("{channel}:{of}"), true)))
             }
+            ("error", _) if says(frame, &["60014"]) => Some((number, Answer::Later)),
             ("error", _) => {
-                Some((number, refused(answer.message?).map_or(Answer::Refused, |topic| Answer::One(topic, false))))
+                Some((number, refused(&answer.message?).map_or(Answer::Refused, |topic| Answer::One(topic, false))))
             }
             _ => None,
         }
@@ -128,7 +131,7 @@ impl Wire for Okx {
     }
 
     fn limits(&self) -> Limits {
-        Limits { topics_per_request: 50, topics_per_connection: 240, weight: 20, window: 2, pace: 350 }
+        Limits { topics_per_request: 50, topics_per_connection: 240, weight: 20, window: 2, pace: 350, hourly: 450 }
     }
 
     fn used(&self, _header: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
@@ -256,6 +259,8 @@ impl Wire for Okx {
             Ask::RiskLimit(_) => Err(DecodeError::Unknown("risk limits".into())),
             Ask::Time => self.time(body).map(drop),
         }?;
+        // Swaps are listed whatever they are margined in; nobody asks for others here.
+        events.retain(|(id, _)| id.market == self.market);
         out.append(&mut events);
         Ok(())
     }
@@ -294,6 +299,6 @@ struct Acknowledged<'a> {
     event: &'a str,
     #[serde(borrow)]
     arg: Option<Arg<'a>>,
-    #[serde(rename = "msg")]
-    message: Option<&'a str>,
+    #[serde(rename = "msg", borrow)]
+    message: Option<Cow<'a, str>>,
 }

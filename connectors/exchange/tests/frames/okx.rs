@@ -99,10 +99,15 @@ fn contracts_margined_in_usdt_are_told_in_base() {
     let Some(Body::Liquidation(order)) = &event.body else { panic!("{event:?}") };
     assert_eq!((order.size, order.side(), &*order.completeness), (number("13000"), Side::Buy, "latest_per_second"));
     // Where nobody said what a contract is worth, no size is told.
-    for at in [0, 1, 3, 4, 10] {
+    for at in [0, 1, 3, 4] {
         let error = Okx::new(Market::Linear).decode(FRAMES[at].2, TS, &mut Vec::new()).unwrap_err();
         assert_eq!(error.rule(), "unknown_contract_size", "{error}");
     }
+    // Of forced orders of all contracts those that are known are told.
+    let mut events = Vec::new();
+    Okx::new(Market::Linear).decode(FRAMES[10].2, TS, &mut events).unwrap();
+    let Some(Body::Quarantined(unknown)) = &events[0].1.body else { panic!("{events:?}") };
+    assert_eq!((&*unknown.rule, &*events[0].0.symbol), ("unknown_contract_size", "IOSTUSDT"));
     // Nor of options.
     let option = FRAMES[0].2.replace("BTC-USDT-SWAP", "BTC-USD-220304-32000-P");
     assert_eq!(decode("okx", Market::Linear, &option).unwrap_err().rule(), "unknown_frame");

@@ -157,11 +157,15 @@ impl Examined {
         if !self.options.again {
             known::leave_out(&mut self, writer.log().as_ref())?;
         }
-        known::begin(&mut self.streams, writer)?;
-        let mut marks = Vec::new();
-        let written = self.write(&mut |instrument, event| {
+        let (mut begun, mut marks) = (known::begun(&mut self.streams), Vec::new());
+        let written = self.write_with(OPEN_MAX, &mut |number, instrument, event| {
             if is_cancelled() {
                 return Err(LogError::Usage("cancelled".into()));
+            }
+            if let Some((of, mark)) = begun.remove(&number) {
+                // It is in the log before the first of its events, and moves no time.
+                writer.push(&of, Event { ts_event: event.ts_recv, ts_recv: event.ts_recv, ..mark })?;
+                writer.sync()?;
             }
             match &event.body {
                 Some(Body::FeedStatus(status)) if status.channel == IMPORT => marks.push((instrument.clone(), event)),
@@ -199,13 +203,13 @@ impl Examined {
         self,
         push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
     ) -> Result<Report, ImportError> {
-        self.write_with(OPEN_MAX, push)
+        self.write_with(OPEN_MAX, &mut |_, instrument, event| push(instrument, event))
     }
 
     pub(super) fn write_with(
         self,
         open_max: usize,
-        push: &mut dyn FnMut(&InstrumentId, Event) -> Result<(), LogError>,
+        push: &mut dyn FnMut(usize, &InstrumentId, Event) -> Result<(), LogError>,
     ) -> Result<Report, ImportError> {
         let Examined { mut report, mut streams, inputs, .. } = self;
         follow(&mut streams);
@@ -216,7 +220,7 @@ impl Examined {
                 Item::Event(instrument, event) => {
                     file.written = Written::Part;
                     tally.add(&mut report.files, number, &instrument, &event);
-                    push(&instrument, event)?;
+                    push(number, &instrument, event)?;
                 }
                 Item::Ended(control) => (file.control, file.written) = (control, Written::Whole),
             }

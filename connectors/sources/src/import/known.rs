@@ -1,8 +1,8 @@
 //! Content that is in the log already, whole or begun: a second import of it is told, and writes nothing twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use prism_log::{Log, LogError, LogWriter};
+use prism_log::{Log, LogError};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::feed::IMPORT;
@@ -12,6 +12,7 @@ use super::ImportError;
 use super::examine::Examined;
 use super::merge::Stream;
 use super::report::Written;
+use super::who::Id;
 
 /// Files that are remembered at most.
 const FILES_MAX: usize = 1_000_000;
@@ -45,7 +46,8 @@ pub(super) fn leave_out(examined: &mut Examined, log: &dyn Log) -> Result<(), Im
                     "its import as {name} {BEGUN}: a part of it is in the log, and its trades have no ids, so they would \
                      count twice; import it into another log, or take --again to write all of it once more"
                 );
-                return Err(ImportError::Refused { path: report.path.clone(), reason });
+                examined.report.refused.push((report.path.clone(), reason));
+                continue;
             }
             Some(Mark { name, .. }) => report.notes.push(format!(
                 "its import as {name} {BEGUN}: all of it is written again, and what was written then counts once by its ids"
@@ -59,15 +61,10 @@ pub(super) fn leave_out(examined: &mut Examined, log: &dyn Log) -> Result<(), Im
     Ok(())
 }
 
-/// Says in the log which contents are begun; they are there before any of their events.
-pub(super) fn begin(streams: &mut [Stream], writer: &mut LogWriter) -> Result<(), LogError> {
-    let begun: Vec<_> = streams.iter_mut().filter_map(Stream::file).filter_map(|file| file.begun()).collect();
-    // None of them moves the log's time.
-    let Some(first) = begun.iter().map(|(_, event)| event.ts_recv).min() else { return Ok(()) };
-    for (instrument, event) in begun {
-        writer.push(&instrument, Event { ts_event: first, ts_recv: first, ..event })?;
-    }
-    writer.sync()
+/// What says of each file's content that it is begun, by the file's number.
+pub(super) fn begun(streams: &mut [Stream]) -> HashMap<usize, (Id, Event)> {
+    let files = streams.iter_mut().filter_map(Stream::file);
+    files.filter_map(|file| Some((file.numbers().0, file.begun()?))).collect()
 }
 
 /// What an import says of a content.

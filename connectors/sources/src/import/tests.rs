@@ -16,7 +16,7 @@ fn trades(path: &Path, millis: &[i64]) {
 /// What is handed over, and what is reported.
 fn written(paths: &[PathBuf], open_max: usize) -> (Vec<(InstrumentId, Event)>, String) {
     let mut events = Vec::new();
-    let report = examine(paths, Options::default()).unwrap().write_with(open_max, &mut |instrument, event| {
+    let report = examine(paths, Options::default()).unwrap().write_with(open_max, &mut |_, instrument, event| {
         events.push((instrument.clone(), event));
         Ok(())
     });

@@ -16,6 +16,9 @@ use crate::{Events, Followed, status};
 /// A book whose snapshot does not come within this is asked for again.
 pub(super) const RESYNC: Duration = Duration::from_secs(5);
 
+/// That wait doubles so often.
+const ASKED_MAX: u32 = 7;
+
 /// A book that changes is told whole so often, as deltas alone make none: a log loses its beginning.
 const TOLD_EVERY: Ts = 10 * MINUTE;
 
@@ -26,6 +29,8 @@ pub(super) struct Followable {
     pub(super) book: OrderBook,
     /// Since when its snapshot is awaited.
     pub(super) asked: Option<Instant>,
+    /// How often it was asked for again since it was live.
+    n_asked: u32,
     /// A gap was told, and its end was not.
     pub(super) has_gap: bool,
     /// When all of it was told last.
@@ -58,6 +63,7 @@ impl Followable {
             native: one.native.clone(),
             book: OrderBook::new(Rules::of(&one.id)),
             asked: None,
+            n_asked: 0,
             has_gap: false,
             told: 0,
             heard: 0,
@@ -177,7 +183,7 @@ impl Machine {
             let applied = one.book.apply(update);
             let is_live = one.book.state() == State::Live;
             if is_live && applied == Ok(Applied::Changed) {
-                one.asked = None;
+                (one.asked, one.n_asked) = (None, 0);
                 if update.snapshot {
                     one.told = event.ts_recv;
                 } else if TOLD_EVERY <= event.ts_recv - one.told {
@@ -236,15 +242,17 @@ impl Machine {
     /// Asks again for snapshots that did not come, until they do.
     pub(super) fn overdue(&mut self, told: &mut Events, now: Now) {
         let mut topics = Vec::new();
-        if self.options.ignore_gaps || self.options.channels.depth == 0 {
+        if self.options.ignore_gaps || self.options.channels.depth == 0 || !self.sends_books {
             return;
         }
         let wait = RESYNC / self.options.speed;
         for (id, one) in &mut self.instruments {
+            // Each time later: venues count requests, and some books never come.
+            let wait = wait * 2_u32.pow(one.n_asked);
             if one.asked.is_some_and(|asked| wait <= now.at.saturating_duration_since(asked))
                 && let Some(topic) = self.wire.book_topic(&one.native, self.options.channels.depth)
             {
-                one.asked = Some(now.at);
+                (one.asked, one.n_asked) = (Some(now.at), (one.n_asked + 1).min(ASKED_MAX));
                 topics.push(topic);
                 told.push(status(id, now.ts, now.ts, Feed::ResyncStarted, BOOK, "book: snapshot asked for again"));
             }

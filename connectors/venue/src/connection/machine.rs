@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prism_exchange::{DecodeError, Wire};
+use prism_exchange::{Channels, DecodeError, Wire};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::random::Random;
@@ -35,6 +35,10 @@ pub(super) struct Machine {
     maker: Maker,
     /// The stream's path among the venue's; the first has the trades and speaks for the whole feed.
     pub(super) lane: usize,
+    /// Whether its stream sends books whole by itself.
+    pub(super) sends_books: bool,
+    /// Whether the venue's other connections tell of its instruments too.
+    pub(super) is_one_of_many: bool,
     pub(super) instruments: BTreeMap<InstrumentId, Followable>,
     pub(super) options: Options,
     pub(super) seen: Arc<Seen>,
@@ -69,7 +73,10 @@ impl Machine {
         followed: &[Followed],
     ) -> Machine {
         let wire = maker();
+        let of_books = Channels { depth: 1, ..Channels::default() };
         Machine {
+            sends_books: wire.book_topic("", 1).is_some() && !wire.topics(lane, "", of_books).is_empty(),
+            is_one_of_many: 1 < wire.lanes().len(),
             random: Random::new(number as u64, wire.id()),
             instruments: followed.iter().map(|one| (one.id.clone(), Followable::new(one))).collect(),
             back_off: BACK_OFF_MIN / options.speed,
@@ -169,8 +176,7 @@ impl Machine {
         session.open(&topics, now.at);
         let number = session.number;
         for (id, one) in &mut self.instruments {
-            // The stream sends it whole by itself.
-            let asked = self.wire.book_topic(&one.native, 1).map(|_| now.at);
+            let asked = self.sends_books.then_some(now.at);
             if is_main {
                 one.asked = asked;
             } else {
@@ -209,7 +215,7 @@ impl Machine {
         }
         // Some topics tell of all instruments.
         events.retain(|(id, event)| match event.body {
-            Some(Body::Quarantined(_)) => true,
+            Some(Body::Quarantined(_)) if id.symbol.is_empty() => true,
             _ => self.instruments.contains_key(id),
         });
         for (id, event) in &mut events {
@@ -273,7 +279,7 @@ impl Machine {
             Change::Follow(one) => {
                 let mut followable = Followable::new(&one);
                 followable.heard = now.ts;
-                let asked = self.wire.book_topic(&one.native, 1).map(|_| now.at);
+                let asked = self.sends_books.then_some(now.at);
                 followable.asked = asked;
                 if let Some(spare) = self.spare.as_ref().filter(|spare| spare.opened.is_some()) {
                     followable.begin(&one.id, spare.number, asked);

@@ -1,5 +1,6 @@
 //! One socket's side of a connection: what was asked for on it, how it is kept alive, and when it is given up.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use prism_exchange::{DecodeError, Wire};
@@ -14,6 +15,8 @@ use crate::{Events, Options};
 const GARBAGE_MAX: u32 = 20;
 /// Events in one frame: venues send a thousand trades at once, at most.
 const EVENTS_MAX: usize = 10_000;
+/// Venues count requests for topics within this.
+const HOUR: Duration = Duration::from_secs(3_600);
 /// How long after a refusal a topic is asked for again.
 const REFUSED: Duration = Duration::from_secs(60);
 /// A replacement waits for the answers to its subscriptions as long as this many times `patience`.
@@ -34,6 +37,8 @@ pub(super) struct Session {
     pub(super) opened: Option<Instant>,
     pub(super) heard: Instant,
     pinged: Instant,
+    /// When requests were sent within the last hour.
+    spoken: VecDeque<Instant>,
     /// No request is sent before: venues cut connections that ask too fast.
     free: Instant,
     n_garbage: u32,
@@ -57,6 +62,7 @@ impl Session {
             opened: None,
             heard: at,
             pinged: at,
+            spoken: VecDeque::new(),
             free: at,
             n_garbage: 0,
             has_news: false,
@@ -94,6 +100,11 @@ impl Session {
         } else {
             self.subscriptions.forget(topics);
         }
+    }
+
+    /// The venue wants no request for a while.
+    pub(super) fn hold(&mut self, at: Instant, options: &Options) {
+        self.free = self.free.max(at + REFUSED / options.speed);
     }
 
     /// Topics are asked for anew, so that their snapshots are sent.
@@ -177,7 +188,14 @@ impl Session {
                 Request::Unsubscribe(topics) => self.wire.unsubscribe(&topics, self.n_sent),
             };
             outputs.extend(texts.into_iter().map(|text| Output::Send(self.slot, text)));
-            self.free = at + Duration::from_millis(self.wire.limits().pace);
+            let limits = self.wire.limits();
+            self.free = at + Duration::from_millis(limits.pace);
+            let hour = HOUR / options.speed;
+            self.spoken.push_back(at);
+            self.spoken.retain(|spoken| at.saturating_duration_since(*spoken) < hour);
+            if let Some(first) = self.spoken.front().filter(|_| limits.hourly as usize <= self.spoken.len()) {
+                self.free = self.free.max(*first + hour);
+            }
         }
         if self.n_first <= self.n_sent {
             self.asked.get_or_insert(at);

@@ -1,6 +1,6 @@
 //! What is told of a connection's feeds: connected, disconnected, stale, skewed, refused.
 
-use prism_exchange::Channels;
+use prism_exchange::{Answer, Channels};
 use prism_schemas::event::Feed;
 use prism_schemas::event::event::Body;
 use prism_schemas::feed::BOOK;
@@ -54,9 +54,11 @@ impl Machine {
         let is_main = self.main.as_ref().is_some_and(|main| main.slot == slot);
         let session = if is_main { &mut self.main } else { &mut self.spare };
         let Some(session) = session else { return };
+        let is_later = answer == Answer::Later;
         match session.subscriptions.answer(number, answer, now.at) {
-            _ if !is_main => {}
+            _ if !is_main && !is_later => {}
             Answered::Known => {}
+            Answered::Later => session.hold(now.at, &self.options),
             Answered::Refused(topic) => {
                 tracing::warn!(venue = self.wire.id(), topic, "refused by the venue, asked for again every minute");
                 events.extend(self.tell_topic(&topic, false, now));
@@ -111,7 +113,7 @@ impl Machine {
         }
         if channel == BOOK {
             // Nobody waits for a snapshot that is refused, or that must be asked for.
-            one.asked = self.wire.book_topic(&one.native, 1).filter(|_| is_sent).map(|_| now.at);
+            one.asked = (self.sends_books && is_sent).then_some(now.at);
         }
         let (feed, cause) = match is_sent {
             true if channel.is_empty() && self.delay.is_told => (Feed::Skewed, format!("the venue sends {topic} now")),
@@ -140,13 +142,29 @@ impl Machine {
                 continue;
             }
             one.heard = ts_recv;
+            if self.is_one_of_many {
+                self.seen.hear(id, ts_recv);
+            }
             if !one.is_refused && std::mem::take(&mut one.is_stale) {
                 let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
                 told.push(status(id, ts_recv, ts_recv, feed, channel, "messages come again"));
             }
         }
         let idle = self.options.idle.as_nanos() as i64;
-        for (id, one) in self.instruments.iter_mut().filter(|(_, one)| !one.is_stale && one.heard + idle <= ts_recv) {
+        for (id, one) in &mut self.instruments {
+            // Where trades and books have connections of their own, either says that the other is quiet.
+            if self.is_one_of_many && (one.is_stale || one.heard + idle <= ts_recv) {
+                one.heard = one.heard.max(self.seen.heard(id));
+            }
+            let is_quiet = one.heard + idle <= ts_recv;
+            if one.is_stale && !is_quiet && !one.is_refused {
+                one.is_stale = false;
+                let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
+                told.push(status(id, ts_recv, ts_recv, feed, channel, "messages come again"));
+            }
+            if one.is_stale || !is_quiet {
+                continue;
+            }
             one.is_stale = true;
             let cause = format!("no message for {:?}", self.options.idle);
             told.push(status(id, one.heard, ts_recv, Feed::Stale, channel, &cause));

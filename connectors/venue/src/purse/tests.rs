@@ -2,7 +2,8 @@
 
 use super::*;
 
-const LIMITS: Limits = Limits { topics_per_request: 1, topics_per_connection: 1, weight: 1_000, window: 60, pace: 0 };
+const LIMITS: Limits =
+    Limits { topics_per_request: 1, topics_per_connection: 1, weight: 1_000, window: 60, pace: 0, hourly: 0 };
 
 fn request(weight: u32) -> Request {
     Request { path: String::new(), weight, cap: None }

@@ -56,7 +56,7 @@ fn liquidations() -> String {
             r#"{{"details":[{{"bkPx":"2","posSide":"short","side":"buy","sz":"13","ts":"TS"}}],"instId":"{native}","instType":"SWAP"}}"#
         )
     };
-    let data = ["BTC-USDT-SWAP", "IOST-USDT-SWAP"].map(one).join(",");
+    let data = ["BTC-USDT-SWAP", "IOST-USDT-SWAP", "NEW-USDT-SWAP"].map(one).join(",");
     format!(r#"{{"arg":{{"channel":"liquidation-orders","instType":"SWAP"}},"data":[{data}]}}"#)
 }
 
@@ -99,4 +99,64 @@ fn a_topic_of_all_that_is_refused_is_told_of_all() {
     driven.frame(0, ticker);
     let refused = driven.told().into_iter().filter(|(feed, _)| *feed == Feed::Stale).count();
     assert_eq!(refused, 2);
+}
+
+/// Trades and bars have a connection of their own, which sends no books.
+#[test]
+fn the_connection_of_trades_asks_for_no_book_and_is_quiet_while_the_other_one_speaks() {
+    let mut driven = Driven::new("okx-linear", 0, &["BTC-USDT-SWAP", "XRP-USDT-SWAP"], |_| {});
+    driven.on(Input::Opened(0));
+    answer(&mut driven, "none of them");
+    let bar = r#"{"arg":{"channel":"candle1m","instId":"BTC-USDT-SWAP"},"data":[["1597026360000","8533.02","8553.74","8527.17","8548.26","45247","452.47","3863000.5","1"]]}"#;
+    driven.frame(0, bar);
+    assert_eq!(driven.told().len(), 2, "connected");
+    let ids = ["BTC-USDT-SWAP", "XRP-USDT-SWAP"].map(|native| followed("okx-linear", native).id);
+    // Nothing is traded for a minute and a half, and books change.
+    for _ in 0..90 {
+        driven.pass(MS(1_000));
+        driven.on(Input::Alive(0));
+        ids.iter().for_each(|id| driven.machine.seen.hear(id, driven.ts()));
+    }
+    let said: Vec<&str> = driven.sent.iter().map(|(_, text)| &**text).filter(|text| *text != "ping").collect();
+    assert!(said.is_empty(), "{said:?}");
+    assert_eq!(driven.told(), []);
+    // Then nothing comes at all; and again on the other connection.
+    for _ in 0..30 {
+        driven.pass(MS(1_000));
+        driven.on(Input::Alive(0));
+    }
+    assert_eq!(driven.told().iter().map(|(feed, _)| *feed).collect::<Vec<_>>(), [Feed::Stale; 2]);
+    driven.machine.seen.hear(&ids[0], driven.ts());
+    driven.pass(MS(1_000));
+    assert_eq!(driven.told(), [(Feed::Connected, "messages come again".to_string())]);
+}
+
+/// 480 requests an hour on a connection: <https://www.okx.com/docs-v5/en/#overview-websocket-connect>.
+#[test]
+fn a_book_that_never_comes_and_topics_that_are_refused_cost_few_requests() {
+    let mut driven = standing();
+    let mut n = 0;
+    for _ in 0..7_200 {
+        n += driven.sent.iter().filter(|(_, text)| text != "ping").count();
+        answer(&mut driven, "index-tickers");
+        driven.pass(MS(500));
+        driven.on(Input::Alive(0));
+    }
+    assert!((10..200).contains(&n), "{n} requests within an hour");
+    // Who is told that there were too many waits, and blames no topic.
+    let mut driven = standing();
+    driven.told();
+    let (number, _) = args(&mut driven, "subscribe").remove(0);
+    driven.frame(
+        0,
+        &format!(r#"{{"id":"{number}","event":"error","code":"60014","msg":"Requests too frequent","connId":"1"}}"#),
+    );
+    driven.pass(MS(20_000));
+    assert_eq!(args(&mut driven, "subscribe"), []);
+    driven.on(Input::Alive(0));
+    driven.pass(MS(25_000));
+    driven.on(Input::Alive(0));
+    driven.pass(MS(20_000));
+    assert!(10 < args(&mut driven, "subscribe").len());
+    assert!(!driven.told().iter().any(|(_, cause)| cause.contains("refuses")));
 }
