@@ -1,5 +1,7 @@
 //! Bars and other series of an emulated venue.
 
+use std::collections::BTreeMap;
+
 use prism_schemas::event::event::Body;
 use prism_schemas::random::Random;
 use prism_schemas::time::{MILLISECOND, MINUTE};
@@ -112,12 +114,7 @@ impl Venue {
         }
         self.minute = minute;
         for ((_, timeframe), bars) in &mut self.bars {
-            while let Some((start, bar)) = bars.last_key_value()
-                && timeframe.end(*start) <= now
-            {
-                let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
-                bars.insert(next, flat);
-            }
+            fill(bars, *timeframe, now);
             while BARS_MAX < bars.len() {
                 bars.pop_first();
             }
@@ -137,6 +134,16 @@ impl Venue {
                 sent.push(Sent { symbol: symbol.clone(), happened: Happened::Closed(start, *bar) });
             }
         }
+    }
+}
+
+/// Bars without a trade behind the last one, up to the one of an instant.
+pub(super) fn fill(bars: &mut BTreeMap<Ts, Bar>, timeframe: Timeframe, until: Ts) {
+    while let Some((start, bar)) = bars.last_key_value()
+        && timeframe.end(*start) <= until
+    {
+        let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
+        bars.insert(next, flat);
     }
 }
 

@@ -9,7 +9,7 @@ use prism_schemas::instrument::fnv1a;
 use prism_schemas::time::MINUTE;
 use prism_schemas::{Decimal, Event, InstrumentId, OrderBook, Timeframe, Ts};
 
-use super::bars::{Bar, closed};
+use super::bars::{Bar, closed, fill};
 use super::recording::Recording;
 use prism_exchange::{Bybit, Exchange as _};
 use prism_schemas::random::Random;
@@ -296,6 +296,7 @@ impl Venue {
         for timeframe in TIMEFRAMES {
             let bars = self.bars.entry((symbol.into(), timeframe)).or_default();
             let first = Bar::flat(price);
+            fill(bars, timeframe, ts);
             let bar = bars.entry(timeframe.start(ts)).or_insert(first);
             if bar.n_trades == 0 {
                 *bar = first;

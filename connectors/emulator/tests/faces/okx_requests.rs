@@ -84,12 +84,18 @@ async fn bars_of_other_time_zones_are_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trades_are_paged_by_number() {
     let emulator = emulator(20, Faults::default()).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    emulator.freeze();
     let path = |query: &str| format!("{LINEAR}/market/{query}");
+    for _ in 0..60 {
+        if 120 < data(&emulator, &path("trades?instId=BTC-USDT-SWAP&limit=500")).await.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    emulator.freeze();
     let recent = data(&emulator, &path("trades?instId=BTC-USDT-SWAP&limit=500")).await;
     let number = |row: &Value| row["tradeId"].as_str().unwrap().parse::<i64>().unwrap();
-    assert!(120 < recent.len() && recent.windows(2).all(|pair| number(&pair[0]) == number(&pair[1]) + 1));
+    assert!(120 < recent.len(), "{}", recent.len());
+    assert!(recent.windows(2).all(|pair| number(&pair[0]) == number(&pair[1]) + 1));
     let first = data(&emulator, &path("history-trades?instId=BTC-USDT-SWAP")).await;
     assert_eq!(first, recent[..100]);
     let next = format!("history-trades?instId=BTC-USDT-SWAP&type=1&after={}&limit=10", number(&first[99]));

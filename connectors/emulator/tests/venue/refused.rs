@@ -23,6 +23,8 @@ async fn who_is_refused_waits_as_long_as_the_venue_says() {
             // Only bars that were asked for count.
             options.channels.klines = false;
             options.reconcile = Duration::from_secs(1);
+            // Of Kraken spot little else is asked.
+            options.refresh = Duration::from_secs(2);
             options.idle = Duration::from_secs(600);
             options.skew = Duration::from_secs(600);
             // Months are refused with an answer: asked three times, given up, and told.
