@@ -169,9 +169,19 @@ const NAMELESS: &str = "?";
 /// The events of an answer's rows, each by its name. A row that cannot be read is quarantined alone (rule `invalid_field`,
 /// under its symbol), unless none can.
 pub(crate) fn each_row<'a>(
+    venue: (&str, Market),
+    ts_recv: Ts,
+    rows: impl Iterator<Item = (&'a str, Result<(InstrumentId, Event), DecodeError>)>,
+) -> Result<Vec<(InstrumentId, Event)>, DecodeError> {
+    each_row_named(venue, ts_recv, rows, prism_schemas::canonical_symbol)
+}
+
+/// As `each_row`, of names that are no spelling of the symbol.
+pub(crate) fn each_row_named<'a>(
     (exchange, market): (&str, Market),
     ts_recv: Ts,
     rows: impl Iterator<Item = (&'a str, Result<(InstrumentId, Event), DecodeError>)>,
+    symbol: impl Fn(&str) -> String,
 ) -> Result<Vec<(InstrumentId, Event)>, DecodeError> {
     let (mut events, mut failed, mut n_read) = (Vec::new(), None, 0);
     for (name, row) in rows {
@@ -184,7 +194,7 @@ pub(crate) fn each_row<'a>(
             Err(error) => error,
         };
         // One without a name is a row, too, and no refusal of all.
-        let symbol = prism_schemas::canonical_symbol(name);
+        let symbol = symbol(name);
         let id = InstrumentId::new(exchange, market, if symbol.is_empty() { NAMELESS } else { &symbol });
         events.push((id, quarantined(error.rule(), format!("{name}: {error}"), name.as_bytes(), ts_recv)));
         failed = Some(error);

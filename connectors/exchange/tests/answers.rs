@@ -89,6 +89,11 @@ fn okx_as_others_recorded_it() {
     assert!(listed.iter().all(|(id, _)| id.market == prism_schemas::Market::Linear), "{listed:?}");
     let swaps = r#"{"code":"0","msg":"","data":[{"instId":"BTC-USDT-SWAP","instType":"SWAP","state":"live","settleCcy":"USDT","ctValCcy":"BTC","ctVal":"0.01","ctMult":"1","tickSz":"0.1","lotSz":"0.01","minSz":"0.01"}]}"#;
     answer(&mut *okx, &Ask::Instruments, swaps);
+    // A row that lacks a field is odd alone.
+    let odd = swaps.replace("[{", r#"[{"instId":"ODD-USDT-SWAP","state":"live"},{"#);
+    let mut events = Events::new();
+    okx.answer(&Ask::Instruments, &odd, NOW, &mut events).unwrap();
+    assert_eq!(events.iter().map(|(id, _)| &*id.symbol).collect::<Vec<_>>(), ["ODDUSDT", "BTCUSDT"]);
     let stock = swaps.replace("BTC", "TSLA").replace("\"state\"", "\"instCategory\":\"3\",\"state\"");
     let Some(Body::Instrument(stock)) = &answer(&mut *okx, &Ask::Instrument("TSLA-USDT-SWAP"), &stock)[0].1.body else {
         panic!("no instrument")
@@ -234,6 +239,10 @@ fn kraken_as_it_is_documented() {
     let row = r#"{"a":["30300.10000","1","1.000"],"b":["30300.00000","1","1.000"],"c":["30303.20000","0.00067643"],"v":["4083.67001100","4412.73601799"],"p":["30706.77771","30689.13205"],"t":[34619,38907],"l":["29868.30000","29868.30000"],"h":["31631.00000","31631.00000"],"o":"30502.80000"}"#;
     let events = answer(&mut *kraken, &Ask::Tickers, &format!(r#"{{"error":[],"result":{{"XXBTZUSD":{row}}}}}"#));
     assert_eq!(&*events[0].0.symbol, "BTCUSD");
+    let odd = format!(r#"{{"error":[],"result":{{"ODDUSD":{{"c":["1","1"]}},"XXBTZUSD":{row}}}}}"#);
+    let mut events = Events::new();
+    kraken.answer(&Ask::Tickers, &odd, NOW, &mut events).unwrap();
+    assert_eq!(events.len(), 2, "a row that lacks a field is odd alone");
     // The key of USDT/USD is no old name, and not its other one.
     let pairs = r#"{"error":[],"result":{"USDTZUSD":{"altname":"USDTUSD","wsname":"USDT/USD","pair_decimals":5,"lot_decimals":8}}}"#;
     answer(&mut *kraken, &Ask::Instruments, pairs);

@@ -37,6 +37,21 @@ impl Selected {
     }
 }
 
+/// What was turned over within a day, in quote.
+fn turnovers(tickers: &Events) -> BTreeMap<&InstrumentId, f64> {
+    let turnover = |id: &InstrumentId, event: &Event| match &event.body {
+        // Inverse contracts are worth a unit of the quote each.
+        Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some(ticker.volume_24h?.to_f64()),
+        Some(Body::Ticker(ticker)) => {
+            // Some venues tell volumes only.
+            let valued = || Some(ticker.volume_24h?.to_f64() * ticker.last?.to_f64());
+            ticker.turnover_24h.map_or_else(valued, |turnover| Some(turnover.to_f64()))
+        }
+        _ => None,
+    };
+    tickers.iter().filter_map(|(id, event)| Some((id, turnover(id, event)?))).collect()
+}
+
 /// Declarations of the instruments that are followed, with what decided, and these. Who is followed stays so until it is
 /// clearly beyond the limit: at its edge instruments would come and go.
 pub(super) fn select(
@@ -46,19 +61,7 @@ pub(super) fn select(
     known: &BTreeSet<&InstrumentId>,
     now: Ts,
 ) -> (Events, Vec<Followed>) {
-    let turnovers: BTreeMap<&InstrumentId, f64> = tickers
-        .iter()
-        .filter_map(|(id, event)| match &event.body {
-            // Inverse contracts are worth a unit of the quote each.
-            Some(Body::Ticker(ticker)) if id.market == Market::Inverse => Some((id, ticker.volume_24h?.to_f64())),
-            Some(Body::Ticker(ticker)) => {
-                // Some venues tell volumes only.
-                let valued = || Some(ticker.volume_24h?.to_f64() * ticker.last?.to_f64());
-                Some((id, ticker.turnover_24h.map_or_else(valued, |turnover| Some(turnover.to_f64()))?))
-            }
-            _ => None,
-        })
-        .collect();
+    let turnovers = turnovers(tickers);
     let quote = |id: &InstrumentId| if id.market == Market::Inverse { "USD" } else { &options.quote };
     let named = |list: &[String], id: &InstrumentId| list.iter().any(|name| canonical_symbol(name) == id.symbol);
     let mut ranked: Vec<(f64, InstrumentId, Event)> = Vec::new();

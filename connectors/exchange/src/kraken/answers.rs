@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, Instrument, Kline, Side, Ticker, Trade, trade};
 use prism_schemas::time::SECOND;
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sonic_rs::LazyValue;
 
 use super::{Events, ID, Kraken, PAIRS_MAX, common, instrument};
 use crate::number::Number;
-use crate::{DecodeError, Exchange, Fields, each_row, event_of, levels, trade_event};
+use crate::{DecodeError, Exchange, Fields, each_row_named, event_of, levels, trade_event};
 
 /// Quotes of pairs that nobody told of, the longer ones first.
 const QUOTES: [&str; 12] = ["USDT", "USDC", "PYUSD", "DAI", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT"];
@@ -59,15 +59,21 @@ impl Kraken {
     /// The answer to AssetPairs: one Instrument event per pair that has a stream.
     pub fn decode_instruments(&mut self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "AssetPairs" };
-        let pairs: BTreeMap<&str, Pair<'_>> = read(fields, body)?;
-        // Without a name on the stream nothing can be subscribed to. JSON writes its slash as \/. Staked assets (ETH2.S)
-        // have names that are no symbols.
-        let named = pairs.values().filter_map(|pair| {
+        let raw: BTreeMap<&str, LazyValue<'_>> = read(fields, body)?;
+        let pairs: Vec<_> = raw.iter().map(|(key, row)| (*key, fields.json::<Pair<'_>>(row.as_raw_str()))).collect();
+        let rows = pairs.iter().filter_map(|(key, pair)| {
+            let pair = match pair {
+                Ok(pair) => pair,
+                Err(error) => return Some((*key, Err(error.clone()))),
+            };
+            // Without a name on the stream nothing can be subscribed to. JSON writes its slash as \/. Staked assets (ETH2.S)
+            // have names that are no symbols.
             let name = pair.name.as_deref().filter(|name| name.contains('/'))?;
-            Some((name, instrument(fields, "wsname", name).ok()?, pair))
+            let id = instrument(fields, "wsname", name).ok()?;
+            Some((name, described(fields, name, id, pair, ts_recv)))
         });
-        let rows = named.map(|(name, id, pair)| (name, described(fields, name, id, pair, ts_recv)));
-        let events = each_row((ID, Market::Spot), ts_recv, rows)?;
+        let symbol = |name: &str| self.symbol_of(name);
+        let events = each_row_named((ID, Market::Spot), ts_recv, rows, symbol)?;
         for (id, event) in &events {
             if let Some(Body::Instrument(described)) = &event.body {
                 self.learn(id, described);
@@ -75,7 +81,8 @@ impl Kraken {
         }
         // Answers are under the pairs' keys: USDTZUSD, whose other name is USDTUSD.
         for (key, pair) in &pairs {
-            if let Some((base, quote)) = pair.name.as_deref().and_then(|name| name.split_once('/'))
+            if let Ok(pair) = pair
+                && let Some((base, quote)) = pair.name.as_deref().and_then(|name| name.split_once('/'))
                 && self.pairs.len() < PAIRS_MAX
             {
                 self.pairs.insert((*key).into(), format!("{}/{}", common(base), common(quote)));
@@ -111,13 +118,18 @@ impl Kraken {
         instrument(fields, "pair", &native)
     }
 
+    /// The symbol of a pair's name, as far as it is one.
+    fn symbol_of(&self, name: &str) -> String {
+        self.id_of(Fields { kind: "pair" }, name).map_or_else(|_| canonical_symbol(name), |id| id.symbol)
+    }
+
     pub(super) fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
         let fields = Fields { kind: "Ticker" };
-        let answer: BTreeMap<&str, TickerRow<'_>> = read(fields, body)?;
+        let answer: BTreeMap<&str, LazyValue<'_>> = read(fields, body)?;
         // Pairs without a stream are nobody's here.
         let named = answer.iter().filter_map(|(key, raw)| Some((*key, self.id_of(fields, key).ok()?, raw)));
-        let rows = named.map(|(key, id, raw)| (key, ticker(fields, id, raw, ts_recv)));
-        out.append(&mut each_row((ID, Market::Spot), ts_recv, rows)?);
+        let rows = named.map(|(key, id, raw)| (key, ticker(fields, id, raw.as_raw_str(), ts_recv)));
+        out.append(&mut each_row_named((ID, Market::Spot), ts_recv, rows, |name| self.symbol_of(name))?);
         Ok(())
     }
 
@@ -242,12 +254,8 @@ fn described(
     Ok((id, event_of(ts_recv, ts_recv, Body::Instrument(described.into()))))
 }
 
-fn ticker(
-    fields: Fields,
-    id: InstrumentId,
-    raw: &TickerRow<'_>,
-    ts_recv: Ts,
-) -> Result<(InstrumentId, Event), DecodeError> {
+fn ticker(fields: Fields, id: InstrumentId, raw: &str, ts_recv: Ts) -> Result<(InstrumentId, Event), DecodeError> {
+    let raw: TickerRow<'_> = fields.json(raw)?;
     let ticker = Ticker {
         last: Some(fields.decimal("c", raw.last.0)?),
         bid_price: Some(fields.decimal("b", raw.bid.0)?),

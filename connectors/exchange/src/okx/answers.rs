@@ -2,23 +2,30 @@
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Book, FundingRate, Instrument, Kline, LongShortRatio, OpenInterest};
-use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts};
+use prism_schemas::{Decimal, Event, InstrumentId, Market, Timeframe, Ts, canonical_symbol};
 use serde::Deserialize;
+use sonic_rs::LazyValue;
 
 use super::frames::{
     Answer, BookAnswer, CandleRow, FundingItem, InstrumentItem, OpenInterestItem, TickerData, TradeItem,
 };
 use super::{Events, ID, Okx, instrument, side_of, sized};
-use crate::{DecodeError, Exchange, Fields, Holders, decimals_of, each_row, event_of, intervals};
+use crate::{DecodeError, Exchange, Fields, Holders, decimals_of, each_row_named, event_of, intervals};
 
 impl Okx {
     /// The answer to instruments: one Instrument event per symbol, and what its contracts are worth from now on.
     pub fn decode_instruments(&mut self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let items: Vec<InstrumentItem<'_>> = read(KIND, body)?;
-        // Options are nobody's here.
-        let named = items.iter().filter_map(|one| Some((one, instrument(KIND, "instId", one.id).ok()?)));
-        let rows = named.map(|(one, id)| (one.id, described(one, id, ts_recv)));
-        let events = each_row((ID, self.market), ts_recv, rows)?;
+        let items: Vec<LazyValue<'_>> = read(KIND, body)?;
+        let rows = items.iter().filter_map(|row| {
+            let name = name_of(row);
+            let id = match instrument(KIND, "instId", name) {
+                // Options are nobody's here.
+                Err(DecodeError::Unknown(_)) => return None,
+                id => id,
+            };
+            Some((name, id.and_then(|id| described(&KIND.json(row.as_raw_str())?, id, ts_recv))))
+        });
+        let events = each_row_named((ID, self.market), ts_recv, rows, symbol_of)?;
         for (id, event) in &events {
             if let Some(Body::Instrument(described)) = &event.body {
                 self.learn(id, described);
@@ -29,12 +36,13 @@ impl Okx {
     }
 
     pub(super) fn ask_tickers(&self, body: &str, ts_recv: Ts, out: &mut Events) -> Result<(), DecodeError> {
-        let items: Vec<TickerData<'_>> = read(Fields { kind: "tickers" }, body)?;
-        let of_market = |raw: &&TickerData<'_>| {
-            instrument(Fields { kind: "tickers" }, "instId", raw.instrument).is_ok_and(|id| id.market == self.market)
-        };
-        let rows = items.iter().filter(of_market).map(|raw| (raw.instrument, self.ticker(raw, ts_recv)));
-        out.append(&mut each_row((ID, self.market), ts_recv, rows)?);
+        let fields = Fields { kind: "tickers" };
+        let items: Vec<LazyValue<'_>> = read(fields, body)?;
+        let of_others = |name: &str| instrument(fields, "instId", name).is_ok_and(|id| id.market != self.market);
+        let named = items.iter().map(|row| (name_of(row), row)).filter(|(name, _)| !of_others(name));
+        let read = |row: &LazyValue<'_>| self.ticker(&fields.json::<TickerData<'_>>(row.as_raw_str())?, ts_recv);
+        let rows = named.map(|(name, row)| (name, read(row)));
+        out.append(&mut each_row_named((ID, self.market), ts_recv, rows, symbol_of)?);
         Ok(())
     }
 
@@ -143,6 +151,22 @@ impl Okx {
         }
         Ok(())
     }
+}
+
+/// Whose row it is, even if the rest of it cannot be read.
+fn name_of<'a>(row: &'a LazyValue<'_>) -> &'a str {
+    sonic_rs::from_str::<Named<'_>>(row.as_raw_str()).map_or("", |named| named.id)
+}
+
+/// The symbol of an instrument's name, as far as it is one.
+fn symbol_of(name: &str) -> String {
+    instrument(KIND, "instId", name).map_or_else(|_| canonical_symbol(name), |id| id.symbol)
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(rename = "instId")]
+    id: &'a str,
 }
 
 /// What an answer lists, or what it says instead.
