@@ -111,7 +111,7 @@ impl Wire for Bybit {
         if says(&"10006,") {
             return Some(Throttled::Kind);
         }
-        ["10018,", "10429,"].iter().any(|code| says(code)).then_some(Throttled::All)
+        ["10018,", "10429,"].iter().any(says).then_some(Throttled::All)
     }
 
     fn is_transient(&self, body: &str) -> bool {

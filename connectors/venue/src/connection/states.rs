@@ -79,18 +79,18 @@ impl Machine {
         };
         let of: Vec<InstrumentId> =
             self.instruments.iter().filter(|(_, one)| is_of(one)).map(|(id, _)| id.clone()).collect();
-        of.into_iter().filter_map(|id| self.tell_topic_of(id, topic, is_sent, now)).collect()
+        of.iter().filter_map(|id| self.tell_topic_of(id, topic, is_sent, now)).collect()
     }
 
     fn tell_topic_of(
         &mut self,
-        id: InstrumentId,
+        id: &InstrumentId,
         topic: &str,
         is_sent: bool,
         now: Now,
     ) -> Option<(InstrumentId, Event)> {
         let stands = self.stands();
-        let one = self.instruments.get_mut(&id)?;
+        let one = self.instruments.get_mut(id)?;
         let (none, depth) = (Channels::default(), self.options.channels.depth);
         let of = |channels| self.wire.topics(self.lane, &one.native, channels).iter().any(|one| one == topic);
         // Without its trades the feed has nothing to go on.
@@ -120,7 +120,7 @@ impl Machine {
             true => (Feed::Connected, format!("the venue sends {topic} now")),
             false => (Feed::Stale, format!("the venue refuses {topic}")),
         };
-        Some(status(&id, now.ts, now.ts, feed, channel, &cause))
+        Some(status(id, now.ts, now.ts, feed, channel, &cause))
     }
 
     /// A state of all instruments.
