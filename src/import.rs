@@ -137,10 +137,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if examined.is_empty() {
         return Err(misuse("nothing to import: the directories named are empty"));
     }
-    let refused = examined.report().refused.clone();
     if examined.files() == 0 {
         print_report(examined.report(), args.format, &maintained)?;
-        all_taken(&refused)?;
+        all_taken(&examined.report().refused)?;
         return Err(misuse("nothing to import: all files are skipped"));
     }
     let log = if log.is_some() || args.dry_run { log } else { open()? };
@@ -155,8 +154,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Err(ImportError::Stopped { report, .. }) => print_report(report, args.format, &maintained)?,
         Err(_) => {}
     }
-    written?;
-    all_taken(&refused)
+    // Some are refused only once the log is known.
+    all_taken(&written?.refused)
 }
 
 /// An error that names the files that were refused, if there are any.

@@ -139,11 +139,16 @@ impl Venue {
 
 /// Bars without a trade behind the last one, up to the one of an instant.
 pub(super) fn fill(bars: &mut BTreeMap<Ts, Bar>, timeframe: Timeframe, until: Ts) {
+    // Of a longer silence the end alone.
+    let from = timeframe.start(until.saturating_sub(BARS_MAX as i64 * timeframe.length()).max(0));
     while let Some((start, bar)) = bars.last_key_value()
         && timeframe.end(*start) <= until
     {
-        let (next, flat) = (timeframe.end(*start), Bar::flat(bar.close));
+        let (next, flat) = (timeframe.end(*start).max(from), Bar::flat(bar.close));
         bars.insert(next, flat);
+        while BARS_MAX < bars.len() {
+            bars.pop_first();
+        }
     }
 }
 

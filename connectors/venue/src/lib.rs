@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus};
-use prism_schemas::{Event, InstrumentId, Timeframe, Ts};
+use prism_schemas::{Event, InstrumentId, Timeframe, Ts, canonical_symbol};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
@@ -209,12 +209,13 @@ impl Venue {
             let _ = self.out.send([instruments, tickers].concat()).await;
             tokio::time::sleep(AGAIN / self.options.speed).await;
         };
+        let mut refused = Events::new();
         if !unknown(&instruments, &self.options).is_empty() {
             // Who is not traded yet may be among those that are wanted; that this is not answered keeps nobody waiting.
-            let (refused, mut launching): (Events, Events) =
-                self.rest.ask(wire, &Ask::Launching, &self.clock).await.into_iter().partition(is_quarantined);
+            let launching = self.rest.ask(wire, &Ask::Launching, &self.clock).await;
+            let (odd, mut launching): (Events, Events) = launching.into_iter().partition(is_quarantined);
             instruments.append(&mut launching);
-            let _ = self.out.send(refused).await;
+            refused = odd;
         }
         let news = self.known.take(&instruments);
         for link in self.links.iter().filter(|_| !news.is_empty()) {
@@ -230,11 +231,14 @@ impl Venue {
         let (mut told, mut followed) = select(instruments, &tickers, &self.options, &known, (self.clock)());
         // Nobody leaves because their row could not be read.
         let stays = |one: &&Followed| {
-            odd.iter().any(|(id, _)| *id == one.id) && !followed.iter().any(|other| other.id == one.id)
+            let is_launching = || unknown.iter().any(|name| canonical_symbol(name) == one.id.symbol);
+            let is_unsure = odd.iter().any(|(id, _)| *id == one.id) || (!refused.is_empty() && is_launching());
+            is_unsure && !followed.iter().any(|other| other.id == one.id)
         };
         let staying: Vec<Followed> = before.iter().filter(stays).cloned().collect();
         followed.extend(staying);
         told.extend(odd);
+        told.extend(refused);
         let (now, is): (Ts, BTreeSet<&InstrumentId>) = ((self.clock)(), followed.iter().map(|one| &one.id).collect());
         let left: Vec<InstrumentId> = known.iter().filter(|id| !is.contains(*id)).map(|id| (*id).clone()).collect();
         for id in &left {

@@ -235,7 +235,7 @@ impl Seen {
     pub(super) fn hear(&self, instrument: &InstrumentId, now: Ts) {
         let mut all = self.all();
         match all.get_mut(instrument) {
-            Some(ids) => ids.heard = ids.heard.max(now),
+            Some(ids) => ids.heard = now,
             None => all.entry(instrument.clone()).or_default().heard = now,
         }
     }

@@ -83,11 +83,12 @@ impl Subscriptions {
         if let Answer::One(topic, is_sent) = answer {
             return self.answer_one(number, topic, is_sent, at);
         }
-        let Some((n, mut topics)) = self.open.remove(&number) else { return Answered::Known };
+        let open = self.open.remove(&number);
         if answer == Answer::Later {
-            self.waiting.push_front(Request::Subscribe(topics));
+            self.waiting.extend(open.map(|(_, topics)| Request::Subscribe(topics)));
             return Answered::Later;
         }
+        let Some((n, mut topics)) = open else { return Answered::Known };
         // A single topic that is sent already is what was wanted; with others, those are not sent.
         if answer == Answer::Accepted || (answer == Answer::Known && n == 1) {
             topics.retain(|topic| self.refused.remove(topic).is_some());

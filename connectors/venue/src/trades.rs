@@ -172,6 +172,10 @@ impl Reconciler {
     /// Gives the hole before this one if nobody knows where it begins, and its trades are all owed.
     async fn fill(&self, wire: &mut dyn Wire, Followed { id, native, .. }: &Followed, hole: &Hole) -> Option<Hole> {
         let (mut found, mut from, since) = (Events::new(), hole.first, self.seen.since(id));
+        if hole.since.is_none() && hole.ts <= since {
+            // None of them is owed.
+            return None;
+        }
         // When the trade before was; before the first one, since when trades are owed.
         let (mut oldest, mut before) = (Ts::MIN, Some(hole.since.unwrap_or(since)));
         while from <= hole.last && from - hole.first < HOLE_MAX {

@@ -190,8 +190,9 @@ pub(super) fn candle(
         return Err(fields.wrong("data", "has less than seven parts"));
     };
     let (quoted, is_over) = match rest {
-        [quoted, confirmed] => (Some(*quoted), *confirmed == "1"),
-        _ => (None, false),
+        [quoted, confirmed, ..] => (Some(*quoted), *confirmed == "1"),
+        [] => (None, false),
+        [_] => return Err(fields.wrong("data", "has eight parts")),
     };
     let start = fields.millis("ts", fields.integer("ts", start)?)?;
     let end = timeframe.end(start);

@@ -159,7 +159,11 @@ impl Recognised {
 /// Imports files and directories. Recordings that overlap in time are merged by receive time (ties: in the order given),
 /// so that knowledge times are those of one recording of everything; a file that is not in this order is sorted.
 pub fn import(paths: &[PathBuf], options: Options, writer: &mut LogWriter) -> Result<Report, ImportError> {
-    examine(paths, options)?.whole()?.write_to(writer, &|| false)
+    let report = examine(paths, options)?.whole()?.write_to(writer, &|| false)?;
+    match report.refused.first().cloned() {
+        Some((path, reason)) => Err(ImportError::Refused { path, reason }),
+        None => Ok(report),
+    }
 }
 
 /// As `import`, with the events handed over one by one, in order.

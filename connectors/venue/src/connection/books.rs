@@ -11,6 +11,7 @@ use prism_schemas::{Event, InstrumentId, OrderBook, Ts};
 
 use super::machine::Machine;
 use super::ports::{Now, Output};
+use super::session::Session;
 use crate::{Events, Followed, status};
 
 /// A book whose snapshot does not come within this is asked for again.
@@ -30,7 +31,7 @@ pub(super) struct Followable {
     /// Since when its snapshot is awaited.
     pub(super) asked: Option<Instant>,
     /// How often it was asked for again since it was live.
-    n_asked: u32,
+    pub(super) n_asked: u32,
     /// A gap was told, and its end was not.
     pub(super) has_gap: bool,
     /// When all of it was told last.
@@ -196,8 +197,8 @@ impl Machine {
             }
             if let Err(trouble) = applied {
                 if update.snapshot {
-                    // It did not help.
-                    one.asked = None;
+                    // It did not help: one that is sent by itself is asked for after a while.
+                    one.asked = self.sends_books.then_some(now.at);
                 }
                 if was == State::Live && !std::mem::replace(&mut one.has_gap, true) {
                     self.seen.trouble(now.ts);
@@ -243,6 +244,10 @@ impl Machine {
     pub(super) fn overdue(&mut self, told: &mut Events, now: Now) {
         let mut topics = Vec::new();
         if self.options.ignore_gaps || self.options.channels.depth == 0 || !self.sends_books {
+            return;
+        }
+        // What was asked for last is not sent yet.
+        if self.main.as_ref().and_then(Session::next_request).is_some_and(|due| now.at < due) {
             return;
         }
         let wait = RESYNC / self.options.speed;

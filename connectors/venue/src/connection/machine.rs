@@ -178,7 +178,7 @@ impl Machine {
         for (id, one) in &mut self.instruments {
             let asked = self.sends_books.then_some(now.at);
             if is_main {
-                one.asked = asked;
+                (one.asked, one.n_asked) = (asked, 0);
             } else {
                 one.begin(id, number, asked);
             }

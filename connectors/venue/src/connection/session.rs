@@ -105,6 +105,8 @@ impl Session {
     /// The venue wants no request for a while.
     pub(super) fn hold(&mut self, at: Instant, options: &Options) {
         self.free = self.free.max(at + REFUSED / options.speed);
+        // Nothing is late before that.
+        self.asked = self.asked.map(|_| self.free);
     }
 
     /// Topics are asked for anew, so that their snapshots are sent.

@@ -13,6 +13,9 @@ use crate::delay::Delay;
 use crate::subscriptions::Answered;
 use crate::{Events, status};
 
+/// So many times as long as any instrument may be quiet, trades may be while books change.
+const QUIET: i64 = 30;
+
 impl Machine {
     pub(super) fn stands(&self) -> bool {
         self.said == Some(true)
@@ -113,7 +116,7 @@ impl Machine {
         }
         if channel == BOOK {
             // Nobody waits for a snapshot that is refused, or that must be asked for.
-            one.asked = (self.sends_books && is_sent).then_some(now.at);
+            (one.asked, one.n_asked) = ((self.sends_books && is_sent).then_some(now.at), 0);
         }
         let (feed, cause) = match is_sent {
             true if channel.is_empty() && self.delay.is_told => (Feed::Skewed, format!("the venue sends {topic} now")),
@@ -152,11 +155,11 @@ impl Machine {
         }
         let idle = self.options.idle.as_nanos() as i64;
         for (id, one) in &mut self.instruments {
-            // Where trades and books have connections of their own, either says that the other is quiet.
-            if self.is_one_of_many && (one.is_stale || one.heard + idle <= ts_recv) {
-                one.heard = one.heard.max(self.seen.heard(id));
-            }
-            let is_quiet = one.heard + idle <= ts_recv;
+            // Trades may be quiet for long: where books and states have connections of their own, those say so for a while.
+            let since = ts_recv.saturating_sub(one.heard);
+            let is_borrowing = self.lane == 0 && self.is_one_of_many && (idle..idle * QUIET).contains(&since);
+            let heard = if is_borrowing { one.heard.max(self.seen.heard(id)) } else { one.heard };
+            let is_quiet = heard + idle <= ts_recv;
             if one.is_stale && !is_quiet && !one.is_refused {
                 one.is_stale = false;
                 let feed = if self.delay.is_told { Feed::Skewed } else { Feed::Connected };
@@ -167,7 +170,7 @@ impl Machine {
             }
             one.is_stale = true;
             let cause = format!("no message for {:?}", self.options.idle);
-            told.push(status(id, one.heard, ts_recv, Feed::Stale, channel, &cause));
+            told.push(status(id, heard, ts_recv, Feed::Stale, channel, &cause));
         }
         match self.delay.judge(ts_recv, self.options.skew) {
             Some(Some(cause)) => {
