@@ -18,7 +18,7 @@ use crate::{Events, Followed, status};
 pub(super) const RESYNC: Duration = Duration::from_secs(5);
 
 /// That wait doubles so often.
-const ASKED_MAX: u32 = 7;
+const ASKED_MAX: u32 = 4;
 
 /// A book that changes is told whole so often, as deltas alone make none: a log loses its beginning.
 const TOLD_EVERY: Ts = 10 * MINUTE;
