@@ -10,5 +10,6 @@ pub const KLINES: &str = "klines_";
 pub const NOT_FOLLOWED: &str = "not followed any more";
 /// The cause of a disconnection when the process ends in order.
 pub const ENDED: &str = "prism ends";
-/// The channel in which an import says that a file is in the log whole: its content's digest is the recording, its name the cause.
+/// The channel in which an import says that a file is begun (connected), and that it is in the log whole (disconnected): its content's
+/// digest is the recording, its name the cause.
 pub const IMPORT: &str = "import";

@@ -35,6 +35,15 @@ pub trait Exchange: Send + Sync {
     /// Takes in what an instrument is, where frames cannot be read without it: their sizes count its contracts.
     fn learn(&mut self, _instrument: &InstrumentId, _described: &Instrument) {}
 
+    /// Takes in the instruments that an answer describes.
+    fn learn_from(&mut self, answer: &[(InstrumentId, Event)]) {
+        for (id, event) in answer {
+            if let Some(Body::Instrument(described)) = &event.body {
+                self.learn(id, described);
+            }
+        }
+    }
+
     /// Appends a frame's events; what it appended before an error does not count.
     fn read(&mut self, frame: &str, ts_recv: Ts, out: &mut Vec<(InstrumentId, Event)>) -> Result<(), DecodeError>;
 

@@ -339,7 +339,7 @@ mod tests {
         let found = told.recv().await.unwrap();
         let numbers: Vec<u64> = found.iter().filter_map(|(_, event)| number(event)).collect();
         assert_eq!(numbers, [5, 6, 7]);
-        let since = |at: i64| format!("/0/public/Trades?pair=XBTUSD&count=1000&since={}", at * SECOND - 1_000_000);
+        let since = |at: i64| format!("/0/public/Trades?pair=XBTUSD&count=1000&since={}", (at - 1) * SECOND);
         assert_eq!(*asked.lock().unwrap(), [since(4), since(6)]);
     }
 

@@ -74,11 +74,7 @@ impl Kraken {
         });
         let symbol = |name: &str| self.symbol_of(name);
         let events = each_row_named((ID, Market::Spot), ts_recv, rows, symbol)?;
-        for (id, event) in &events {
-            if let Some(Body::Instrument(described)) = &event.body {
-                self.learn(id, described);
-            }
-        }
+        self.learn_from(&events);
         // Answers are under the pairs' keys: USDTZUSD, whose other name is USDTUSD.
         for (key, pair) in &pairs {
             if let Ok(pair) = pair

@@ -4,7 +4,7 @@
 //! and, for limits, <https://docs.kraken.com/api/docs/guides/spot-rest-ratelimits>; measured by others in 2026-10: some 30
 //! requests at once, one a second for long, and status 200 on those beyond. One request to the stream is of one channel.
 
-use prism_schemas::time::{MILLISECOND, SECOND};
+use prism_schemas::time::SECOND;
 use prism_schemas::{Timeframe, Ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -193,13 +193,9 @@ impl Wire for Kraken {
             Ask::Trades(native) | Ask::TradesFrom(native, _, _, None) => {
                 format!("/0/public/Trades?pair={}&count=1000", named(native))
             }
-            // Those after this instant, which the trade before is of.
+            // Those after the instant of the trade before, and a second more: numbers may follow each other where times do not.
             Ask::TradesFrom(native, _, _, Some(since)) => {
-                format!(
-                    "/0/public/Trades?pair={}&count=1000&since={}",
-                    named(native),
-                    since.saturating_sub(MILLISECOND)
-                )
+                format!("/0/public/Trades?pair={}&count=1000&since={}", named(native), since.saturating_sub(SECOND))
             }
             Ask::Book(native, depth) => {
                 format!("/0/public/Depth?pair={}&count={}", named(native), (*depth).clamp(1, 500))

@@ -26,11 +26,7 @@ impl Okx {
             Some((name, id.and_then(|id| described(&KIND.json(row.as_raw_str())?, id, ts_recv))))
         });
         let events = each_row_named((ID, self.market), ts_recv, rows, symbol_of)?;
-        for (id, event) in &events {
-            if let Some(Body::Instrument(described)) = &event.body {
-                self.learn(id, described);
-            }
-        }
+        self.learn_from(&events);
         out.extend(events);
         Ok(())
     }

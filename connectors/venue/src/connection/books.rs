@@ -197,8 +197,8 @@ impl Machine {
             }
             if let Err(trouble) = applied {
                 if update.snapshot {
-                    // It did not help.
-                    one.asked = None;
+                    // It did not help: one that is sent by itself is asked for after a while.
+                    one.asked = self.sends_books.then_some(now.at);
                 }
                 if was == State::Live && !std::mem::replace(&mut one.has_gap, true) {
                     self.seen.trouble(now.ts);

@@ -43,7 +43,7 @@ pub(super) struct Session {
     free: Instant,
     n_garbage: u32,
     has_news: bool,
-    /// The venue said that it ends the connection soon.
+    /// The venue said that it ends the connection soon, or few requests for topics are left on it.
     pub(super) is_leaving: bool,
     /// Requests so far, and with which all topics were asked for, and when.
     n_sent: u64,
@@ -191,10 +191,12 @@ impl Session {
             };
             outputs.extend(texts.into_iter().map(|text| Output::Send(self.slot, text)));
             let limits = self.wire.limits();
-            self.free = at + Duration::from_millis(limits.pace);
+            self.free = at + Duration::from_millis(limits.pace) / options.speed;
             let hour = HOUR / options.speed;
             self.spoken.push_back(at);
             self.spoken.retain(|spoken| at.saturating_duration_since(*spoken) < hour);
+            // Another connection has an allowance of its own.
+            self.is_leaving |= limits.hourly / 4 * 3 <= self.spoken.len() as u32;
             if let Some(first) = self.spoken.front().filter(|_| limits.hourly as usize <= self.spoken.len()) {
                 self.free = self.free.max(*first + hour);
             }

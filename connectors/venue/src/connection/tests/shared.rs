@@ -131,6 +131,26 @@ fn the_connection_of_trades_asks_for_no_book_and_is_quiet_while_the_other_one_sp
     assert_eq!(driven.told(), [(Feed::Connected, "messages come again".to_string())]);
 }
 
+/// A venue that counts requests counts them by connection: one that has few left is replaced, without a gap.
+#[test]
+fn a_connection_that_has_few_requests_left_is_replaced() {
+    let mut driven = standing();
+    answer(&mut driven, "none of them");
+    let mark = r#"{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","markPx":"42310.6","ts":"TS"}]}"#;
+    driven.frame(0, mark);
+    let other = followed("okx-linear", "SOL-USDT-SWAP");
+    // Two requests a round; three quarters of 450 are 337, and the connection's first topics took some.
+    for n in 0..200 {
+        assert_eq!(driven.opened.len(), 1 + usize::from(160 < n), "{n}");
+        driven.on(Input::Change(Change::Follow(other.clone())));
+        driven.pass(MS(1_000));
+        answer(&mut driven, "none of them");
+        driven.on(Input::Change(Change::Leave(other.id.clone())));
+        driven.pass(MS(1_000));
+        driven.frame(0, mark);
+    }
+}
+
 /// 480 requests an hour on a connection: <https://www.okx.com/docs-v5/en/#overview-websocket-connect>.
 #[test]
 fn a_book_that_never_comes_and_topics_that_are_refused_cost_few_requests() {
