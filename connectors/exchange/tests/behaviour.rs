@@ -87,6 +87,26 @@ fn dated_contracts_are_asked_for_with_their_dash() {
     assert_eq!(wire("bybit-spot").unwrap().native("BTCUSDT25SEP26"), "BTCUSDT25SEP26");
 }
 
+// `BybitSymbolType` of nautilus_bybit; of 732 rows in 2026-08 174 were stocks, 4 commodities, 117 of the innovation zone.
+#[test]
+fn contracts_on_something_else_than_crypto_are_told_apart() {
+    let zones = ["", "innovation", "adventure", "stock", "commodity", "forex", "etf", "bond"];
+    let row = |zone| {
+        format!(
+            r#"{{"symbol":"AUSDT","contractType":"LinearPerpetual","symbolType":"{zone}","status":"Trading","baseCoin":"A","quoteCoin":"USDT","settleCoin":"USDT","deliveryTime":"0","priceFilter":{{"tickSize":"0.1"}},"lotSizeFilter":{{"qtyStep":"0.1"}}}}"#
+        )
+    };
+    let rows = zones.map(row).join(",");
+    let body = format!(r#"{{"retCode":0,"retMsg":"OK","result":{{"list":[{rows}]}},"time":1672054488010}}"#);
+    let events = answer("bybit-linear", &Ask::Instruments, &body);
+    let kinds = events.iter().map(|(_, event)| match &event.body {
+        Some(Body::Instrument(one)) => &*one.contract_type,
+        other => panic!("{other:?}"),
+    });
+    let (crypto, others) = (["LinearPerpetual"; 3], ["TRADIFI_LinearPerpetual"; 5]);
+    assert_eq!(kinds.collect::<Vec<_>>(), [&crypto[..], &others[..]].concat());
+}
+
 // bybit-exchange.github.io/docs/v5/market/risk-limit shows texts; answers hold numbers, too.
 #[test]
 fn margins_are_numbers_or_texts() {

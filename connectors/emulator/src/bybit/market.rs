@@ -127,6 +127,9 @@ async fn time(State(shared): State<Arc<Shared>>) -> Response {
     reply(now, Ok(json!({"timeSecond": (now / SECOND).to_string(), "timeNano": now.to_string()})))
 }
 
+/// A contract on a stock, which turns over more than any other.
+const STOCK: &str = "TSLAUSDT";
+
 /// Spot has no pages.
 fn instruments(call: &Call, venue: &mut Venue) -> Answered {
     let text = |number: Option<Decimal>| number.map(|number| number.to_string());
@@ -161,7 +164,15 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
     };
     let rest: Vec<_> = all.filter(|(name, _)| after < &***name).collect();
     let n = call.limit(500, 1_000).min(PAGE).min(rest.len());
-    let mut page = call.listed(rest[..n].iter().map(|one| spell(*one)))?;
+    let is_last = n == rest.len() && symbol.is_empty() && call.market == Market::Linear;
+    let stock = is_last.then(|| {
+        json!({
+            "symbol": STOCK, "status": "Trading", "contractType": "LinearPerpetual", "symbolType": "stock", "baseCoin": "TSLA",
+            "quoteCoin": "USDT", "settleCoin": "USDT", "deliveryTime": "0", "priceFilter": {"tickSize": "0.01"},
+            "lotSizeFilter": {"qtyStep": "0.01", "minOrderQty": "0.01"},
+        })
+    });
+    let mut page = call.listed(rest[..n].iter().map(|one| spell(*one)).chain(stock))?;
     if n < rest.len() {
         // As it goes into an address.
         page["nextPageCursor"] = format!("last%3D{}", rest[n - 1].0).into();
@@ -175,7 +186,10 @@ fn tickers(call: &Call, venue: &mut Venue) -> Answered {
     // A row among many that is no number.
     let is_odd = call.has_garbage && symbol.is_empty();
     let odd = is_odd.then(|| json!({"symbol": "ODDUSDT", "lastPrice": "0.29009999999999997e"}));
-    call.listed(of.map(|(symbol, (_, ticker))| Value::from(ticker_data(call.market, symbol, ticker, true))).chain(odd))
+    let has_stock = symbol.is_empty() && call.market == Market::Linear;
+    let stock = has_stock.then(|| json!({"symbol": STOCK, "lastPrice": "250.1", "turnover24h": "999999999999"}));
+    let of = of.map(|(symbol, (_, ticker))| Value::from(ticker_data(call.market, symbol, ticker, true)));
+    call.listed(of.chain(odd).chain(stock))
 }
 
 fn klines(call: &Call, venue: &mut Venue) -> Answered {

@@ -331,7 +331,8 @@ async fn instruments_join_and_leave_and_others_go_on() {
             events.iter().filter(|(_, event)| is(&event.body)).map(|(id, _)| id.symbol.clone()).collect()
         };
         following.until("all but one join", |f| symbols(f, true).len() == 23).await;
-        assert!(!symbols(&following, true).contains("XRPUSDT"));
+        // Bybit's contract on a stock, which turns over the most, is followed by name only.
+        assert!(["XRPUSDT", "TSLAUSDT"].iter().all(|one| !symbols(&following, true).contains(*one)), "{face}");
         following.emulator.list("BTCUSDT", false);
         following.until("one leaves", |f| f.told(Feed::Disconnected, NOT_FOLLOWED).len() == 1).await;
         assert_eq!(symbols(&following, false), BTreeSet::from(["BTCUSDT".to_string()]));

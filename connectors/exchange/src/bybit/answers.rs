@@ -40,7 +40,7 @@ impl Bybit {
             min_notional: fields.optional("minNotionalValue", lot.min_notional.or(lot.min_amount))?,
             // Inverse contracts are worth one quote unit each.
             contract_size: (self.market == Market::Inverse).then_some(Decimal::new(1, 0)),
-            contract_type: one.contract_type.unwrap_or("SPOT").into(),
+            contract_type: contract_type(one),
             base: one.base.into(),
             quote: one.quote.into(),
             settlement: one.settlement.unwrap_or_default().into(),
@@ -349,4 +349,12 @@ pub(super) struct RecentTrade<'a> {
     #[serde(rename = "isBlockTrade")]
     block_trade: Option<bool>,
     seq: Option<&'a str>,
+}
+
+/// As Binance names it, where a contract is on something else than crypto: `symbolType` is one of these zones then, or a kind of asset
+/// (stock, commodity, forex, etf, xstocks, mstocks; `BybitSymbolType` of nautilus_bybit, and a live list of 2026-08).
+fn contract_type(one: &InstrumentItem<'_>) -> String {
+    let contract = one.contract_type.unwrap_or("SPOT");
+    let is_crypto = matches!(one.zone.unwrap_or_default(), "" | "innovation" | "adventure");
+    if is_crypto { contract.into() } else { format!("TRADIFI_{contract}") }
 }

@@ -164,6 +164,8 @@ pub(super) struct InstrumentItem<'a> {
     pub(super) symbol: &'a str,
     #[serde(rename = "contractType")]
     pub(super) contract_type: Option<&'a str>,
+    #[serde(rename = "symbolType")]
+    pub(super) zone: Option<&'a str>,
     pub(super) status: &'a str,
     #[serde(rename = "baseCoin")]
     pub(super) base: &'a str,

@@ -52,6 +52,7 @@ impl<'a> Row<'a> {
     }
 
     /// A cell without the spaces and quotes around it.
+    #[inline]
     pub(super) fn get(&self, at: usize) -> Result<&'a str, String> {
         let begin = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).map(|end| end + 1));
         let bounds = begin.zip(self.ends.get(at));
@@ -60,6 +61,7 @@ impl<'a> Row<'a> {
     }
 
     /// A cell that may be missing or empty.
+    #[inline]
     pub(super) fn optional(&self, at: usize) -> Option<&'a str> {
         self.get(at).ok().filter(|cell| !cell.is_empty())
     }
@@ -75,6 +77,7 @@ impl<'a> Row<'a> {
     }
 
     /// A number, exact or with as many digits as fit.
+    #[inline]
     pub(super) fn number(&self, at: usize) -> Result<Decimal, String> {
         number(self.get(at)?)
     }
@@ -118,6 +121,7 @@ fn split_plain(bytes: &[u8], delimiter: u8, ends: &mut Ends) -> bool {
 }
 
 /// A cell without spaces and tabs, and without quotes around it.
+#[inline]
 fn trimmed(cell: &str) -> &str {
     if !matches!(cell.as_bytes(), [b' ' | b'\t' | b'"', ..] | [.., b' ' | b'\t']) {
         return cell;
@@ -129,9 +133,14 @@ fn trimmed(cell: &str) -> &str {
 
 /// A number, exact or with as many digits as fit, rounded to the nearest: `0.00044782999999999997` is 0.00044783, as whoever
 /// printed a float meant it.
+#[inline]
 pub(super) fn number(text: &str) -> Result<Decimal, String> {
-    let read = Decimal::parse(text).or_else(|| nearest(text));
-    read.ok_or_else(|| format!("\"{text}\" is no number, or does not fit"))
+    Decimal::parse(text).map_or_else(|| rounded(text), Ok)
+}
+
+#[cold]
+fn rounded(text: &str) -> Result<Decimal, String> {
+    nearest(text).ok_or_else(|| format!("\"{text}\" is no number, or does not fit"))
 }
 
 fn nearest(text: &str) -> Option<Decimal> {
