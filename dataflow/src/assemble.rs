@@ -13,7 +13,7 @@ use crate::{
     bars::{Seal, Spare, bars},
     book::{BookFeatures, BookUpdates, books},
     event::{Control, RowError, Trade},
-    forming::{Forming, forming},
+    forming::{Audience, Forming, forming},
     operator::{Sizes, Watch},
     registry::Registry,
     relation::{Relation, relations},
@@ -36,8 +36,8 @@ pub struct Plan {
     pub sealed: Seal,
     /// Whether order books are followed. Nothing else depends on it, and those that nobody reads cost nothing.
     pub books: bool,
-    /// Whether open bars are followed, too; the same holds of them.
-    pub forming: bool,
+    /// Who follows open bars and what is made of them, if anybody may; the same holds of them.
+    pub forming: Option<Arc<dyn Audience>>,
     /// Bytes that the operators keep.
     pub sizes: Sizes,
 }
@@ -52,7 +52,7 @@ impl Plan {
             registry: Registry::default(),
             sealed: Seal::default(),
             books: true,
-            forming: false,
+            forming: None,
             sizes: Sizes::default(),
         })
     }
@@ -119,7 +119,8 @@ pub fn assemble<'s>(
         let (scores, scored) = confluence(analysed.clone(), settings, plan.catalogue.clone(), &watch);
         let signals = signals(scores.clone(), settings, &watch);
         let relations = relations(bars.clone(), settings, plan.registry.clone(), &watch);
-        let forming = plan.forming.then(|| forming(scores.clone(), open, analysts, scored));
+        let audience = plan.forming.clone();
+        let forming = audience.map(|audience| forming(scores.clone(), open, analysts, scored, audience));
         let outputs = Outputs { bars, books, analysed, scores, signals, relations, forming, errors, watch };
         leaves(outputs).leave_region(scope).probe_with(&probe);
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prism_schemas::{Table, Versions};
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -28,15 +29,26 @@ pub struct Forming {
     pub scores: Vec<Score>,
 }
 
+/// Who follows what forms.
+pub trait Audience: Send + Sync {
+    /// Whether anybody follows the forming rows of this table, or of any where none is named.
+    fn wants(&self, table: Option<&Table>) -> bool;
+
+    /// Takes forming rows of one table: each stands in for the one of its key before.
+    fn form(&self, rows: Versions);
+}
+
 /// Forming rows of each instrument with new trades, once however many there were: after every arrival, as soon as all that
 /// closed before has been scored.
 ///
-/// Peeks at the states of bars, machines and scores, which stay where they are; keeps nothing.
+/// Peeks at the states of bars, machines and scores, which stay where they are; keeps nothing, and does nothing while nobody
+/// wants it.
 pub fn forming<'s>(
     scores: Rows<'s, Score>,
     open: OpenBars,
     analysts: Analysts,
     scored: Scores,
+    audience: Arc<dyn Audience>,
 ) -> StreamVec<'s, Time, Forming> {
     let mut builder = OperatorBuilder::new("forming".into(), scores.inner.scope());
     let activator = scores.inner.scope().activator_for(builder.operator_info().address);
@@ -55,6 +67,9 @@ pub fn forming<'s>(
                 return;
             };
             held.downgrade(&reached.max(*held.time()));
+            if !audience.wants(None) {
+                return open.pass_over();
+            }
             let of = |bars: Vec<_>| {
                 let analysed = analysts.peek(&bars);
                 Forming { scores: scored.peek(&analysed), analysed }
@@ -70,21 +85,26 @@ pub fn forming<'s>(
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+    use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Mutex};
 
     use prism_schemas::{
-        InstrumentId, Market, Timeframe, Ts,
+        Cell, InstrumentId, Market, Timeframe, Ts, Version,
+        table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS},
         time::{MINUTE, SECOND},
     };
-    use timely::dataflow::operators::Inspect;
+    use timely::{
+        dataflow::operators::{Inspect, probe::Handle as Probe},
+        worker::Worker,
+    };
 
     use super::*;
     use crate::{
-        assemble::{Plan, assemble},
+        assemble::{Inputs, Plan, assemble},
         drive::{Driver, Pace},
         event::{Shape, Trade},
         indicator::contract::walk,
         refusals::settings,
+        tables::{Sink, tables},
     };
 
     /// Analysed rows by instrument, timeframe and start; scores by instrument and end, their timeframe in front.
@@ -138,18 +158,55 @@ mod tests {
         trades
     }
 
+    /// Tables whose rows are drawn while they form.
+    const TABLES: [&Table; 4] = [&BARS, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
+
+    /// Wants all, and keeps the last of each place.
+    #[derive(Default)]
+    struct Everybody(Mutex<BTreeMap<[String; 5], Vec<Cell>>>);
+
+    impl Audience for Everybody {
+        fn wants(&self, _: Option<&Table>) -> bool {
+            true
+        }
+
+        fn form(&self, rows: Versions) {
+            rows.each(|row| put(&mut self.0.lock().unwrap(), &row, true));
+        }
+    }
+
+    /// Two roles and two instruments, which this follows.
+    fn plan(forming: Option<Arc<dyn Audience>>) -> Plan {
+        let mut settings = settings();
+        settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
+        settings.timeframes.weights = vec![0.4, 0.6];
+        let plan = Plan { books: false, forming, ..Plan::new(settings).unwrap() };
+        for symbol in ["BTCUSDT", "ETHUSDT"] {
+            plan.registry.number(&InstrumentId::new("test", Market::Spot, symbol));
+        }
+        plan
+    }
+
+    /// Hands over all trades, so many at once, and closes all bars. Nothing is done before all of them are handed over.
+    fn feed(worker: &mut Worker, (inputs, probe): (Inputs, Probe<Time>), plan: &Plan, at_once: usize) {
+        let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 100 * at_once as Time, batch: 0 };
+        let mut driver = Driver::new(inputs, probe, pace);
+        for some in trades().chunks(at_once) {
+            some.iter().for_each(|trade| driver.send_trade(worker, *trade));
+            driver.advance(some.last().unwrap().known + 1);
+            driver.drain(worker);
+            worker.step();
+        }
+        driver.advance((5 * 60 * MINUTE + 10 * MINUTE) as Time);
+        driver.drain(worker);
+    }
+
     /// What closed, and what was the last to form of each; so many trades are handed over together.
     fn run(is_followed: bool, at_once: usize) -> (Seen, Seen) {
         timely::execute_directly(move |worker| {
-            let mut settings = settings();
-            settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
-            settings.timeframes.weights = vec![0.4, 0.6];
-            let plan = Plan { books: false, forming: is_followed, ..Plan::new(settings).unwrap() };
-            for symbol in ["BTCUSDT", "ETHUSDT"] {
-                plan.registry.number(&InstrumentId::new("test", Market::Spot, symbol));
-            }
+            let plan = plan(is_followed.then(|| Arc::new(Everybody::default()) as Arc<dyn Audience>));
             let (closed, formed) = (Rc::new(RefCell::new(Seen::default())), Rc::new(RefCell::new(Seen::default())));
-            let (inputs, probe) = worker.dataflow(|scope| {
+            let graph = worker.dataflow(|scope| {
                 assemble(scope, &plan, |outputs| {
                     let seen = formed.clone();
                     outputs.forming.into_iter().for_each(|forming| {
@@ -170,19 +227,44 @@ mod tests {
                     rows.filter(|_| false).map(|_| ()).concat(scores.filter(|_| false).map(|_| ()))
                 })
             });
-            // Nothing is done before all of them are handed over.
-            let pace = Pace { epoch: plan.settings.time.epoch as Time, stride: 100 * at_once as Time, batch: 0 };
-            let mut driver = Driver::new(inputs, probe, pace);
-            for some in trades().chunks(at_once) {
-                some.iter().for_each(|trade| driver.send_trade(worker, *trade));
-                driver.advance(some.last().unwrap().known + 1);
-                driver.drain(worker);
-                worker.step();
-            }
-            driver.advance((5 * 60 * MINUTE + 10 * MINUTE) as Time);
-            driver.drain(worker);
+            feed(worker, graph, &plan, at_once);
             (closed.take(), formed.take())
         })
+    }
+
+    /// A row by its place, without what tells when it became known.
+    fn put(into: &mut BTreeMap<[String; 5], Vec<Cell>>, row: &Version, is_last: bool) {
+        let text = |name| row.get(name).map_or(String::new(), |cell| format!("{cell:?}"));
+        let key = [row.table.name.into(), text("ts"), text("symbol"), text("timeframe"), text("component")];
+        let moving = ["known_at", "revision"].map(|name| row.table.position(name).unwrap());
+        let cells = row.cells.iter().enumerate().filter(|(at, _)| !moving.contains(at)).map(|(_, cell)| cell.clone());
+        if is_last || !into.contains_key(&key) {
+            into.insert(key, cells.collect());
+        }
+    }
+
+    /// Of the tables that are drawn while they form, each row is at last as it is when it closes.
+    #[test]
+    fn what_is_drawn_last_is_drawn_again_when_it_closes() {
+        let everybody = Arc::new(Everybody::default());
+        let (audience, closed) = (everybody.clone(), Arc::new(Mutex::new(BTreeMap::new())));
+        let into = closed.clone();
+        let sink: Sink = Arc::new(move |rows| {
+            if TABLES.contains(&rows.table()) {
+                rows.each(|row| put(&mut into.lock().unwrap(), &row, false));
+            }
+        });
+        timely::execute_directly(move |worker| {
+            let plan = plan(Some(audience));
+            let graph = worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));
+            feed(worker, graph, &plan, 1);
+        });
+        let (closed, formed) = (closed.lock().unwrap(), everybody.0.lock().unwrap());
+        for table in TABLES {
+            let n = |rows: &BTreeMap<[String; 5], _>| rows.keys().filter(|[name, ..]| *name == table.name).count();
+            assert!(300 < n(&closed) && n(&closed) == n(&formed), "{}: {} and {}", table.name, n(&closed), n(&formed));
+        }
+        assert!(*closed == *formed);
     }
 
     #[test]

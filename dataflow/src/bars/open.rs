@@ -20,6 +20,11 @@ impl OpenBars {
         self.0.borrow_mut().followed.wake = Some(wake);
     }
 
+    /// Nobody asks for what came so far.
+    pub fn pass_over(&self) {
+        self.0.borrow_mut().followed.take();
+    }
+
     /// Open bars of each instrument with new trades or other closed bars than before, shortest first, those of a timeframe in order; none while closed bars
     /// are still on their way downstream, where all before `reached` has come.
     pub fn take(&self, reached: Option<Time>) -> Vec<Vec<Arc<Bar>>> {

@@ -138,6 +138,13 @@ impl<R: Row> Leaf<R> {
         self.revisions.sweep(time);
     }
 
+    /// Sends rows that form.
+    pub(super) fn form(&mut self, rows: impl Iterator<Item = R>, known_at: Time) {
+        let present = rows.filter(|row| !row.is_absent());
+        self.drawn.extend(present.map(|row| Drawn { row, known_at, revision: 0, retracted: false }));
+        self.flush();
+    }
+
     fn is_same(&self, old: &R, new: &R) -> bool {
         self.columns.iter().all(|column| (column.same)(old, new))
     }

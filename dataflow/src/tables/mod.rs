@@ -6,6 +6,7 @@ mod column;
 mod components;
 mod confluence;
 mod dimensions;
+mod forming;
 mod indicators;
 mod leaf;
 mod names;
@@ -34,7 +35,7 @@ use refusals::Refusals;
 /// Takes versions of rows, those of a key in the order of known_at.
 pub type Sink = Arc<dyn Fn(Versions) + Send + Sync>;
 
-/// Sends every table's versions to `sink`; nothing else comes out.
+/// Sends every table's versions to `sink`, and what forms to whoever follows it; nothing else comes out.
 pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()> {
     let common = Common {
         names: Rc::new(Names::new(plan.registry.clone())),
@@ -49,6 +50,8 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         told.take(&error, time);
         told.flush();
     });
+    let forming = outputs.forming.zip(plan.forming.clone());
+    let forming = forming.map(|(rows, audience)| forming::rows(rows, &common, plan, audience));
     let books = outputs.books.map(|books| rows_of(books, "book_features rows", books::leaf(&common)));
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
@@ -57,7 +60,7 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
-    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(books))
+    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(books).chain(forming))
 }
 
 /// The rows of one table.
