@@ -32,7 +32,7 @@ use std::{
 };
 
 use anyhow::Result;
-use prism_dataflow::assemble::Plan;
+use prism_dataflow::{assemble::Plan, forming::Audience};
 use prism_log::Log;
 use prism_schemas::{Ts, Versions, store::RowStore};
 use prism_status::Status;
@@ -45,7 +45,14 @@ pub use outlet::{Outlet, Output};
 pub use publish::{Live, Subscribers};
 pub use tasks::Tasks;
 
-use crate::{compute::Following, cut::Cut, keep::Keeper, publish::Publisher, queue::queue, stored::stored_bars};
+use crate::{
+    compute::Following,
+    cut::Cut,
+    keep::Keeper,
+    publish::{Gate, Publisher},
+    queue::queue,
+    stored::stored_bars,
+};
 
 /// A clock, in UNIX nanoseconds.
 pub type Clock = Arc<dyn Fn() -> Ts + Send + Sync>;
@@ -80,12 +87,14 @@ impl Pipeline {
     ///
     /// Where the log has lost its beginning, bars of before come from the store, and a row of `quarantine` says so.
     pub fn start(self, tasks: &mut Tasks) -> Result<()> {
-        let Pipeline { log, plan, workers, store, flush, live, subscribers, status, clock } = self;
+        let Pipeline { log, mut plan, workers, store, flush, live, subscribers, status, clock } = self;
         let (mut run, lost) = runs::find(&*store, &*log, &plan)?;
         let cut = if lost.is_empty() { None } else { Some(Cut::of(&*log, &*store, &plan, &run, &lost)?) };
         run.rebuilt_from = cut.as_ref().map(|cut| cut.from);
         status.hold("catching up", "the log is being read from its start");
         status.hold("feeds", "no feed is connected");
+        let gate = plan.forming.take().map(Gate::new);
+        plan.forming = gate.clone().map(|gate| gate as Arc<dyn Audience>);
         let (outlet, outputs) = Outlet::new();
         let (kept, to_keep) = queue(ROWS_IN_FLIGHT);
         let offsets = keep::Offsets::default();
@@ -109,7 +118,8 @@ impl Pipeline {
         tasks.spawn("compute", move || compute::compute(following, workers))?;
         // What a run that goes on has told before is no news; a new one has told nothing, and its past is no news either.
         let news_from = Some(run.frontier).filter(|frontier| 0 < *frontier);
-        let publisher = Publisher { live: live.clone(), subscribers, status: status.clone(), clock, kept, news_from };
+        let (to, of) = (live.clone(), status.clone());
+        let publisher = Publisher { live: to, subscribers, status: of, clock, kept, news_from, gate };
         tasks.spawn("publish", move || {
             publisher.run(&outputs);
             Ok(())

@@ -3,13 +3,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::Ordering::Relaxed,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
 
-use prism_dataflow::types::Time;
+use prism_dataflow::{forming::Audience, types::Time};
 use prism_schemas::{Cell, Table, Ts, Version, Versions, table};
 use prism_status::Status;
 
@@ -40,6 +40,28 @@ pub trait Live: Send + Sync {
 /// Hands rows to whoever follows them live.
 pub type Subscribers = Box<dyn Fn(&[Versions]) + Send>;
 
+/// Lets what forms through once all that was in the log at the start is computed: before, it is of the past.
+pub(crate) struct Gate {
+    audience: Arc<dyn Audience>,
+    is_open: AtomicBool,
+}
+
+impl Gate {
+    pub(crate) fn new(audience: Arc<dyn Audience>) -> Arc<Gate> {
+        Arc::new(Gate { audience, is_open: AtomicBool::new(false) })
+    }
+}
+
+impl Audience for Gate {
+    fn wants(&self, table: Option<&Table>) -> bool {
+        self.is_open.load(Relaxed) && self.audience.wants(table)
+    }
+
+    fn form(&self, rows: Versions) {
+        self.audience.form(rows);
+    }
+}
+
 /// Takes what comes out of the graph.
 pub(crate) struct Publisher {
     pub(crate) live: Arc<dyn Live>,
@@ -49,6 +71,8 @@ pub(crate) struct Publisher {
     pub(crate) kept: Sender,
     /// What was known before this is no news. `None`: nothing is until all that was in the log at the start is computed.
     pub(crate) news_from: Option<Time>,
+    /// Opened when all that was in the log at the start is computed.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 impl Publisher {
@@ -102,6 +126,7 @@ impl Publisher {
             self.status.release("catching up");
             feeds.tell(&self.status);
             self.news_from = self.news_from.or(Some(mark.frontier));
+            self.gate.iter().for_each(|gate| gate.is_open.store(true, Relaxed));
         }
         self.status.gauge("prism_store_queue_rows", &[], self.kept.rows() as f64);
         self.kept.put(Kept::Mark(mark));
