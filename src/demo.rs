@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     let pipeline = Pipeline {
         log,
-        plan,
+        plan: Plan { forming: serving.audience(), ..plan },
         workers: 1,
         store: keeper,
         flush: Duration::from_nanos(config.store.flush.unsigned_abs()),

@@ -4,9 +4,10 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use prism_api::{App, Clock, Door, Limits, Snapshots, Status, Updates};
+use prism_dataflow::forming::Audience;
 use prism_pipeline::{Live, Subscribers};
 use prism_queries::{Engine, LiveRows, Options, Place};
-use prism_schemas::{Timeframe, Ts, Versions};
+use prism_schemas::{Table, Timeframe, Ts, Versions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -108,6 +109,11 @@ impl Serving {
         Box::new(move |rows| updates.tell(rows))
     }
 
+    /// Whoever is connected and follows what forms.
+    pub(crate) fn audience(&self) -> Option<Arc<dyn Audience>> {
+        Some(Arc::new(Connected(self.updates.clone())))
+    }
+
     /// Serves whoever connects until the end.
     pub(crate) fn serve(self, listener: TcpListener, length: Option<Duration>, stop: &CancellationToken) -> Result<()> {
         let app = App::new(self.engine, self.updates, self.status)
@@ -122,6 +128,19 @@ impl Serving {
             listener.set_nonblocking(true)?;
             Ok(prism_api::serve(tokio::net::TcpListener::from_std(listener)?, app, over).await?)
         })
+    }
+}
+
+/// Who is connected, as the graph sees them.
+struct Connected(Arc<Updates>);
+
+impl Audience for Connected {
+    fn wants(&self, table: Option<&Table>) -> bool {
+        self.0.wants(table)
+    }
+
+    fn form(&self, rows: Versions) {
+        self.0.form(&rows);
     }
 }
 

@@ -284,7 +284,7 @@ fn pipeline(
     }
     let pipeline = Pipeline {
         log,
-        plan,
+        plan: Plan { forming: serving.audience(), ..plan },
         workers: graph.workers as usize,
         store,
         flush,

@@ -13,6 +13,7 @@ const filter = document.querySelector("#filter");
 const door = document.querySelector("#door");
 const answer = document.querySelector("#answer");
 const STATUS_MS = 5_000;
+const FORMING_MS = 250; // between two drawings of what moves inside its bar
 let simulated = null, newest = { at: 0, heard: 0 }; // null until the server told
 let reasons = []; // why the server is not ready
 let socket, retry = 500, waiting, drawing = false, connected = false, admitted = false, refused = false, lost = 0;
@@ -47,6 +48,7 @@ function scoreRow(row, active) {
   const line = element("tr");
   line.dataset.key = key(row);
   line.dataset.at = Date.parse(row.ts_close);
+  if (row.forming) line.classList.add("forming");
   const head = element("th");
   head.scope = "row";
   const link = element("a", row.symbol);
@@ -141,7 +143,7 @@ function tick() {
   for (const line of body.querySelectorAll("tr[data-at]")) {
     const ms = now - Number(line.dataset.at);
     const stale = !connected || STALE_MS < ms;
-    line.querySelector(".age").textContent = age(ms);
+    line.querySelector(".age").textContent = ms < 0 && line.classList.contains("forming") ? "forming" : age(ms);
     line.classList.toggle("stale", stale);
     if (!stale) fresh += 1;
   }
@@ -202,8 +204,9 @@ function hear(message) {
       break;
     }
     case "confluence":
-      if (message.retracted) send({ op: "subscribe", channel: "confluence" });
-      else if (!(scores.get(key(message))?.timestamp > message.timestamp)) scores.set(key(message), { ...message, fresh: true });
+      if (message.retracted) send({ op: "subscribe", channel: "confluence", forming: true });
+      else if (!(scores.get(key(message))?.timestamp > message.timestamp)) scores.set(key(message), { ...message, fresh: !message.forming });
+      if (message.forming) return setTimeout(redraw, FORMING_MS);
       break;
     case "signal":
       signals.set(message.signal_id, message);
@@ -228,7 +231,7 @@ function connect() {
     const token = sessionStorage.getItem("token");
     if (token) send({ op: "auth", token });
     send({ op: "subscribe", channel: "signal" });
-    send({ op: "subscribe", channel: "confluence" });
+    send({ op: "subscribe", channel: "confluence", forming: true });
     tick();
   };
   socket.onmessage = (event) => hear(JSON.parse(event.data));

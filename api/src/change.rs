@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use prism_schemas::table::{CONFLUENCE, SIGNALS};
+use prism_schemas::table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS, SIGNALS};
 use prism_schemas::{Cell, Table, Ts, Version};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,22 +15,37 @@ use crate::shape::version;
 pub(crate) enum Channel {
     Signal,
     Confluence,
+    Bars,
+    Indicators,
+    Components,
 }
 
 impl Channel {
-    pub(crate) const ALL: [Channel; 2] = [Channel::Signal, Channel::Confluence];
+    pub(crate) const ALL: [Channel; 5] =
+        [Channel::Signal, Channel::Confluence, Channel::Bars, Channel::Indicators, Channel::Components];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Channel::Signal => "signal",
             Channel::Confluence => "confluence",
+            Channel::Bars => "bars",
+            Channel::Indicators => "indicators",
+            Channel::Components => "components",
         }
+    }
+
+    /// Whether each change is told, or counted where a slow client lost it; of the others the newest row of a key is.
+    pub(crate) const fn is_told_whole(self) -> bool {
+        matches!(self, Channel::Signal | Channel::Confluence)
     }
 
     pub(crate) fn table(self) -> &'static Table {
         match self {
             Channel::Signal => &SIGNALS,
             Channel::Confluence => &CONFLUENCE,
+            Channel::Bars => &BARS,
+            Channel::Indicators => &INDICATORS,
+            Channel::Components => &COMPONENT_SCORES,
         }
     }
 
@@ -43,7 +58,7 @@ impl Channel {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) channel: Channel,
-    /// `signal`, `signal_withdrawn` or `confluence`.
+    /// `signal`, `signal_withdrawn` or the channel's name.
     pub(crate) kind: &'static str,
     pub(crate) symbol: Arc<str>,
     /// What it is about: a later change of the same key makes this one needless.
@@ -54,6 +69,8 @@ pub(crate) struct Change {
     pub(crate) n_passed: u64,
     /// Whether it is a signal in force.
     pub(crate) is_active: bool,
+    /// Whether its bar is open: it is what the row would be if that closed now.
+    pub(crate) forming: bool,
     row: Arc<Version>,
     text: OnceLock<Box<str>>,
 }
@@ -71,8 +88,9 @@ impl Change {
         let (kind, key) = match channel {
             Channel::Signal if is_gone || status == "withdrawn" => ("signal_withdrawn", text("signal_id").into()),
             Channel::Signal => ("signal", text("signal_id").into()),
-            Channel::Confluence => {
-                ("confluence", format!("{}|{}|{}", text("exchange"), text("market"), text("symbol")).into())
+            _ => {
+                let names = ["exchange", "market", "symbol", "timeframe", "dimension", "component"].map(text);
+                (channel.name(), names.join("|").into())
             }
         };
         let ts = match row.get("ts") {
@@ -81,7 +99,23 @@ impl Change {
         };
         let is_active = channel == Channel::Signal && !is_gone && status == "active";
         let symbol = text("symbol").into();
-        Some(Change { channel, kind, symbol, key, ts, n_passed: 0, is_active, row, text: OnceLock::new() })
+        Some(Change {
+            channel,
+            kind,
+            symbol,
+            key,
+            ts,
+            n_passed: 0,
+            is_active,
+            forming: false,
+            row,
+            text: OnceLock::new(),
+        })
+    }
+
+    /// As `new`, of a row that forms.
+    pub(crate) fn forming(row: Version) -> Option<Change> {
+        Change::new(Arc::new(row)).map(|change| Change { forming: true, ..change })
     }
 
     /// The row as a JSON object; encoded for the first who asks.
@@ -98,7 +132,7 @@ impl Change {
         message.push_str("\",\"seq\":");
         message.push_str(&seq.to_string());
         // A row has a `ts` at least, so that what follows is never empty.
-        message.push(',');
+        message.push_str(if self.forming { ",\"forming\":true," } else { "," });
         message.push_str(&row[1..]);
         message
     }

@@ -9,6 +9,7 @@
 
 #![allow(unused_qualifications, reason = "utoipa writes query types with their full path")]
 
+mod board;
 mod change;
 mod door;
 mod error;

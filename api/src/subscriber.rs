@@ -7,8 +7,10 @@ use std::sync::Arc;
 use prism_schemas::canonical_symbol;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::board::Follower;
 use crate::change::{Change, Channel};
 use crate::door::Door;
 use crate::limits::Bucket;
@@ -25,9 +27,18 @@ const READ_AT_ONCE: usize = 256;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
-    Auth { token: String },
-    Subscribe { channel: Channel, symbols: Option<Vec<String>> },
-    Unsubscribe { channel: Channel },
+    Auth {
+        token: String,
+    },
+    Subscribe {
+        channel: Channel,
+        symbols: Option<Vec<String>>,
+        #[serde(default)]
+        forming: bool,
+    },
+    Unsubscribe {
+        channel: Channel,
+    },
     Ping {},
 }
 
@@ -38,6 +49,9 @@ struct Subscription {
     symbols: Option<BTreeSet<String>>,
     /// Changes before this number are in the snapshot that was sent.
     from: u64,
+    /// Where rows that form are wanted too, and where only the newest of a key is told.
+    follower: Option<Follower>,
+    forming: bool,
 }
 
 impl Subscription {
@@ -53,6 +67,9 @@ pub(crate) struct Subscriber {
     updates: Arc<Updates>,
     reader: Reader,
     outbox: Outbox,
+    /// The number of the last row of the board that was looked at, and where it hears of more.
+    formed: u64,
+    board: watch::Receiver<u64>,
     channels: BTreeMap<Channel, Subscription>,
     /// Channels to subscribe to once the client has shown what it needs.
     at_start: &'static [Channel],
@@ -77,7 +94,8 @@ impl Subscriber {
     ) -> Subscriber {
         let reader = updates.subscribe();
         let (outbox, channels) = (Outbox::default(), BTreeMap::new());
-        Subscriber { door, updates, reader, outbox, channels, at_start, bucket, seq: 0, is_admitted }
+        let board = updates.board.head();
+        Subscriber { door, updates, reader, outbox, formed: 0, board, channels, at_start, bucket, seq: 0, is_admitted }
     }
 
     /// Whether it may be told anything.
@@ -89,7 +107,7 @@ impl Subscriber {
     pub(crate) fn open(&mut self, out: &mut Vec<String>) {
         if self.is_admitted {
             for channel in self.at_start {
-                self.subscribe(*channel, None, out);
+                self.subscribe(*channel, None, false, out);
             }
         }
     }
@@ -118,9 +136,12 @@ impl Subscriber {
             Ok(Request::Subscribe { symbols: Some(symbols), .. }) if SYMBOLS_MAX < symbols.len() => {
                 self.error("bad_message", "more than 500 symbols; leave them out for all", out);
             }
-            Ok(Request::Subscribe { channel, symbols }) => {
+            Ok(Request::Subscribe { channel: Channel::Signal, forming: true, .. }) => {
+                self.error("bad_message", "no signal forms: they come from closed rows", out);
+            }
+            Ok(Request::Subscribe { channel, symbols, forming }) => {
                 let symbols = symbols.map(|symbols| symbols.iter().map(|symbol| canonical_symbol(symbol)).collect());
-                self.subscribe(channel, symbols, out);
+                self.subscribe(channel, symbols, forming, out);
             }
             Ok(Request::Unsubscribe { channel }) => {
                 self.channels.remove(&channel);
@@ -140,11 +161,22 @@ impl Subscriber {
 
     /// Waits until there may be something to say.
     pub(crate) async fn news(&mut self) {
-        self.reader.changed().await;
+        let (reader, board, formed) = (&mut self.reader, &mut self.board, self.formed);
+        match self.channels.values().any(|one| one.follower.is_some()) {
+            false => reader.changed().await,
+            true => {
+                tokio::select! {
+                    () = reader.changed() => {}
+                    // The sender is among what the reader holds.
+                    _ = board.wait_for(|newest| formed < *newest) => {}
+                }
+            }
+        }
     }
 
     /// What is to be said next: at most about `most` changes.
     pub(crate) fn say(&mut self, most: usize, out: &mut Vec<String>) {
+        let said = out.len();
         self.collect(out);
         for _ in 0..most {
             let Some(number) = self.outbox.take() else { break };
@@ -156,6 +188,37 @@ impl Subscriber {
                 }
                 // It left the ring while it waited here: the client is too slow for single changes.
                 None => self.start_anew(1, out),
+            }
+        }
+        // What closed is told before what forms behind it.
+        if out.len() < said + most {
+            self.say_formed(most, out);
+        }
+    }
+
+    /// Tells of the rows on the board that were not looked at yet.
+    fn say_formed(&mut self, most: usize, out: &mut Vec<String>) {
+        if !self.channels.values().any(|one| one.follower.is_some()) {
+            return;
+        }
+        let end = out.len() + most;
+        while out.len() < end {
+            let rows = self.updates.board.behind(self.formed, READ_AT_ONCE);
+            if rows.is_empty() {
+                return;
+            }
+            for (number, row) in rows {
+                self.formed = number;
+                let subscription = self.channels.get(&row.channel);
+                if subscription
+                    .is_some_and(|one| one.follower.is_some() && one.forming >= row.forming && one.wants(&row))
+                {
+                    self.seq += 1;
+                    out.push(row.message(self.seq));
+                    if out.len() == end {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -193,8 +256,12 @@ impl Subscriber {
         }
     }
 
-    fn subscribe(&mut self, channel: Channel, symbols: Option<BTreeSet<String>>, out: &mut Vec<String>) {
-        self.channels.insert(channel, Subscription { symbols, from: 0 });
+    fn subscribe(&mut self, channel: Channel, symbols: Option<BTreeSet<String>>, forming: bool, out: &mut Vec<String>) {
+        let is_followed = forming || !channel.is_told_whole();
+        let follower = is_followed.then(|| self.updates.board.follow(channel));
+        // What is on the board now is wanted too.
+        self.formed = 0;
+        self.channels.insert(channel, Subscription { symbols, from: 0, follower, forming });
         self.snapshot(channel, out);
     }
 

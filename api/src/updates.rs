@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use prism_queries::LiveRows;
-use prism_schemas::Versions;
+use prism_schemas::{Table, Versions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::board::Board;
 use crate::change::{Change, Channel};
 
 /// Most changes that wait for slow subscribers, all together; one that is further behind gets a snapshot.
@@ -27,7 +28,9 @@ pub struct Updates {
     /// The number of the next change.
     head: watch::Sender<u64>,
     /// The newest snapshot of each channel.
-    snapshots: Mutex<[Option<Snapshot>; 2]>,
+    snapshots: Mutex<[Option<Snapshot>; Channel::ALL.len()]>,
+    /// What forms.
+    pub(crate) board: Arc<Board>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +64,8 @@ impl Updates {
             gate: RwLock::new(()),
             ring: Mutex::default(),
             head: watch::Sender::new(0),
-            snapshots: Mutex::new([None, None]),
+            snapshots: Mutex::default(),
+            board: Arc::new(Board::new()),
         }
     }
 
@@ -82,9 +86,12 @@ impl Updates {
         if self.head.receiver_count() == 0 {
             return;
         }
+        let is_wanted = |channel: Channel| channel.is_told_whole() || self.board.is_followed(channel);
+        let changes: Vec<Arc<Change>> = last_of_keys(rows, is_wanted).into_iter().map(Arc::new).collect();
+        self.board.close(&changes);
         let mut ring = self.ring();
-        for change in last_of_keys(rows) {
-            ring.changes.push_back(Arc::new(change));
+        for change in changes.into_iter().filter(|change| change.channel.is_told_whole()) {
+            ring.changes.push_back(change);
             if CHANGES_MAX < ring.changes.len() {
                 ring.changes.pop_front();
                 ring.first += 1;
@@ -95,11 +102,22 @@ impl Updates {
         self.head.send_if_modified(|head| std::mem::replace(head, end) != end);
     }
 
+    /// Whether anybody follows what forms of a table, or of any where none is named.
+    pub fn wants(&self, table: Option<&Table>) -> bool {
+        let of = |channel: &Channel| table.is_none_or(|table| channel.table() == table);
+        Channel::ALL.iter().filter(|channel| of(channel)).any(|channel| self.board.is_followed(*channel))
+    }
+
+    /// Tells subscribers of rows that form: of each key the newest stands, and nothing else is kept of them.
+    pub fn form(&self, rows: &Versions) {
+        self.board.form(rows.to_vec().into_iter().filter_map(Change::forming));
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn snapshots(&self) -> MutexGuard<'_, [Option<Snapshot>; 2]> {
+    fn snapshots(&self) -> MutexGuard<'_, [Option<Snapshot>; Channel::ALL.len()]> {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,10 +155,11 @@ impl Updates {
 }
 
 /// The changes of rows: of each key that of the latest bar, and of this bar the last version.
-fn last_of_keys(rows: &[Versions]) -> Vec<Change> {
+fn last_of_keys(rows: &[Versions], is_wanted: impl Fn(Channel) -> bool) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     let mut places: HashMap<(Channel, Arc<str>), usize> = HashMap::new();
-    let of_channels = rows.iter().filter(|rows| Channel::of(rows.table()).is_some()).flat_map(Versions::to_vec);
+    let of_channels =
+        rows.iter().filter(|rows| Channel::of(rows.table()).is_some_and(&is_wanted)).flat_map(Versions::to_vec);
     for mut change in of_channels.filter_map(|row| Change::new(Arc::new(row))) {
         match places.entry((change.channel, change.key.clone())) {
             Entry::Vacant(place) => {

@@ -92,6 +92,66 @@ fn a_withdrawal_that_a_slow_client_lost_is_made_good() {
     assert!(told(&mut client).is_empty());
 }
 
+/// Rows of these scores that form.
+fn form(f: &Fixture, rows: &[Version]) {
+    Versions::of(rows).unwrap().iter().for_each(|rows| f.app.updates.form(rows));
+}
+
+#[test]
+fn what_forms_is_told_to_who_asks_each_in_the_place_of_the_one_before() {
+    let f = Fixture::new();
+    let (mut plain, mut client) = (subscriber(&f), subscriber(&f));
+    ask(&mut plain, &json!({"op": "subscribe", "channel": "confluence"}));
+    assert!(!f.app.updates.wants(None), "nobody asked");
+    ask(&mut client, &json!({"op": "subscribe", "channel": "confluence", "symbols": ["BTCUSDT"], "forming": true}));
+    assert!(f.app.updates.wants(Some(&CONFLUENCE)) && !f.app.updates.wants(Some(&BARS)));
+    let now = ts(NOW);
+    let scores = |messages: &[Value]| -> Vec<(bool, f64)> {
+        messages.iter().map(|one| (one["forming"] == true, one["score"].as_f64().unwrap())).collect()
+    };
+    form(&f, &[confluence("BTCUSDT", now, 61.0), confluence("ETHUSDT", now, 1.0)]);
+    assert_eq!(scores(&told(&mut client)), [(true, 61.0)]);
+    for score in [62.0, 63.0, 64.0] {
+        form(&f, &[confluence("BTCUSDT", now, score)]);
+    }
+    assert_eq!(scores(&told(&mut client)), [(true, 64.0)], "of what came meanwhile the newest");
+    assert!(told(&mut client).is_empty());
+    // It closes, and the next one forms, before the client reads: what formed of the closed one is over.
+    form(&f, &[confluence("BTCUSDT", now, 65.0)]);
+    f.tell(&[confluence("BTCUSDT", now, 66.0)]);
+    form(&f, &[confluence("BTCUSDT", now + MINUTE, 67.0), confluence("BTCUSDT", now, 1.0)]);
+    assert_eq!(scores(&told(&mut client)), [(false, 66.0), (true, 67.0)]);
+    assert_eq!(scores(&told(&mut plain)), [(false, 66.0)]);
+    ask(&mut client, &json!({"op": "unsubscribe", "channel": "confluence"}));
+    assert!(!f.app.updates.wants(None), "nobody asks any more");
+    let refused = ask(&mut client, &json!({"op": "subscribe", "channel": "signal", "forming": true}));
+    assert_eq!(types(&refused), ["error"]);
+}
+
+#[test]
+fn bars_are_told_closed_or_forming_too_and_the_newest_of_each_stands() {
+    let f = Fixture::new();
+    let mut client = subscriber(&f);
+    let now = ts(NOW);
+    let bar = |start, close: f64| {
+        row(&BARS, "BTCUSDT", start, MINUTE, &[("timeframe", "1m".into()), ("close", close.into())])
+    };
+    let closes = |messages: &[Value]| -> Vec<(bool, f64)> {
+        messages.iter().map(|one| (one["forming"] == true, one["close"].as_f64().unwrap())).collect()
+    };
+    let snapshot = ask(&mut client, &json!({"op": "subscribe", "channel": "bars"}));
+    assert_eq!((types(&snapshot), &snapshot[0]["channel"]), (vec!["snapshot"], &json!("bars")));
+    form(&f, &[bar(now, 1.0)]);
+    f.tell(&[bar(now, 2.0)]);
+    f.tell(&[bar(now + MINUTE, 3.0)]);
+    form(&f, &[bar(now + 2 * MINUTE, 4.0)]);
+    assert_eq!(closes(&told(&mut client)), [(false, 3.0)]);
+    ask(&mut client, &json!({"op": "subscribe", "channel": "bars", "forming": true}));
+    assert_eq!(closes(&told(&mut client)), [(false, 3.0), (true, 4.0)]);
+    drop(client);
+    assert!(!f.app.updates.wants(None), "a client that is gone follows nothing");
+}
+
 #[test]
 fn every_active_signal_is_in_a_snapshot_however_old() {
     let f = Fixture::new();

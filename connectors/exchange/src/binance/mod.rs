@@ -340,7 +340,9 @@ fn is_partial(stream: &str) -> bool {
 fn combined(frame: &str) -> Option<(&str, &str)> {
     let (stream, rest) = frame.strip_prefix("{\"stream\":\"")?.split_once('"')?;
     let data = rest.strip_prefix(",\"data\":")?.strip_suffix('}')?;
-    data.starts_with('{').then_some((stream, data))
+    // An escape spells something else, and a control character is no JSON.
+    let is_plain = stream.bytes().all(|byte| b' ' < byte && byte != b'\\');
+    (is_plain && data.starts_with('{')).then_some((stream, data))
 }
 
 /// The kind that a message begins with; on spot, one says nothing of it.

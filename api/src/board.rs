@@ -1,0 +1,142 @@
+//! What forms: of each key the newest row, however many came; each reader takes what is newer than what it has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prism_schemas::Ts;
+use tokio::sync::watch;
+
+use crate::change::{Change, Channel};
+
+/// Most keys; beyond, the one that changed longest ago goes.
+const KEYS_MAX: usize = 65_536;
+
+/// Whose row it is, and whether it forms.
+type Key = (Channel, Arc<str>, bool);
+
+/// The rows that form, and those that closed last where nobody else tells them.
+#[derive(Debug)]
+pub(crate) struct Board {
+    rows: Mutex<Rows>,
+    /// The number of the newest row.
+    head: watch::Sender<u64>,
+    /// Who follows each channel.
+    followers: [AtomicUsize; Channel::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    /// The number of the newest row.
+    newest: u64,
+    by_number: BTreeMap<u64, Arc<Change>>,
+    numbers: HashMap<Key, u64>,
+}
+
+impl Rows {
+    fn remove(&mut self, key: &Key) {
+        if let Some(number) = self.numbers.remove(key) {
+            self.by_number.remove(&number);
+        }
+    }
+
+    /// When the row of a key is of.
+    fn ts(&self, key: &Key) -> Option<Ts> {
+        self.by_number.get(self.numbers.get(key)?).map(|row| row.ts)
+    }
+
+    /// Puts a row in the place of the one of its key, unless that is of a later bar.
+    fn put(&mut self, row: Arc<Change>) {
+        let key = (row.channel, row.key.clone(), row.forming);
+        if self.ts(&key).is_some_and(|ts| row.ts < ts) {
+            return;
+        }
+        self.remove(&key);
+        self.newest += 1;
+        self.numbers.insert(key, self.newest);
+        self.by_number.insert(self.newest, row);
+        if KEYS_MAX < self.by_number.len()
+            && let Some((_, oldest)) = self.by_number.pop_first()
+        {
+            self.numbers.remove(&(oldest.channel, oldest.key.clone(), oldest.forming));
+        }
+    }
+}
+
+impl Board {
+    pub(crate) fn new() -> Board {
+        Board { rows: Mutex::default(), head: watch::Sender::new(0), followers: Default::default() }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody follows a channel.
+    pub(crate) fn is_followed(&self, channel: Channel) -> bool {
+        0 < self.followers[channel as usize].load(Relaxed)
+    }
+
+    /// Takes rows that form.
+    pub(crate) fn form(&self, rows: impl Iterator<Item = Change>) {
+        let mut board = self.rows();
+        rows.for_each(|row| board.put(Arc::new(row)));
+        self.tell(board);
+    }
+
+    /// Takes rows that closed: what formed of their bars is over. They are kept where nobody else tells them.
+    pub(crate) fn close(&self, rows: &[Arc<Change>]) {
+        let mut board = self.rows();
+        for row in rows {
+            let forming = (row.channel, row.key.clone(), true);
+            if board.ts(&forming).is_some_and(|ts| ts <= row.ts) {
+                board.remove(&forming);
+            }
+            if !row.channel.is_told_whole() {
+                board.put(row.clone());
+            }
+        }
+        self.tell(board);
+    }
+
+    fn tell(&self, board: MutexGuard<'_, Rows>) {
+        let newest = board.newest;
+        drop(board);
+        self.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
+    }
+
+    /// Follows a channel until it is dropped.
+    pub(crate) fn follow(self: &Arc<Board>, channel: Channel) -> Follower {
+        self.followers[channel as usize].fetch_add(1, Relaxed);
+        Follower { board: self.clone(), channel }
+    }
+
+    /// Hears of new rows.
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// The next rows behind a number, with theirs, oldest first.
+    pub(crate) fn behind(&self, number: u64, most: usize) -> Vec<(u64, Arc<Change>)> {
+        let board = self.rows();
+        board.by_number.range(number + 1..).take(most).map(|(number, row)| (*number, row.clone())).collect()
+    }
+}
+
+/// Somebody follows a channel.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    board: Arc<Board>,
+    channel: Channel,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.board.followers[self.channel as usize].fetch_sub(1, Relaxed) == 1 {
+            // Nobody keeps them new from now on.
+            let mut board = self.board.rows();
+            board.by_number.retain(|_, row| row.channel != self.channel);
+            board.numbers.retain(|(channel, ..), _| *channel != self.channel);
+        }
+    }
+}
