@@ -81,6 +81,24 @@ fn answers_what_it_promises(port: u16) {
     assert_eq!(status, 404);
 }
 
+fn query(store: &std::path::Path, statement: &str) -> String {
+    prism(["sql", "--store", store.to_str().unwrap(), statement, "--format", "csv"]).fine()
+}
+
+const SIGNALS: &str = "SELECT signal_id, known_at, status FROM signals ORDER BY signal_id";
+
+/// The signals that a demo's log gives up to when its store ends: what is known later takes some back.
+fn replayed(place: &std::path::Path, again: &std::path::Path) -> String {
+    let rows =
+        ["bars", "confluence", "signals"].map(|table| format!("SELECT known_at FROM {table}")).join(" UNION ALL ");
+    let last = format!("SELECT max(known_at) + INTERVAL '1 millisecond' AS t FROM ({rows})");
+    let until = query(&place.join("store"), &last);
+    let log = place.join("log");
+    let [log, store] = [&*log, again].map(|path| path.to_str().unwrap());
+    prism(["replay", "--log", log, "--store", store, "--to", until.lines().nth(1).unwrap()]).fine();
+    query(again, SIGNALS)
+}
+
 #[test]
 fn first_scores_come_at_once_and_stay_in_the_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -132,24 +150,10 @@ fn first_scores_come_at_once_and_stay_in_the_store() {
     println!("it ended after {:.1} s", began.elapsed().as_secs_f64());
     let said = Said::of(&output).fine();
     assert!(said.contains("stopped"), "{said}");
-    let store = place.join("store");
-    let stored =
-        |statement: &str| prism(["sql", "--store", store.to_str().unwrap(), statement, "--format", "csv"]).fine();
-    let statement = "SELECT signal_id, known_at, status FROM signals ORDER BY signal_id";
-    let signals = stored(statement);
+    let stored = |statement: &str| query(&place.join("store"), statement);
+    let signals = stored(SIGNALS);
     if !seen.iter().all(|id| signals.contains(&**id)) {
-        // What was known later took them back: the log says the same up to then.
-        let rows =
-            ["bars", "confluence", "signals"].map(|table| format!("SELECT known_at FROM {table}")).join(" UNION ALL ");
-        let until = stored(&format!("SELECT max(known_at) + INTERVAL '1 millisecond' AS t FROM ({rows})"));
-        let (log, again) = (place.join("log"), dir.path().join("again"));
-        let (log, again) = (log.to_str().unwrap(), again.to_str().unwrap());
-        prism(["replay", "--log", log, "--store", again, "--to", until.lines().nth(1).unwrap()]).fine();
-        assert_eq!(
-            prism(["sql", "--store", again, statement, "--format", "csv"]).fine(),
-            signals,
-            "shown were {seen:?}"
-        );
+        assert_eq!(replayed(&place, &dir.path().join("again")), signals, "shown were {seen:?}");
     }
     assert_eq!(stored("SELECT count(DISTINCT symbol) AS n FROM confluence"), format!("n\n{n_symbols}\n"));
 }

@@ -29,6 +29,8 @@ pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
         assert!(drawn.contains("BTCUSDT"), "{drawn}");
         // It is live.
         tab.until(|page| rows(page).len() == n_symbols && rows(page) != rows(&drawn)).await;
+        // And moves inside the bar.
+        tab.until(|page| page.contains(">forming</td>")).await;
         assert!(tab.console.is_empty(), "the page wrote to the console: {:?}", tab.console);
     });
 }
