@@ -16,7 +16,7 @@ const STATUS_MS = 5_000;
 const FORMING_MS = 250; // between two drawings of what moves inside its bar
 let simulated = null, newest = { at: 0, heard: 0 }; // null until the server told
 let reasons = []; // why the server is not ready
-let socket, retry = 500, waiting, drawing = false, connected = false, admitted = false, refused = false, lost = 0;
+let socket, retry = 500, waiting, drawing = false, moving = null, connected = false, admitted = false, refused = false, lost = 0;
 
 const key = (row) => `${row.exchange}|${row.market}|${row.symbol}`;
 const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
@@ -126,6 +126,14 @@ function redraw() {
   requestAnimationFrame(draw);
 }
 
+// What moves inside its bar is drawn a few times a second.
+function redrawSoon() {
+  moving ??= setTimeout(() => {
+    moving = null;
+    redraw();
+  }, FORMING_MS);
+}
+
 // Ages count by the wall clock, or where time is simulated by the newest row, moved on since it came.
 function clock() {
   if (!simulated) return Date.now();
@@ -206,7 +214,7 @@ function hear(message) {
     case "confluence":
       if (message.retracted) send({ op: "subscribe", channel: "confluence", forming: true });
       else if (!(scores.get(key(message))?.timestamp > message.timestamp)) scores.set(key(message), { ...message, fresh: !message.forming });
-      if (message.forming) return setTimeout(redraw, FORMING_MS);
+      if (message.forming) return redrawSoon();
       break;
     case "signal":
       signals.set(message.signal_id, message);

@@ -21,8 +21,8 @@ pub(crate) struct Board {
     rows: Mutex<Rows>,
     /// The number of the newest row.
     head: watch::Sender<u64>,
-    /// Who follows each channel.
-    followers: [AtomicUsize; Channel::ALL.len()],
+    /// How many follow each channel, and how many of them what forms.
+    followers: [[AtomicUsize; 2]; Channel::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +74,12 @@ impl Board {
 
     /// Whether anybody follows a channel.
     pub(crate) fn is_followed(&self, channel: Channel) -> bool {
-        0 < self.followers[channel as usize].load(Relaxed)
+        0 < self.followers[channel as usize][0].load(Relaxed)
+    }
+
+    /// Whether anybody follows what forms of a channel.
+    pub(crate) fn forms(&self, channel: Channel) -> bool {
+        0 < self.followers[channel as usize][1].load(Relaxed)
     }
 
     /// Takes rows that form.
@@ -106,9 +111,11 @@ impl Board {
     }
 
     /// Follows a channel until it is dropped.
-    pub(crate) fn follow(self: &Arc<Board>, channel: Channel) -> Follower {
-        self.followers[channel as usize].fetch_add(1, Relaxed);
-        Follower { board: self.clone(), channel }
+    pub(crate) fn follow(self: &Arc<Board>, channel: Channel, forming: bool) -> Follower {
+        let [all, of_forming] = &self.followers[channel as usize];
+        all.fetch_add(1, Relaxed);
+        of_forming.fetch_add(forming.into(), Relaxed);
+        Follower { board: self.clone(), channel, forming }
     }
 
     /// Hears of new rows.
@@ -128,15 +135,21 @@ impl Board {
 pub(crate) struct Follower {
     board: Arc<Board>,
     channel: Channel,
+    /// Whether rows that form are wanted, too.
+    pub(crate) forming: bool,
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if self.board.followers[self.channel as usize].fetch_sub(1, Relaxed) == 1 {
-            // Nobody keeps them new from now on.
+        let [all, of_forming] = &self.board.followers[self.channel as usize];
+        let is_last = all.fetch_sub(1, Relaxed) == 1;
+        let is_last_of_forming = self.forming && of_forming.fetch_sub(1, Relaxed) == 1;
+        // Nobody keeps these new from now on.
+        let goes = |channel, forming| channel == self.channel && (is_last || forming && is_last_of_forming);
+        if is_last || is_last_of_forming {
             let mut board = self.board.rows();
-            board.by_number.retain(|_, row| row.channel != self.channel);
-            board.numbers.retain(|(channel, ..), _| *channel != self.channel);
+            board.by_number.retain(|_, row| !goes(row.channel, row.forming));
+            board.numbers.retain(|(channel, _, forming), _| !goes(*channel, *forming));
         }
     }
 }

@@ -51,7 +51,6 @@ struct Subscription {
     from: u64,
     /// Where rows that form are wanted too, and where only the newest of a key is told.
     follower: Option<Follower>,
-    forming: bool,
 }
 
 impl Subscription {
@@ -209,10 +208,10 @@ impl Subscriber {
             }
             for (number, row) in rows {
                 self.formed = number;
-                let subscription = self.channels.get(&row.channel);
-                if subscription
-                    .is_some_and(|one| one.follower.is_some() && one.forming >= row.forming && one.wants(&row))
-                {
+                let is_wanted = |one: &Subscription| {
+                    one.follower.as_ref().is_some_and(|follower| row.forming <= follower.forming) && one.wants(&row)
+                };
+                if self.channels.get(&row.channel).is_some_and(is_wanted) {
                     self.seq += 1;
                     out.push(row.message(self.seq));
                     if out.len() == end {
@@ -258,10 +257,10 @@ impl Subscriber {
 
     fn subscribe(&mut self, channel: Channel, symbols: Option<BTreeSet<String>>, forming: bool, out: &mut Vec<String>) {
         let is_followed = forming || !channel.is_told_whole();
-        let follower = is_followed.then(|| self.updates.board.follow(channel));
+        let follower = is_followed.then(|| self.updates.board.follow(channel, forming));
         // What is on the board now is wanted too.
         self.formed = 0;
-        self.channels.insert(channel, Subscription { symbols, from: 0, follower, forming });
+        self.channels.insert(channel, Subscription { symbols, from: 0, follower });
         self.snapshot(channel, out);
     }
 

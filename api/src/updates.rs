@@ -105,7 +105,7 @@ impl Updates {
     /// Whether anybody follows what forms of a table, or of any where none is named.
     pub fn wants(&self, table: Option<&Table>) -> bool {
         let of = |channel: &Channel| table.is_none_or(|table| channel.table() == table);
-        Channel::ALL.iter().filter(|channel| of(channel)).any(|channel| self.board.is_followed(*channel))
+        Channel::ALL.iter().filter(|channel| of(channel)).any(|channel| self.board.forms(*channel))
     }
 
     /// Tells subscribers of rows that form: of each key the newest stands, and nothing else is kept of them.

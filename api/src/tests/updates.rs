@@ -141,6 +141,7 @@ fn bars_are_told_closed_or_forming_too_and_the_newest_of_each_stands() {
     };
     let snapshot = ask(&mut client, &json!({"op": "subscribe", "channel": "bars"}));
     assert_eq!((types(&snapshot), &snapshot[0]["channel"]), (vec!["snapshot"], &json!("bars")));
+    assert!(!f.app.updates.wants(None), "closed ones alone");
     form(&f, &[bar(now, 1.0)]);
     f.tell(&[bar(now, 2.0)]);
     f.tell(&[bar(now + MINUTE, 3.0)]);
