@@ -195,7 +195,7 @@ fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
         let streams = if venue == "binance-linear" { 2 } else { 1 };
         assert_eq!(said.matches("stream /").count(), streams, "{said}");
         assert!(
-            ["clock", "24 in ", "20 instruments", "left within", "port 8000", "GiB free"]
+            ["clock", &format!("{} in ", listed(venue)), "20 instruments", "left within", "port 8000", "GiB free"]
                 .iter()
                 .all(|text| said.contains(text)),
             "{said}"
@@ -228,6 +228,11 @@ fn the_doctor_finds_good_feeds_fine_and_absent_ones_broken() {
 /// What the system says where nobody listens.
 const REFUSED: &str = "Connection refused (os error 111)";
 
+/// How many instruments an emulated venue lists: at Bybit there is a contract on a stock, too, which is not followed.
+fn listed(venue: &str) -> u64 {
+    if venue == "bybit-linear" { 25 } else { 24 }
+}
+
 /// Events of a kind that an import counted.
 fn imported(file: &str, log: &str, kind: &str) -> (u64, String) {
     let printed = prism(["import", file, "--log", log, "--format", "csv"]).fine();
@@ -256,7 +261,7 @@ fn a_recording_is_imported_whole_and_can_happen_again() {
         let (n_klines, printed) = imported(&file, &path(&format!("{venue}-log")), "kline");
         // Twenty instruments with a book each second, and 219 closed bars of eight timeframes.
         assert!(20 * 8 * 200 <= n_klines && 20 * 3 <= count("book_delta") && 20 <= count("book_snapshot"), "{printed}");
-        assert!(0 < count("trade") && count("instrument") == 24 && count("quarantined") == 0, "{printed}");
+        assert!(0 < count("trade") && count("instrument") == listed(venue) && count("quarantined") == 0, "{printed}");
         // It happens again: what is recorded of that is of the same instruments.
         let (_recorded, second) = emulate(&["--from", &file]);
         std::thread::sleep(Duration::from_millis(1_500));

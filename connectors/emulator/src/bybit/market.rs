@@ -150,6 +150,9 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
         };
         (spelled["contractType"], spelled["settleCoin"]) = (kind.into(), settled.into());
         spelled["deliveryTime"] = "0".into();
+        if symbol == STOCK {
+            spelled["symbolType"] = "stock".into();
+        }
         spelled["lotSizeFilter"] = json!({"qtyStep": lot, "minOrderQty": min});
         spelled
     };
@@ -164,7 +167,8 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
     };
     let rest: Vec<_> = all.filter(|(name, _)| after < &***name).collect();
     let n = call.limit(500, 1_000).min(PAGE).min(rest.len());
-    let is_last = n == rest.len() && symbol.is_empty() && call.market == Market::Linear;
+    let is_known = venue.instruments.contains_key(STOCK);
+    let is_last = n == rest.len() && symbol.is_empty() && call.market == Market::Linear && !is_known;
     let stock = is_last.then(|| {
         json!({
             "symbol": STOCK, "status": "Trading", "contractType": "LinearPerpetual", "symbolType": "stock", "baseCoin": "TSLA",
@@ -186,7 +190,7 @@ fn tickers(call: &Call, venue: &mut Venue) -> Answered {
     // A row among many that is no number.
     let is_odd = call.has_garbage && symbol.is_empty();
     let odd = is_odd.then(|| json!({"symbol": "ODDUSDT", "lastPrice": "0.29009999999999997e"}));
-    let has_stock = symbol.is_empty() && call.market == Market::Linear;
+    let has_stock = symbol.is_empty() && call.market == Market::Linear && !venue.tickers.contains_key(STOCK);
     let stock = has_stock.then(|| json!({"symbol": STOCK, "lastPrice": "250.1", "turnover24h": "999999999999"}));
     let of = of.map(|(symbol, (_, ticker))| Value::from(ticker_data(call.market, symbol, ticker, true)));
     call.listed(of.chain(odd).chain(stock))
