@@ -124,12 +124,9 @@ fn faults(seed: u64) -> Faults {
     }
 }
 
-/// Faces that are disturbed: the others allow so few requests for topics that books cannot come back as fast as they break.
-const N_FACES: usize = 4;
-
 /// In every second round of venues TLS, with an authority of the run's own.
 fn trusted(seed: u64) -> Result<(Option<Authority>, Arc<Access>)> {
-    if !(seed / N_FACES as u64).is_multiple_of(2) {
+    if !(seed / FACES.len() as u64).is_multiple_of(2) {
         return Ok((None, Access::plain()));
     }
     let (authority, mut ca) = (Authority::new()?, tempfile::NamedTempFile::new()?);
@@ -144,7 +141,7 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let faults = faults(seed);
     // Every venue in turn.
-    let face = FACES[seed as usize % N_FACES];
+    let face = FACES[seed as usize % FACES.len()];
     let (authority, access) = trusted(seed)?;
     let origin = Origin::Market(seed, SYMBOLS);
     let emulator = Emulator::start_tls(listener, authority.as_ref(), origin, faults, clock.clone())?;
