@@ -31,27 +31,31 @@ struct Rows {
     newest: u64,
     by_number: BTreeMap<u64, Arc<Change>>,
     numbers: HashMap<Key, u64>,
+    /// Bars that end by then are closed: nothing forms in them any more.
+    closed: Ts,
 }
 
 impl Rows {
-    fn remove(&mut self, key: &Key) {
-        if let Some(number) = self.numbers.remove(key) {
-            self.by_number.remove(&number);
-        }
-    }
-
     /// When the row of a key is of.
     fn ts(&self, key: &Key) -> Option<Ts> {
         self.by_number.get(self.numbers.get(key)?).map(|row| row.ts)
     }
 
+    fn retain(&mut self, stays: impl Fn(&Change) -> bool) {
+        let Rows { by_number, numbers, .. } = self;
+        by_number.retain(|_, row| stays(row));
+        numbers.retain(|_, number| by_number.contains_key(number));
+    }
+
     /// Puts a row in the place of the one of its key, unless that is of a later bar.
     fn put(&mut self, row: Arc<Change>) {
         let key = (row.channel, row.key.clone(), row.forming);
-        if self.ts(&key).is_some_and(|ts| row.ts < ts) {
+        if row.forming && row.end <= self.closed || self.ts(&key).is_some_and(|ts| row.ts < ts) {
             return;
         }
-        self.remove(&key);
+        if let Some(number) = self.numbers.remove(&key) {
+            self.by_number.remove(&number);
+        }
         self.newest += 1;
         self.numbers.insert(key, self.newest);
         self.by_number.insert(self.newest, row);
@@ -89,18 +93,15 @@ impl Board {
         self.tell(board);
     }
 
-    /// Takes rows that closed: what formed of their bars is over. They are kept where nobody else tells them.
-    pub(crate) fn close(&self, rows: &[Arc<Change>]) {
+    /// Takes rows that closed, kept where nobody else tells them: what formed in bars that end by `closed` is over, whether or
+    /// not it comes again as a row that closed.
+    pub(crate) fn close(&self, rows: &[Arc<Change>], closed: Ts) {
         let mut board = self.rows();
-        for row in rows {
-            let forming = (row.channel, row.key.clone(), true);
-            if board.ts(&forming).is_some_and(|ts| ts <= row.ts) {
-                board.remove(&forming);
-            }
-            if !row.channel.is_told_whole() {
-                board.put(row.clone());
-            }
+        if board.closed < closed {
+            board.closed = closed;
+            board.retain(|row| !row.forming || closed < row.end);
         }
+        rows.iter().filter(|row| !row.channel.is_told_whole()).for_each(|row| board.put(row.clone()));
         self.tell(board);
     }
 
@@ -145,11 +146,9 @@ impl Drop for Follower {
         let is_last = all.fetch_sub(1, Relaxed) == 1;
         let is_last_of_forming = self.forming && of_forming.fetch_sub(1, Relaxed) == 1;
         // Nobody keeps these new from now on.
-        let goes = |channel, forming| channel == self.channel && (is_last || forming && is_last_of_forming);
         if is_last || is_last_of_forming {
-            let mut board = self.board.rows();
-            board.by_number.retain(|_, row| !goes(row.channel, row.forming));
-            board.numbers.retain(|(channel, _, forming), _| !goes(*channel, *forming));
+            let goes = |row: &Change| row.channel == self.channel && (is_last || row.forming);
+            self.board.rows().retain(|row| !goes(row));
         }
     }
 }

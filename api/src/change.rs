@@ -63,8 +63,9 @@ pub(crate) struct Change {
     pub(crate) symbol: Arc<str>,
     /// What it is about: a later change of the same key makes this one needless.
     pub(crate) key: Arc<str>,
-    /// Start of its bar.
+    /// Start and end of its bar.
     pub(crate) ts: Ts,
+    pub(crate) end: Ts,
     /// Changes of the same key that it passed over.
     pub(crate) n_passed: u64,
     /// Whether it is a signal in force.
@@ -93,10 +94,10 @@ impl Change {
                 (channel.name(), names.join("|").into())
             }
         };
-        let ts = match row.get("ts") {
+        let [ts, end] = ["ts", "ts_close"].map(|name| match row.get(name) {
             Some(Cell::Ts(ts)) => *ts,
             _ => 0,
-        };
+        });
         let is_active = channel == Channel::Signal && !is_gone && status == "active";
         let symbol = text("symbol").into();
         Some(Change {
@@ -105,6 +106,7 @@ impl Change {
             symbol,
             key,
             ts,
+            end,
             n_passed: 0,
             is_active,
             forming: false,

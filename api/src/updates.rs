@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use prism_queries::LiveRows;
-use prism_schemas::{Table, Versions};
+use prism_schemas::table::BARS;
+use prism_schemas::{Table, Ts, Versions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -88,7 +89,9 @@ impl Updates {
         }
         let is_wanted = |channel: Channel| channel.is_told_whole() || self.board.is_followed(channel);
         let changes: Vec<Arc<Change>> = last_of_keys(rows, is_wanted).into_iter().map(Arc::new).collect();
-        self.board.close(&changes);
+        let ends = rows.iter().filter(|rows| *rows.table() == BARS).filter_map(|rows| rows.times("ts_close"));
+        let closed = ends.flatten().max().map_or(Ts::MIN, |micros| micros.saturating_mul(1_000));
+        self.board.close(&changes, closed);
         let mut ring = self.ring();
         for change in changes.into_iter().filter(|change| change.channel.is_told_whole()) {
             ring.changes.push_back(change);

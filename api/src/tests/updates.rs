@@ -118,9 +118,17 @@ fn what_forms_is_told_to_who_asks_each_in_the_place_of_the_one_before() {
     assert!(told(&mut client).is_empty());
     // It closes, and the next one forms, before the client reads: what formed of the closed one is over.
     form(&f, &[confluence("BTCUSDT", now, 65.0)]);
-    f.tell(&[confluence("BTCUSDT", now, 66.0)]);
+    f.tell(&[row(&BARS, "SOLUSDT", now, MINUTE, &[("timeframe", "1m".into())]), confluence("BTCUSDT", now, 66.0)]);
     form(&f, &[confluence("BTCUSDT", now + MINUTE, 67.0), confluence("BTCUSDT", now, 1.0)]);
     assert_eq!(scores(&told(&mut client)), [(false, 66.0), (true, 67.0)]);
+    let mut late = subscriber(&f);
+    ask(&mut late, &json!({"op": "subscribe", "channel": "confluence", "forming": true}));
+    assert_eq!(
+        scores(&told(&mut late)),
+        [(true, 67.0)],
+        "what formed of a bar that is over, and never closed, is gone"
+    );
+    drop(late);
     assert_eq!(scores(&told(&mut plain)), [(false, 66.0)]);
     ask(&mut client, &json!({"op": "unsubscribe", "channel": "confluence"}));
     assert!(!f.app.updates.wants(None), "nobody asks any more");

@@ -169,14 +169,10 @@ fn instruments(call: &Call, venue: &mut Venue) -> Answered {
     let n = call.limit(500, 1_000).min(PAGE).min(rest.len());
     let is_known = venue.instruments.contains_key(STOCK);
     let is_last = n == rest.len() && symbol.is_empty() && call.market == Market::Linear && !is_known;
-    let stock = is_last.then(|| {
-        json!({
-            "symbol": STOCK, "status": "Trading", "contractType": "LinearPerpetual", "symbolType": "stock", "baseCoin": "TSLA",
-            "quoteCoin": "USDT", "settleCoin": "USDT", "deliveryTime": "0", "priceFilter": {"tickSize": "0.01"},
-            "lotSizeFilter": {"qtyStep": "0.01", "minOrderQty": "0.01"},
-        })
-    });
-    let mut page = call.listed(rest[..n].iter().map(|one| spell(*one)).chain(stock))?;
+    let cent = Some(Decimal::new(1, 2));
+    let stock = (STOCK.into(), Instrument { tick_size: cent, lot_size: cent, min_size: cent, ..Instrument::default() });
+    let stock = is_last.then_some((&stock.0, &stock.1));
+    let mut page = call.listed(rest[..n].iter().copied().chain(stock).map(spell))?;
     if n < rest.len() {
         // As it goes into an address.
         page["nextPageCursor"] = format!("last%3D{}", rest[n - 1].0).into();
