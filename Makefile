@@ -29,9 +29,9 @@ demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --fo
 test: ## format, lints and all tests; ends with `N passed, 0 failed, K skipped`
 	@bash .ci/test
 
-chaos: ## the connectors against the emulated venue with faults: [RUNS=200] [SEED=1] [BREAK=gap|duplicate|crossed]
+chaos: ## the connectors against the emulated venue with faults: [RUNS=200] [SEED=1] [SPEED=60] [BREAK=gap|duplicate|crossed]
 	@cargo build --quiet --bin prism
-	@$(TARGET)/debug/prism chaos --runs $(RUNS) --seed $(SEED) $(if $(BREAK),--break $(BREAK))
+	@$(TARGET)/debug/prism chaos --runs $(RUNS) --seed $(SEED) $(if $(SPEED),--speed $(SPEED)) $(if $(BREAK),--break $(BREAK))
 
 survive: ## prism, Kafka and QuestDB killed hard at seeded moments, every fourth run over servers: [RUNS=200] [SEED=1] [BREAK=evidence|identity|frontier]
 	@cargo build --quiet --bin prism

@@ -27,18 +27,16 @@ use bars::compare_bars;
 
 /// Where the simulated time begins.
 const START: Ts = 1_767_225_600 * 1_000_000_000;
-/// Simulated seconds per second.
-const SPEED: i64 = 60;
-/// How long faults happen.
-const STORM: Duration = Duration::from_millis(2_000);
-/// How long the market goes on without.
-const CALM: Duration = Duration::from_millis(2_600);
-/// How often the end is compared with the truth: what was sent may be under way, what was lost may be asked for.
-const LOOKS: usize = 40;
+/// How long faults happen, in simulated time as all below.
+const STORM: Duration = Duration::from_secs(120);
+/// How long the market goes on without, and at least after feeds are connected.
+const CALM: Duration = Duration::from_secs(150);
+/// How often is looked at most: a busy machine sees faults later, connects later, and asks later for what was lost.
+const LOOKS: usize = 300;
 /// And with a protection left out.
 const LOOKS_BROKEN: usize = 6;
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(150);
+const LOOK: Duration = Duration::from_secs(9);
 /// Symbols of which no message goes wrong: what happens to others must not disturb them.
 const SPARED: [&str; 3] = ["ETHUSDT", "ADAUSDT", "DOTUSDT"];
 /// Runs at once.
@@ -53,6 +51,9 @@ pub(crate) struct Args {
     /// Seed of the first run; the next ones count up
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Simulated seconds per second: fewer where the machine has other things to do
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60))]
+    speed: u32,
     /// Leave a protection out, so that the runs must fail
     #[arg(long = "break", value_enum)]
     broken: Option<Protection>,
@@ -70,11 +71,11 @@ enum Protection {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (mut failed, broken) = (Vec::new(), args.broken);
+    let (mut failed, speed, broken) = (Vec::new(), args.speed, args.broken);
     let seeds: Vec<u64> = (args.seed..args.seed + args.runs).collect();
     for some in seeds.chunks(AT_ONCE) {
         let outcomes = runtime.block_on(async {
-            let runs = some.iter().map(|seed| tokio::spawn(one(*seed, broken)));
+            let runs = some.iter().map(|seed| tokio::spawn(one(*seed, speed, broken)));
             let mut outcomes = Vec::new();
             for (seed, run) in some.iter().zip(runs.collect::<Vec<_>>()) {
                 outcomes.push((*seed, run.await));
@@ -92,17 +93,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(seed) = failed.first() {
         let left_out =
             broken.map_or(String::new(), |broken| format!(" --break {}", format!("{broken:?}").to_lowercase()));
-        println!("repeat one with: prism chaos --runs 1 --seed {seed}{left_out}");
+        println!("repeat one with: prism chaos --runs 1 --seed {seed} --speed {speed}{left_out}");
     }
     println!("{} runs, {} failed", args.runs, failed.len());
     if failed.is_empty() { Ok(()) } else { bail!("{} of {} runs failed", failed.len(), args.runs) }
 }
 
 /// Simulated time: it begins at the same moment in every run.
-fn clock() -> Clock {
+fn clock(speed: u32) -> Clock {
     #[expect(clippy::disallowed_methods, reason = "simulated time runs by the wall clock")]
     let began = Instant::now();
-    Arc::new(move || START + began.elapsed().as_nanos() as i64 * SPEED)
+    Arc::new(move || START + began.elapsed().as_nanos() as i64 * i64::from(speed))
 }
 
 /// What goes wrong in a run.
@@ -136,8 +137,9 @@ fn trusted(seed: u64) -> Result<(Option<Authority>, Arc<Access>)> {
 }
 
 /// One run; gives what is wrong.
-async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
-    let clock = clock();
+async fn one(seed: u64, speed: u32, broken: Option<Protection>) -> Result<Vec<String>> {
+    let clock = clock(speed);
+    let simulated = |seconds| Duration::from_secs(seconds) / speed;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let faults = faults(seed);
     // Every venue in turn.
@@ -149,14 +151,14 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let options = Options {
         timeframes: vec![Timeframe::M1],
         bars: 10,
-        reconcile: Duration::from_millis(250),
-        ping: Duration::from_secs(1),
-        stale: Duration::from_secs(1),
+        reconcile: simulated(15),
+        ping: simulated(15),
+        stale: simulated(120),
         idle: Duration::from_secs(600),
-        patience: Duration::from_secs(2),
+        patience: simulated(240),
         skew: Duration::from_secs(600),
-        speed: SPEED as u32,
-        poll: Duration::from_millis(500),
+        speed,
+        poll: simulated(30),
         ignore_gaps: broken == Some(Protection::Gap),
         access,
         ..Options::at(&emulator.url(face))
@@ -168,32 +170,37 @@ async fn one(seed: u64, broken: Option<Protection>) -> Result<Vec<String>> {
     let dir = tempfile::tempdir()?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(dir.path())?);
     let watching = tokio::spawn(watch(received, watched.clone(), LogWriter::new(log.clone()), broken));
-    tokio::time::sleep(STORM).await;
-    // A busy machine has seen less by then.
-    for _ in 0..LOOKS {
-        if watched.lock().unwrap_or_else(PoisonError::into_inner).has_noticed() {
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    let look = || watched.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::time::sleep(STORM / speed).await;
+    wait(LOOKS, speed, || look().has_noticed()).await;
     emulator.calm();
-    tokio::time::sleep(CALM).await;
+    tokio::time::sleep(CALM / speed).await;
+    let looks = if broken.is_none() { LOOKS } else { LOOKS_BROKEN };
+    wait(looks, speed, || look().has_stood(clock())).await;
     emulator.freeze();
     let mut problems = Vec::new();
-    for _ in 0..if broken.is_none() { LOOKS } else { LOOKS_BROKEN } {
-        tokio::time::sleep(LOOK).await;
-        problems = watched.lock().unwrap_or_else(PoisonError::into_inner).compare(&emulator, face);
-        if problems.is_empty() {
-            break;
-        }
-    }
+    wait(looks, speed, || {
+        problems = look().compare(&emulator, face);
+        problems.is_empty()
+    })
+    .await;
     over.cancel();
     following.await??;
     watching.await??;
-    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    let watched = look();
     let is_whole = |symbol: &str| watched.n_disconnected == 0 && SPARED.contains(&symbol);
     problems.extend(tokio::task::block_in_place(|| compare_bars(&log, &emulator, &watched.connected, is_whole))?);
     Ok(problems)
+}
+
+/// Looks again and again until something is so, or often enough.
+async fn wait(n: usize, speed: u32, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..n {
+        tokio::time::sleep(LOOK / speed).await;
+        if is_so() {
+            break;
+        }
+    }
 }
 
 /// What came out of the connectors.
@@ -290,6 +297,12 @@ impl Watched {
 
     fn has_noticed(&self) -> bool {
         0 < self.n_gaps + self.n_quarantined
+    }
+
+    /// Whether the first feeds have been connected for some minutes and no book waits for what a market at rest never sends.
+    fn has_stood(&self, now: Ts) -> bool {
+        self.connected.values().min().is_some_and(|since| since + CALM.as_nanos() as i64 <= now)
+            && self.books.values().all(|book| book.state() == State::Live)
     }
 
     fn compare(&self, emulator: &Emulator, face: &str) -> Vec<String> {

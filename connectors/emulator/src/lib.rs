@@ -382,7 +382,8 @@ fn split(symbol: &str) -> (&str, &str) {
 /// decimals. They are of takers: the market has no accounts.
 fn ratios(venue: &mut Venue, symbol: &str, kind: &'static str, now: Ts, limit: usize) -> Option<Vec<(Ts, Decimal)>> {
     let trades = venue.trades.get(symbol)?;
-    let (n_bought, n) = (trades.iter().filter(|done| done.buy).count(), trades.len().max(1));
+    let newest = || trades.iter().rev().take(1_000);
+    let (n_bought, n) = (newest().filter(|done| done.buy).count(), newest().len().max(1));
     let long = Decimal::new((10_000 * n_bought / n) as i64, 4);
     Some(venue.series(symbol, kind, (Timeframe::M5.length(), now), long, limit))
 }

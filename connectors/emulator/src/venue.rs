@@ -15,10 +15,8 @@ use prism_exchange::{Bybit, Exchange as _};
 use prism_schemas::random::Random;
 use prism_sources::synthetic::{Frame, MARKET, Market, Symbol};
 
-/// Trades that requests can see.
-const TRADES_MAX: usize = 1_000;
-/// Trades of each symbol whose ids are remembered as the truth.
-const IDS_MAX: usize = 20_000;
+/// Trades of each symbol that requests can see, and whose ids are remembered as the truth: venues know their trades of long ago.
+const TRADES_MAX: usize = 20_000;
 /// The market goes on this long before anybody sees it.
 const BEFORE: i64 = MINUTE;
 
@@ -321,7 +319,7 @@ impl Venue {
             Some(trade::Id::Text(text)) => text.clone(),
             _ => format!("{:08x}-0000-5000-8000-{number:012x}", fnv1a(symbol.as_bytes()) as u32),
         };
-        push(ids, (ts, id.clone(), number), IDS_MAX);
+        push(ids, (ts, id.clone(), number), TRADES_MAX);
         let done = Done { ts, id, number, price, size, buy: trade.side() == Side::Buy };
         push(self.trades.entry(symbol.into()).or_default(), done.clone(), TRADES_MAX);
         Some(done)

@@ -269,14 +269,14 @@ fn trades(call: &Call, venue: &mut Venue) -> Answered {
 /// By number, or by time, which only goes back.
 fn past_trades(call: &Call, venue: &mut Venue) -> Answered {
     let (symbol, spelled) = call.one(venue)?;
-    let done: Vec<Done> = venue.trades.get(&symbol).into_iter().flatten().cloned().collect();
+    let done: Vec<&Done> = venue.trades.get(&symbol).into_iter().flatten().collect();
     let n = call.limit(100, 100)?;
     let page = match call.asked.r#type.as_deref() {
         None | Some("1") => call.page(&done, n, |done| done.number as i64)?,
         Some("2") if call.asked.before.is_none() => call.page(&done, n, |done| millis(done.ts))?,
         _ => return wrong("type"),
     };
-    Ok(page.into_iter().map(|at| spelled.trade(&done[at])).collect())
+    Ok(page.into_iter().map(|at| spelled.trade(done[at])).collect())
 }
 
 fn books(call: &Call, venue: &mut Venue) -> Answered {
