@@ -174,9 +174,9 @@ impl Lane {
         open.last(self.at, self.top.as_ref(), self.is_broken);
         let decimals = self.book.decimals();
         if decimals != open.decimals {
-            let power = |from: u32, to: u32| POW10[(to - from) as usize];
-            let units = (power(open.decimals.0, decimals.0), power(open.decimals.1, decimals.1));
-            self.top = self.top.and_then(|top| top.scaled(units.0, units.1));
+            let power = |from: u32, to: u32| Some(POW10[to.checked_sub(from)? as usize]);
+            let units = power(open.decimals.0, decimals.0).zip(power(open.decimals.1, decimals.1));
+            self.top = self.top.zip(units).and_then(|(top, (price, size))| top.scaled(price, size));
             open.rescale(decimals);
         }
         let before = self.top;

@@ -113,12 +113,14 @@ impl Over {
         }
     }
 
-    /// Goes on in finer units; what does not fit any more is dropped, and said to be.
+    /// Goes on in other units; what does not fit them, coarser ones always, is dropped, and said to be.
     #[cold]
     pub(super) fn rescale(&mut self, decimals: (u32, u32)) {
-        let power = |from: u32, to: u32| i128::from(POW10[(to - from) as usize]);
+        let power = |from: u32, to: u32| Some(i128::from(POW10[to.checked_sub(from)? as usize]));
         let (price, size) = (power(self.decimals.0, decimals.0), power(self.decimals.1, decimals.1));
-        let fits = |sum: &mut i128, unit: i128| sum.checked_mul(unit).map(|scaled| *sum = scaled).is_some();
+        let fits = |sum: &mut i128, unit: Option<i128>| {
+            unit.and_then(|unit| sum.checked_mul(unit)).map(|scaled| *sum = scaled).is_some()
+        };
         if !(fits(&mut self.spread, price) && fits(&mut self.sum, price) && fits(&mut self.flow, size)) {
             let is_suspect = true;
             *self = Over { from: self.from, is_suspect, ..Over::new(self.start, self.end, self.close, decimals) };

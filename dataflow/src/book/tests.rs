@@ -1,5 +1,7 @@
 //! Books of made-up feeds through the whole graph.
 
+mod units;
+
 use std::sync::{Arc, Mutex};
 
 use prism_schemas::{
@@ -333,35 +335,6 @@ fn a_bar_that_is_a_gap_has_no_book_and_gives_it_back() {
         version(4, 0, "ok", Some(99.5)),
     ];
     assert_eq!(rows[..6], expected);
-}
-
-#[test]
-fn contracts_that_are_worth_quote_are_valued_once_it_is_known() {
-    for is_declared in [false, true] {
-        let mut log = Log::new("bybit", "inverse");
-        if is_declared {
-            let contract = Instrument { contract_size: Some(Decimal::new(100, 0)), ..Instrument::default() };
-            log.push(TEN, TEN, Body::Instrument(Box::new(contract)));
-        }
-        log.snapshot(TEN + SECOND, 1);
-        log.trades(0..2);
-        let rows = log.checked();
-        // Where its trades cannot be valued there is no bar.
-        assert_eq!(rows.is_empty(), !is_declared);
-        let Some(first) = rows.first() else { continue };
-        // Ten contracts of 100 at 99.5: 1,000 are all of the best level.
-        let slippage = float(first, "slippage_sell_1k").unwrap();
-        assert!((slippage - 50.0).abs() < 1e-9, "{slippage}");
-        let (mut left, mut base) = (100.0f64, 0.0);
-        for n in 0..30 {
-            let contracts = left.min(f64::from(10 + n));
-            base += 100.0 * contracts / (99.5 - 0.5 * f64::from(n));
-            left -= contracts;
-        }
-        let (slippage, expected) =
-            (float(first, "slippage_sell_10k").unwrap(), 10_000.0 * (1.0 - 10_000.0 / base / 100.0));
-        assert!((slippage - expected).abs() < 1e-8, "{slippage}, expected {expected}");
-    }
 }
 
 #[test]

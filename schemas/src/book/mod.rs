@@ -12,11 +12,13 @@
 mod checksum;
 mod rules;
 mod side;
+mod state;
 mod update;
 
 pub use checksum::Checksum;
 pub use rules::{Numbering, Rules};
 pub use side::Sure;
+pub use state::{Applied, State, Trouble};
 pub use update::{Half, Update};
 
 use std::collections::VecDeque;
@@ -31,72 +33,6 @@ const WAITING_MAX: usize = 1_000;
 /// Updates in a row that may be older than the book, once one has joined it and before: with more of them the venue numbers
 /// anew, and what said so was lost.
 const OLD_MAX: [u32; 2] = [3, 100];
-
-/// How far a book can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing was received yet.
-    Unsynced,
-    /// Deltas wait for a snapshot.
-    Syncing,
-    /// Equal to the venue's.
-    Live,
-    /// Updates are missing or contradict: it must not feed a score until the next snapshot.
-    Suspect,
-}
-
-/// What an update did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// The book is that of the update.
-    Changed,
-    /// It was older than the book.
-    Old,
-    /// It waits for a snapshot.
-    Waiting,
-}
-
-/// Why a book became suspect. In every case the caller has this instrument alone synchronised anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// Updates are missing.
-    #[error("update {got} does not follow {after}")]
-    Gap {
-        /// The last update applied.
-        after: u64,
-        /// The update that came.
-        got: u64,
-    },
-    /// The snapshot is older than the deltas that wait for it: ask again.
-    #[error("the snapshot at {snapshot} ends before the first delta, {first}")]
-    TooOld {
-        /// The snapshot's update.
-        snapshot: u64,
-        /// The first update that waits.
-        first: u64,
-    },
-    /// The best bid is not below the best ask.
-    #[error("the book is crossed")]
-    Crossed,
-    /// The price moved to where the snapshot was cut.
-    #[error("the price is near the last level that the snapshot had")]
-    Edge,
-    /// It is not the venue's book.
-    #[error("checksum {ours} is not the venue's {theirs}")]
-    Checksum {
-        /// Of the book as it is here.
-        ours: u32,
-        /// As it came.
-        theirs: u32,
-    },
-    /// A number does not fit 64 bits at the instrument's decimals or cannot be one of a book, or a field the rules need is
-    /// missing.
-    #[error("the update has no update id, or a price or size that cannot be or does not fit")]
-    Unfit,
-    /// The venue's rules are not known to this version: its books cannot be checked.
-    #[error("how this venue numbers its updates is not known")]
-    Unknown,
-}
 
 /// A price and a size, in units of the book's decimals.
 pub type Level = (i64, i64);
@@ -261,13 +197,26 @@ impl OrderBook {
         followed
     }
 
-    /// A snapshot takes the place of all levels.
-    fn replace(&mut self, snapshot: &Update<'_>) -> Result<(), Trouble> {
+    fn clear(&mut self) {
         self.bids.clear();
         self.asks.clear();
+    }
+
+    /// A snapshot takes the place of all levels.
+    fn replace(&mut self, snapshot: &Update<'_>) -> Result<(), Trouble> {
+        self.clear();
         (self.last, self.depth) = (snapshot.update_id, snapshot.depth);
         (self.joined, self.n_old) = (false, 0);
-        self.change(snapshot)?;
+        let before = (self.price_decimals, self.size_decimals);
+        let changed = self.change(snapshot);
+        if changed == Err(Trouble::Unfit) && before != (0, 0) {
+            // One number of before with many decimals must not keep out what fits without it.
+            self.clear();
+            (self.price_decimals, self.size_decimals) = (0, 0);
+            self.change(snapshot)?;
+        } else {
+            changed?;
+        }
         let is_asked_for = matches!(self.rules.numbering, Numbering::Ranges | Numbering::Linked);
         for side in [&mut self.bids, &mut self.asks] {
             side.begin(snapshot.depth, is_asked_for);

@@ -137,6 +137,21 @@ fn decimals_grow_and_what_does_not_fit_is_refused() {
     }
 }
 
+/// One size of an update is of seventeen decimals: what does not fit beside it does in the next snapshot.
+#[test]
+fn a_snapshot_ends_what_one_odd_number_began() {
+    let mut book = book(Numbering::Rising);
+    book.apply(&update(true, (1, 1), &[(99, 1)], &[(101, 1)])).unwrap();
+    let mut odd = update(false, (2, 2), &[(98, 1)], &[]);
+    odd.bids.as_mut().unwrap().size_decimals = 17;
+    assert_eq!(book.apply(&odd), Ok(Applied::Changed));
+    let large = [(99, 1_000_000)];
+    assert_eq!(book.apply(&update(false, (3, 3), &large, &[])), Err(Trouble::Unfit));
+    assert_eq!(book.apply(&update(true, (4, 4), &large, &[(101, 1)])), Ok(Applied::Changed));
+    assert_eq!((book.decimals(), book.state()), ((1, 0), State::Live));
+    assert_eq!((book.top(), book.bids().count()), (Some(((99, 1_000_000), (101, 1))), 1));
+}
+
 #[test]
 fn the_last_number_there_is_has_none_behind_it() {
     for numbering in [Numbering::Rising, Numbering::Ranges] {
