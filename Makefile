@@ -21,7 +21,7 @@ QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
 FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo fuzz
 
-.PHONY: demo test chaos survive fuzz image bench bench-feeds bench-import bench-w1 bench-books bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive fuzz image bench bench-feeds bench-import bench-w1 bench-books bench-latency bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -80,6 +80,9 @@ services-stop: ## ends what `make services` started, nothing else
 bench-books: ## order books of a log through the graph, an update and a level: LOG=data/log or FILES=RECORDINGS
 	@test -z "$(FILES)" || { rm -rf $(TARGET)/books-log; cargo run --quiet --bin prism -- import $(FILES) --log $(TARGET)/books-log >&2; }
 	@cargo run --quiet --release -p prism-pipeline --example books -- $(if $(FILES),$(TARGET)/books-log,$(LOG))
+
+bench-latency: ## from a trade's receive time through log, merge and graph to the forming bar that has it: [RATE=2000] [SYMBOLS=100] [SECONDS=10]; the last line is JSON
+	@cargo bench --quiet -p prism-pipeline --bench latency
 
 bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
 	@cargo build --quiet --profile pipeline --bin prism

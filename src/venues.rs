@@ -29,7 +29,7 @@ use crate::{
 
 /// Times events may be handed over before some are written; then the sockets wait.
 const AHEAD: usize = 1_024;
-/// Between two looks at how silent partitions are: half an epoch, unless epochs are shorter than this twice.
+/// Between two looks at silent partitions at most: they are looked at when an epoch begins.
 const BEAT: Duration = Duration::from_millis(50);
 /// Events wait for others at most this long before all become visible together.
 const SOON: Duration = Duration::from_millis(1);
@@ -331,7 +331,7 @@ async fn write(
     };
     let mut flushed = tokio::time::Instant::now();
     loop {
-        let wait = if writer.is_waiting() { SOON } else { BEAT };
+        let wait = if writer.is_waiting() { SOON } else { writer.next(clock()).clamp(SOON, BEAT) };
         match tokio::time::timeout(wait, events.recv()).await {
             Ok(None) => break,
             Ok(Some(received)) => tokio::task::block_in_place(|| {

@@ -160,7 +160,7 @@ fn a_silent_instrument_is_told_after_idle_in_rows_metrics_and_readiness() {
         let row = &api.ask(others)[0];
         (last + 8_000_000 <= row[0].as_i64()?).then(|| row[1].as_f64())?
     });
-    // Grace and an epoch; heartbeats are half an epoch apart.
+    // Grace and an epoch.
     assert!((250_000.0..1_000_000.0).contains(&late), "{late} us after the end of a second");
 }
 

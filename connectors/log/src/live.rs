@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prism_schemas::event::Quarantined;
 use prism_schemas::event::event::Body;
@@ -21,8 +22,9 @@ const VOUCHED: [Topic; 2] = [Topic::Trades, Topic::Status];
 /// How often time is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// A partition without an event for so long, in nanoseconds, gets a heartbeat.
-    pub silence: i64,
+    /// In each interval of so many nanoseconds a partition without an event gets a heartbeat, at the interval's beginning: the
+    /// graph takes an epoch's events once every partition is in it.
+    pub interval: i64,
     /// One of trades or states gets one at least this often, whatever else is written there: its session lives.
     pub alive: i64,
     /// Simulated seconds in a second: where time jumps from one look to the next, the process lived in between.
@@ -31,7 +33,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { silence: 50 * MILLISECOND, alive: 500 * MILLISECOND, speed: 1 }
+        Pace { interval: 100 * MILLISECOND, alive: 500 * MILLISECOND, speed: 1 }
     }
 }
 
@@ -39,7 +41,12 @@ impl Pace {
     /// As fast as simulated time runs.
     pub fn at(speed: f64) -> Pace {
         let speed = speed.ceil().clamp(1.0, 1e6) as i64;
-        Pace { silence: Pace::default().silence * speed, speed, ..Pace::default() }
+        Pace { interval: Pace::default().interval * speed, speed, ..Pace::default() }
+    }
+
+    /// The interval of a time; an end belongs to what it ends, as of epochs.
+    const fn of(self, ts: Ts) -> i64 {
+        ts.saturating_sub(1).div_euclid(self.interval)
     }
 }
 
@@ -107,6 +114,12 @@ impl LiveWriter {
         self.newest
     }
 
+    /// How long after `now` the next interval begins, in which silent partitions get a heartbeat; not in simulated time.
+    pub fn next(&self, now: Ts) -> Duration {
+        let left = self.pace.interval - now.rem_euclid(self.pace.interval) + 1;
+        Duration::from_nanos((left / self.pace.speed).unsigned_abs())
+    }
+
     /// Whether anything taken is not visible yet.
     pub fn is_waiting(&self) -> bool {
         self.is_waiting
@@ -158,7 +171,7 @@ impl LiveWriter {
         for topic in &self.topics {
             for partition in 0..self.writer.log().partitions(*topic) {
                 let [reached, _] = self.writer.reached(*topic, partition);
-                if self.pace.silence <= self.now - reached {
+                if self.pace.of(reached) < self.pace.of(self.now) {
                     self.writer.heartbeat(*topic, partition, self.now, "")?;
                 }
             }
