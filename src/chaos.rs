@@ -18,7 +18,7 @@ use prism_schemas::{
     event::{Book, Feed, event::Body, trade::Id},
 };
 use prism_sources::synthetic::SYMBOLS;
-use prism_venue::{Access, Clock, ENDED, Events, Options, follow};
+use prism_venue::{Access, Clock, ENDED, Events, NOT_FOLLOWED, Options, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ const LOOKS_BROKEN: usize = 6;
 const LOOK: Duration = Duration::from_secs(9);
 /// Symbols of which no message goes wrong: what happens to others must not disturb them.
 const SPARED: [&str; 3] = ["ETHUSDT", "ADAUSDT", "DOTUSDT"];
+/// This one is delisted while it storms, and not followed any more.
+const DELISTED: &str = "NEARUSDT";
 /// Runs at once.
 const AT_ONCE: usize = 2;
 
@@ -121,6 +123,7 @@ fn faults(seed: u64) -> Faults {
         refuse: 0.01,
         ban: 0.002,
         fail: 0.01,
+        block: 0.002,
         ..Faults::default()
     }
 }
@@ -149,6 +152,8 @@ async fn one(seed: u64, speed: u32, broken: Option<Protection>) -> Result<Vec<St
     let emulator = Emulator::start_tls(listener, authority.as_ref(), origin, faults, clock.clone())?;
     emulator.spare(&SPARED);
     let options = Options {
+        // Streams have a host of their own.
+        stream: emulator.url(face).replacen("http", "ws", 1).replace("127.0.0.1", "localhost"),
         timeframes: vec![Timeframe::M1],
         bars: 10,
         reconcile: simulated(15),
@@ -159,6 +164,7 @@ async fn one(seed: u64, speed: u32, broken: Option<Protection>) -> Result<Vec<St
         skew: Duration::from_secs(600),
         speed,
         poll: simulated(30),
+        refresh: simulated(60),
         ignore_gaps: broken == Some(Protection::Gap),
         access,
         ..Options::at(&emulator.url(face))
@@ -171,7 +177,9 @@ async fn one(seed: u64, speed: u32, broken: Option<Protection>) -> Result<Vec<St
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(dir.path())?);
     let watching = tokio::spawn(watch(received, watched.clone(), LogWriter::new(log.clone()), broken));
     let look = || watched.lock().unwrap_or_else(PoisonError::into_inner);
-    tokio::time::sleep(STORM / speed).await;
+    tokio::time::sleep(STORM / speed / 2).await;
+    emulator.list(DELISTED, false);
+    tokio::time::sleep(STORM / speed / 2).await;
     wait(LOOKS, speed, || look().has_noticed()).await;
     emulator.calm();
     tokio::time::sleep(CALM / speed).await;
@@ -187,7 +195,8 @@ async fn one(seed: u64, speed: u32, broken: Option<Protection>) -> Result<Vec<St
     over.cancel();
     following.await??;
     watching.await??;
-    let watched = look();
+    let mut watched = look();
+    watched.connected.retain(|id, _| id.symbol != DELISTED);
     let is_whole = |symbol: &str| watched.n_disconnected == 0 && SPARED.contains(&symbol);
     problems.extend(tokio::task::block_in_place(|| compare_bars(&log, &emulator, &watched.connected, is_whole))?);
     Ok(problems)
@@ -219,6 +228,8 @@ struct Watched {
     n_gaps: usize,
     n_quarantined: usize,
     n_disconnected: usize,
+    /// What was delisted is followed no more.
+    has_left: bool,
 }
 
 async fn watch(
@@ -265,6 +276,7 @@ async fn watch(
                     }
                     // Books need no telling: what comes next does not follow, or is a snapshot. A venue that ends at last
                     // disconnects nobody.
+                    Feed::Disconnected if status.cause == NOT_FOLLOWED => watched.has_left |= id.symbol == DELISTED,
                     Feed::Disconnected if status.cause != ENDED => watched.n_disconnected += 1,
                     _ => {}
                 },
@@ -302,14 +314,15 @@ impl Watched {
     /// Whether the first feeds have been connected for some minutes and no book waits for what a market at rest never sends.
     fn has_stood(&self, now: Ts) -> bool {
         self.connected.values().min().is_some_and(|since| since + CALM.as_nanos() as i64 <= now)
-            && self.books.values().all(|book| book.state() == State::Live)
+            && self.has_left
+            && self.books.iter().all(|(id, book)| id.symbol == DELISTED || book.state() == State::Live)
     }
 
     fn compare(&self, emulator: &Emulator, face: &str) -> Vec<String> {
         let (mut problems, none) = (self.problems.clone(), BTreeSet::new());
         let (exchange, market) = face.split_once('-').unwrap_or((face, ""));
         let market = Market::parse(market).unwrap_or(Market::Linear);
-        for symbol in emulator.symbols() {
+        for symbol in emulator.symbols().into_iter().filter(|symbol| *symbol != DELISTED) {
             let Some(truth) = emulator.book(&symbol) else { continue };
             let id = InstrumentId::new(exchange, market, &symbol);
             let levels = |book: &OrderBook| {
@@ -340,6 +353,9 @@ impl Watched {
             if 0 < n_missing {
                 problems.insert(format!("{id} lacks {n_missing} of {} trades", expected.len()));
             }
+        }
+        if !self.has_left {
+            problems.insert(format!("{DELISTED} was delisted and is followed"));
         }
         if !self.has_noticed() {
             problems.insert("no fault was noticed: the run shows nothing".into());

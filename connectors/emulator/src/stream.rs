@@ -44,6 +44,11 @@ pub(super) trait Face: Send + 'static {
     fn patience(&self) -> Option<Duration> {
         None
     }
+
+    /// How often a ping is sent, and how long after one without an answer the connection is cut, in the venue's time.
+    fn pings(&self) -> Option<[Ts; 2]> {
+        None
+    }
 }
 
 /// A venue says this long before it that it cuts a connection, or a part of the connection's age.
@@ -57,19 +62,39 @@ struct Life {
     is_told: bool,
     /// When anything was said last, by either side.
     spoke: Instant,
+    /// When the next ping is due, and when the oldest without an answer was sent.
+    ping_at: Ts,
+    unanswered: Option<Ts>,
 }
 
 impl Life {
     fn new(shared: &Shared) -> Life {
         let (began, n_cuts) = ((shared.clock)(), shared.n_cuts.load(Relaxed));
-        Life { began, n_cuts, is_told: false, spoke: Instant::now() }
+        Life { began, n_cuts, is_told: false, spoke: Instant::now(), ping_at: began, unanswered: None }
     }
 
     fn is_over(&self, face: &impl Face, shared: &Shared) -> bool {
         let age = shared.faults().age;
         let is_old = 0 < age && self.began + age <= (shared.clock)();
         let is_quiet = face.patience().is_some_and(|patience| patience <= self.spoke.elapsed());
-        is_old || is_quiet || self.n_cuts != shared.n_cuts.load(Relaxed)
+        let is_dead = face.pings().zip(self.unanswered).is_some_and(|([_, wait], at)| at + wait <= (shared.clock)());
+        is_old || is_quiet || is_dead || self.n_cuts != shared.n_cuts.load(Relaxed)
+    }
+
+    /// A ping, when it is due: an answer must repeat what is in it.
+    fn ping(&mut self, face: &impl Face, now: Ts) -> Option<Message> {
+        let [every, _] = face.pings().filter(|_| self.ping_at <= now)?;
+        self.ping_at = now + every;
+        self.unanswered.get_or_insert(now);
+        Some(Message::Ping(now.to_string().into()))
+    }
+
+    /// A ping was answered, if there was one of this.
+    fn pong(&mut self, payload: &[u8]) {
+        let of = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+        if of.is_some_and(|of: Ts| self.unanswered.is_some_and(|at| at <= of)) {
+            self.unanswered = None;
+        }
     }
 
     /// What is to be said now that the end is near.
@@ -125,12 +150,19 @@ async fn connection(
         if let Some(text) = life.last_words(&face, &shared) {
             socket.send(Message::text(text)).await?;
         }
+        if let Some(ping) = life.ping(&face, (shared.clock)()) {
+            socket.send(ping).await?;
+        }
         let (texts, is_answer) = tokio::select! {
             () = shared.over.cancelled() => return Ok(()),
             received = socket.recv() => {
                 let text = match received {
                     None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return Ok(()),
                     Some(Ok(Message::Text(text))) => text,
+                    Some(Ok(Message::Pong(payload))) => {
+                        life.pong(&payload);
+                        continue;
+                    }
                     Some(Ok(_)) => continue,
                 };
                 (face.answers(&text, &shared), true)

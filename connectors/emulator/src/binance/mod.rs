@@ -161,6 +161,12 @@ impl Stream {
 }
 
 impl Face for Stream {
+    /// As documented, 2026-11: <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams> and
+    /// <https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams>.
+    fn pings(&self) -> Option<[Ts; 2]> {
+        Some(if self.market == Market::Spot { [20 * SECOND, MINUTE] } else { [3 * MINUTE, 10 * MINUTE] })
+    }
+
     fn answers(&mut self, text: &str, shared: &Shared) -> Vec<String> {
         let Ok(request) = serde_json::from_str::<Request>(text) else {
             return vec![json!({"error": {"code": 3, "msg": "Invalid JSON: expected value"}, "id": null}).to_string()];

@@ -1,5 +1,6 @@
 //! What faces do as their venues document it, seen by a client that knows nothing of prism.
 
+mod binance;
 mod kraken;
 mod okx;
 mod okx_requests;
