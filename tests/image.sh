@@ -29,6 +29,7 @@ if [ ! -x "$root/bin/bash" ]; then
     debootstrap --variant=minbase --include="$packages" "$base" "$root" "$mirror" >"$root.log" 2>&1 ||
         { tail -n 5 "$root.log" >&2; rm -rf "$root"; without "no packages"; }
 fi
+chroot "$root" true || without "nothing can be run in a chroot"
 chroot "$root" id prism >/dev/null 2>&1 ||
     chroot "$root" useradd --uid "${user%:*}" --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin prism
 install -d -o "${user%:*}" -g "${user#*:}" "$root/data"
