@@ -123,7 +123,6 @@ fn faults(seed: u64) -> Faults {
         refuse: 0.01,
         ban: 0.002,
         fail: 0.01,
-        block: 0.002,
         ..Faults::default()
     }
 }
