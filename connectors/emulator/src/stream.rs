@@ -90,7 +90,8 @@ impl Life {
     }
 
     /// A ping was answered, if there was one of this.
-    fn pong(&mut self, payload: &[u8]) {
+    fn pong(&mut self, message: &Message) {
+        let Message::Pong(payload) = message else { return };
         let of = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
         if of.is_some_and(|of: Ts| self.unanswered.is_some_and(|at| at <= of)) {
             self.unanswered = None;
@@ -147,11 +148,9 @@ async fn connection(
         if life.is_over(&face, &shared) {
             return Ok(());
         }
-        if let Some(text) = life.last_words(&face, &shared) {
-            socket.send(Message::text(text)).await?;
-        }
-        if let Some(ping) = life.ping(&face, (shared.clock)()) {
-            socket.send(ping).await?;
+        let last_words = life.last_words(&face, &shared).map(Message::text);
+        for message in last_words.into_iter().chain(life.ping(&face, (shared.clock)())) {
+            socket.send(message).await?;
         }
         let (texts, is_answer) = tokio::select! {
             () = shared.over.cancelled() => return Ok(()),
@@ -159,11 +158,10 @@ async fn connection(
                 let text = match received {
                     None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return Ok(()),
                     Some(Ok(Message::Text(text))) => text,
-                    Some(Ok(Message::Pong(payload))) => {
-                        life.pong(&payload);
+                    Some(Ok(other)) => {
+                        life.pong(&other);
                         continue;
                     }
-                    Some(Ok(_)) => continue,
                 };
                 (face.answers(&text, &shared), true)
             }
