@@ -184,10 +184,11 @@ impl Origin {
 
     /// A thread that writes to the log until told to stop.
     fn start(self, log: &Arc<dyn Log>, plan: &Plan, tasks: &mut Tasks) -> Result<()> {
-        let (log, until, maintained) = (log.clone(), tasks.stop(), plan.settings.timeframes.maintained.clone());
+        let (log, until, epoch) = (log.clone(), tasks.stop(), plan.settings.time.epoch);
+        let maintained = plan.settings.timeframes.maintained.clone();
         tasks.spawn("ingest", move || match self {
             Origin::Synthetic(source, time) => synthetic::ingest(&log, &maintained, source, &time, &until),
-            Origin::Venues(sources) => venues::ingest(&log, sources, &until),
+            Origin::Venues(sources) => venues::ingest(&log, sources, epoch, &until),
         })
     }
 

@@ -183,11 +183,11 @@ pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
 }
 
 /// Writes the venues' events to the log until told to stop.
-pub(crate) fn ingest(log: &Arc<dyn Log>, mut sources: Sources, stop: &CancellationToken) -> Result<()> {
+pub(crate) fn ingest(log: &Arc<dyn Log>, mut sources: Sources, epoch: i64, stop: &CancellationToken) -> Result<()> {
     let steady = steady();
     let time = steady.clone();
     let clock: Clock = Arc::new(move || time.now());
-    let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::default(), session(clock()));
+    let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::of(epoch), session(clock()));
     writer.check(clock())?;
     let known = Arc::new(Mutex::new(Known::read(&**log)?));
     let newest: NewestBar = {

@@ -56,9 +56,12 @@ fn whatever_goes_wrong_books_and_trades_are_the_venues() {
 
 #[test]
 fn chaos_sees_a_protection_that_is_left_out() {
-    for protection in ["gap", "duplicate", "crossed"] {
+    for (protection, problem) in
+        [("gap", "USDT ends "), ("duplicate", " for whole, and it is "), ("crossed", " was crossed")]
+    {
         let said = prism(["chaos", "--runs", "6", "--seed", "7", "--break", protection]);
         assert_eq!(said.code, 1, "{protection}: {said:?}");
+        assert!(said.out.contains(problem), "{said:?}");
         assert!(said.out.contains("repeat one with: prism chaos --runs 1 --seed"), "{said:?}");
     }
 }

@@ -134,16 +134,14 @@ async fn connection(
     mut face: impl Face,
     number: u64,
 ) -> Result<(), axum::Error> {
-    let mut sent = shared.sent.subscribe();
+    let (mut sent, mut life) = (shared.sent.subscribe(), Life::new(&shared));
     let mut saboteur = Saboteur::new(shared.faults().seed, number);
-    let mut life = Life::new(&shared);
     let mut late: VecDeque<(Instant, String)> = VecDeque::new();
     let mut tick = tokio::time::interval(STEP);
     for text in face.greets() {
         socket.send(Message::text(text)).await?;
     }
     loop {
-        let next_late = late.front().map(|(at, _)| *at);
         let faults = shared.faults();
         if life.is_over(&face, &shared) {
             return Ok(());
@@ -154,18 +152,15 @@ async fn connection(
         }
         let (texts, is_answer) = tokio::select! {
             () = shared.over.cancelled() => return Ok(()),
-            received = socket.recv() => {
-                let text = match received {
-                    None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return Ok(()),
-                    Some(Ok(Message::Text(text))) => text,
-                    Some(Ok(other)) => {
-                        life.pong(&other);
-                        continue;
-                    }
-                };
-                (face.answers(&text, &shared), true)
-            }
-            () = until(next_late) => {
+            received = socket.recv() => match received {
+                None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
+                Some(Ok(Message::Text(text))) => (face.answers(&text, &shared), true),
+                Some(Ok(other)) => {
+                    life.pong(&other);
+                    continue;
+                }
+            },
+            () = until(late.front().map(|(at, _)| *at)) => {
                 if let Some((_, text)) = late.pop_front() {
                     socket.send(Message::text(text)).await?;
                 }

@@ -16,6 +16,9 @@ use super::{Log, LogError, LogWriter, Step};
 /// A log may be so far ahead of the clock when writing begins: its newest events and those that come next are as one.
 const AHEAD: i64 = 2 * SECOND;
 
+/// Shorter epochs get no more heartbeats, which would fill the log.
+const INTERVAL_MIN: i64 = 10 * MILLISECOND;
+
 /// A session vouches for what is in partitions of these: that nothing is missing, as far as nobody says that it is.
 const VOUCHED: [Topic; 2] = [Topic::Trades, Topic::Status];
 
@@ -38,6 +41,11 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// For a graph whose epochs are so many nanoseconds.
+    pub fn of(epoch: i64) -> Pace {
+        Pace { interval: epoch.max(INTERVAL_MIN), ..Pace::default() }
+    }
+
     /// As fast as simulated time runs.
     pub fn at(speed: f64) -> Pace {
         let speed = speed.ceil().clamp(1.0, 1e6) as i64;
@@ -45,7 +53,7 @@ impl Pace {
     }
 
     /// The interval of a time; an end belongs to what it ends, as of epochs.
-    const fn of(self, ts: Ts) -> i64 {
+    const fn index(self, ts: Ts) -> i64 {
         ts.saturating_sub(1).div_euclid(self.interval)
     }
 }
@@ -171,7 +179,7 @@ impl LiveWriter {
         for topic in &self.topics {
             for partition in 0..self.writer.log().partitions(*topic) {
                 let [reached, _] = self.writer.reached(*topic, partition);
-                if self.pace.of(reached) < self.pace.of(self.now) {
+                if self.pace.index(reached) < self.pace.index(self.now) {
                     self.writer.heartbeat(*topic, partition, self.now, "")?;
                 }
             }

@@ -6,7 +6,7 @@ use prism_schemas::event::{Feed, trade};
 use prism_schemas::time::SECOND;
 use prism_schemas::{Event, Ts};
 
-use super::{Reconciler, TRADES};
+use super::{Reconciler, TRADES, gap};
 use crate::seen::Hole;
 use crate::{Events, Followed, status};
 
@@ -59,24 +59,20 @@ impl Reconciler {
             let Some(next) = last.checked_add(1) else { break };
             from = next;
         }
-        let (now, begun) = ((self.clock)(), hole.since.unwrap_or(hole.ts));
-        let n_found = found.len();
-        let first = found.iter().map(|(_, event)| event.ts_event).min();
+        let (now, begun, n_found) = ((self.clock)(), hole.since.unwrap_or(hole.ts), found.len());
         // Nobody knows how far an open end reaches.
         let n_lacking = hole.last.checked_add(1).map_or(0, |end| end.saturating_sub(from));
-        if !found.is_empty() {
-            let cause = format!("trades: {} were missing and are here now", found.len());
-            found.push(status(id, first.unwrap_or(begun), now, Feed::Gap, TRADES, &cause));
+        if let Some(first) = found.iter().map(|(_, event)| event.ts_event).min() {
+            let cause = format!("trades: {n_found} were missing and are here now");
+            found.push(status(id, first, now, Feed::Gap, TRADES, &cause));
         }
         // Answers lag behind the stream at times, Binance's by some seconds (review of other clients, 2026-10).
         let may_come =
             0 < n_lacking && now < hole.ts + LAG && self.seen.put_back(id, &Hole { first: from, ..hole.clone() });
         let n_lost = n_forgotten + if may_come { 0 } else { n_lacking };
         if 0 < n_lost {
-            // Nothing brings them back: the bars over them are not whole.
             let cause = format!("trades: {n_lost} from number {} on cannot be had", hole.first);
-            found.push(status(id, begun, now, Feed::Gap, "", &cause));
-            found.push(status(id, hole.ts, now, Feed::ResyncFinished, "", "trades go on"));
+            found.extend(gap(id, begun, hole.ts, now, &cause));
         }
         if !found.is_empty() {
             let _ = self.out.send(found).await;

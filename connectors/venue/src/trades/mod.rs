@@ -132,8 +132,7 @@ impl Reconciler {
         if until < oldest && FULL <= n && is_troubled {
             let cause =
                 format!("trades: the newest {n} are all that can be had, and what came before was not compared");
-            told.push(status(id, until, now, Feed::Gap, "", &cause));
-            told.push(status(id, oldest, now, Feed::ResyncFinished, "", "trades go on"));
+            told.extend(gap(id, until, oldest, now, &cause));
         }
         compared.until = Some(newest.max(until));
         compared.are_ids_equal |= answer.iter().any(|(id, event)| self.seen.has(id, event));
@@ -163,6 +162,11 @@ impl Reconciler {
         told.append(&mut missed);
         told.push(word);
     }
+}
+
+/// Trades are missing from one time to another, and nothing brings them back: the bars over them are not whole.
+fn gap(id: &InstrumentId, from: Ts, to: Ts, now: Ts, cause: &str) -> [(InstrumentId, Event); 2] {
+    [status(id, from, now, Feed::Gap, "", cause), status(id, to, now, Feed::ResyncFinished, "", "trades go on")]
 }
 
 /// An instrument's newest trades.
