@@ -207,16 +207,14 @@ impl OrderBook {
         self.clear();
         (self.last, self.depth) = (snapshot.update_id, snapshot.depth);
         (self.joined, self.n_old) = (false, 0);
-        let before = (self.price_decimals, self.size_decimals);
-        let changed = self.change(snapshot);
-        if changed == Err(Trouble::Unfit) && before != (0, 0) {
+        let mut changed = self.change(snapshot);
+        if changed == Err(Trouble::Unfit) {
             // One number of before with many decimals must not keep out what fits without it.
             self.clear();
             (self.price_decimals, self.size_decimals) = (0, 0);
-            self.change(snapshot)?;
-        } else {
-            changed?;
+            changed = self.change(snapshot);
         }
+        changed?;
         let is_asked_for = matches!(self.rules.numbering, Numbering::Ranges | Numbering::Linked);
         for side in [&mut self.bids, &mut self.asks] {
             side.begin(snapshot.depth, is_asked_for);
