@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use prism_emulator::{Authority, Emulator, FACES, Faults, Origin, Recording, Script};
 use prism_schemas::{Market, canonical_symbol};
-use prism_sources::synthetic::{SYMBOLS, symbols};
+use prism_sources::synthetic::{SYMBOLS, quiet, symbols};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,6 +70,9 @@ pub(crate) struct Args {
     /// Symbols of which nothing is sent after a few seconds, without a word
     #[arg(long, num_args = 1.., conflicts_with = "script")]
     stall: Vec<String>,
+    /// Symbols of the market that trade and change only every two minutes
+    #[arg(long, num_args = 1.., conflicts_with = "from")]
+    quiet: Vec<String>,
     /// What goes wrong at which time, as TOML: [[fault]] at = "10s", for = "5s", stall = ["BTCUSDT"]; more in the README
     #[arg(long)]
     script: Option<PathBuf>,
@@ -107,6 +110,8 @@ fn length(text: &str) -> Result<i64, String> {
     prism_schemas::time::parse_duration(text).ok_or_else(|| "is no duration such as 500ms".into())
 }
 
+/// Seconds between two moments of a quiet symbol.
+const QUIET_FOR: i64 = 120;
 /// Connectors are well under way when symbols fall silent.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -132,7 +137,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let script = args.script.as_deref().map(read).transpose()?;
     let (origin, what) = match args.from.is_empty() {
-        true => (Origin::Market(seed, symbols(args.symbols.into())), format!("the synthetic market of seed {seed}")),
+        true => {
+            let names: Vec<String> = args.quiet.iter().map(|symbol| canonical_symbol(symbol)).collect();
+            let market = quiet(symbols(args.symbols.into()), &names, QUIET_FOR);
+            (Origin::Market(seed, market), format!("the synthetic market of seed {seed}"))
+        }
         false => {
             let recording =
                 Recording::open(args.from.clone(), args.market).map_err(|error| misuse(error.to_string()))?;

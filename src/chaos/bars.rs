@@ -63,7 +63,7 @@ pub(super) fn compare_bars(
         let minutes = emulator.minutes(&id.symbol);
         // The first minute was under way, and the last one is.
         let over = minutes.last().map_or(0, |(start, ..)| *start);
-        for (start, truth, _) in minutes.iter().filter(|(start, _, n)| *since <= *start && *start < over && 0 < *n) {
+        for (start, truth, n) in minutes.iter().filter(|(start, ..)| *since <= *start && *start < over) {
             let row = made.get(&(id.symbol.clone(), *start));
             let number = |name: &str| match row.and_then(|row| row.get(name)) {
                 Some(Cell::Float(value)) => *value,
@@ -77,7 +77,7 @@ pub(super) fn compare_bars(
                 (_, true, true) => n_whole += 1,
                 (_, true, false) => problems.push(format!("{id} has {ours:?} for whole, and it is {truth:?}")),
                 // Flagged, and never flat where the venue traded.
-                (_, false, _) if ours[4] == 0.0 && !ours[3].is_nan() => {
+                (_, false, _) if 0 < *n && ours[4] == 0.0 && !ours[3].is_nan() => {
                     problems.push(format!("{id} is flat at minute {}", (start - START) / MINUTE));
                 }
                 (_, false, _) if must_be_whole(&id.symbol) => {

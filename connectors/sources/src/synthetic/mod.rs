@@ -6,7 +6,7 @@ mod history;
 mod process;
 mod symbols;
 
-pub use symbols::{SYMBOLS, Symbol, symbols};
+pub use symbols::{SYMBOLS, Symbol, quiet, symbols};
 
 use std::collections::VecDeque;
 
@@ -225,6 +225,11 @@ impl Trader {
 
     fn second(&mut self, view: &View, seq: &mut u64, latency: &mut Random, out: &mut Vec<Frame>) {
         let price = self.ticks(view.level);
+        let number = view.second.div_euclid(SECOND) + view.at;
+        let is_quiet = 1 < self.symbol.every;
+        if is_quiet && self.announced && number % self.symbol.every != 0 {
+            return self.remember(view.second, price);
+        }
         // Each symbol's book and ticker have their own moment of the second.
         let book_ms = 20 + view.at * 37 % 900;
         let mut send = |ms: i64, text: String| {
@@ -232,7 +237,7 @@ impl Trader {
             out.push(Frame { ts_recv: view.second + ms * MILLISECOND + delay, text });
         };
         let mut trades: Vec<i64> = Vec::new();
-        let mut chance = 0.37 * view.volatility.min(2.0) + 0.13;
+        let mut chance = if is_quiet { 1.0 } else { 0.37 * view.volatility.min(2.0) + 0.13 };
         while self.random.uniform() < chance && trades.len() < 6 {
             trades.push(self.random.below(1000) as i64);
             chance = 0.5;
@@ -256,8 +261,7 @@ impl Trader {
         if !moved {
             self.book_frame(price, view, book_ms, seq, &mut send);
         }
-        let number = view.second.div_euclid(SECOND) + view.at;
-        if number % TICKER_EVERY == 0 || self.day.is_empty() {
+        if is_quiet || number % TICKER_EVERY == 0 || self.day.is_empty() {
             *seq += 1;
             let text = self.ticker_frame(view, 950, *seq);
             send(950, text);

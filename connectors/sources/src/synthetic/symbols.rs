@@ -19,6 +19,8 @@ pub struct Symbol {
     pub own: f64,
     /// Mean value of a trade in quote.
     pub value: f64,
+    /// Seconds between two moments at which it trades and its book changes; some are quiet for minutes.
+    pub every: i64,
 }
 
 const fn symbol(
@@ -31,7 +33,7 @@ const fn symbol(
     value: f64,
 ) -> Symbol {
     let (tick, lot) = (Decimal::new(tick.0, tick.1), Decimal::new(lot.0, lot.1));
-    Symbol { name, price, tick, lot, beta, own, value }
+    Symbol { name, price, tick, lot, beta, own, value, every: 1 }
 }
 
 /// The market of the demo.
@@ -70,4 +72,11 @@ pub fn symbols(n: usize) -> &'static [Symbol] {
         None => Symbol { name: format!("COIN{at}USDT").leak(), ..SYMBOLS[at % SYMBOLS.len()] },
     };
     SYMBOLS.get(..n).unwrap_or_else(|| (0..n).map(of).collect::<Vec<_>>().leak())
+}
+
+/// The same symbols; those of these names say something every so many seconds only. They live as long as the process.
+pub fn quiet(symbols: &[Symbol], names: &[impl AsRef<str>], every: i64) -> &'static [Symbol] {
+    let is_quiet = |symbol: &Symbol| names.iter().any(|name| name.as_ref() == symbol.name);
+    let of = |symbol: &Symbol| Symbol { every: if is_quiet(symbol) { every } else { symbol.every }, ..*symbol };
+    symbols.iter().map(of).collect::<Vec<_>>().leak()
 }

@@ -68,6 +68,26 @@ fn every_frame_decodes_and_no_book_crosses() {
     assert!((0.9..1.1).contains(&per_second("book_delta")), "{kinds:?}");
 }
 
+#[test]
+fn a_quiet_symbol_says_something_every_so_many_seconds_only() {
+    let mut market = Market::new(1, quiet(SYMBOLS, &["DOTUSDT"], 100), START);
+    let mut frames = Vec::new();
+    market.step(START + 1_000 * SECOND, &mut frames);
+    let seconds = |frames: &[&Frame], what: &str| -> Vec<i64> {
+        let of = frames.iter().filter(|frame| frame.text.contains(what));
+        let mut seconds: Vec<i64> = of.map(|frame| (frame.ts_recv - START) / SECOND / 100).collect();
+        seconds.dedup();
+        seconds
+    };
+    let (dot, others): (Vec<&Frame>, Vec<&Frame>) = frames.iter().partition(|frame| frame.text.contains("DOTUSDT"));
+    // The first one with its book, then one in each hundred seconds, traded in and told in full.
+    assert!((30..100).contains(&dot.len()), "{}", dot.len());
+    for what in ["publicTrade", "orderbook", "tickers"] {
+        assert!(9 <= seconds(&dot, what).len(), "{what}: {:?}", seconds(&dot, what));
+    }
+    assert!(20_000 < others.len());
+}
+
 /// Applies levels at a common scale of 8 decimals.
 fn apply(side: &mut Side, levels: &Levels) {
     for (price, size) in levels.prices.iter().zip(&levels.sizes) {
