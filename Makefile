@@ -21,7 +21,7 @@ QUESTDB ?= questdb://127.0.0.1:$(or $(QUESTDB_PORT),9000)
 
 FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo fuzz
 
-.PHONY: demo test chaos survive fuzz image bench bench-feeds bench-import bench-w1 bench-books bench-latency bench-pipeline oracle services services-stop fmt lint
+.PHONY: demo test chaos survive fuzz image bench bench-feeds bench-import bench-w1 bench-books bench-latency bench-live bench-pipeline oracle services services-stop fmt lint
 
 demo: ## everything in one process on a synthetic market; ARGS="--port 8001 --for 30s"
 	cargo run --quiet --bin prism -- demo $(ARGS)
@@ -83,6 +83,9 @@ bench-books: ## order books of a log through the graph, an update and a level: L
 
 bench-latency: ## from a trade's receive time through log, merge and graph to the forming bar that has it: [RATE=2000] [SYMBOLS=100] [SECONDS=10]; the last line is JSON
 	@cargo bench --quiet -p prism-pipeline --bench latency
+
+bench-live: ## rows in memory, written and read at once, beside a tree of cells: [MINUTES=120]; the last line is JSON
+	@cargo bench --quiet --profile pipeline -p prism-queries --bench live
 
 bench-pipeline: ## Kafka to QuestDB, stage by stage, over running servers: [EVENTS=2000000] [KAFKA=kafka://..] [QUESTDB=questdb://..]
 	@cargo build --quiet --profile pipeline --bin prism

@@ -1,15 +1,17 @@
 //! Rows in memory: every row not stored yet, and the newest of each series.
 
+mod sight;
 mod table;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::error::ArrowError;
 use prism_schemas::table::TABLES;
-use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
+use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions, each_row};
 
 use self::table::LiveTable;
 
@@ -25,28 +27,28 @@ pub const LIVE_VIEWS: [&str; 8] = [
     "relations",
 ];
 
-/// Rows in memory, shared by the writer of results and every reader. The newest (known_at, revision) of a key wins.
+/// Rows in memory, shared by the writer of results and every reader, who waits for nobody. The newest (known_at, revision) of a key wins.
 /// An empty text is absent, as in the store: it is null here, whatever was applied.
 #[derive(Debug)]
 pub struct LiveRows {
     keep: i64,
-    tables: Vec<RwLock<LiveTable>>,
-    progress: RwLock<Progress>,
+    tables: Vec<LiveTable>,
+    progress: ArcSwap<Progress>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Progress {
     newest: Option<Ts>,
     stored: Option<Ts>,
-    instruments: BTreeSet<InstrumentId>,
+    instruments: Arc<BTreeSet<InstrumentId>>,
 }
 
 impl LiveRows {
     /// Stored rows stay in memory while they were known, and are of a time, at most `keep` nanoseconds before the newest
     /// became known: a history that came at once leaves when it is stored.
     pub fn new(keep: i64) -> LiveRows {
-        let tables = TABLES.iter().map(|table| RwLock::new(LiveTable::new(table))).collect();
-        LiveRows { keep, tables, progress: RwLock::default() }
+        let tables = TABLES.iter().map(|table| LiveTable::new(table)).collect();
+        LiveRows { keep, tables, progress: ArcSwap::default() }
     }
 
     /// Takes versions in any order.
@@ -56,30 +58,27 @@ impl LiveRows {
         // What comes together is one segment; batches of one schema can always be put together.
         let together = Versions::together(versions).unwrap_or_else(|_| versions.to_vec());
         for versions in &together {
-            let Some(lock) = self.table(versions.table()) else { continue };
-            write(lock).apply(versions.rows());
+            let Some(table) = self.table(versions.table()) else { continue };
+            table.apply(versions.rows());
             newest = newest.max(versions.newest());
             if versions.table().name == "bars" || versions.table().name == "confluence" {
                 instruments.extend(instruments_of(versions));
             }
         }
-        let known = read(&self.progress);
-        let news = newest > known.newest || !instruments.is_subset(&known.instruments);
-        drop(known);
-        if news {
-            let mut progress = write(&self.progress);
-            progress.newest = progress.newest.max(newest);
-            progress.instruments.append(&mut instruments);
-        }
+        self.progress.rcu(|known| {
+            let mut known = Progress::clone(known);
+            known.newest = known.newest.max(newest);
+            if !instruments.is_subset(&known.instruments) {
+                Arc::make_mut(&mut known.instruments).extend(instruments.iter().cloned());
+            }
+            known
+        });
     }
 
     /// Says that every row known before `frontier` is in the store, so that old ones can leave memory.
     pub fn stored_up_to(&self, frontier: Ts) {
-        let mut progress = write(&self.progress);
-        progress.stored = progress.stored.max(Some(frontier));
-        let stored = progress.stored.unwrap_or(frontier);
-        drop(progress);
-        self.spooled_up_to(stored);
+        self.progress.rcu(|known| Progress { stored: known.stored.max(Some(frontier)), ..Progress::clone(known) });
+        self.spooled_up_to(self.stored().unwrap_or(frontier));
     }
 
     /// Says that every row known before `frontier` is safe on disk, so that old ones can leave memory although they cannot
@@ -88,9 +87,7 @@ impl LiveRows {
         let newest = self.newest().unwrap_or(frontier);
         let old = newest.saturating_sub(self.keep);
         let past = (old, self.stored().unwrap_or(Ts::MIN));
-        for lock in &self.tables {
-            write(lock).forget(frontier.min(old), past);
-        }
+        self.tables.iter().for_each(|table| table.forget(frontier.min(old), past));
     }
 
     /// As [`LiveRows::stored_up_to`], where `newest` is the knowledge time of the newest stored row: a store keeps
@@ -101,22 +98,27 @@ impl LiveRows {
 
     /// Everything known before this is in the store.
     pub fn stored(&self) -> Option<Ts> {
-        read(&self.progress).stored
+        self.progress.load().stored
     }
 
     /// The newest knowledge time of all rows.
     pub fn newest(&self) -> Option<Ts> {
-        read(&self.progress).newest
+        self.progress.load().newest
     }
 
     /// Every instrument that has a bar or a score in memory.
-    pub fn instruments(&self) -> BTreeSet<InstrumentId> {
-        read(&self.progress).instruments.clone()
+    pub fn instruments(&self) -> Arc<BTreeSet<InstrumentId>> {
+        self.progress.load().instruments.clone()
     }
 
     /// Number of rows in memory.
     pub fn len(&self) -> usize {
-        self.tables.iter().map(|lock| read(lock).len()).sum()
+        self.tables.iter().map(|table| table.seen().len()).sum()
+    }
+
+    /// Bytes that rows in memory take, with their index.
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().map(LiveTable::bytes).sum()
     }
 
     /// Whether there is no row in memory.
@@ -126,23 +128,27 @@ impl LiveRows {
 
     /// All rows of a table in memory, retracted ones included, with `ts` in the range.
     pub fn batches(&self, table: &Table, range: &RangeInclusive<Ts>) -> Result<Vec<RecordBatch>, ArrowError> {
-        self.table(table).map_or(Ok(Vec::new()), |lock| read(lock).batches(range))
+        self.table(table).map_or(Ok(Vec::new()), |table| table.seen().batches(range))
     }
 
     /// The newest row of each key without ts, retracted rows skipped.
     pub fn latest(&self, table: &Table) -> Result<Vec<Version>, ArrowError> {
-        self.table(table).map_or(Ok(Vec::new()), |lock| read(lock).latest())
+        let mut rows = Vec::new();
+        if let Some(known) = TABLES.iter().find(|other| ***other == *table) {
+            each_row(known, &self.latest_batch(table)?, |row| rows.push(row));
+        }
+        Ok(rows)
     }
 
     /// As [`LiveRows::latest`], as one batch.
     pub fn latest_batch(&self, table: &Table) -> Result<RecordBatch, ArrowError> {
         match self.table(table) {
-            Some(lock) => read(lock).latest_batch(),
+            Some(table) => table.seen().latest_batch(),
             None => Ok(RecordBatch::new_empty(table.schema())),
         }
     }
 
-    fn table(&self, table: &Table) -> Option<&RwLock<LiveTable>> {
+    fn table(&self, table: &Table) -> Option<&LiveTable> {
         self.tables.get(TABLES.iter().position(|other| **other == *table)?)
     }
 }
@@ -168,13 +174,4 @@ fn instruments_of(versions: &Versions) -> BTreeSet<InstrumentId> {
         .into_iter()
         .filter_map(|[exchange, market, symbol]| Some(InstrumentId::new(exchange, Market::parse(market)?, symbol)));
     parsed.collect()
-}
-
-// A panic while a lock is held leaves rows that are each whole, so readers may go on.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

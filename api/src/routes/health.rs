@@ -74,6 +74,7 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl 
     let now = (app.clock.0)();
     app.status.check(now);
     app.status.gauge("prism_live_rows", &[], app.live.len() as f64);
+    app.status.gauge("prism_state_bytes", &[("operator", "live_rows")], app.live.bytes() as f64);
     app.status.gauge("prism_streams", &[], app.shared.n_streams.load(Relaxed) as f64);
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let kind = match accept.contains("application/openmetrics-text") {

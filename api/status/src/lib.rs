@@ -12,6 +12,7 @@
 //! assert!(status.metrics(0).contains("prism_feeds{state=\"connected\"} 20.0"));
 //! ```
 
+mod memory;
 mod metrics;
 mod readiness;
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::Status;
+use crate::memory::Memory;
 
 /// The media type of [`Status::metrics`].
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,7 +31,7 @@ const GAUGES: [(&str, &str); 12] = [
     ("prism_requests_closed", "1 while a venue is left alone after refusals"),
     ("prism_requests_left", "What is left of a venue's budget of requests"),
     ("prism_spool_bytes", "Rows that wait in files for the store, bytes"),
-    ("prism_state_bytes", "What an operator of the graph keeps, bytes"),
+    ("prism_state_bytes", "What a part of the process keeps, bytes: all parts are prism_resident_bytes"),
     ("prism_store_queue_rows", "Rows that wait for the store in memory"),
     ("prism_streams", "Open WebSocket streams"),
     ("prism_wall_clock_ahead_seconds", "How far the wall clock was ahead of receive times after its last step"),
@@ -78,6 +79,18 @@ impl Status {
         self.families.to_stream.observe(now.saturating_sub(known).max(0) as f64 / 1e9);
     }
 
+    /// Parts that nobody counts: the program's own pages, and the rest, so that all parts are what is resident.
+    fn tell(&self, memory: Memory) {
+        let operator = |name: &'static str| [("operator", name)];
+        self.gauge("prism_state_bytes", &operator("program"), memory.program as f64);
+        let gauges = self.families.gauges.read().unwrap_or_else(PoisonError::into_inner);
+        let parts = gauges.get("prism_state_bytes").into_iter().flatten();
+        let rest = owned(&operator("rest"));
+        let counted: f64 = parts.filter(|(part, _)| **part != rest).map(|(_, bytes)| bytes).sum();
+        drop(gauges);
+        self.gauge("prism_state_bytes", &operator("rest"), memory.resident as f64 - counted);
+    }
+
     /// The media type of [`Status::metrics`].
     pub const fn media_type() -> &'static str {
         MEDIA_TYPE
@@ -110,6 +123,10 @@ impl Status {
             gauge("prism_lag_seconds", "How far results are behind the clock", lag);
         }
         gauge("prism_ready", "1 if ready", f64::from(u8::from(self.reasons().is_empty())));
+        if let Some(memory) = Memory::now() {
+            self.tell(memory);
+            gauge("prism_resident_bytes", "Memory of the process", memory.resident as f64);
+        }
         let to_stream = self.families.to_stream.clone();
         let help = "From when a row became known, a closed bar at its close time, to its being handed to subscribers";
         registry.register("prism_event_to_stream_seconds", help, to_stream);
@@ -198,6 +215,20 @@ mod tests {
         for (le, n) in [("0.001", 1.0), ("0.005", 2.0), ("0.25", 2.0), ("0.5", 3.0), ("+Inf", 3.0)] {
             let sample = format!("prism_event_to_stream_seconds_bucket{{le=\"{le}\"}}");
             assert_eq!(value(&text, &sample), Some(n), "{le}: {text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_memory_are_all_of_it() {
+        let status = Status::new();
+        status.gauge("prism_state_bytes", &[("operator", "bars")], 4_096.0);
+        for _ in 0..2 {
+            let text = status.metrics(0);
+            let parts = ["bars", "program", "rest"].map(|part| format!("prism_state_bytes{{operator=\"{part}\"}}"));
+            let parts = parts.map(|sample| value(&text, &sample).unwrap());
+            let resident = value(&text, "prism_resident_bytes").unwrap();
+            assert!(1e6 < resident && 0.0 < parts[1] && 0.0 < parts[2], "{text}");
+            assert_eq!((parts[0], parts.iter().sum::<f64>()), (4_096.0, resident), "{text}");
         }
     }
 

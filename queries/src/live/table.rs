@@ -1,58 +1,89 @@
-//! One table's rows in memory: record batches as they came, and where the newest version of each row stands in them.
+//! One table's rows in memory, as their writer has them: where the newest version of each row stands.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::RangeInclusive;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arc_swap::ArcSwap;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
-use prism_schemas::{Cells, Table, Ts, Version, each_row};
+use prism_schemas::{Cells, Table, Ts};
+
+use super::sight::{Segment, Sight, View};
 
 /// Segments of fewer rows than this are merged with others.
 const SMALL: usize = 4_096;
 /// Small segments that wait for a merge at most.
 const SMALL_MAX: usize = 16;
 
+/// One table: who writes waits for who else does; who reads waits for nobody.
 #[derive(Debug)]
 pub(super) struct LiveTable {
+    rows: Mutex<Rows>,
+    seen: ArcSwap<Sight>,
+}
+
+impl LiveTable {
+    pub(super) fn new(table: &'static Table) -> LiveTable {
+        let rows = Rows::new(table);
+        LiveTable { seen: ArcSwap::from_pointee(rows.sight()), rows: Mutex::new(rows) }
+    }
+
+    /// Takes versions in any order.
+    pub(super) fn apply(&self, rows: &RecordBatch) {
+        self.change(|all| all.apply(rows));
+    }
+
+    /// Drops rows known before `before`, and those of `past.0` and earlier that are known before `past.1`, except the newest
+    /// of a series (of signals: those still active).
+    pub(super) fn forget(&self, before: Ts, past: (Ts, Ts)) {
+        self.change(|all| all.forget(before, past));
+    }
+
+    /// The rows after the last change.
+    pub(super) fn seen(&self) -> Arc<Sight> {
+        self.seen.load_full()
+    }
+
+    /// Bytes of the rows, and of where they stand.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let places: usize = rows.series.iter().map(|series| series.places.capacity() * size_of::<Place>()).sum();
+        let names: usize = rows.names.iter().map(|name| name.len() + 72).sum();
+        self.seen().bytes() + places + names + rows.series.capacity() * size_of::<Series>()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Rows) -> bool) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if change(&mut rows) {
+            self.seen.store(Arc::new(rows.sight()));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Rows {
     table: &'static Table,
     ts: usize,
     known_at: Option<usize>,
     revision: Option<usize>,
     retracted: Option<usize>,
     status: Option<usize>,
-    series_key: Vec<usize>,
     /// By number, which rises.
-    segments: BTreeMap<u64, Segment>,
+    segments: BTreeMap<u64, View>,
     next_segment: u64,
-    names: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Arc<str>, u32>,
+    /// Of series by number, shared with who reads.
+    names: Arc<Vec<Arc<str>>>,
     series: Vec<Series>,
     /// Numbers of series without rows: of signals and refusals each is one of its own.
     free: Vec<u32>,
-    latest: OnceLock<RecordBatch>,
-}
-
-/// Rows that came together or were merged.
-#[derive(Debug)]
-struct Segment {
-    rows: RecordBatch,
-    /// The series of each row.
-    series: Vec<u32>,
-    /// Whether each row is the newest version.
-    stands: Vec<bool>,
-    n_standing: usize,
-    /// First and last `ts`, in microseconds.
-    span: (i64, i64),
-    /// The standing rows, for who reads.
-    batch: OnceLock<RecordBatch>,
 }
 
 /// Rows of one key without `ts`, in order of `ts`, in microseconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Series {
-    name: Arc<str>,
     places: VecDeque<Place>,
 }
 
@@ -72,70 +103,33 @@ impl Series {
     }
 }
 
-impl Segment {
-    fn new(rows: RecordBatch, series: Vec<u32>, ts: usize) -> Segment {
-        let times = rows.column(ts).as_primitive::<TimestampMicrosecondType>().values();
-        let span = times.iter().fold((i64::MAX, i64::MIN), |(first, last), ts| (first.min(*ts), last.max(*ts)));
-        let n_standing = rows.num_rows();
-        Segment { stands: vec![true; n_standing], rows, series, n_standing, span, batch: OnceLock::new() }
-    }
-
-    /// A newer version of this row came, or it leaves memory.
-    fn fell(&mut self, row: usize) {
-        self.n_standing -= usize::from(std::mem::take(&mut self.stands[row]));
-        self.batch = OnceLock::new();
-    }
-
-    fn standing(&self) -> Result<RecordBatch, ArrowError> {
-        if self.n_standing == self.stands.len() {
-            return Ok(self.rows.clone());
-        }
-        if let Some(batch) = self.batch.get() {
-            return Ok(batch.clone());
-        }
-        let batch = filter_record_batch(&self.rows, &BooleanArray::from(self.stands.clone()))?;
-        Ok(self.batch.get_or_init(|| batch).clone())
-    }
-
-    fn int(&self, column: Option<usize>, row: usize) -> i64 {
-        let Some(column) = column.map(|at| self.rows.column(at)).filter(|column| column.is_valid(row)) else {
-            return 0;
-        };
-        match column.as_primitive_opt::<TimestampMicrosecondType>() {
-            Some(times) => times.value(row),
-            None => column.as_primitive_opt::<Int64Type>().map_or(0, |numbers| numbers.value(row)),
-        }
-    }
-
-    fn is_true(&self, column: Option<usize>, row: usize) -> bool {
-        column.map(|at| self.rows.column(at).as_boolean()).is_some_and(|flags| flags.is_valid(row) && flags.value(row))
-    }
-}
-
-impl LiveTable {
-    pub(super) fn new(table: &'static Table) -> LiveTable {
-        let ts = table.position(table.designated).unwrap_or(0);
-        LiveTable {
+impl Rows {
+    fn new(table: &'static Table) -> Rows {
+        Rows {
             table,
-            ts,
+            ts: table.position(table.designated).unwrap_or(0),
             known_at: table.position("known_at"),
             revision: table.position("revision"),
             retracted: table.position("retracted"),
             status: (table.name == "signals").then(|| table.position("status")).flatten(),
-            series_key: table.key_positions().filter(|position| *position != ts).collect(),
             segments: BTreeMap::new(),
             next_segment: 0,
-            names: HashMap::new(),
+            numbers: HashMap::new(),
+            names: Arc::default(),
             series: Vec::new(),
             free: Vec::new(),
-            latest: OnceLock::new(),
         }
     }
 
-    /// Takes versions in any order.
-    pub(super) fn apply(&mut self, rows: &RecordBatch) {
+    fn sight(&self) -> Sight {
+        Sight::new(self.table, self.segments.values().cloned().collect(), self.names.clone())
+    }
+
+    /// Takes versions in any order; gives whether there were some.
+    fn apply(&mut self, rows: &RecordBatch) -> bool {
+        let positions = self.table.key_positions().filter(|position| *position != self.ts);
         let keys: Vec<Cells<'_>> =
-            self.series_key.iter().map(|at| Cells::of(self.table.columns[*at].kind, rows.column(*at))).collect();
+            positions.map(|at| Cells::of(self.table.columns[at].kind, rows.column(at))).collect();
         let mut key = String::new();
         let series: Vec<u32> = (0..rows.num_rows())
             .map(|row| {
@@ -144,23 +138,28 @@ impl LiveTable {
                 self.number(&key)
             })
             .collect();
-        if !series.is_empty() {
+        let is_news = !series.is_empty();
+        if is_news {
             self.add(rows.clone(), series);
         }
+        is_news
     }
 
     /// The number of a series.
     fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.names.get(name) {
+        if let Some(number) = self.numbers.get(name) {
             return *number;
         }
         let name = Arc::<str>::from(name);
         let number = self.free.pop().unwrap_or(self.series.len() as u32);
-        self.names.insert(name.clone(), number);
-        let series = Series { name, places: VecDeque::new() };
-        match self.series.get_mut(number as usize) {
-            Some(free) => *free = series,
-            None => self.series.push(series),
+        self.numbers.insert(name.clone(), number);
+        let names = Arc::make_mut(&mut self.names);
+        match names.get_mut(number as usize) {
+            Some(free) => *free = name,
+            None => {
+                names.push(name);
+                self.series.push(Series::default());
+            }
         }
         number
     }
@@ -170,7 +169,7 @@ impl LiveTable {
         let number = self.next_segment;
         self.next_segment += 1;
         let (n_rows, of) = (rows.num_rows(), series.clone());
-        self.segments.insert(number, Segment::new(rows, series, self.ts));
+        self.segments.insert(number, View::new(Segment::new(rows, series, self.ts)));
         for (row, series) in (0..n_rows).zip(of) {
             let place = Place { ts: self.int(number, Some(self.ts), row), segment: number, row };
             let series = series as usize;
@@ -192,12 +191,11 @@ impl LiveTable {
                 segment.fell(fallen.row);
             }
         }
-        self.latest = OnceLock::new();
         self.merge();
     }
 
     fn int(&self, number: u64, column: Option<usize>, row: usize) -> i64 {
-        self.segments.get(&number).map_or(0, |segment| segment.int(column, row))
+        self.segments.get(&number).map_or(0, |view| view.segment.int(column, row))
     }
 
     /// When a version became known, and its revision.
@@ -207,9 +205,8 @@ impl LiveTable {
 
     /// Puts small segments together, once there are many.
     fn merge(&mut self) {
-        let small = |segment: &Segment| segment.n_standing < SMALL;
-        let numbers: Vec<u64> =
-            self.segments.iter().filter(|(_, segment)| small(segment)).map(|(number, _)| *number).collect();
+        let small = self.segments.iter().filter(|(_, view)| view.n_standing() < SMALL);
+        let numbers: Vec<u64> = small.map(|(number, _)| *number).collect();
         if SMALL_MAX < numbers.len() {
             self.rewrite(&numbers);
         }
@@ -217,12 +214,12 @@ impl LiveTable {
 
     /// Makes one segment of the standing rows of these.
     fn rewrite(&mut self, numbers: &[u64]) {
-        let taken: Vec<Segment> = numbers.iter().filter_map(|number| self.segments.remove(number)).collect();
-        let parts: Result<Vec<RecordBatch>, ArrowError> = taken.iter().map(Segment::standing).collect();
+        let taken: Vec<View> = numbers.iter().filter_map(|number| self.segments.remove(number)).collect();
+        let parts: Result<Vec<RecordBatch>, ArrowError> = taken.iter().map(View::standing).collect();
         let merged = parts.and_then(|parts| concat_batches(&self.table.schema(), &parts));
-        let series = taken.iter().flat_map(|segment| {
-            let stands = segment.series.iter().zip(&segment.stands);
-            stands.filter(|(_, stands)| **stands).map(|(series, _)| *series)
+        let series = taken.iter().flat_map(|view| {
+            let of = view.segment.series.iter().enumerate();
+            of.filter(|(row, _)| view.stands(*row)).map(|(_, series)| *series)
         });
         // Batches of one schema can be put together; if not, rows of before stay readable as they are.
         let (Ok(rows), series) = (merged, series.collect::<Vec<u32>>()) else {
@@ -242,11 +239,11 @@ impl LiveTable {
                 series.places[at] = Place { ts, segment: number, row };
             }
         }
-        self.segments.insert(number, segment);
+        self.segments.insert(number, View::new(segment));
     }
 
     fn is_retracted(&self, place: Place) -> bool {
-        self.segments.get(&place.segment).is_none_or(|segment| segment.is_true(self.retracted, place.row))
+        self.segments.get(&place.segment).is_none_or(|view| view.segment.is_true(self.retracted, place.row))
     }
 
     /// The newest row of a series that is not retracted.
@@ -254,25 +251,25 @@ impl LiveTable {
         series.places.iter().rev().copied().find(|place| !self.is_retracted(*place))
     }
 
-    /// Drops rows known before `before`, and those of `past.0` and earlier that are known before `past.1`, except the newest
-    /// of a series (of signals: those still active).
-    pub(super) fn forget(&mut self, before: Ts, past: (Ts, Ts)) {
-        let Some(known_at) = self.known_at else { return };
+    /// As [`LiveTable::forget`]; gives whether rows left.
+    fn forget(&mut self, before: Ts, past: (Ts, Ts)) -> bool {
+        let Some(known_at) = self.known_at else { return false };
         let [before, ts_past, past] = [before, past.0, past.1].map(|ts| ts.div_euclid(1_000));
         let mut gone: Vec<(u64, usize)> = Vec::new();
-        for (number, segment) in &self.segments {
+        for (number, view) in &self.segments {
+            let segment = &view.segment;
             let known = segment.rows.column(known_at).as_primitive::<TimestampMicrosecondType>();
             let times = segment.rows.column(self.ts).as_primitive::<TimestampMicrosecondType>();
             let is_past = |row: usize| times.value(row) <= ts_past && known.value(row) < past;
             let is_old = |row: usize| known.is_valid(row) && (known.value(row) < before || is_past(row));
-            let old = |row: &usize| segment.stands[*row] && is_old(*row);
-            gone.extend((0..segment.stands.len()).filter(old).map(|row| (*number, row)));
+            let old = |row: &usize| view.stands(*row) && is_old(*row);
+            gone.extend((0..segment.series.len()).filter(old).map(|row| (*number, row)));
         }
         gone.retain(|(number, row)| !self.is_kept(*number, *row));
         for (number, row) in &gone {
-            let Some(segment) = self.segments.get_mut(number) else { continue };
-            let ts = segment.int(Some(self.ts), *row);
-            let number = segment.series[*row];
+            let Some(view) = self.segments.get_mut(number) else { continue };
+            let ts = view.segment.int(Some(self.ts), *row);
+            let number = view.segment.series[*row];
             let series = &mut self.series[number as usize];
             if let Ok(at) = series.find(ts) {
                 series.places.remove(at);
@@ -281,26 +278,23 @@ impl LiveTable {
                     series.places.shrink_to(2 * series.places.len());
                 }
             }
-            if series.places.is_empty() && self.names.remove(&series.name).is_some() {
+            if series.places.is_empty() && self.numbers.remove(&self.names[number as usize]).is_some() {
                 self.free.push(number);
             }
-            segment.fell(*row);
+            view.fell(*row);
         }
-        if gone.is_empty() {
-            return;
-        }
-        self.latest = OnceLock::new();
         // What is mostly gone gives its memory back.
-        let sparse = |segment: &Segment| 2 * segment.n_standing < segment.stands.len();
-        let numbers: Vec<u64> =
-            self.segments.iter().filter(|(_, segment)| sparse(segment)).map(|(number, _)| *number).collect();
+        let sparse = self.segments.iter().filter(|(_, view)| 2 * view.n_standing() < view.segment.series.len());
+        let numbers: Vec<u64> = sparse.map(|(number, _)| *number).collect();
         if !numbers.is_empty() {
             self.rewrite(&numbers);
         }
+        !gone.is_empty()
     }
 
     fn is_kept(&self, number: u64, row: usize) -> bool {
-        let Some(segment) = self.segments.get(&number) else { return false };
+        let Some(view) = self.segments.get(&number) else { return false };
+        let segment = &view.segment;
         match self.status {
             Some(status) => {
                 segment.rows.column(status).as_string::<i32>().value(row) == "active"
@@ -312,43 +306,6 @@ impl LiveTable {
                 newest.is_some_and(|newest| (newest.segment, newest.row) == (number, row))
             }
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.segments.values().map(|segment| segment.n_standing).sum()
-    }
-
-    pub(super) fn batches(&self, range: &RangeInclusive<Ts>) -> Result<Vec<RecordBatch>, ArrowError> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (first, last) = (range.start().div_euclid(1_000), range.end().div_euclid(1_000));
-        let overlaps = |segment: &&Segment| segment.span.0 <= last && first <= segment.span.1 && 0 < segment.n_standing;
-        self.segments.values().filter(overlaps).map(Segment::standing).collect()
-    }
-
-    pub(super) fn latest(&self) -> Result<Vec<Version>, ArrowError> {
-        let mut rows = Vec::new();
-        each_row(self.table, &self.latest_batch()?, |row| rows.push(row));
-        Ok(rows)
-    }
-
-    pub(super) fn latest_batch(&self) -> Result<RecordBatch, ArrowError> {
-        if let Some(batch) = self.latest.get() {
-            return Ok(batch.clone());
-        }
-        let mut places: Vec<(&str, Place)> =
-            self.series.iter().filter_map(|series| Some((&*series.name, self.newest(series)?))).collect();
-        places.sort_by_key(|(name, _)| *name);
-        let numbers: HashMap<u64, usize> = self.segments.keys().enumerate().map(|(at, number)| (*number, at)).collect();
-        let batches: Vec<&RecordBatch> = self.segments.values().map(|segment| &segment.rows).collect();
-        let indices: Vec<(usize, usize)> =
-            places.iter().map(|(_, place)| (numbers.get(&place.segment).copied().unwrap_or(0), place.row)).collect();
-        let batch = match indices.is_empty() {
-            true => RecordBatch::new_empty(self.table.schema()),
-            false => interleave_record_batch(&batches, &indices)?,
-        };
-        Ok(self.latest.get_or_init(|| batch).clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use prism_schemas::random::Random;
 use prism_schemas::table::{CONFLUENCE, FEED_STATUS, SIGNALS};
-use prism_schemas::{Cell, Versions};
+use prism_schemas::{Cell, Version, Versions, each_row};
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn row(table: &'static Table, random: &mut Random, known: Ts) -> Version {
     Version { table, cells: table.columns.iter().map(|column| cell(column.name, random)).collect() }
 }
 
-fn apply(live: &mut LiveTable, rows: &[Version]) {
+fn apply(live: &LiveTable, rows: &[Version]) {
     Versions::of(rows).unwrap().iter().for_each(|versions| live.apply(versions.rows()));
 }
 
@@ -31,12 +31,18 @@ fn int(version: &Version, column: &str) -> i64 {
     }
 }
 
-fn standing(table: &LiveTable) -> Vec<String> {
+fn standing(table: &'static Table, seen: &Sight) -> Vec<String> {
     let mut rows = Vec::new();
-    for batch in table.batches(&(Ts::MIN..=Ts::MAX)).unwrap() {
-        each_row(table.table, &batch, |row| rows.push(row.to_json().to_string()));
+    for batch in seen.batches(&(Ts::MIN..=Ts::MAX)).unwrap() {
+        each_row(table, &batch, |row| rows.push(row.to_json().to_string()));
     }
     rows.sort();
+    rows
+}
+
+fn latest(table: &'static Table, live: &LiveTable) -> Vec<Version> {
+    let mut rows = Vec::new();
+    each_row(table, &live.seen().latest_batch().unwrap(), |row| rows.push(row));
     rows
 }
 
@@ -86,10 +92,11 @@ impl Plain {
 fn equals_a_plain_map_whatever_comes() {
     for (seed, table) in [(1, &CONFLUENCE), (2, &SIGNALS), (3, &FEED_STATUS), (4, &CONFLUENCE), (5, &SIGNALS)] {
         let mut random = Random::new(seed, "live rows");
-        let (mut live, mut plain) = (LiveTable::new(table), Plain::default());
+        let (live, mut plain) = (LiveTable::new(table), Plain::default());
+        let mut held: Option<(Arc<Sight>, Vec<String>)> = None;
         for known in 0..200 {
             let rows: Vec<Version> = (0..random.below(6)).map(|_| row(table, &mut random, known)).collect();
-            apply(&mut live, &rows);
+            apply(&live, &rows);
             rows.iter().for_each(|row| plain.apply(row));
             if random.below(5) == 0 {
                 let before = (known - random.below(20) as i64) * 1_000_000;
@@ -108,15 +115,23 @@ fn equals_a_plain_map_whatever_comes() {
                 })
                 .collect();
             expected.sort();
-            assert_eq!(standing(&live), expected, "seed {seed} at {known}");
-            assert_eq!(live.len(), expected.len());
-            assert!(live.segments.len() <= 2 * SMALL_MAX, "{} segments", live.segments.len());
+            assert_eq!(standing(table, &live.seen()), expected, "seed {seed} at {known}");
+            assert_eq!(live.seen().len(), expected.len());
+            let segments = live.rows.lock().unwrap().segments.len();
+            assert!(segments <= 2 * SMALL_MAX, "{segments} segments");
+            // Who looked before sees what was there then, whatever came since.
+            if let Some((seen, rows)) = &held {
+                assert_eq!(standing(table, seen), *rows, "seed {seed} at {known}");
+            }
+            if known % 7 == 0 {
+                held = Some((live.seen(), expected));
+            }
             let keys = |rows: Vec<Version>| {
                 let mut keys: Vec<String> = rows.iter().map(Version::key).collect();
                 keys.sort();
                 keys
             };
-            assert_eq!(keys(live.latest().unwrap()), keys(plain.latest()), "seed {seed} at {known}");
+            assert_eq!(keys(latest(table, &live)), keys(plain.latest()), "seed {seed} at {known}");
         }
     }
 }
@@ -124,14 +139,57 @@ fn equals_a_plain_map_whatever_comes() {
 #[test]
 fn series_that_are_over_leave_memory() {
     let mut random = Random::new(1, "live rows");
-    let mut live = LiveTable::new(&SIGNALS);
+    let live = LiveTable::new(&SIGNALS);
     for known in 0..500 {
         let mut one = row(&SIGNALS, &mut random, known);
         one.cells[SIGNALS.position("signal_id").unwrap()] = Cell::text(format!("{known:016x}"));
         one.cells[SIGNALS.position("status").unwrap()] = Cell::from("closed");
-        apply(&mut live, &[one]);
+        apply(&live, &[one]);
         live.forget((known - 20) * 1_000_000, (Ts::MIN, Ts::MIN));
-        assert!(live.len() <= 25 && live.series.len() <= 25 && live.names.len() <= 25, "{} series", live.series.len());
-        assert!(live.latest().unwrap().len() <= live.names.len());
+        let (n_latest, rows) = (latest(&SIGNALS, &live).len(), live.rows.lock().unwrap());
+        let (n_series, n_names) = (rows.series.len(), rows.numbers.len());
+        assert!(live.seen().len() <= 25 && n_series <= 25 && n_names <= 25, "{n_series} series");
+        assert!(n_latest <= n_names);
     }
+}
+
+#[test]
+fn who_reads_while_rows_come_sees_each_key_once() {
+    let live = LiveTable::new(&CONFLUENCE);
+    let all = |known: i64| -> Vec<Version> {
+        let mut random = Random::new(known as u64, "live rows");
+        let mut rows: Vec<Version> = (0..40).map(|_| row(&CONFLUENCE, &mut random, known)).collect();
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.cells[CONFLUENCE.position("ts").unwrap()] = Cell::Ts(at as i64 * 60_000_000_000);
+            row.cells[CONFLUENCE.position("symbol").unwrap()] = Cell::from("A");
+            row.cells[CONFLUENCE.position("known_at").unwrap()] = Cell::Ts(known * 1_000_000);
+            row.cells[CONFLUENCE.position("revision").unwrap()] = Cell::Int(known);
+            row.cells[CONFLUENCE.position("retracted").unwrap()] = Cell::Bool(false);
+        }
+        rows
+    };
+    apply(&live, &all(0));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut n = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let (mut revisions, seen) = (Vec::new(), live.seen());
+                for batch in seen.batches(&(Ts::MIN..=Ts::MAX)).unwrap() {
+                    each_row(&CONFLUENCE, &batch, |row| revisions.push(int(&row, "revision")));
+                }
+                // All forty, of one change: neither a version that was replaced nor one that is to come.
+                assert_eq!(revisions.len(), 40);
+                assert!(revisions.iter().all(|revision| *revision == revisions[0]), "{revisions:?}");
+                assert_eq!(seen.latest_batch().unwrap().num_rows(), 1);
+                n += 1;
+            }
+            n
+        });
+        for known in 1..300 {
+            apply(&live, &all(known));
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(0 < reading.join().unwrap());
+    });
 }
