@@ -115,6 +115,22 @@ const QUIET_FOR: i64 = 120;
 /// Connectors are well under way when symbols fall silent.
 const STALL: Duration = Duration::from_secs(5);
 
+/// What happens on the venue, and in words.
+fn happening(args: &Args) -> Result<(Origin, String)> {
+    Ok(match args.from.is_empty() {
+        true => {
+            let names: Vec<String> = args.quiet.iter().map(|symbol| canonical_symbol(symbol)).collect();
+            let market = quiet(symbols(args.symbols.into()), &names, QUIET_FOR);
+            (Origin::Market(args.seed, market), format!("the synthetic market of seed {}", args.seed))
+        }
+        false => {
+            let recording =
+                Recording::open(args.from.clone(), args.market).map_err(|error| misuse(error.to_string()))?;
+            (Origin::Recording(recording), format!("{} recorded files", args.from.len()))
+        }
+    })
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { seed, drop, gap, duplicate, reorder, garbage, disconnect, reset, slow, age, .. } = *args;
     let Args { refuse, ban, fail, block, rename, port, .. } = *args;
@@ -136,18 +152,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rename,
     };
     let script = args.script.as_deref().map(read).transpose()?;
-    let (origin, what) = match args.from.is_empty() {
-        true => {
-            let names: Vec<String> = args.quiet.iter().map(|symbol| canonical_symbol(symbol)).collect();
-            let market = quiet(symbols(args.symbols.into()), &names, QUIET_FOR);
-            (Origin::Market(seed, market), format!("the synthetic market of seed {seed}"))
-        }
-        false => {
-            let recording =
-                Recording::open(args.from.clone(), args.market).map_err(|error| misuse(error.to_string()))?;
-            (Origin::Recording(recording), format!("{} recorded files", args.from.len()))
-        }
-    };
+    let (origin, what) = happening(args)?;
     let authority = args.tls.as_deref().map(authority).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

@@ -11,6 +11,8 @@ use crate::{
 
 /// Rows between two state snapshots: a correction replays at most this many before its own.
 const SNAPSHOT_EVERY: usize = 32;
+/// At least so many, where few rows are kept: a snapshot weighs as much as a dozen of them.
+const SNAPSHOT_EVERY_MIN: usize = 4;
 
 /// A row of a series.
 pub trait Item: Clone + PartialEq + 'static {
@@ -70,10 +72,12 @@ impl<O> Kept for Entry<O> {
     }
 }
 
-/// One series: recent rows with their outcomes, and the machine's state before every 32nd of them.
+/// One series: recent rows with their outcomes, and the machine's state before some of them.
 struct Series<M: Machine> {
     entries: Recent<Entry<M::Out>>,
     snapshots: VecDeque<(usize, M)>,
+    /// Rows between two of them.
+    every: usize,
     machine: M,
     /// Entries the machine has taken; all later ones are new.
     taken: usize,
@@ -84,13 +88,16 @@ struct Series<M: Machine> {
 }
 
 impl<M: Machine> Series<M> {
-    fn new(machine: M) -> Series<M> {
+    /// Of rows of about this length, kept so long: two snapshots or three are among them, and few rows are kept for one's sake.
+    fn new(machine: M, length: i64, keep: i64) -> Series<M> {
+        let n_kept = usize::try_from(keep / length.max(1)).unwrap_or(0);
         let mut state = Vec::new();
         machine.save(&mut state);
         Series {
             machine_bytes: state.len(),
             entries: Recent::default(),
             snapshots: VecDeque::new(),
+            every: (n_kept / 2).clamp(SNAPSHOT_EVERY_MIN, SNAPSHOT_EVERY),
             machine,
             taken: 0,
             bytes_told: 0,
@@ -108,8 +115,8 @@ impl<M: Machine> Series<M> {
         let from = if first < self.taken { self.rewind(first) } else { self.taken };
         self.taken = self.entries.len();
         for (entry, at) in self.entries.from_mut(from).zip(from..) {
-            let since = self.snapshots.back().map_or(SNAPSHOT_EVERY, |(taken_at, _)| at - taken_at);
-            if SNAPSHOT_EVERY <= since {
+            let since = self.snapshots.back().map_or(self.every, |(taken_at, _)| at - taken_at);
+            if self.every <= since {
                 self.snapshots.push_back((at, self.machine.clone()));
             }
             let out = match (fresh.next_if(|row| row.series() == key && row.start() == entry.start), &entry.out) {
@@ -169,6 +176,7 @@ type Begin<M> = Box<dyn Fn(&<M as Machine>::In) -> M>;
 pub struct Scan<M: Machine> {
     all: Vec<Option<Series<M>>>,
     machine: Begin<M>,
+    keep: i64,
 }
 
 impl<M: Machine> Scan<M> {
@@ -178,7 +186,8 @@ impl<M: Machine> Scan<M> {
         if self.all.len() <= key {
             self.all.resize_with(key + 1, || None);
         }
-        self.all[key].get_or_insert_with(|| Series::new((self.machine)(row)))
+        let (make, keep) = (&self.machine, self.keep);
+        self.all[key].get_or_insert_with(|| Series::new(make(row), row.end() - row.start(), keep))
     }
 
     /// What the machines would make of rows that follow those they have, by series and in order.
@@ -197,7 +206,7 @@ impl<M: Machine> Scan<M> {
 /// Scans each series with a fresh `machine(row)`. Corrections older than `keep` before their knowledge time must not come:
 /// those that have no place are `misplaced`.
 ///
-/// Keeps, per series, the rows that end within `keep` before now and a state for every 32 of them.
+/// Keeps, per series, the rows that end within `keep` before now, and a state for every 32 of them at most.
 pub fn scan_by_key<'s, M: Machine>(
     rows: Rows<'s, M::In>,
     name: &str,
@@ -205,7 +214,7 @@ pub fn scan_by_key<'s, M: Machine>(
     watch: &Watch,
     machine: impl Fn(&M::In) -> M + 'static,
 ) -> (Rows<'s, M::Out>, Rc<RefCell<Scan<M>>>) {
-    let scan = Rc::new(RefCell::new(Scan { all: Vec::new(), machine: Box::new(machine) }));
+    let scan = Rc::new(RefCell::new(Scan { all: Vec::new(), machine: Box::new(machine), keep }));
     let own = scan.clone();
     let mut touched: Vec<(usize, usize)> = Vec::new();
     let mut fresh: Vec<M::In> = Vec::new();
