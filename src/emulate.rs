@@ -120,7 +120,12 @@ fn happening(args: &Args) -> Result<(Origin, String)> {
     Ok(match args.from.is_empty() {
         true => {
             let names: Vec<String> = args.quiet.iter().map(|symbol| canonical_symbol(symbol)).collect();
-            let market = quiet(symbols(args.symbols.into()), &names, QUIET_FOR);
+            let market = symbols(args.symbols.into());
+            let is_there = |name: &&String| market.iter().any(|symbol| symbol.name == *name);
+            if let Some(unknown) = names.iter().find(|name| !is_there(name)) {
+                return Err(misuse(format!("--quiet {unknown}: the market has no such symbol")));
+            }
+            let market = quiet(market, &names, QUIET_FOR);
             (Origin::Market(args.seed, market), format!("the synthetic market of seed {}", args.seed))
         }
         false => {

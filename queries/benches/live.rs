@@ -207,7 +207,7 @@ fn measure<R: Rows>(make: impl Fn() -> R, minutes: i64) -> Value {
     let (kept, bytes) = (alone.len(), alone.bytes());
     let lately = START + (minutes - 10) * MINUTE..=Ts::MAX;
     let (first, n_read) = time(|| alone.read(&lately));
-    assert!((10 * SYMBOLS * 18..=11 * SYMBOLS * 18).contains(&n_read), "{n_read}");
+    assert!(10 * SYMBOLS * 18 <= n_read, "{n_read}");
     assert_eq!(alone.latest(), SYMBOLS * 18);
     let again: Vec<R::Batch> =
         minute(minutes, &mut Random::new(2, "live rows")).iter().map(|rows| R::batch(rows)).collect();

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::error::ArrowError;
 use prism_schemas::table::TABLES;
-use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions, each_row};
+use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 
 use self::table::LiveTable;
 
@@ -64,6 +64,10 @@ impl LiveRows {
             if versions.table().name == "bars" || versions.table().name == "confluence" {
                 instruments.extend(instruments_of(versions));
             }
+        }
+        let known = self.progress.load();
+        if newest <= known.newest && instruments.is_subset(&known.instruments) {
+            return;
         }
         self.progress.rcu(|known| {
             let mut known = Progress::clone(known);
@@ -133,11 +137,7 @@ impl LiveRows {
 
     /// The newest row of each key without ts, retracted rows skipped.
     pub fn latest(&self, table: &Table) -> Result<Vec<Version>, ArrowError> {
-        let mut rows = Vec::new();
-        if let Some(known) = TABLES.iter().find(|other| ***other == *table) {
-            each_row(known, &self.latest_batch(table)?, |row| rows.push(row));
-        }
-        Ok(rows)
+        self.table(table).map_or(Ok(Vec::new()), |table| table.seen().latest())
     }
 
     /// As [`LiveRows::latest`], as one batch.

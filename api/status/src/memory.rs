@@ -15,6 +15,13 @@ impl Memory {
         Memory::read(&std::fs::read_to_string("/proc/self/status").ok()?)
     }
 
+    /// Parts that nobody counts, beside those of `counted` bytes: the program, and the rest, so that all of it is what is
+    /// resident. The rest is below zero where what is counted was swapped out.
+    pub(crate) fn others(self, counted: f64) -> [(&'static str, f64); 2] {
+        let program = self.program as f64;
+        [("program", program), ("rest", self.resident as f64 - program - counted)]
+    }
+
     /// Of proc_pid_status(5).
     fn read(text: &str) -> Option<Memory> {
         let kib = |name: &str| {

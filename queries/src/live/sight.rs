@@ -10,7 +10,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use prism_schemas::{Table, Ts};
+use prism_schemas::{Cells, Table, Ts, Version, each_row};
 
 /// Rows that came together or were merged. They stay; what a newer version replaces falls.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Segment {
     /// How many had fallen before each row did; all bits while it stands. So a number of fallen rows says which they are.
     fell: Vec<AtomicU32>,
     /// First and last `ts`, in microseconds.
-    pub(super) span: (i64, i64),
+    span: (i64, i64),
 }
 
 impl Segment {
@@ -52,21 +52,38 @@ impl Segment {
 pub(super) struct View {
     pub(super) segment: Arc<Segment>,
     n_fallen: u32,
-    /// The standing rows, for who reads.
-    batch: Arc<OnceLock<RecordBatch>>,
+    made: Arc<Made>,
+}
+
+/// What was made of a view by who read it.
+#[derive(Debug, Default)]
+struct Made {
+    /// The standing rows.
+    batch: OnceLock<RecordBatch>,
     /// The newest standing row of each series that is not retracted: series, `ts`, row.
-    newest: Arc<OnceLock<Vec<(u32, i64, usize)>>>,
+    newest: OnceLock<Vec<(u32, i64, usize)>>,
+}
+
+impl Made {
+    fn is_nothing(&self) -> bool {
+        self.batch.get().is_none() && self.newest.get().is_none()
+    }
+}
+
+/// Bytes of a batch's own rows: it may be a part of a larger one.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
 impl View {
     pub(super) fn new(segment: Segment) -> View {
-        View { segment: Arc::new(segment), n_fallen: 0, batch: Arc::default(), newest: Arc::default() }
+        View { segment: Arc::new(segment), n_fallen: 0, made: Arc::default() }
     }
 
     fn bytes(&self) -> usize {
-        let read = self.batch.get().map_or(0, RecordBatch::get_array_memory_size);
-        let newest = self.newest.get().map_or(0, |newest| newest.capacity() * size_of::<(u32, i64, usize)>());
-        self.segment.rows.get_array_memory_size() + 8 * self.segment.series.len() + read + newest
+        let read = self.made.batch.get().map_or(0, bytes_of);
+        let newest = self.made.newest.get().map_or(0, |newest| newest.capacity() * size_of::<(u32, i64, usize)>());
+        bytes_of(&self.segment.rows) + 8 * self.segment.series.len() + read + newest
     }
 
     pub(super) fn n_standing(&self) -> usize {
@@ -83,7 +100,10 @@ impl View {
         if self.stands(row) {
             self.segment.fell[row].store(self.n_fallen, Relaxed);
             self.n_fallen += 1;
-            (self.batch, self.newest) = (Arc::default(), Arc::default());
+            // What others share was made of more rows, or may be.
+            if !Arc::get_mut(&mut self.made).is_some_and(|made| made.is_nothing()) {
+                self.made = Arc::default();
+            }
         }
     }
 
@@ -91,24 +111,26 @@ impl View {
         if self.n_fallen == 0 {
             return Ok(self.segment.rows.clone());
         }
-        if let Some(batch) = self.batch.get() {
+        if let Some(batch) = self.made.batch.get() {
             return Ok(batch.clone());
         }
         let stands = BooleanBuffer::collect_bool(self.segment.fell.len(), |row| self.stands(row));
         let batch = filter_record_batch(&self.segment.rows, &BooleanArray::from(stands))?;
-        Ok(self.batch.get_or_init(|| batch).clone())
+        Ok(self.made.batch.get_or_init(|| batch).clone())
     }
 
     fn newest(&self, ts: usize, retracted: Option<usize>) -> &[(u32, i64, usize)] {
-        self.newest.get_or_init(|| {
-            let mut newest: HashMap<u32, (i64, usize)> = HashMap::new();
-            let rows = (0..self.segment.fell.len()).filter(|row| self.stands(*row));
-            for row in rows.filter(|row| !self.segment.is_true(retracted, *row)) {
-                let found = (self.segment.int(Some(ts), row), row);
-                newest.entry(self.segment.series[row]).and_modify(|best| *best = (*best).max(found)).or_insert(found);
-            }
-            newest.into_iter().map(|(series, (ts, row))| (series, ts, row)).collect()
-        })
+        if let Some(newest) = self.made.newest.get() {
+            return newest;
+        }
+        let mut newest: HashMap<u32, (i64, usize)> = HashMap::new();
+        let rows = (0..self.segment.fell.len()).filter(|row| self.stands(*row));
+        for row in rows.filter(|row| !self.segment.is_true(retracted, *row)) {
+            let found = (self.segment.int(Some(ts), row), row);
+            newest.entry(self.segment.series[row]).and_modify(|best| *best = (*best).max(found)).or_insert(found);
+        }
+        let newest = newest.into_iter().map(|(series, (ts, row))| (series, ts, row)).collect();
+        self.made.newest.get_or_init(|| newest)
     }
 }
 
@@ -119,20 +141,20 @@ pub(super) struct Sight {
     ts: usize,
     retracted: Option<usize>,
     views: Vec<View>,
-    /// Of series by number.
-    names: Arc<Vec<Arc<str>>>,
+    /// Numbers of series are below.
+    pub(super) n_series: usize,
     latest: OnceLock<RecordBatch>,
 }
 
 impl Sight {
-    pub(super) fn new(table: &'static Table, views: Vec<View>, names: Arc<Vec<Arc<str>>>) -> Sight {
+    pub(super) fn new(table: &'static Table, views: Vec<View>, n_series: usize) -> Sight {
         let (ts, retracted) = (table.position(table.designated).unwrap_or(0), table.position("retracted"));
-        Sight { table, ts, retracted, views, names, latest: OnceLock::new() }
+        Sight { table, ts, retracted, views, n_series, latest: OnceLock::new() }
     }
 
     /// Bytes of the rows and of what was made of them to be read.
     pub(super) fn bytes(&self) -> usize {
-        let latest = self.latest.get().map_or(0, RecordBatch::get_array_memory_size);
+        let latest = self.latest.get().map_or(0, bytes_of);
         self.views.iter().map(View::bytes).sum::<usize>() + latest
     }
 
@@ -153,12 +175,19 @@ impl Sight {
         self.views.iter().filter(overlaps).map(View::standing).collect()
     }
 
+    /// As [`Sight::latest_batch`], one by one.
+    pub(super) fn latest(&self) -> Result<Vec<Version>, ArrowError> {
+        let mut rows = Vec::new();
+        each_row(self.table, &self.latest_batch()?, |row| rows.push(row));
+        Ok(rows)
+    }
+
     /// The newest row of each series that is not retracted, in order of their keys.
     pub(super) fn latest_batch(&self) -> Result<RecordBatch, ArrowError> {
         if let Some(batch) = self.latest.get() {
             return Ok(batch.clone());
         }
-        let mut newest: Vec<Option<(i64, usize, usize)>> = vec![None; self.names.len()];
+        let mut newest: Vec<Option<(i64, usize, usize)>> = vec![None; self.n_series];
         for (at, view) in self.views.iter().enumerate() {
             for (series, ts, row) in view.newest(self.ts, self.retracted) {
                 let best = &mut newest[*series as usize];
@@ -166,9 +195,13 @@ impl Sight {
             }
         }
         let batches: Vec<&RecordBatch> = self.views.iter().map(|view| &view.segment.rows).collect();
-        let found = self.names.iter().zip(newest).filter_map(|(name, newest)| Some((name, newest?)));
-        let mut places: Vec<(&Arc<str>, (usize, usize))> =
-            found.map(|(name, (_, at, row))| (name, (at, row))).collect();
+        let keys: Vec<Vec<Cells<'_>>> = batches.iter().map(|rows| series_key(self.table, rows)).collect();
+        let name = |(_, at, row): (i64, usize, usize)| {
+            let mut name = String::new();
+            keys[at].iter().for_each(|cells| cells.push_key(row, &mut name));
+            (name, (at, row))
+        };
+        let mut places: Vec<(String, (usize, usize))> = newest.into_iter().flatten().map(name).collect();
         places.sort_unstable();
         let places: Vec<(usize, usize)> = places.into_iter().map(|(_, place)| place).collect();
         let batch = match places.is_empty() {
@@ -177,4 +210,11 @@ impl Sight {
         };
         Ok(self.latest.get_or_init(|| batch).clone())
     }
+}
+
+/// The columns that say which series a row is of: the key without `ts`.
+pub(super) fn series_key<'a>(table: &'static Table, rows: &'a RecordBatch) -> Vec<Cells<'a>> {
+    let ts = table.position(table.designated).unwrap_or(0);
+    let positions = table.key_positions().filter(|position| *position != ts);
+    positions.map(|at| Cells::of(table.columns[at].kind, rows.column(at))).collect()
 }

@@ -8,12 +8,14 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
-use prism_schemas::{Cells, Table, Ts};
+use prism_schemas::{Table, Ts};
 
-use super::sight::{Segment, Sight, View};
+use super::sight::{Segment, Sight, View, series_key};
 
 /// Segments of fewer rows than this are merged with others.
 const SMALL: usize = 4_096;
+/// Bytes of a series' name, with its entry among all names.
+const NAME: usize = 120;
 /// Small segments that wait for a merge at most.
 const SMALL_MAX: usize = 16;
 
@@ -46,12 +48,10 @@ impl LiveTable {
         self.seen.load_full()
     }
 
-    /// Bytes of the rows, and of where they stand.
+    /// Bytes of the rows, and about what it takes to find them.
     pub(super) fn bytes(&self) -> usize {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let places: usize = rows.series.iter().map(|series| series.places.capacity() * size_of::<Place>()).sum();
-        let names: usize = rows.names.iter().map(|name| name.len() + 72).sum();
-        self.seen().bytes() + places + names + rows.series.capacity() * size_of::<Series>()
+        let seen = self.seen();
+        seen.bytes() + seen.len() * size_of::<Place>() + seen.n_series * (size_of::<Series>() + NAME)
     }
 
     fn change(&self, change: impl FnOnce(&mut Rows) -> bool) {
@@ -74,16 +74,15 @@ struct Rows {
     segments: BTreeMap<u64, View>,
     next_segment: u64,
     numbers: HashMap<Arc<str>, u32>,
-    /// Of series by number, shared with who reads.
-    names: Arc<Vec<Arc<str>>>,
     series: Vec<Series>,
     /// Numbers of series without rows: of signals and refusals each is one of its own.
     free: Vec<u32>,
 }
 
 /// Rows of one key without `ts`, in order of `ts`, in microseconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Series {
+    name: Arc<str>,
     places: VecDeque<Place>,
 }
 
@@ -115,21 +114,18 @@ impl Rows {
             segments: BTreeMap::new(),
             next_segment: 0,
             numbers: HashMap::new(),
-            names: Arc::default(),
             series: Vec::new(),
             free: Vec::new(),
         }
     }
 
     fn sight(&self) -> Sight {
-        Sight::new(self.table, self.segments.values().cloned().collect(), self.names.clone())
+        Sight::new(self.table, self.segments.values().cloned().collect(), self.series.len())
     }
 
     /// Takes versions in any order; gives whether there were some.
     fn apply(&mut self, rows: &RecordBatch) -> bool {
-        let positions = self.table.key_positions().filter(|position| *position != self.ts);
-        let keys: Vec<Cells<'_>> =
-            positions.map(|at| Cells::of(self.table.columns[at].kind, rows.column(at))).collect();
+        let keys = series_key(self.table, rows);
         let mut key = String::new();
         let series: Vec<u32> = (0..rows.num_rows())
             .map(|row| {
@@ -153,13 +149,10 @@ impl Rows {
         let name = Arc::<str>::from(name);
         let number = self.free.pop().unwrap_or(self.series.len() as u32);
         self.numbers.insert(name.clone(), number);
-        let names = Arc::make_mut(&mut self.names);
-        match names.get_mut(number as usize) {
-            Some(free) => *free = name,
-            None => {
-                names.push(name);
-                self.series.push(Series::default());
-            }
+        let series = Series { name, places: VecDeque::new() };
+        match self.series.get_mut(number as usize) {
+            Some(free) => *free = series,
+            None => self.series.push(series),
         }
         number
     }
@@ -251,7 +244,7 @@ impl Rows {
         series.places.iter().rev().copied().find(|place| !self.is_retracted(*place))
     }
 
-    /// As [`LiveTable::forget`]; gives whether rows left.
+    /// As [`LiveTable::forget`]; gives whether rows left or moved.
     fn forget(&mut self, before: Ts, past: (Ts, Ts)) -> bool {
         let Some(known_at) = self.known_at else { return false };
         let [before, ts_past, past] = [before, past.0, past.1].map(|ts| ts.div_euclid(1_000));
@@ -278,7 +271,7 @@ impl Rows {
                     series.places.shrink_to(2 * series.places.len());
                 }
             }
-            if series.places.is_empty() && self.numbers.remove(&self.names[number as usize]).is_some() {
+            if series.places.is_empty() && self.numbers.remove(&series.name).is_some() {
                 self.free.push(number);
             }
             view.fell(*row);
@@ -289,7 +282,7 @@ impl Rows {
         if !numbers.is_empty() {
             self.rewrite(&numbers);
         }
-        !gone.is_empty()
+        !(gone.is_empty() && numbers.is_empty())
     }
 
     fn is_kept(&self, number: u64, row: usize) -> bool {

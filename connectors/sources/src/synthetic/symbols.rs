@@ -75,7 +75,10 @@ pub fn symbols(n: usize) -> &'static [Symbol] {
 }
 
 /// The same symbols; those of these names say something every so many seconds only. They live as long as the process.
-pub fn quiet(symbols: &[Symbol], names: &[impl AsRef<str>], every: i64) -> &'static [Symbol] {
+pub fn quiet(symbols: &'static [Symbol], names: &[impl AsRef<str>], every: i64) -> &'static [Symbol] {
+    if names.is_empty() {
+        return symbols;
+    }
     let is_quiet = |symbol: &Symbol| names.iter().any(|name| name.as_ref() == symbol.name);
     let of = |symbol: &Symbol| Symbol { every: if is_quiet(symbol) { every } else { symbol.every }, ..*symbol };
     symbols.iter().map(of).collect::<Vec<_>>().leak()
