@@ -104,8 +104,9 @@ impl Publisher {
         status.rows.fetch_add(count(&|_| true), Relaxed);
         status.quarantined.fetch_add(count(&|of| *of == table::QUARANTINE), Relaxed);
         status.late.fetch_add(count(&|of| *of == table::LATE_EVENTS), Relaxed);
-        feeds.take(&rows, status, self.news_from.map(|from| from as Ts));
+        // Rows first: who is told of a feed by readiness finds the row that says so.
         self.live.apply(&rows);
+        feeds.take(&rows, status, self.news_from.map(|from| from as Ts));
         self.tell(&rows);
         self.kept.put(Kept::Rows(rows));
     }
