@@ -6,6 +6,7 @@ use differential_dataflow::AsCollection;
 use prism_dataflow::{
     analyse::{Catalogue, analyse},
     bar::{Bar, Source},
+    interval::Interval,
     operator::Watch,
     registry::Registry,
     relation::relations,
@@ -245,7 +246,7 @@ fn downstream(updates: Vec<Update>) -> (Left, usize) {
             let bars: Collection<'_, Arc<Bar>> = updates.as_collection();
             let watch = Watch::default();
             watch.listen(|error, time| panic!("at {time}: {error:?}"));
-            let (analysed, _) = analyse(bars.clone(), &settings, catalogue.clone(), &watch);
+            let (analysed, _) = analyse(bars.clone().map(Interval::from), &settings, catalogue.clone(), &watch);
             let (scores, _) = confluence(analysed.clone(), &settings, catalogue.clone(), &watch);
             count("analysed", analysed, &left);
             count("signals", signals(scores.clone(), &settings, &watch), &left);

@@ -7,6 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use crate::{
     bar::{Bar, Quality},
     indicator::{Running, indicators, variants},
+    interval::Interval,
     operator::{BadState, Item, Machine, Scan, Watch, load, save, scan_by_key, shared},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
@@ -17,21 +18,21 @@ use crate::{
     values::Values,
 };
 
-impl Item for Arc<Bar> {
+impl Item for Interval {
     fn instrument(&self) -> u32 {
-        self.instrument
+        self.bar.instrument
     }
 
     fn series(&self) -> usize {
-        self.instrument as usize * Timeframe::ALL.len() + self.timeframe as usize
+        self.bar.instrument as usize * Timeframe::ALL.len() + self.bar.timeframe as usize
     }
 
     fn start(&self) -> Ts {
-        self.start
+        self.bar.start
     }
 
     fn end(&self) -> Ts {
-        self.end
+        self.bar.end
     }
 }
 
@@ -43,8 +44,8 @@ pub const WINDOW_OF_INDICATORS: u8 = 200;
 /// A bar with all that its own series says about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysed {
-    /// The bar.
-    pub bar: Arc<Bar>,
+    /// The bar, and what else was read of its interval.
+    pub interval: Interval,
     /// Indicator values in the order of the kept columns, then raw value and score of each component in the order of the
     /// profile. Nothing for a gap bar, no readings outside the roles.
     values: Values,
@@ -54,6 +55,12 @@ pub struct Analysed {
 }
 
 impl Analysed {
+    /// The bar.
+    #[inline]
+    pub fn bar(&self) -> &Arc<Bar> {
+        &self.interval.bar
+    }
+
     /// Whether what is made of so many bars before this one reaches over a hole.
     pub fn reaches_over_hole(&self, window: u8) -> bool {
         self.unbroken < window
@@ -61,7 +68,7 @@ impl Analysed {
 
     /// How sound its indicators are.
     pub fn quality(&self) -> Quality {
-        match self.bar.quality {
+        match self.bar().quality {
             Quality::Ok if self.reaches_over_hole(WINDOW_OF_INDICATORS) => Quality::Partial,
             quality => quality,
         }
@@ -83,7 +90,12 @@ impl Analysed {
     #[cfg(test)]
     pub(crate) fn of(bar: Bar, indicators: &[f64]) -> Analysed {
         let n_columns = indicators.len() as u16;
-        Analysed { bar: Arc::new(bar), values: Values::new(indicators), n_columns, unbroken: WINDOW_OF_INDICATORS }
+        Analysed {
+            interval: Arc::new(bar).into(),
+            values: Values::new(indicators),
+            n_columns,
+            unbroken: WINDOW_OF_INDICATORS,
+        }
     }
 }
 
@@ -190,31 +202,33 @@ impl Analyst {
 }
 
 impl Machine for Analyst {
-    type In = Arc<Bar>;
+    type In = Interval;
     type Out = Arc<Analysed>;
 
-    fn next(&mut self, bar: &Arc<Bar>) -> Arc<Analysed> {
+    fn next(&mut self, interval: &Interval) -> Arc<Analysed> {
+        let Interval { bar, depth } = interval;
         let unbroken = self.unbroken(bar);
         if bar.quality == Quality::Gap {
-            return Arc::new(Analysed { bar: bar.clone(), values: Values::default(), n_columns: 0, unbroken });
+            let interval = interval.clone();
+            return Arc::new(Analysed { interval, values: Values::default(), n_columns: 0, unbroken });
         }
         let Analyst { indicators, components, row, values, .. } = self;
         indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
         values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
-        let inputs = Inputs { bar, row };
+        let inputs = Inputs { bar, row, depth: depth.as_deref() };
         for component in components {
             let reading = component.update(inputs);
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         }
-        let analysed =
-            Analysed { bar: bar.clone(), values: Values::new(values), n_columns: row.len() as u16, unbroken };
+        let (interval, n_columns) = (interval.clone(), row.len() as u16);
+        let analysed = Analysed { interval, values: Values::new(values), n_columns, unbroken };
         row.clear();
         values.clear();
         Arc::new(analysed)
     }
 
-    fn row(out: &Arc<Analysed>) -> &Arc<Bar> {
-        &out.bar
+    fn row(out: &Arc<Analysed>) -> &Interval {
+        &out.interval
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
@@ -246,22 +260,22 @@ pub struct Analysts(Rc<RefCell<Scan<Analyst>>>);
 
 impl Analysts {
     /// What they would make of bars that follow those that came, by series and in order.
-    pub fn peek(&self, bars: &[Arc<Bar>]) -> Vec<Arc<Analysed>> {
-        self.0.borrow().peek(bars)
+    pub fn peek(&self, intervals: &[Interval]) -> Vec<Arc<Analysed>> {
+        self.0.borrow().peek(intervals)
     }
 }
 
 /// Indicators and component readings of every bar. A correction runs its series again from that bar on.
 pub fn analyse<'s>(
-    bars: Rows<'s, Arc<Bar>>,
+    intervals: Rows<'s, Interval>,
     settings: &Settings,
     catalogue: Arc<Catalogue>,
     watch: &Watch,
 ) -> (Rows<'s, Arc<Analysed>>, Analysts) {
     let roles = settings.timeframes.roles.clone();
     let are_flat = settings.bars.empty == Empty::Flat;
-    let analyst = move |bar: &Arc<Bar>| catalogue.analyst(roles.contains(&bar.timeframe), are_flat);
-    let (rows, scan) = scan_by_key(bars, "analyse", settings.keep(), watch, analyst);
+    let analyst = move |row: &Interval| catalogue.analyst(roles.contains(&row.bar.timeframe), are_flat);
+    let (rows, scan) = scan_by_key(intervals, "analyse", settings.keep(), watch, analyst);
     (rows, Analysts(scan))
 }
 
@@ -280,7 +294,7 @@ mod tests {
             let mut next = |at: i64, quality| {
                 let mut bar = Bar { quality, ..Bar::ohlcv(0, [1.0; 5]) };
                 (bar.start, bar.end) = (at, at + 1);
-                analyst.next(&Arc::new(bar))
+                analyst.next(&Arc::new(bar).into())
             };
             assert_eq!(next(0, Quality::Ok).quality(), Quality::Ok);
             // No bar from 1 to 5: with `omit` nothing says that one is missing.
@@ -300,7 +314,7 @@ mod tests {
     #[test]
     fn a_machine_that_is_loaded_goes_on_as_the_one_that_was_saved() {
         let catalogue = Catalogue::new(&settings()).unwrap();
-        let bars: Vec<Arc<Bar>> = walk(400, 11, 100.0).into_iter().map(Arc::new).collect();
+        let bars: Vec<Interval> = walk(400, 11, 100.0).into_iter().map(|bar| Arc::new(bar).into()).collect();
         let fresh = || catalogue.analyst(true, true);
         for n_before in [0, 1, 20, 60, 250] {
             let mut saved = fresh();

@@ -13,7 +13,8 @@ use crate::{
     bars::{Seal, Spare, bars},
     book::{BookFeatures, BookUpdates, books},
     event::{Control, RowError, Trade},
-    forming::{Audience, Forming, forming},
+    forming::{Audience, Forming, Peek, forming},
+    interval::Interval,
     operator::{Sizes, Watch},
     registry::Registry,
     relation::{Relation, relations},
@@ -111,16 +112,22 @@ pub fn assemble<'s>(
         let (to, events) = scope.new_input();
         (to, books(events, control_events, bars.clone(), settings, &watch))
     });
-    let (books_to, books) = followed.unzip();
+    let (books_to, followed) = followed.unzip();
     scope.region_named("analysis", |region| {
         let (bars, errors) = (bars.enter_region(region), errors.enter_region(region));
-        let books = books.map(|books| books.enter_region(region));
-        let (analysed, analysts) = analyse(bars.clone(), settings, plan.catalogue.clone(), &watch);
+        let (books, intervals, depths) = match followed {
+            Some((books, intervals, depths)) => {
+                (Some(books.enter_region(region)), intervals.enter_region(region), Some(depths))
+            }
+            None => (None, bars.clone().map(Interval::from), None),
+        };
+        let (analysed, analysts) = analyse(intervals, settings, plan.catalogue.clone(), &watch);
         let (scores, scored) = confluence(analysed.clone(), settings, plan.catalogue.clone(), &watch);
         let signals = signals(scores.clone(), settings, &watch);
         let relations = relations(bars.clone(), settings, plan.registry.clone(), &watch);
         let audience = plan.forming.clone();
-        let forming = audience.map(|audience| forming(scores.clone(), open, analysts, scored, audience));
+        let peek = Peek { open, depths, analysts, scored };
+        let forming = audience.map(|audience| forming(scores.clone(), peek, audience));
         let outputs = Outputs { bars, books, analysed, scores, signals, relations, forming, errors, watch };
         leaves(outputs).leave_region(scope).probe_with(&probe);
     });

@@ -14,7 +14,10 @@ use timely::{
 
 use crate::{
     analyse::{Analysed, Analysts},
+    bar::Bar,
     bars::OpenBars,
+    book::Depths,
+    interval::Interval,
     score::{confluence::Scores, rows::Score},
     types::{Rows, Time},
 };
@@ -38,21 +41,39 @@ pub trait Audience: Send + Sync {
     fn form(&self, rows: Versions);
 }
 
+/// Where what forms can be seen.
+pub struct Peek {
+    /// Open bars.
+    pub open: OpenBars,
+    /// Order books, where they are followed.
+    pub depths: Option<Depths>,
+    /// Machines of series.
+    pub analysts: Analysts,
+    /// Scores of instruments.
+    pub scored: Scores,
+}
+
+impl Peek {
+    /// What forms of an instrument's open bars.
+    fn at(&self, bars: Vec<Arc<Bar>>) -> Forming {
+        let intervals: Vec<Interval> = match &self.depths {
+            Some(depths) => depths.peek(&bars),
+            None => bars.into_iter().map(Interval::from).collect(),
+        };
+        let analysed = self.analysts.peek(&intervals);
+        Forming { scores: self.scored.peek(&analysed), analysed }
+    }
+}
+
 /// Forming rows of each instrument with new trades, once however many there were: after every arrival, as soon as all that
 /// closed before has been scored.
 ///
 /// Peeks at the states of bars, machines and scores, which stay where they are; keeps nothing, and does nothing while nobody
 /// wants it.
-pub fn forming<'s>(
-    scores: Rows<'s, Score>,
-    open: OpenBars,
-    analysts: Analysts,
-    scored: Scores,
-    audience: Arc<dyn Audience>,
-) -> StreamVec<'s, Time, Forming> {
+pub fn forming<'s>(scores: Rows<'s, Score>, peek: Peek, audience: Arc<dyn Audience>) -> StreamVec<'s, Time, Forming> {
     let mut builder = OperatorBuilder::new("forming".into(), scores.inner.scope());
     let activator = scores.inner.scope().activator_for(builder.operator_info().address);
-    open.follow(activator);
+    peek.open.follow(activator);
     let mut scores = builder.new_input(scores.inner, Pipeline);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Forming>>>::from(output);
@@ -68,13 +89,10 @@ pub fn forming<'s>(
             };
             held.downgrade(&reached.max(*held.time()));
             if !audience.wants(None) {
-                return open.pass_over();
+                return peek.open.pass_over();
             }
-            let of = |bars: Vec<_>| {
-                let analysed = analysts.peek(&bars);
-                Forming { scores: scored.peek(&analysed), analysed }
-            };
-            let mut rows: Vec<Forming> = open.take(Some(reached)).into_iter().map(of).collect();
+            let open = peek.open.take(Some(reached));
+            let mut rows: Vec<Forming> = open.into_iter().map(|bars| peek.at(bars)).collect();
             if !rows.is_empty() {
                 output.activate().session(held).give_container(&mut rows);
             }
@@ -118,13 +136,13 @@ mod tests {
 
     impl Seen {
         fn row(&mut self, row: &Arc<Analysed>) {
-            self.analysed.insert((row.bar.instrument, row.bar.timeframe, row.bar.start), row.clone());
+            self.analysed.insert((row.bar().instrument, row.bar().timeframe, row.bar().start), row.clone());
         }
 
         fn score(&mut self, score: &Score) {
             let key = match score {
                 Score::Role(role) => {
-                    (role.analysed.bar.instrument, Some(role.analysed.bar.timeframe), role.analysed.bar.end)
+                    (role.analysed.bar().instrument, Some(role.analysed.bar().timeframe), role.analysed.bar().end)
                 }
                 Score::Confluence(all) => (all.bar().instrument, None, all.bar().end),
             };

@@ -13,6 +13,7 @@ pub mod drive;
 pub mod event;
 pub mod forming;
 pub mod indicator;
+pub mod interval;
 pub mod operator;
 pub mod registry;
 pub mod relation;

@@ -151,9 +151,9 @@ fn save_bars(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Er
 fn save_indicators(dir: &Path, plan: &Plan, output: &Results) -> Result<(), Box<dyn Error>> {
     let analysed = || rows(&output.analysed);
     let mut columns = vec![
-        ("symbol", names(plan, analysed().map(|row| row.bar.instrument))),
-        ("tf", frames(analysed().map(|row| &*row.bar))),
-        ("start_ms", starts(analysed().map(|row| row.bar.start))),
+        ("symbol", names(plan, analysed().map(|row| row.bar().instrument))),
+        ("tf", frames(analysed().map(|row| &**row.bar()))),
+        ("start_ms", starts(analysed().map(|row| row.bar().start))),
     ];
     for (name, ours) in [
         ("ema12", "ema_12"),

@@ -14,6 +14,7 @@ use prism_dataflow::{
     bar::Bar,
     bars::{Seal, Spare, bars},
     drive::{Driver, Pace},
+    interval::Interval,
     operator::Watch,
     relation::{Relation, relations},
     score::{
@@ -138,7 +139,7 @@ fn run(plan: &Plan, trades: &Arc<Vec<Row>>, workers: usize, stride: u64, batch: 
     }
     Ok(Results {
         bars: standing(all.bars, |bar| (bar.instrument, bar.timeframe, bar.start)),
-        analysed: standing(all.analysed, |row| (row.bar.instrument, row.bar.timeframe, row.bar.start)),
+        analysed: standing(all.analysed, |row| (row.bar().instrument, row.bar().timeframe, row.bar().start)),
         relations: standing(all.relations, |relation| (relation.instrument, relation.start)),
         scores: standing(all.scores, |score| total(score).map(|total| (total.bar().instrument, total.bar().start))),
     })
@@ -208,7 +209,7 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Row>>, stride: u64) -> Vec<(&'static str
                     end(collect(relations, &Rc::default(), None));
                 }
                 if 1 <= depth {
-                    let (analysed, _) = analyse(bars.clone(), settings, catalogue.clone(), &watch);
+                    let (analysed, _) = analyse(bars.clone().map(Interval::from), settings, catalogue.clone(), &watch);
                     if 2 <= depth {
                         let (scores, _) = confluence(analysed.clone(), settings, catalogue.clone(), &watch);
                         end(collect(signals(scores.clone(), settings, &watch), &Rc::default(), None));

@@ -203,10 +203,15 @@ impl Lane {
 
     /// The open interval is over.
     fn freeze(&mut self, inverse: Option<Inverse>) {
-        let Some(mut over) = self.open.take() else { return };
+        let frozen = self.open.take().map(|over| self.as_of_end(over, inverse));
+        self.frozen.extend(frozen);
+    }
+
+    /// An interval as it is if nothing more comes.
+    fn as_of_end(&self, mut over: Over, inverse: Option<Inverse>) -> Frozen {
         over.last(over.end, self.top.as_ref(), self.is_broken);
         let sample = sample(&self.book, self.top.as_ref(), inverse);
-        self.frozen.push_back(Frozen { over, sample, top: self.top, is_broken: self.is_broken });
+        Frozen { over, sample, top: self.top, is_broken: self.is_broken }
     }
 
     /// The book over an interval that has closed; `None` before its first event.
@@ -214,8 +219,21 @@ impl Lane {
         if self.open.is_some_and(|open| open.start <= start) {
             self.freeze(inverse);
         }
+        self.peek(start, end, inverse)
+    }
+
+    /// The book over an interval if nothing more comes; `None` before its first event.
+    pub(super) fn peek(&self, start: Ts, end: Ts, inverse: Option<Inverse>) -> Option<Frozen> {
+        if let Some(open) = self.open.filter(|open| open.start <= start) {
+            return Some(self.as_of_end(open, inverse).at(start, end));
+        }
         let next = self.frozen.partition_point(|frozen| frozen.over.start <= start);
         Some(self.frozen[next.checked_sub(1)?].at(start, end))
+    }
+
+    /// Start of the interval of its newest event.
+    pub(super) fn newest(&self) -> Option<Ts> {
+        self.open.map(|open| open.start).or_else(|| Some(self.frozen.back()?.over.start))
     }
 
     /// The instant of the first snapshot that became known after `said`, if by `now`.

@@ -1,24 +1,26 @@
 //! Order books, followed through the graph: what they were over each base bar.
 
+mod depth;
 mod lane;
 mod over;
 mod rows;
 mod sample;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod updates;
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use differential_dataflow::AsCollection;
-use prism_schemas::{Ts, decimal::POW10};
+use prism_schemas::{Timeframe, Ts, decimal::POW10};
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
         StreamVec,
         channels::pact::{Exchange, Pipeline},
         operators::{
-            Capability,
+            Capability, InputCapability,
             generic::{OutputBuilder, builder_rc::OperatorBuilder},
         },
     },
@@ -28,13 +30,15 @@ use timely::{
 use crate::{
     bar::Bar,
     event::{Control, Fact},
+    interval::Interval,
     operator::Watch,
     settings::Settings,
     types::{self, Diff, Time},
 };
+pub use depth::{Depth, Feature};
 use lane::{Grid, Late};
 pub use rows::BookFeatures;
-use rows::{Rows, Watched};
+use rows::Rows;
 pub use updates::BookUpdates;
 
 type Updates<D> = Vec<(D, Time, Diff)>;
@@ -49,7 +53,7 @@ enum Due {
     /// An event of an inverse contract whose size may have been declared before it.
     Event(Rc<BookUpdates>, usize),
     Late(Late),
-    Bar(Watched, Diff),
+    Bar(Arc<Bar>, usize, Diff),
 }
 
 impl Due {
@@ -60,7 +64,7 @@ impl Due {
             Due::Event(..) => 2,
             Due::Late(_) => 3,
             // What is replaced goes first.
-            Due::Bar(_, ..=-1) => 4,
+            Due::Bar(.., ..=-1) => 4,
             Due::Bar(..) => 5,
         }
     }
@@ -69,6 +73,7 @@ impl Due {
 /// All instruments of a worker.
 struct Books {
     grid: Grid,
+    roles: Vec<Timeframe>,
     horizon: i64,
     keep: i64,
     /// By number.
@@ -77,27 +82,35 @@ struct Books {
     /// Instruments something was said of at the time that is applied.
     touched: Vec<u32>,
     out: Updates<BookFeatures>,
+    intervals: Updates<Interval>,
 }
 
 impl Books {
     fn new(settings: &Settings) -> Books {
         Books {
             grid: Grid::new(settings),
+            roles: settings.timeframes.roles.clone(),
             horizon: settings.time.horizon,
             keep: settings.keep(),
             rows: Vec::new(),
             due: Vec::new(),
             touched: Vec::new(),
             out: Vec::new(),
+            intervals: Vec::new(),
         }
     }
 
-    fn of(rows: &mut Vec<Option<Box<Rows>>>, instrument: u32) -> &mut Rows {
+    fn of<'a>(rows: &'a mut Vec<Option<Box<Rows>>>, roles: &[Timeframe], instrument: u32) -> &'a mut Rows {
         let at = instrument as usize;
         if rows.len() <= at {
             rows.resize_with(at + 1, || None);
         }
-        rows[at].get_or_insert_with(|| Box::new(Rows::new(instrument)))
+        rows[at].get_or_insert_with(|| Box::new(Rows::new(instrument, roles)))
+    }
+
+    /// The role that reads a timeframe, if one does.
+    fn role(&self, timeframe: Timeframe) -> Option<usize> {
+        self.roles.iter().position(|role| *role == timeframe)
     }
 
     /// Bytes it keeps of its instruments.
@@ -108,7 +121,7 @@ impl Books {
     /// Events come: those that need nothing else are applied at once.
     fn receive(&mut self, updates: BookUpdates) {
         let (instrument, due) = (updates.instrument, &mut self.due);
-        let rows = Books::of(&mut self.rows, instrument);
+        let rows = Books::of(&mut self.rows, &self.roles, instrument);
         if rows.must_wait(&updates) {
             let updates = Rc::new(updates);
             let events = updates.known_each().enumerate();
@@ -126,6 +139,14 @@ impl Books {
             _ => return,
         };
         self.due.push((control.known, control.instrument, due));
+    }
+
+    /// A bar comes or goes: one of a role waits for the book over it.
+    fn bar(&mut self, bar: Arc<Bar>, known: Time, diff: Diff) {
+        match self.role(bar.timeframe) {
+            Some(role) => self.due.push((known, bar.instrument, Due::Bar(bar, role, diff))),
+            None => self.intervals.push((bar.into(), known, diff)),
+        }
     }
 
     /// Applies everything known before `frontier`, time by time.
@@ -148,7 +169,7 @@ impl Books {
 
     fn apply(&mut self, known: Time, instrument: u32, what: Due) {
         let (horizon, grid) = (self.horizon, &self.grid);
-        let rows = Books::of(&mut self.rows, instrument);
+        let rows = Books::of(&mut self.rows, &self.roles, instrument);
         match what {
             // The first declaration holds.
             Due::Contract(size) => _ = rows.contract.get_or_insert(size),
@@ -160,7 +181,11 @@ impl Books {
                 too_late.into_iter().for_each(|late| rows.suspect(late, known, horizon));
             }
             Due::Late(late) => rows.suspect(late, known, horizon),
-            Due::Bar(bar, diff) => rows.watch(&bar, 0 < diff, known, horizon),
+            Due::Bar(bar, role, diff) => {
+                if !rows.place(&bar, role, 0 < diff, known, horizon) {
+                    self.intervals.push((bar.into(), known, diff));
+                }
+            }
         }
         self.touched.push(instrument);
     }
@@ -169,16 +194,41 @@ impl Books {
         self.touched.sort_unstable();
         self.touched.dedup();
         for instrument in self.touched.drain(..) {
-            let rows = Books::of(&mut self.rows, instrument);
-            rows.settle(known, |old, new| {
-                self.out.extend(old.map(|row| (row, known, -1)));
-                self.out.extend(new.map(|row| (row, known, 1)));
-            });
+            let rows = Books::of(&mut self.rows, &self.roles, instrument);
+            let (out, intervals) = (&mut self.out, &mut self.intervals);
+            let changed = |old, new| replace(out, old, new, known);
+            rows.settle(known, changed, |old, new| replace(intervals, old, new, known));
         }
     }
 }
 
-/// The book over each base bar, known with the bar; later only how far it can be trusted changes.
+/// What is there instead of what was.
+fn replace<D>(updates: &mut Updates<D>, old: Option<D>, new: Option<D>, known: Time) {
+    updates.extend(old.map(|row| (row, known, -1)));
+    updates.extend(new.map(|row| (row, known, 1)));
+}
+
+/// The order books of a worker's instruments.
+#[derive(Clone)]
+pub struct Depths(Rc<RefCell<Books>>);
+
+impl Depths {
+    /// Open bars of an instrument, with the book over those of roles if nothing more comes.
+    pub fn peek(&self, bars: &[Arc<Bar>]) -> Vec<Interval> {
+        let all = self.0.borrow();
+        let rows = bars.first().and_then(|bar| all.rows.get(bar.instrument as usize)?.as_ref());
+        let Some(rows) = rows else { return bars.iter().cloned().map(Interval::from).collect() };
+        let ahead = rows.ahead(bars, all.grid.base);
+        let of = |bar: &Arc<Bar>| match all.role(bar.timeframe) {
+            Some(role) => rows.peek(bar, role, &ahead),
+            None => bar.clone().into(),
+        };
+        bars.iter().map(of).collect()
+    }
+}
+
+/// The book over each base bar, known with the bar; later only how far it can be trusted changes. And every bar, with what
+/// components read of the book over those of roles.
 ///
 /// Books of one instrument must come in the order of their partition. Keeps, per instrument, its book, and the intervals and
 /// rows that end within the horizon.
@@ -188,58 +238,83 @@ pub fn books<'s>(
     bars: types::Rows<'s, Arc<Bar>>,
     settings: &Settings,
     watch: &Watch,
-) -> types::Rows<'s, BookFeatures> {
+) -> (types::Rows<'s, BookFeatures>, types::Rows<'s, Interval>, Depths) {
     let by_instrument = Exchange::new(|updates: &BookUpdates| u64::from(updates.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
-    let base = settings.timeframes.base();
-    let (mut all, mut gauge) = (Books::new(settings), watch.gauge("books"));
+    let depths = Depths(Rc::new(RefCell::new(Books::new(settings))));
+    let (books, mut gauge) = (depths.0.clone(), watch.gauge("books"));
     let mut builder = OperatorBuilder::new("books".into(), updates.scope());
     let mut updates = builder.new_input(updates, by_instrument);
     let mut controls = builder.new_input(controls, by_control);
     let mut bars = builder.new_input(bars.inner, Pipeline);
-    let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Updates<BookFeatures>>>::from(output);
+    let (rows_to, rows) = builder.new_output();
+    let (intervals_to, intervals) = builder.new_output();
+    let mut rows_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<BookFeatures>>>::from(rows_to);
+    let mut intervals_to = OutputBuilder::<_, CapacityContainerBuilder<Updates<Interval>>>::from(intervals_to);
     (0..3).for_each(|input| builder.set_notify_for(input, FrontierInterest::IfCapability));
     builder.build(move |_| {
-        // Held at or before what waits; none while nothing does.
-        let mut held: Option<Capability<Time>> = None;
+        let mut held = Held::default();
         move |frontiers| {
-            let mut hold = |is_waiting: bool, time: Time, retain: &dyn Fn() -> Capability<Time>| {
-                if is_waiting && held.as_ref().is_none_or(|held| time < *held.time()) {
-                    held = Some(retain());
-                }
-            };
+            let all = &mut *books.borrow_mut();
             updates.for_each(|capability, data| {
-                let before = all.due.len();
                 data.drain(..).for_each(|updates| all.receive(updates));
-                hold(before < all.due.len(), *capability.time(), &|| capability.retain(0));
+                held.wait(&capability, all.due.len());
             });
             controls.for_each(|capability, data| {
-                let before = all.due.len();
                 data.drain(..).for_each(|control| all.hear(&control));
-                hold(before < all.due.len(), *capability.time(), &|| capability.retain(0));
+                held.wait(&capability, all.due.len());
             });
             bars.for_each(|capability, data| {
-                let before = all.due.len();
-                let of_base = data.drain(..).filter(|(bar, ..)| bar.timeframe == base);
-                all.due.extend(of_base.map(|(bar, time, diff)| (time, bar.instrument, Due::Bar((&*bar).into(), diff))));
-                hold(before < all.due.len(), *capability.time(), &|| capability.retain(0));
+                data.drain(..).for_each(|(bar, time, diff)| all.bar(bar, time, diff));
+                held.wait(&capability, all.due.len());
+                // What no role reads goes on at once.
+                if !all.intervals.is_empty() {
+                    let now = capability.retain(1);
+                    intervals_to.activate().session(&now).give_container(&mut all.intervals);
+                }
             });
-            let Some(capability) = held.as_mut() else { return };
+            let Some([rows, intervals]) = held.held.as_mut() else { return };
             let frontier = frontiers.iter().filter_map(|to| to.frontier().first().copied()).min();
-            if frontier.is_some_and(|frontier| frontier <= *capability.time()) {
+            if frontier.is_some_and(|frontier| frontier <= *rows.time()) {
                 return;
             }
             all.advance(frontier);
             if !all.out.is_empty() {
                 gauge.set(all.bytes());
-                output.activate().session(capability).give_container(&mut all.out);
+                rows_to.activate().session(rows).give_container(&mut all.out);
             }
-            match all.due.first() {
-                Some((first, ..)) => capability.downgrade(first),
-                None => held = None,
+            if !all.intervals.is_empty() {
+                intervals_to.activate().session(intervals).give_container(&mut all.intervals);
             }
+            held.go_on(all.due.first().map(|(first, ..)| *first), all.due.len());
         }
     });
-    stream.as_collection()
+    (rows.as_collection(), intervals.as_collection(), depths)
+}
+
+/// What lets rows and intervals be sent later: at or before what waits, none while nothing does.
+#[derive(Default)]
+struct Held {
+    held: Option<[Capability<Time>; 2]>,
+    n_waiting: usize,
+}
+
+impl Held {
+    /// So many wait after what came with this.
+    fn wait(&mut self, capability: &InputCapability<Time>, n_waiting: usize) {
+        let is_earlier = self.held.as_ref().is_none_or(|[held, _]| capability.time() < held.time());
+        if self.n_waiting < n_waiting && is_earlier {
+            self.held = Some([0, 1].map(|port| capability.retain(port)));
+        }
+        self.n_waiting = n_waiting;
+    }
+
+    /// So many wait on, from a time on.
+    fn go_on(&mut self, from: Option<Time>, n_waiting: usize) {
+        self.n_waiting = n_waiting;
+        match from {
+            Some(from) => self.held.iter_mut().flatten().for_each(|held| held.downgrade(&from)),
+            None => self.held = None,
+        }
+    }
 }

@@ -128,6 +128,23 @@ impl Over {
         self.decimals = decimals;
     }
 
+    /// Takes in a part of it, which ends later than what it has.
+    pub(super) fn merge(&mut self, part: &Over) {
+        let mut part = *part;
+        let finest = (self.decimals.0.max(part.decimals.0), self.decimals.1.max(part.decimals.1));
+        for over in [&mut *self, &mut part] {
+            if over.decimals != finest {
+                over.rescale(finest);
+            }
+        }
+        self.live += part.live;
+        self.spread += part.spread;
+        self.sum += part.sum;
+        self.imbalance += part.imbalance;
+        self.flow += part.flow;
+        self.n_updates += part.n_updates;
+    }
+
     /// `ofi`, the means of spread, mid and imbalance, and the share of the interval in which the book was at hand.
     pub(super) fn numbers(&self) -> [f64; 5] {
         let (price, size) = (POW10[self.decimals.0 as usize] as f64, POW10[self.decimals.1 as usize] as f64);
@@ -178,6 +195,24 @@ mod tests {
         assert_eq!((spread, share), ((2.0 * 30.0 + 4.0 * 50.0) / 80.0 / 10.0, 0.8));
         assert!((mid - (101.0 * 30.0 + 102.0 * 50.0) / 80.0 / 10.0).abs() < 1e-12);
         assert!((imbalance - 0.5 * 30.0 / 80.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn parts_make_the_whole_at_the_finest_decimals() {
+        let (before, after) = (top((100, 3), (102, 1)), top((100, 1), (104, 1)));
+        let mut whole = Over::new(0, 100, 100, (1, 0));
+        whole.last(40, Some(&before), false);
+        whole.flowed(&before, &after);
+        whole.last(100, Some(&after), false);
+        let mut first = Over::new(0, 40, 40, (1, 0));
+        first.last(40, Some(&before), false);
+        let mut second = Over::new(40, 100, 100, (1, 0));
+        second.flowed(&before, &after);
+        second.last(100, Some(&after), false);
+        second.rescale((3, 2));
+        let mut sum = Over::new(0, 100, 100, (1, 0));
+        [first, second].iter().for_each(|part| sum.merge(part));
+        assert_eq!((sum.numbers(), sum.decimals), (whole.numbers(), (3, 2)));
     }
 
     #[test]

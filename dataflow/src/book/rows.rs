@@ -1,16 +1,19 @@
 //! Base bars with the book over them: a row each, made again when the bar or what is said of the book changes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use prism_schemas::{Ts, book::Rules};
+use prism_schemas::{Timeframe, Ts, book::Rules};
 
 use super::{
     lane::{Frozen, Grid, Lane, Late},
+    over::Over,
     sample::{Inverse, N_AT_END},
+    spans::Spans,
     updates::BookUpdates,
 };
 use crate::{
     bar::{Bar, Quality, Source},
+    interval::Interval,
     operator::{find, room},
     types::Time,
     values::Values,
@@ -18,6 +21,8 @@ use crate::{
 
 /// Times of trouble that are kept; the two oldest become one.
 const PERIODS_MAX: usize = 256;
+/// Base intervals that did not close yet at most: far fewer wait for their grace.
+const AHEAD_MAX: i64 = 64;
 
 /// The book over a base bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +47,16 @@ impl BookFeatures {
     pub fn number(&self, at: usize) -> Option<f64> {
         let over = || self.over.get(at.checked_sub(N_AT_END)?).map(|bits| f64::from_bits(*bits));
         self.sample.get(at).or_else(over)
+    }
+
+    /// Whether components may read it.
+    pub(super) fn is_sound(&self) -> bool {
+        matches!(self.quality, Quality::Ok | Quality::Partial)
+    }
+
+    /// The numbers at the end.
+    pub(super) fn at_end(&self) -> Values {
+        self.sample.clone()
     }
 
     fn of(instrument: u32, frozen: &Frozen, bar: Quality, is_suspect: bool) -> BookFeatures {
@@ -105,6 +120,8 @@ struct Entry {
     end: Ts,
     bar: Option<Quality>,
     row: Option<BookFeatures>,
+    /// It had a row once.
+    is_known: bool,
 }
 
 /// One instrument: its book and its rows.
@@ -122,16 +139,19 @@ pub(super) struct Rows {
     entries: VecDeque<Entry>,
     /// Starts of bars whose rows are to be made again.
     touched: Vec<Ts>,
+    /// Bars of each role, the base first.
+    roles: Vec<Spans>,
 }
 
 impl Rows {
     /// Bytes it keeps.
     pub(super) fn bytes(&self) -> usize {
         let lane = self.lane.as_ref().map_or(0, Lane::bytes);
-        size_of::<Rows>() + room(&self.entries) + room(&self.periods) + lane
+        let roles: usize = self.roles.iter().map(Spans::bytes).sum();
+        size_of::<Rows>() + room(&self.entries) + room(&self.periods) + lane + roles
     }
 
-    pub(super) fn new(instrument: u32) -> Rows {
+    pub(super) fn new(instrument: u32, roles: &[Timeframe]) -> Rows {
         Rows {
             instrument,
             contract: None,
@@ -141,6 +161,7 @@ impl Rows {
             periods: VecDeque::new(),
             entries: VecDeque::new(),
             touched: Vec::new(),
+            roles: roles.iter().copied().map(Spans::new).collect(),
         }
     }
 
@@ -218,40 +239,88 @@ impl Rows {
         self.touched.extend(correctable.map(|entry| entry.start));
     }
 
-    /// A base bar came or went.
-    pub(super) fn watch(&mut self, bar: &Watched, is_there: bool, known: Time, horizon: i64) {
+    /// A bar of a role came or went. False if it is not kept: what has no book over it goes on as it is.
+    pub(super) fn place(&mut self, bar: &Arc<Bar>, role: usize, is_there: bool, known: Time, horizon: i64) -> bool {
         // A bar that closed before the first event has no row, and without books nothing is kept.
-        if self.lane.is_none() || horizon < known as Ts - bar.end {
-            return;
+        let is_kept = self.lane.is_some() && known as Ts - bar.end <= horizon;
+        if role == 0 && is_kept {
+            self.watch(&Watched::from(&**bar), is_there);
         }
+        self.roles[role].place(bar, is_there, is_kept)
+    }
+
+    fn watch(&mut self, bar: &Watched, is_there: bool) {
         let at = find(&self.entries, &bar.start, |entry| entry.start).unwrap_or_else(|at| {
             let Watched { start, end, .. } = *bar;
-            self.entries.insert(at, Entry { start, end, bar: None, row: None });
+            self.entries.insert(at, Entry { start, end, bar: None, row: None, is_known: false });
             at
         });
         self.entries[at].bar = is_there.then_some(bar.quality);
         self.touched.push(bar.start);
     }
 
-    /// Makes rows again where anything changed; all that is known then was taken.
-    pub(super) fn settle(&mut self, now: Time, mut changed: impl FnMut(Option<BookFeatures>, Option<BookFeatures>)) {
+    fn is_suspect(&self, start: Ts, end: Ts) -> bool {
+        self.periods.iter().any(|period| period.from < end && start < period.to)
+    }
+
+    /// Makes rows again where anything changed, and then bars with the book over them; all that is known then was taken.
+    pub(super) fn settle(
+        &mut self,
+        now: Time,
+        mut changed: impl FnMut(Option<BookFeatures>, Option<BookFeatures>),
+        mut turned: impl FnMut(Option<Interval>, Option<Interval>),
+    ) {
         self.mend(now);
         let inverse = self.inverse();
-        let Some(lane) = &mut self.lane else { return };
         self.touched.sort_unstable();
         self.touched.dedup();
-        for start in self.touched.drain(..) {
+        for start in std::mem::take(&mut self.touched) {
             let Ok(at) = find(&self.entries, &start, |entry| entry.start) else { continue };
+            let Entry { end, bar, .. } = self.entries[at];
+            let is_suspect = self.is_suspect(start, end);
+            let frozen = bar.zip(self.lane.as_mut().and_then(|lane| lane.over(start, end, inverse)));
+            let row = frozen.as_ref().map(|(bar, over)| BookFeatures::of(self.instrument, over, *bar, is_suspect));
             let entry = &mut self.entries[at];
-            let is_suspect = self.periods.iter().any(|period| period.from < entry.end && entry.start < period.to);
-            let row = entry.bar.and_then(|bar| {
-                let frozen = lane.over(entry.start, entry.end, inverse)?;
-                Some(BookFeatures::of(self.instrument, &frozen, bar, is_suspect))
-            });
-            if row != entry.row {
-                changed(std::mem::replace(&mut entry.row, row.clone()), row);
+            if row == entry.row {
+                continue;
             }
+            let is_first = row.is_some() && !std::mem::replace(&mut entry.is_known, true);
+            let is_counted = is_first && row.as_ref().is_some_and(BookFeatures::is_sound);
+            let first = frozen.as_ref().filter(|_| is_counted).map(|(_, frozen)| &frozen.over);
+            self.roles.iter_mut().for_each(|role| role.turned(end, first));
+            changed(std::mem::replace(&mut entry.row, row.clone()), row);
         }
+        let row = |end: Ts| {
+            let at = find(&self.entries, &end, |entry| entry.end).ok()?;
+            self.entries[at].row.as_ref()
+        };
+        self.roles.iter_mut().for_each(|role| role.settle(row, &mut turned));
+    }
+
+    /// A bar of a role that is open, with the book over it if nothing more comes.
+    pub(super) fn peek(&self, bar: &Arc<Bar>, role: usize, ahead: &[(BookFeatures, Over)]) -> Interval {
+        self.roles[role].peek(bar, ahead, self.entries.back().and_then(|entry| entry.row.as_ref()))
+    }
+
+    /// The book over the base intervals after the last that closed, up to that of its newest event or of the newest open
+    /// bar, as they are if nothing more comes.
+    pub(super) fn ahead(&self, bars: &[Arc<Bar>], base: Timeframe) -> Vec<(BookFeatures, Over)> {
+        let Some((lane, newest)) = self.lane.as_ref().and_then(|lane| Some((lane, lane.newest()?))) else {
+            return Vec::new();
+        };
+        let open = || bars.iter().filter(|bar| bar.timeframe == base);
+        let last = open().map(|bar| bar.start).max().map_or(newest, |last| last.max(newest));
+        let first = self.entries.back().map(|entry| entry.end).or(open().map(|bar| bar.start).min()).unwrap_or(newest);
+        let first = first.max(base.start(last - AHEAD_MAX * base.length()));
+        let starts = std::iter::successors(Some(first), |start| Some(base.end(*start)));
+        let row = |start: Ts| {
+            let end = base.end(start);
+            let bar = open().find(|bar| bar.start == start).map_or(Quality::Ok, |bar| Watched::from(&**bar).quality);
+            let frozen = lane.peek(start, end, self.inverse())?;
+            let row = BookFeatures::of(self.instrument, &frozen, bar, self.is_suspect(start, end));
+            Some((row, frozen.over))
+        };
+        starts.take_while(|start| *start <= last).filter_map(row).collect()
     }
 
     /// Nothing known before `reached` will come; rows that ended before `cutoff` stay as they are.
@@ -261,6 +330,7 @@ impl Rows {
             self.entries.pop_front();
         }
         self.periods.retain(|period| cutoff <= period.to);
+        self.roles.iter_mut().for_each(|role| role.forget(cutoff));
         if let Some(lane) = &mut self.lane {
             lane.forget(reached, cutoff);
         }
@@ -273,11 +343,11 @@ mod tests {
 
     #[test]
     fn without_books_nothing_is_kept_of_bars() {
-        let mut rows = Rows::new(0);
+        let mut rows = Rows::new(0, &[Timeframe::M1]);
         for start in 0..1_000 {
-            let bar = Bar { start, end: start + 1, ..Bar::ohlcv(start, [1.0; 5]) };
-            rows.watch(&Watched::from(&bar), true, start as Time, 10);
-            rows.settle(start as Time, |_, row| panic!("{row:?}"));
+            let bar = Arc::new(Bar { start, end: start + 1, ..Bar::ohlcv(start, [1.0; 5]) });
+            assert!(!rows.place(&bar, 0, true, start as Time, 10));
+            rows.settle(start as Time, |_, row| panic!("{row:?}"), |_, interval| panic!("{interval:?}"));
         }
         assert_eq!((rows.entries.len(), rows.touched.len()), (0, 0));
     }

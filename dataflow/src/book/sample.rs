@@ -18,8 +18,11 @@ const DISTANCES: [i64; 4] = [10, 50, 100, 200];
 /// Values in quote that are bought and sold at once.
 const VALUES: [f64; 4] = [1e3, 1e4, 1e5, 1e6];
 
+/// Best levels of a side that count by their distance from mid, and the one at which a level counts half, in basis points.
+const WEIGHTED: (usize, f64) = (25, 10.0);
+
 /// Numbers of the book at the end of an interval.
-pub(super) const N_AT_END: usize = 8 + 2 * (LEVELS.len() + DISTANCES.len() + VALUES.len()) + IMBALANCES.len();
+pub(super) const N_AT_END: usize = 9 + 2 * (LEVELS.len() + DISTANCES.len() + VALUES.len()) + IMBALANCES.len();
 
 /// A side of the book.
 struct Side<'a> {
@@ -43,6 +46,17 @@ impl Side<'_> {
         let (n_there, size) =
             self.sure.levels().take(n).fold((0, 0), |(n, sum), (_, size)| (n + 1, sum + i128::from(size)));
         (self.sure.is_whole || n_there == n).then_some(size)
+    }
+
+    /// The size of the best levels, each counting the less the further it is from mid; `sum` is twice mid.
+    fn weighted(&self, sum: i128) -> Option<f64> {
+        let (n, half) = WEIGHTED;
+        self.of_levels(n)?;
+        let counts = |(price, size): Level| {
+            let distance = 10_000.0 * (2 * i128::from(price) - sum).abs() as f64 / sum as f64;
+            size as f64 / (1.0 + distance / half)
+        };
+        Some(self.sure.levels().take(n).map(counts).sum())
     }
 
     /// The size up to a distance from mid; `sum` is twice mid.
@@ -117,6 +131,8 @@ pub(super) fn sample(book: &OrderBook, top: Option<&Top>, inverse: Option<Invers
         (Some(b), Some(a)) => (b - a) as f64 / (b + a) as f64,
         _ => f64::NAN,
     }));
+    let weighted = bids.weighted(sum).zip(asks.weighted(sum));
+    numbers.push(weighted.map_or(f64::NAN, |(b, a)| (b - a) / (b + a)));
     for side in [asks, bids] {
         numbers.extend(VALUES.map(|value| side.slippage(value, sum, &units).unwrap_or(f64::NAN)));
     }

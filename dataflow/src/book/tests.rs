@@ -1,11 +1,12 @@
 //! Books of made-up feeds through the whole graph.
 
+mod depths;
 mod units;
 
 use std::sync::{Arc, Mutex};
 
 use prism_schemas::{
-    Cell, Decimal, Event, Topic, Ts, Version, Versions,
+    Cell, Decimal, Event, Table, Timeframe, Topic, Ts, Version, Versions,
     event::{Batch, Book, Feed, FeedStatus, Instrument, Levels, Side, Trade, event::Body, trade::Id},
     random::Random,
     table::{BOOK_COLUMNS, BOOK_FEATURES},
@@ -28,6 +29,8 @@ const TEN: Ts = 1_709_632_800 * SECOND;
 fn settings() -> Settings {
     let mut settings = crate::refusals::settings();
     settings.bars.empty = Empty::Flat;
+    settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
+    settings.timeframes.weights = vec![0.4, 0.6];
     settings
 }
 
@@ -97,14 +100,11 @@ impl Log {
         self.book(ts, ts, id, true, &bids, &[(1_005, 4), (1_100, 1_000)]);
     }
 
-    /// The rows of `book_features`, in messages of so many events.
-    fn rows(&self, stride: u64, at_once: usize, workers: usize) -> Vec<Version> {
-        let settings = settings();
-        let plan = Plan::new(settings.clone()).unwrap();
-        let mut records: Vec<Record> = Vec::new();
-        let mut newest = 0;
+    /// What becomes of the events in messages of so many, in order, and the newest time that is known.
+    fn records(&self, plan: &Plan, at_once: usize) -> (Vec<Record>, u64) {
+        let (mut records, mut newest) = (Vec::new(), 0);
         for topic in [Topic::Reference, Topic::Status, Topic::Books, Topic::Trades] {
-            let mut admission = Admission::new(plan.registry.clone(), &settings, topic, 0);
+            let mut admission = Admission::new(plan.registry.clone(), &plan.settings, topic, 0);
             let of_topic: Vec<Event> = self
                 .events
                 .iter()
@@ -119,6 +119,13 @@ impl Log {
             newest = newest.max(admission.known().unwrap_or(0));
         }
         records.sort_by_key(Record::known);
+        (records, newest)
+    }
+
+    /// The rows of a table, in messages of so many events.
+    fn rows(&self, table: &Table, stride: u64, at_once: usize, workers: usize) -> Vec<Version> {
+        let plan = Plan::new(settings()).unwrap();
+        let (records, newest) = self.records(&plan, at_once);
         let rows = Arc::new(Mutex::new(Vec::new()));
         let sink: Sink = {
             let rows = rows.clone();
@@ -142,16 +149,16 @@ impl Log {
         });
         guards.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
         let mut rows = Arc::into_inner(rows).unwrap().into_inner().unwrap();
-        rows.retain(|row| *row.table == BOOK_FEATURES);
+        rows.retain(|row| row.table == table);
         rows.sort_by_key(|row| (int(row, "ts"), int(row, "known_at"), int(row, "revision")));
         rows
     }
 
     /// The same, however they come.
     fn checked(&self) -> Vec<Version> {
-        let rows = self.rows(600, 1, 1);
+        let rows = self.rows(&BOOK_FEATURES, 600, 1, 1);
         for (stride, at_once, workers) in [(1, 1, 1), (600, 7, 1), (7, 3, 2), (600, 100, 3)] {
-            let others = self.rows(stride, at_once, workers);
+            let others = self.rows(&BOOK_FEATURES, stride, at_once, workers);
             assert_eq!(told(&rows), told(&others), "{stride} {at_once} {workers}");
             for (row, other) in rows.iter().zip(&others) {
                 assert_eq!(row.to_json(), other.to_json(), "{stride} {at_once} {workers}");
@@ -215,6 +222,13 @@ fn the_numbers_of_a_row_stand_where_the_table_says() {
         ("bid_depth_200bp", Some(sizes(4))),
         ("ask_depth_200bp", Some(5.0)),
         ("imbalance_1", Some(0.6)),
+        // 30 bids from 99.5 down, each counting by its distance, and both asks.
+        ("imbalance_weighted", {
+            let bids = (0..25)
+                .map(|n| (10.0 + f64::from(n) + f64::from(u8::from(n == 0)) * 10.0) / (6.0 + 5.0 * f64::from(n)));
+            let (bids, asks) = (bids.sum::<f64>(), 5.0 / 6.0 + 1_000.0 / 101.0);
+            Some((bids - asks) / (bids + asks))
+        }),
         ("imbalance_5", Some((sizes(5) - 1_005.0) / (sizes(5) + 1_005.0))),
         // 5 at 100.5, the rest at 110.
         ("slippage_buy_1k", {

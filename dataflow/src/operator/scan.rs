@@ -266,6 +266,7 @@ mod tests {
     use super::*;
     use crate::{
         bar::Bar,
+        interval::Interval,
         operator::{load, save},
     };
 
@@ -274,15 +275,15 @@ mod tests {
     struct Count(u64);
 
     impl Machine for Count {
-        type In = Arc<Bar>;
-        type Out = (Arc<Bar>, u64);
+        type In = Interval;
+        type Out = (Interval, u64);
 
-        fn next(&mut self, bar: &Arc<Bar>) -> (Arc<Bar>, u64) {
+        fn next(&mut self, row: &Interval) -> (Interval, u64) {
             self.0 += 1;
-            (bar.clone(), self.0)
+            (row.clone(), self.0)
         }
 
-        fn row(out: &(Arc<Bar>, u64)) -> &Arc<Bar> {
+        fn row(out: &(Interval, u64)) -> &Interval {
             &out.0
         }
 
@@ -317,16 +318,16 @@ mod tests {
                     assert_eq!(error.rule, "misplaced_row");
                     heard.borrow_mut().push(format!("{} {}", time as i64 / MINUTE, error.id));
                 });
-                let rows: Rows<'_, Arc<Bar>> = stream.as_collection();
+                let rows: Rows<'_, Interval> = stream.as_collection();
                 let (scanned, _) = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
-                scanned.inner.inspect(move |((bar, n), _, diff)| out.borrow_mut().push((**bar, *n, *diff)));
+                scanned.inner.inspect(move |((row, n), _, diff)| out.borrow_mut().push((*row.bar, *n, *diff)));
                 input
             });
             for (minute, bar, diff) in updates {
                 let time = (minute * MINUTE) as Time;
                 input.advance_to(time);
-                input.send((Arc::new(bar), time, diff));
+                input.send((Arc::new(bar).into(), time, diff));
             }
             drop(input);
             while worker.step() {}

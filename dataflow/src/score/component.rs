@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     bar::Bar,
+    book::{Depth, Feature},
     operator::{BadState, load, save},
 };
 
@@ -26,19 +27,26 @@ impl Columns<'_> {
     }
 }
 
-/// What a component reads: a bar (never a gap bar) and its indicators.
+/// What a component reads: a bar (never a gap bar), its indicators and what else is known of its interval.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// The bar.
     pub bar: &'a Bar,
     /// Its indicator row.
     pub row: &'a [Option<f64>],
+    /// The order book over it, where that was sound.
+    pub depth: Option<&'a Depth>,
 }
 
 impl Inputs<'_> {
     /// The value of an indicator, `None` until warm.
     pub fn get(&self, col: Col) -> Option<f64> {
         self.row[col.0]
+    }
+
+    /// A number of the order book.
+    pub fn book(&self, feature: Feature) -> Option<f64> {
+        self.depth?.get(feature)
     }
 }
 

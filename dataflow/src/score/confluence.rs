@@ -61,7 +61,7 @@ impl Instrument {
 
     /// A row of a role came or went; false if it has no place.
     fn place(&mut self, role: usize, row: Arc<Analysed>, diff: Diff) -> bool {
-        let end = row.bar.end;
+        let end = row.bar().end;
         let make = |old: Option<Entry>| {
             let (role, confluence) = old.map_or((None, None), |old| (old.role, old.confluence));
             Entry { end, analysed: row, role, confluence }
@@ -101,9 +101,9 @@ impl Instrument {
         let kept: Vec<usize> = self.roles.iter().map(|entries| entries.len()).collect();
         let mut scores = Vec::new();
         for role in (0..self.roles.len()).rev() {
-            for row in rows.iter().filter(|row| row.bar.timeframe == roles[role]) {
+            for row in rows.iter().filter(|row| row.bar().timeframe == roles[role]) {
                 let at = self.roles[role].len();
-                let follows = self.roles[role].back().is_none_or(|last| last.end < row.bar.end);
+                let follows = self.roles[role].back().is_none_or(|last| last.end < row.bar().end);
                 if !follows || !self.place(role, row.clone(), 1) {
                     continue;
                 }
@@ -156,7 +156,7 @@ pub fn confluence<'s>(
     let mut touched: Vec<(usize, Ts)> = Vec::new();
     let of_roles = {
         let roles = roles.clone();
-        move |row: Arc<Analysed>| roles.contains(&row.bar.timeframe).then_some(row)
+        move |row: Arc<Analysed>| roles.contains(&row.bar().timeframe).then_some(row)
     };
     let rows = in_order_of(
         analysed,
@@ -165,16 +165,16 @@ pub fn confluence<'s>(
         of_roles,
         move |time, batch: &mut Vec<(Arc<Analysed>, Diff)>, emit| {
             let (scorer, instruments) = &mut *own.0.borrow_mut();
-            batch.sort_by_key(|(row, diff)| (row.bar.instrument, *diff));
+            batch.sort_by_key(|(row, diff)| (row.bar().instrument, *diff));
             touched.clear();
             for (row, diff) in batch.drain(..) {
-                let at = row.bar.instrument as usize;
+                let at = row.bar().instrument as usize;
                 if instruments.len() <= at {
                     instruments.resize_with(at + 1, || None);
                 }
                 let instrument = instruments[at].get_or_insert_with(|| Instrument::new(roles.len()));
-                let Some(role) = roles.iter().position(|tf| *tf == row.bar.timeframe) else { continue };
-                let (end, start) = (row.bar.end, row.bar.start);
+                let Some(role) = roles.iter().position(|tf| *tf == row.bar().timeframe) else { continue };
+                let (end, start) = (row.bar().end, row.bar().start);
                 if !instrument.place(role, row, diff) {
                     watch.tell("confluence", at as u32, start, diff, time);
                     continue;
@@ -205,7 +205,7 @@ impl Scores {
     /// What they would be if an instrument's rows, which follow those that came, were closed.
     pub fn peek(&self, rows: &[Arc<Analysed>]) -> Vec<Score> {
         let (scorer, instruments) = &mut *self.0.borrow_mut();
-        let Some(at) = rows.first().map(|row| row.bar.instrument as usize) else { return Vec::new() };
+        let Some(at) = rows.first().map(|row| row.bar().instrument as usize) else { return Vec::new() };
         let n_roles = scorer.settings.timeframes.roles.len();
         match instruments.get_mut(at).and_then(Option::as_mut) {
             Some(instrument) => instrument.peek(scorer, rows),
@@ -229,7 +229,7 @@ impl Scorer {
     fn role(&self, instrument: &Instrument, role: usize, at: usize) -> Option<RoleScore> {
         let own = &instrument.roles[role][at].analysed;
         let higher: [Option<(f64, &Analysed)>; ROLES_MAX] = std::array::from_fn(|h| {
-            let row = (role < h && h < instrument.roles.len()).then(|| instrument.as_of(h, own.bar.end))??;
+            let row = (role < h && h < instrument.roles.len()).then(|| instrument.as_of(h, own.bar().end))??;
             Some((self.settings.timeframes.weights[h], &*row.analysed))
         });
         let profile = self.profile();
@@ -282,7 +282,7 @@ impl Scorer {
     fn confluence(&self, instrument: &Instrument, at: usize) -> Option<Confluence> {
         let profile = self.profile();
         let analysed = instrument.roles[0][at].analysed.clone();
-        let bar = &analysed.bar;
+        let bar = analysed.bar();
         if bar.quality == Quality::Gap {
             return None;
         }

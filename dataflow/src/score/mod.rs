@@ -2,6 +2,7 @@
 
 pub mod component;
 pub mod confluence;
+pub mod orderbook;
 pub mod profile;
 pub mod rows;
 pub mod technical;

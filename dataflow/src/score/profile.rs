@@ -2,7 +2,7 @@
 
 use crate::score::{
     component::{Columns, MissingColumn, Scoring},
-    technical, volume, w1,
+    orderbook, technical, volume, w1,
 };
 
 /// A component and its weight within its dimension.
@@ -58,8 +58,12 @@ impl Profile {
         Ok(match name {
             "prism" => Some(Profile {
                 name: "prism",
-                dimensions: vec![technical::dimension(0.15, columns)?, volume::dimension(0.15, columns)?],
-                // Order flow .225, order book .225, price structure .15 and sentiment .1 are to come.
+                dimensions: vec![
+                    technical::dimension(0.15, columns)?,
+                    volume::dimension(0.15, columns)?,
+                    orderbook::dimension(0.225),
+                ],
+                // Order flow .225, price structure .15 and sentiment .1 are to come.
                 weight: 1.0,
                 finish: |score| score,
                 when_absent: None,

@@ -138,7 +138,7 @@ pub struct Confluence {
 impl Confluence {
     /// The base bar.
     pub fn bar(&self) -> &Bar {
-        &self.analysed.bar
+        self.analysed.bar()
     }
 
     /// Learnt from forward returns once those are kept; neutral until then.
@@ -201,7 +201,8 @@ impl RoleScore {
                 let reading = self.analysed.reading(first + n)?;
                 let div = self.divs.get(first + n).unwrap_or(0.0);
                 let score = profile.adjusted(reading.score, div);
-                let share = weighted.weight / weight;
+                // What has no weight counts nowhere, not even alone.
+                let share = if weighted.weight == 0.0 { 0.0 } else { weighted.weight / weight };
                 Some(ComponentScore {
                     number: first + n,
                     dimension: d,

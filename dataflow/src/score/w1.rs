@@ -136,8 +136,9 @@ mod tests {
             let value = |name: &String| columns.iter().position(|column| column == name).and_then(|i| values[i]);
             let row: Vec<_> = names.iter().map(value).collect();
             let parts = &mut profile.dimensions[0].components;
-            [0, 1, 2, 3]
-                .map(|i| parts[i].component.update(Inputs { bar: &bar, row: &row }).map(|reading| reading.score))
+            [0, 1, 2, 3].map(|i| {
+                parts[i].component.update(Inputs { bar: &bar, row: &row, depth: None }).map(|reading| reading.score)
+            })
         };
         inputs.iter().map(read).collect()
     }

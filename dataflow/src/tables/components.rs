@@ -36,7 +36,7 @@ impl Row for Component {
 
 /// The components of a role.
 pub(super) fn of(role: &RoleScore, profile: &Profile, see: impl FnMut(Component)) {
-    let bar = &role.analysed.bar;
+    let bar = role.analysed.bar();
     let components = role.components(profile).map(|of| Component {
         instrument: bar.instrument,
         timeframe: bar.timeframe,

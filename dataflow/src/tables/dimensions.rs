@@ -41,7 +41,7 @@ impl Row for Dimension {
 pub(super) fn of(score: &Score, profile: &Profile, see: impl FnMut(Dimension)) {
     let (bar, parts, timeframe, of_timeframe) = match score {
         Score::Role(role) => {
-            let bar = &role.analysed.bar;
+            let bar = role.analysed.bar();
             (&**bar, &role.parts, bar.timeframe.name(), bar.timeframe as u32)
         }
         Score::Confluence(all) => (all.bar(), &all.parts, "all", u32::from(u16::MAX)),

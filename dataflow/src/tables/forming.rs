@@ -38,7 +38,7 @@ pub(super) fn rows<'s>(
         let analysed = || all.iter().flat_map(|forming| &forming.analysed);
         let scores = || all.iter().flat_map(|forming| &forming.scores);
         if wants(&BARS) {
-            bars.form(analysed().map(|row| row.bar.clone()), known);
+            bars.form(analysed().map(|row| row.bar().clone()), known);
         }
         if wants(&INDICATORS) {
             indicators.form(analysed().cloned(), known);

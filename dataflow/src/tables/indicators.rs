@@ -16,25 +16,25 @@ use crate::{analyse::Analysed, assemble::Plan, bar::Quality};
 
 impl Row for Arc<Analysed> {
     fn instrument(&self) -> u32 {
-        self.bar.instrument
+        self.bar().instrument
     }
 
     fn span(&self) -> (Ts, Ts) {
-        (self.bar.start, self.bar.end)
+        (self.bar().start, self.bar().end)
     }
 
     fn slot(&self) -> u32 {
-        self.bar.timeframe as u32
+        self.bar().timeframe as u32
     }
 
     fn is_absent(&self) -> bool {
-        self.bar.quality == Quality::Gap
+        self.bar().quality == Quality::Gap
     }
 }
 
 pub(super) fn leaf(common: &Common, plan: &Plan) -> Leaf<Arc<Analysed>> {
     let kept = &plan.catalogue.columns;
-    let mut columns = Columns::<Arc<Analysed>>::new().word("timeframe", |row| row.bar.timeframe.name());
+    let mut columns = Columns::<Arc<Analysed>>::new().word("timeframe", |row| row.bar().timeframe.name());
     for name in INDICATOR_COLUMNS {
         let at = kept.iter().position(|have| have == name);
         columns = columns.float(name, move |row| at.and_then(|at| row.indicator(at)));

@@ -126,7 +126,7 @@ pub static CONFLUENCE: Table = Table {
     };
 }
 
-confluence!("technical", "volume");
+confluence!("technical", "volume", "orderbook");
 
 /// Signals: the current state of each crossing.
 pub static SIGNALS: Table = Table {

@@ -97,6 +97,7 @@ book_features! {
     "imbalance_5" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 5",
     "imbalance_10" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 10",
     "imbalance_25" "-1..1" "(bids - asks) / (bids + asks), sizes of the best 25",
+    "imbalance_weighted" "-1..1" "(bids - asks) / (bids + asks), the best 25 counting less with their distance from mid",
     "slippage_buy_1k" "basis points" "cost against mid of buying for 1,000 quote at once",
     "slippage_buy_10k" "basis points" "cost against mid of buying for 10,000 quote at once",
     "slippage_buy_100k" "basis points" "cost against mid of buying for 100,000 quote at once",
