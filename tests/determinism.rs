@@ -11,8 +11,8 @@ use prism_schemas::{
 use prism_store::digest::Mode;
 
 use crate::support::{
-    Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, in_order, linear, prism, rows_of, settings,
-    standing, status, text, ts, write_log,
+    Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, float, in_order, linear, prism, rows_of,
+    settings, standing, status, text, ts, write_log,
 };
 
 const SEED: u64 = 20_240_305;
@@ -90,7 +90,9 @@ fn is_worth_comparing(rows: &Rows) {
     let revised = |row: &prism_schemas::Version| 0 < crate::support::int(row, "revision");
     for (what, n, least) in [
         ("confluence rows", count(&table::CONFLUENCE, |_| true), 2_500),
-        ("complete ones", count(&table::CONFLUENCE, |row| row.get("coverage") == Some(&0.3.into())), 1_000),
+        ("complete ones", count(&table::CONFLUENCE, |row| 0.52 < float(row, "coverage").unwrap()), 500),
+        ("books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "ok"), 800),
+        ("suspect books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "suspect"), 10),
         ("signals", count(&table::SIGNALS, |_| true), 20),
         ("relations", count(&table::RELATIONS, |_| true), 1_500),
         ("revised bars", count(&table::BARS, revised), 300),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic,
-    event::{Batch, Feed, FeedStatus, Instrument, Kline, Side, Trade, event::Body, trade::Id},
+    event::{Batch, Book, Feed, FeedStatus, Instrument, Kline, Levels, Side, Trade, event::Body, trade::Id},
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
@@ -68,7 +68,7 @@ impl Arrival {
 }
 
 pub(crate) fn linear(symbol: &str) -> InstrumentId {
-    InstrumentId::new("test", Market::Linear, symbol)
+    InstrumentId::new("bybit", Market::Linear, symbol)
 }
 
 /// A trade of whole cents and thousandths, with its sequence number as identity.
@@ -134,7 +134,7 @@ fn path(random: &mut Random, span: i64) -> Vec<f64> {
 }
 
 impl Synthetic {
-    /// Its events in the order they arrive: declarations, warm-up klines of ETHUSDT, feeds' states, trades.
+    /// Its events in the order they arrive: declarations, warm-up klines of ETHUSDT, books, feeds' states, trades.
     pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         let mut random = Random(self.seed);
         let span = self.hours * HOUR;
@@ -147,7 +147,7 @@ impl Synthetic {
         for (symbol, share, first, beta) in SYMBOLS {
             let inverse = symbol == "BTCUSD";
             let market = if inverse { Market::Inverse } else { Market::Linear };
-            let id = InstrumentId::new("test", market, symbol);
+            let id = InstrumentId::new("bybit", market, symbol);
             let contract_size = inverse.then_some(Decimal::new(100, 0));
             let declared = Instrument { price_decimals: 2, contract_size, ..Instrument::default() };
             all.push(Arrival::new(&id, START, START, Body::Instrument(declared.into())));
@@ -192,11 +192,44 @@ impl Synthetic {
             }
         }
         all.extend(klines(&mut random));
+        let books = [("BTCUSDT", 60_000), ("SOLUSDT", 140), ("BTCUSD", 60_010)];
+        all.extend(books.iter().flat_map(|(symbol, price)| self.book(symbol, *price)));
         self.delay(&mut random, &mut trades);
         let copied = self.copy(&mut random, &trades);
         trades.extend(copied);
         all.append(&mut trades);
         in_order(&mut all);
+        all
+    }
+
+    /// An order book in dollars around a price, changed every three seconds; now and then a number is missing until the next
+    /// snapshot, or a change comes half a minute late.
+    fn book(&self, symbol: &str, price: i64) -> Vec<Arrival> {
+        let mut random = Random(self.seed + price as u64);
+        let market = if symbol == "BTCUSD" { Market::Inverse } else { Market::Linear };
+        let id = InstrumentId::new("bybit", market, symbol);
+        let mut size = |n: i64| 1 + random.below(100 * n);
+        let mut all = Vec::new();
+        for n in 0..self.hours * HOUR / (3 * SECOND) {
+            let (ts, is_snapshot) = (START + 3 * n * SECOND, n % 400 == 0);
+            let n_levels = if is_snapshot { 40 } else { 3 };
+            // Levels 2.5 basis points apart, or 70.
+            let mut side = |step: i64| {
+                let prices = (1..=n_levels).map(|level| price + step * level * (price / 4_000).max(1)).collect();
+                let sizes = (1..=n_levels).map(&mut size).collect();
+                Some(Levels { prices, sizes, price_decimals: 0, size_decimals: 2 })
+            };
+            let book = Book {
+                snapshot: is_snapshot,
+                bids: side(-1),
+                asks: side(1),
+                update_id: Some(if n % 1_500 == 1_300 { 0 } else { n as u64 + 1 }),
+                depth: Some(50),
+                ..Book::default()
+            };
+            let late = if n % 700 == 650 { 90 } else { 0 };
+            all.push(Arrival::new(&id, ts - late * SECOND, ts + 20 * MILLISECOND, Body::Book(book)));
+        }
         all
     }
 
