@@ -81,8 +81,8 @@ bench-books: ## order books of a log through the graph, an update and a level: L
 	@test -z "$(FILES)" || { rm -rf $(TARGET)/books-log; cargo run --quiet --bin prism -- import $(FILES) --log $(TARGET)/books-log >&2; }
 	@cargo run --quiet --release -p prism-pipeline --example books -- $(if $(FILES),$(TARGET)/books-log,$(LOG))
 
-bench-latency: ## from a trade's receive time through log, merge and graph to the forming bar that has it: [RATE=2000] [SYMBOLS=100] [SECONDS=10]; the last line is JSON
-	@cargo bench --quiet -p prism-pipeline --bench latency
+bench-latency: ## from receive time to the forming score in clients' hands: [RATE=20000] [SYMBOLS=100] [CLIENTS=100] [EACH=10] [SECONDS=10]; the last line is JSON
+	@cargo bench --quiet --profile pipeline --bench latency
 
 bench-live: ## rows in memory, written and read at once, beside a tree of cells: [MINUTES=120]; the last line is JSON
 	@cargo bench --quiet --profile pipeline -p prism-queries --bench live

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use prism_api::Status;
+use prism_api::{Stage, Status};
 use prism_emulator::{Emulator, FACES, Faults, Origin};
 use prism_exchange::{Channels, wire, wires};
 use prism_log::{Known, LiveWriter, Log, Pace, SteadyClock, Step, session};
@@ -84,12 +84,9 @@ pub(crate) struct Sources {
     pub(crate) fear_greed: String,
     /// How that is reached, and the venues.
     access: Arc<Access>,
-    /// Told when the wall clock steps.
-    pub(crate) stepped: Option<Stepped>,
+    /// Where is told how they are followed.
+    status: Option<Arc<Status>>,
 }
-
-/// Told of a step of the wall clock.
-type Stepped = Arc<dyn Fn(&Step) + Send + Sync>;
 
 /// Reads what is configured; a venue nobody knows is an error that names those known.
 pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources> {
@@ -150,7 +147,7 @@ pub(crate) fn sources(feeds: &Feeds, timeframes: &[Timeframe]) -> Result<Sources
         )));
     }
     let venues = feeds.venues.iter().map(source).collect::<Result<_>>()?;
-    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), access, stepped: None })
+    Ok(Sources { venues, fear_greed: feeds.fear_greed.clone(), access, status: None })
 }
 
 /// How venues are reached from this machine.
@@ -165,12 +162,9 @@ pub(crate) fn maker(name: &str) -> Maker {
     Arc::new(move || wire(&name).unwrap_or_else(|| unreachable!("{name} is known")))
 }
 
-/// Tells what is left of each venue's budget of requests, and steps of the clock, in the metrics.
+/// Tells what is left of each venue's budget of requests, steps of the clock and how long events take, in the metrics.
 pub(crate) fn expose(sources: &mut Sources, status: &Arc<Status>) {
-    let told = status.clone();
-    sources.stepped = Some(Arc::new(move |step| {
-        told.gauge("prism_wall_clock_ahead_seconds", &[], step.ahead as f64 / 1e9);
-    }));
+    sources.status = Some(status.clone());
     for Source { name, options, .. } in &mut sources.venues {
         let (status, name) = (status.clone(), name.clone());
         options.quota = Some(Arc::new(move |quota| {
@@ -195,13 +189,19 @@ pub(crate) fn ingest(log: &Arc<dyn Log>, mut sources: Sources, epoch: i64, stop:
         Arc::new(move |id, timeframe| lock(&known).newest_bar(id, timeframe.name()))
     };
     sources.venues.iter_mut().for_each(|source| source.options.newest_bar = Some(newest.clone()));
-    let stepped = sources.stepped.clone();
+    let status = sources.status.clone();
     let steps = || {
         let steps = steady.steps();
-        steps.iter().for_each(|step| stepped.iter().for_each(|told| told(step)));
+        if let (Some(step), Some(status)) = (steps.last(), &status) {
+            status.gauge("prism_wall_clock_ahead_seconds", &[], step.ahead as f64 / 1e9);
+        }
         steps
     };
-    let writing = async |events| write(writer, &clock, steps, &known, events).await;
+    let received = |events: &Events| {
+        let (Some(status), now) = (&status, clock()) else { return };
+        events.iter().for_each(|(_, event)| status.latency(Stage::Receive, event.ts_recv, now));
+    };
+    let writing = async |events| write(writer, &clock, steps, received, &known, events).await;
     runtime()?.block_on(with_events(sources, &clock, stop, writing))
 }
 
@@ -260,10 +260,10 @@ impl Emulated {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let emulator = Emulator::start(listener, Origin::Market(seed, symbols), Faults::default(), clock.clone())?;
             let venues = vec![Source { name: Self::NAME.into(), maker: maker(Self::NAME), options }];
-            let sources = Sources { venues, fear_greed: emulator.fear_greed(), access: Access::plain(), stepped: None };
+            let sources = Sources { venues, fear_greed: emulator.fear_greed(), access: Access::plain(), status: None };
             let writer = LiveWriter::new(log.clone(), &TOPICS, Pace::at(speed), session(wall()));
             let known = Mutex::default();
-            let writing = async |events| write(writer, &clock, Vec::new, &known, events).await;
+            let writing = async |events| write(writer, &clock, Vec::new, |_| {}, &known, events).await;
             with_events(sources, &clock, stop, writing).await
         })
     }
@@ -321,23 +321,25 @@ async fn write(
     mut writer: LiveWriter,
     clock: &Clock,
     steps: impl Fn() -> Vec<Step>,
+    received: impl Fn(&Events),
     known: &Mutex<Known>,
     mut events: Receiver<Events>,
 ) -> Result<()> {
     // What a venue tells with its past was told to an earlier process too.
-    let take = |writer: &mut LiveWriter, received: Events| {
+    let take = |writer: &mut LiveWriter, events: Events| {
+        received(&events);
         let mut known = lock(known);
-        writer.take(received.into_iter().filter(|(id, event)| known.take(id, event)))
+        writer.take(events.into_iter().filter(|(id, event)| known.take(id, event)))
     };
     let mut flushed = tokio::time::Instant::now();
     loop {
         let wait = if writer.is_waiting() { SOON } else { writer.next(clock()).clamp(SOON, BEAT) };
         match tokio::time::timeout(wait, events.recv()).await {
             Ok(None) => break,
-            Ok(Some(received)) => tokio::task::block_in_place(|| {
-                take(&mut writer, received)?;
+            Ok(Some(first)) => tokio::task::block_in_place(|| {
+                take(&mut writer, first)?;
                 let mut rest = (1..AHEAD).map_while(|_| events.try_recv().ok());
-                rest.try_for_each(|received| take(&mut writer, received))
+                rest.try_for_each(|events| take(&mut writer, events))
             })?,
             Err(_) => {}
         }

@@ -153,7 +153,9 @@ fn replay_with_digest_prints_sorted_lines_and_nothing_else() {
             let [name, rows, digest] = line[..] else { panic!("{out}") };
             // A book that turns out to be suspect takes readings back, and scores are made again.
             let (stand, written) = (rows.parse::<u64>().unwrap(), json(&place.printed)[name].as_u64().unwrap());
-            assert!(stand <= written && written - stand < 200 && (stand == written || name != "bars"), "{name} {out}");
+            let is_exact = ["bars", "indicators", "relations"].contains(&name);
+            let most = if is_exact { 0 } else { 200 };
+            assert!(stand <= written && written - stand <= most, "{name}: {stand} of {written}");
             assert!(digest.len() == 32 && digest.chars().all(|c| c.is_ascii_hexdigit()), "{out}");
         }
         said.push(out);

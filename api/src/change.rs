@@ -63,9 +63,10 @@ pub(crate) struct Change {
     pub(crate) symbol: Arc<str>,
     /// What it is about: a later change of the same key makes this one needless.
     pub(crate) key: Arc<str>,
-    /// Start and end of its bar.
+    /// Start and end of its bar, and when it became known.
     pub(crate) ts: Ts,
     pub(crate) end: Ts,
+    pub(crate) known: Ts,
     /// Changes of the same key that it passed over.
     pub(crate) n_passed: u64,
     /// Whether it is a signal in force.
@@ -94,7 +95,7 @@ impl Change {
                 (channel.name(), names.join("|").into())
             }
         };
-        let [ts, end] = ["ts", "ts_close"].map(|name| match row.get(name) {
+        let [ts, end, known] = ["ts", "ts_close", "known_at"].map(|name| match row.get(name) {
             Some(Cell::Ts(ts)) => *ts,
             _ => 0,
         });
@@ -107,6 +108,7 @@ impl Change {
             key,
             ts,
             end,
+            known,
             n_passed: 0,
             is_active,
             forming: false,

@@ -39,7 +39,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use prism_queries::{Engine, LiveRows};
 use prism_schemas::{Timeframe, Ts};
-pub use prism_status::Status;
+pub use prism_status::{Stage, Status};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 

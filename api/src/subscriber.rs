@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use prism_schemas::canonical_symbol;
+use prism_schemas::{Ts, canonical_symbol};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -75,6 +75,8 @@ pub(crate) struct Subscriber {
     bucket: Bucket,
     /// Number of the last message.
     seq: u64,
+    /// When the rows that form became known that were said last.
+    formed_known: Vec<Ts>,
     is_admitted: bool,
 }
 
@@ -94,7 +96,20 @@ impl Subscriber {
         let reader = updates.subscribe();
         let (outbox, channels) = (Outbox::default(), BTreeMap::new());
         let board = updates.board.head();
-        Subscriber { door, updates, reader, outbox, formed: 0, board, channels, at_start, bucket, seq: 0, is_admitted }
+        Subscriber {
+            door,
+            updates,
+            reader,
+            outbox,
+            formed: 0,
+            board,
+            channels,
+            at_start,
+            bucket,
+            seq: 0,
+            formed_known: Vec::new(),
+            is_admitted,
+        }
     }
 
     /// Whether it may be told anything.
@@ -214,12 +229,20 @@ impl Subscriber {
                 if self.channels.get(&row.channel).is_some_and(is_wanted) {
                     self.seq += 1;
                     out.push(row.message(self.seq));
+                    if row.forming {
+                        self.formed_known.push(row.known);
+                    }
                     if out.len() == end {
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// When the rows that form became known that were said since this was asked last.
+    pub(crate) fn formed_known(&mut self) -> impl Iterator<Item = Ts> + '_ {
+        self.formed_known.drain(..)
     }
 
     /// Takes what is wanted from the ring as long as there is room.

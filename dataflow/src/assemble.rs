@@ -35,7 +35,7 @@ pub struct Plan {
     pub registry: Registry,
     /// Where a complete log ends.
     pub sealed: Seal,
-    /// Whether order books are followed. Nothing else depends on it, and those that nobody reads cost nothing.
+    /// Whether order books are followed: without them what reads them is absent, and they cost nothing.
     pub books: bool,
     /// Who follows open bars and what is made of them, if anybody may; the same holds of them.
     pub forming: Option<Arc<dyn Audience>>,
@@ -110,7 +110,7 @@ pub fn assemble<'s>(
     let (bars, errors, open) = bars(trade_events, control_events.clone(), settings, sealed, to, &watch);
     let followed = plan.books.then(|| {
         let (to, events) = scope.new_input();
-        (to, books(events, control_events, bars.clone(), settings, &watch))
+        (to, books(events, control_events, (bars.clone(), open.clone()), settings, &watch))
     });
     let (books_to, followed) = followed.unzip();
     scope.region_named("analysis", |region| {

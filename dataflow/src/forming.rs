@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prism_schemas::{Table, Versions};
+use prism_schemas::{Table, Ts, Versions};
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -26,6 +26,8 @@ use crate::{
 /// made when they close, and is the same, bit for bit, if nothing more comes.
 #[derive(Clone, Debug)]
 pub struct Forming {
+    /// When the newest trade or book event was received, as far as this process has seen one; in whole microseconds.
+    pub received: Ts,
     /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order.
     pub analysed: Vec<Arc<Analysed>>,
     /// Scores of the roles, higher ones first, and the confluence behind each of the base.
@@ -54,19 +56,19 @@ pub struct Peek {
 }
 
 impl Peek {
-    /// What forms of an instrument's open bars.
-    fn at(&self, bars: Vec<Arc<Bar>>) -> Forming {
+    /// What forms of an instrument's open bars, the newest event of which was received then.
+    fn at(&self, (received, bars): (Ts, Vec<Arc<Bar>>)) -> Forming {
         let intervals: Vec<Interval> = match &self.depths {
             Some(depths) => depths.peek(&bars),
             None => bars.into_iter().map(Interval::from).collect(),
         };
         let analysed = self.analysts.peek(&intervals);
-        Forming { scores: self.scored.peek(&analysed), analysed }
+        Forming { received: received - received.rem_euclid(1_000), scores: self.scored.peek(&analysed), analysed }
     }
 }
 
-/// Forming rows of each instrument with new trades, once however many there were: after every arrival, as soon as all that
-/// closed before has been scored.
+/// Forming rows of each instrument with new trades or book events, once however many there were: after every arrival, as
+/// soon as all that closed before has been scored.
 ///
 /// Peeks at the states of bars, machines and scores, which stay where they are; keeps nothing, and does nothing while nobody
 /// wants it.

@@ -13,13 +13,13 @@ use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Routes;
-use crate::App;
 use crate::change::Channel;
 use crate::error::{ApiError, Problem};
 use crate::extract::Segment;
 use crate::limits::{Bucket, Inside};
 use crate::server::Peer;
 use crate::subscriber::Subscriber;
+use crate::{App, Stage};
 
 /// The server pings this often, and gives up a client that was silent for three times as long.
 const PING: Duration = Duration::from_secs(20);
@@ -139,6 +139,8 @@ async fn converse(app: &App, socket: &mut WebSocket, mut client: Subscriber) -> 
         if !send(socket, out.drain(..).map(Message::text)).await || app.shared.closing.is_cancelled() {
             return close_code::AWAY;
         }
+        let written = (app.clock.0)();
+        client.formed_known().for_each(|known| app.status.latency(Stage::Send, known, written));
         let now = Instant::now();
         if PING <= now - pinged {
             pinged = now;

@@ -19,6 +19,7 @@ mod readiness;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use crate::metrics::Families;
+pub use crate::metrics::Stage;
 use crate::readiness::Readiness;
 
 /// Readiness and metrics of a process.

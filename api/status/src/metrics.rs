@@ -19,9 +19,9 @@ use crate::memory::Memory;
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Most label sets of a family; further ones are not taken.
 const LABEL_SETS_MAX: usize = 4_096;
-/// Upper bounds of the histogram of the way from socket to subscriber, s.
-const STREAM_SECONDS: [f64; 15] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Upper bounds of the histograms of latency, s.
+const LATENCY_SECONDS: [f64; 16] =
+    [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// What gauges mean, by name.
 const GAUGES: [(&str, &str); 12] = [
     ("prism_feeds", "Feeds of instruments by state"),
@@ -40,17 +40,47 @@ const GAUGES: [(&str, &str); 12] = [
 
 type Labels = Vec<(&'static str, String)>;
 
-/// What is counted by label, and the histogram.
+/// A stage on the way of an event from a venue's socket to a client's, by its name in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// From an event's receive time until it is decoded and handed to the log's writer.
+    Receive,
+    /// From an event's receive time until it is read from the log.
+    Log,
+    /// From the receive time of the newest event in a forming row until that is handed over.
+    Graph,
+    /// From when a row of closed bars became known until it is handed to subscribers.
+    Publish,
+    /// From the receive time of the newest event in a forming row until it is written to a client's socket.
+    Send,
+}
+
+impl Stage {
+    const ALL: [(Stage, &str); 5] = [
+        (Stage::Receive, "receive"),
+        (Stage::Log, "log"),
+        (Stage::Graph, "graph"),
+        (Stage::Publish, "publish"),
+        (Stage::Send, "send"),
+    ];
+}
+
+/// What is counted by label, and the histograms.
 #[derive(Debug)]
 pub(crate) struct Families {
     gauges: RwLock<BTreeMap<&'static str, BTreeMap<Labels, f64>>>,
     reconnects: Family<Labels, Counter>,
-    to_stream: Histogram,
+    latency: Family<Labels, Histogram, fn() -> Histogram>,
+    /// Of each stage, the one in the family.
+    stages: [Histogram; Stage::ALL.len()],
 }
 
 impl Default for Families {
     fn default() -> Families {
-        Families { gauges: RwLock::default(), reconnects: Family::default(), to_stream: Histogram::new(STREAM_SECONDS) }
+        let make: fn() -> Histogram = || Histogram::new(LATENCY_SECONDS);
+        let latency = Family::new_with_constructor(make);
+        let stages = Stage::ALL.map(|(_, name)| latency.get_or_create(&owned(&[("stage", name)])).clone());
+        Families { gauges: RwLock::default(), reconnects: Family::default(), latency, stages }
     }
 }
 
@@ -74,9 +104,9 @@ impl Status {
         self.families.reconnects.get_or_create(&owned(&[("venue", venue)])).inc();
     }
 
-    /// Notes how long a row took: from when it became known until it was handed to subscribers, both UNIX ns.
-    pub fn streamed(&self, known: i64, now: i64) {
-        self.families.to_stream.observe(now.saturating_sub(known).max(0) as f64 / 1e9);
+    /// Notes how long it took up to the end of a stage; `since` and `now` in UNIX ns.
+    pub fn latency(&self, stage: Stage, since: i64, now: i64) {
+        self.families.stages[stage as usize].observe(now.saturating_sub(since).max(0) as f64 / 1e9);
     }
 
     /// The media type of [`Status::metrics`].
@@ -115,9 +145,9 @@ impl Status {
         if let Some(memory) = memory {
             gauge("prism_resident_bytes", "Memory of the process", memory.resident as f64);
         }
-        let to_stream = self.families.to_stream.clone();
-        let help = "From when a row became known, a closed bar at its close time, to its being handed to subscribers";
-        registry.register("prism_event_to_stream_seconds", help, to_stream);
+        let help =
+            "From an event's receive time to the end of a stage; publish: from when a row of closed bars became known";
+        registry.register("prism_latency_seconds", help, self.families.latency.clone());
         for (name, values) in &*self.families.gauges.read().unwrap_or_else(PoisonError::into_inner) {
             let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
             for (labels, value) in values {
@@ -174,8 +204,8 @@ mod tests {
             ("prism_lag_seconds", |status| status.frontier_ts.store(4_000_000_000, Relaxed)),
             ("prism_stored_seconds", |status| status.stored_ts.store(4_000_000_000, Relaxed)),
             ("prism_ready", |status| status.release("starting")),
-            ("prism_event_to_stream_seconds_count", |status| status.streamed(0, 1)),
-            ("prism_event_to_stream_seconds_sum", |status| status.streamed(0, 1)),
+            ("prism_latency_seconds_count{stage=\"publish\"}", |status| status.latency(Stage::Publish, 0, 1)),
+            ("prism_latency_seconds_sum{stage=\"send\"}", |status| status.latency(Stage::Send, 0, 1)),
             ("prism_spool_bytes", |status| status.gauge("prism_spool_bytes", &[], 9.0)),
             ("prism_feeds{state=\"stale\"}", |status| status.gauge("prism_feeds", &[("state", "stale")], 2.0)),
         ];
@@ -200,13 +230,14 @@ mod tests {
     #[test]
     fn durations_fall_into_their_buckets() {
         let status = Status::new();
-        status.streamed(1_000_000_000, 1_004_000_000);
-        status.streamed(1_000_000_000, 1_300_000_000);
+        status.latency(Stage::Graph, 1_000_000_000, 1_004_000_000);
+        status.latency(Stage::Graph, 1_000_000_000, 1_300_000_000);
         // A clock that went back is no negative duration.
-        status.streamed(1_000_000_000, 0);
+        status.latency(Stage::Graph, 1_000_000_000, 0);
+        status.latency(Stage::Log, 0, 1);
         let text = status.metrics(0);
         for (le, n) in [("0.001", 1.0), ("0.005", 2.0), ("0.25", 2.0), ("0.5", 3.0), ("+Inf", 3.0)] {
-            let sample = format!("prism_event_to_stream_seconds_bucket{{le=\"{le}\"}}");
+            let sample = format!("prism_latency_seconds_bucket{{le=\"{le}\",stage=\"graph\"}}");
             assert_eq!(value(&text, &sample), Some(n), "{le}: {text}");
         }
     }

@@ -19,7 +19,7 @@ use prism_dataflow::{
 };
 use prism_log::Log;
 use prism_schemas::time::SECOND;
-use prism_status::Status;
+use prism_status::{Stage, Status};
 use timely::worker::Worker;
 use tokio_util::sync::CancellationToken;
 
@@ -131,13 +131,17 @@ impl Workers {
         loop {
             let is_last = stop.is_cancelled();
             merge.poll();
-            let mut n_records = 0;
+            let (mut n_records, now) = (0, clock());
             while n_records < RECORDS_AT_ONCE
                 && !stop.is_cancelled()
                 && let Some(record) = merge.next(&sink)?
             {
                 if !self.of.restore(&mut stored, record.known(), |bar| driver.send(worker, bar)) {
                     return Ok(());
+                }
+                // What was in the log before is no measure.
+                if let (true, Some(received)) = (marked.1, record.received()) {
+                    self.of.status.latency(Stage::Log, received, now);
                 }
                 driver.send(worker, record);
                 n_records += 1;

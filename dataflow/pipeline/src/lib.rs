@@ -93,7 +93,7 @@ impl Pipeline {
         run.rebuilt_from = cut.as_ref().map(|cut| cut.from);
         status.hold("catching up", "the log is being read from its start");
         status.hold("feeds", "no feed is connected");
-        let gate = plan.forming.take().map(Gate::new);
+        let gate = plan.forming.take().map(|audience| Gate::new(audience, status.clone(), clock.clone()));
         plan.forming = gate.clone().map(|gate| gate as Arc<dyn Audience>);
         let (outlet, outputs) = Outlet::new();
         let (kept, to_keep) = queue(ROWS_IN_FLIGHT);

@@ -11,7 +11,7 @@ use std::{
 
 use prism_dataflow::{forming::Audience, types::Time};
 use prism_schemas::{Cell, Table, Ts, Version, Versions, table};
-use prism_status::Status;
+use prism_status::{Stage, Status};
 
 use crate::{
     Clock,
@@ -44,11 +44,13 @@ pub type Subscribers = Box<dyn Fn(&[Versions]) + Send>;
 pub(crate) struct Gate {
     audience: Arc<dyn Audience>,
     is_open: AtomicBool,
+    status: Arc<Status>,
+    clock: Clock,
 }
 
 impl Gate {
-    pub(crate) fn new(audience: Arc<dyn Audience>) -> Arc<Gate> {
-        Arc::new(Gate { audience, is_open: AtomicBool::new(false) })
+    pub(crate) fn new(audience: Arc<dyn Audience>, status: Arc<Status>, clock: Clock) -> Arc<Gate> {
+        Arc::new(Gate { audience, is_open: AtomicBool::new(false), status, clock })
     }
 }
 
@@ -58,6 +60,8 @@ impl Audience for Gate {
     }
 
     fn form(&self, rows: Versions) {
+        let now = (self.clock)();
+        rows.known_at().iter().for_each(|micros| self.status.latency(Stage::Graph, 1_000 * micros, now));
         self.audience.form(rows);
     }
 }
@@ -117,7 +121,7 @@ impl Publisher {
         let news = known_from(rows, from as Ts);
         (self.subscribers)(&news);
         if let Some(newest) = news.iter().filter_map(Versions::newest).max() {
-            self.status.streamed(newest, (self.clock)());
+            self.status.latency(Stage::Publish, newest, (self.clock)());
         }
     }
 

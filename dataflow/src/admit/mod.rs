@@ -41,6 +41,15 @@ impl Record {
             Record::Control(control) => control.known,
         }
     }
+
+    /// When it was received, of book events the last, if it is an event of a market.
+    pub fn received(&self) -> Option<Ts> {
+        match self {
+            Record::Trade(trade) => Some(trade.ts_recv),
+            Record::Books(updates) => updates.received(),
+            Record::Control(_) => None,
+        }
+    }
 }
 
 /// The latest time the graph can hold, in the year 2200; sums of times stay in range.

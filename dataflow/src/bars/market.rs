@@ -91,7 +91,7 @@ impl Market {
         if self.next_end.is_none() {
             self.first_known = self.first_known.into_iter().chain(trades.first().map(|trade| trade.known)).min();
         }
-        self.followed.note(trades.iter().map(|trade| trade.instrument as usize));
+        self.followed.note(trades.iter().map(|trade| (trade.instrument as usize, trade.ts_recv)));
         for trade in &trades {
             let hot = self.instruments.hot.get_mut(trade.instrument as usize);
             match hot.map_or(Taken::Not, |hot| hot.take(trade, &self.settings)) {
@@ -103,10 +103,13 @@ impl Market {
         self.spare.give(trades);
     }
 
-    /// Open bars of each instrument with new trades.
-    pub(super) fn open_bars(&mut self) -> Vec<Vec<Arc<Bar>>> {
+    /// Open bars of each instrument of which something came, and when the newest of that was received.
+    pub(super) fn open_bars(&mut self) -> Vec<(Ts, Vec<Arc<Bar>>)> {
         let Instruments { tapes, hot } = &mut self.instruments;
-        let of = |at: usize| Some(tapes.get_mut(at)?.as_mut()?.open_bars(&self.settings, &self.sessions, &mut hot[at]));
+        let of = |(at, received): (usize, Ts)| {
+            let tape = tapes.get_mut(at)?.as_mut()?;
+            Some((received, tape.open_bars(&self.settings, &self.sessions, &mut hot[at])))
+        };
         self.followed.take().into_iter().filter_map(of).collect()
     }
 
@@ -238,7 +241,7 @@ impl Market {
         let cutoff = now as Ts - self.settings.keep();
         let touched = self.touched.take(self.instruments.tapes.len());
         self.bars.reserve(touched.len());
-        self.followed.note(touched.iter().copied());
+        self.followed.note(touched.iter().map(|at| (*at, Ts::MIN)));
         for at in touched {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
             tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {

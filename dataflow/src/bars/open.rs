@@ -15,9 +15,14 @@ use crate::{bar::Bar, operator::find, settings::Settings, types::Time};
 pub struct OpenBars(pub(super) Rc<RefCell<Market>>);
 
 impl OpenBars {
-    /// From now on whoever this wakes is woken when trades came.
+    /// From now on whoever this wakes is woken when trades or other things came.
     pub fn follow(&self, wake: Activator) {
         self.0.borrow_mut().followed.wake = Some(wake);
+    }
+
+    /// Something else came of an instrument, received then, that changes what forms.
+    pub fn note(&self, instrument: u32, received: Ts) {
+        self.0.borrow_mut().followed.note([(instrument as usize, received)].into_iter());
     }
 
     /// Nobody asks for what came so far.
@@ -25,13 +30,14 @@ impl OpenBars {
         self.0.borrow_mut().followed.take();
     }
 
-    /// Open bars of each instrument with new trades or other closed bars than before, shortest first, those of a timeframe in order; none while closed bars
-    /// are still on their way downstream, where all before `reached` has come.
-    pub fn take(&self, reached: Option<Time>) -> Vec<Vec<Arc<Bar>>> {
+    /// Open bars of each instrument of which something came, or other bars closed than before, shortest first, those of a
+    /// timeframe in order, with when the newest that came was received; none while closed bars are still on their way
+    /// downstream, where all before `reached` has come.
+    pub fn take(&self, reached: Option<Time>) -> Vec<(Ts, Vec<Arc<Bar>>)> {
         let mut market = self.0.borrow_mut();
         let mut bars =
             if reached.is_some_and(|reached| reached < market.sent) { Vec::new() } else { market.open_bars() };
-        bars.retain(|bars| !bars.is_empty());
+        bars.retain(|(_, bars)| !bars.is_empty());
         bars
     }
 }
@@ -40,30 +46,35 @@ impl OpenBars {
 #[derive(Default)]
 pub(super) struct Followed {
     wake: Option<Activator>,
-    is_in: Vec<bool>,
+    /// By number: whether it is among them, and when the newest that came of it was received.
+    of: Vec<(bool, Ts)>,
     some: Vec<usize>,
 }
 
 impl Followed {
-    /// Something came of these.
-    pub(super) fn note(&mut self, instruments: impl Iterator<Item = usize>) {
+    /// Something came of these, received then.
+    pub(super) fn note(&mut self, instruments: impl Iterator<Item = (usize, Ts)>) {
         let Some(wake) = &self.wake else { return };
-        for at in instruments {
-            if self.is_in.len() <= at {
-                self.is_in.resize(at + 1, false);
+        for (at, received) in instruments {
+            if self.of.len() <= at {
+                self.of.resize(at + 1, (false, Ts::MIN));
             }
-            if !std::mem::replace(&mut self.is_in[at], true) {
+            let (is_in, newest) = &mut self.of[at];
+            *newest = received.max(*newest);
+            if !std::mem::replace(is_in, true) {
                 self.some.push(at);
             }
         }
         wake.activate();
     }
 
-    /// Each once; none from then on.
-    pub(super) fn take(&mut self) -> Vec<usize> {
-        let some = std::mem::take(&mut self.some);
-        some.iter().for_each(|at| self.is_in[*at] = false);
-        some
+    /// Each once, with when the newest that came of it was received; none from then on.
+    pub(super) fn take(&mut self) -> Vec<(usize, Ts)> {
+        let leave = |at: usize| {
+            self.of[at].0 = false;
+            (at, self.of[at].1)
+        };
+        self.some.drain(..).map(leave).collect()
     }
 }
 

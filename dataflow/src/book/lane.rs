@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     operator::room,
-    settings::{Settings, TimeSettings},
+    settings::{Empty, Settings, TimeSettings},
     types::Time,
     values::Values,
 };
@@ -54,7 +54,11 @@ pub(super) type Late = (Ts, Ts);
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
     pub(super) base: Timeframe,
-    time: TimeSettings,
+    pub(super) time: TimeSettings,
+    /// How long rows may change.
+    pub(super) keep: i64,
+    /// Whether intervals without trades have bars.
+    pub(super) is_flat: bool,
     /// Intervals that are kept at most, should no bars come that say how far time is.
     most: usize,
 }
@@ -63,7 +67,13 @@ impl Grid {
     pub(super) fn new(settings: &Settings) -> Grid {
         let base = settings.timeframes.base();
         let most = settings.keep() / base.length() + AHEAD_MAX;
-        Grid { base, time: settings.time.clone(), most: most as usize }
+        Grid {
+            base,
+            time: settings.time.clone(),
+            keep: settings.keep(),
+            is_flat: settings.bars.empty == Empty::Flat,
+            most: most as usize,
+        }
     }
 
     /// The end of the newest interval that closed before `known`.

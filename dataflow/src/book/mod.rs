@@ -29,6 +29,7 @@ use timely::{
 
 use crate::{
     bar::Bar,
+    bars::OpenBars,
     event::{Control, Fact},
     interval::Interval,
     operator::Watch,
@@ -182,7 +183,7 @@ impl Books {
             }
             Due::Late(late) => rows.suspect(late, known, horizon),
             Due::Bar(bar, role, diff) => {
-                if !rows.place(&bar, role, 0 < diff, known, horizon) {
+                if !rows.place(&bar, role, 0 < diff, known as Ts, grid) {
                     self.intervals.push((bar.into(), known, diff));
                 }
             }
@@ -218,7 +219,7 @@ impl Depths {
         let all = self.0.borrow();
         let rows = bars.first().and_then(|bar| all.rows.get(bar.instrument as usize)?.as_ref());
         let Some(rows) = rows else { return bars.iter().cloned().map(Interval::from).collect() };
-        let ahead = rows.ahead(bars, all.grid.base);
+        let ahead = rows.ahead(bars, &all.grid);
         let of = |bar: &Arc<Bar>| match all.role(bar.timeframe) {
             Some(role) => rows.peek(bar, role, &ahead),
             None => bar.clone().into(),
@@ -235,7 +236,7 @@ impl Depths {
 pub fn books<'s>(
     updates: StreamVec<'s, Time, BookUpdates>,
     controls: StreamVec<'s, Time, Control>,
-    bars: types::Rows<'s, Arc<Bar>>,
+    (bars, open): (types::Rows<'s, Arc<Bar>>, OpenBars),
     settings: &Settings,
     watch: &Watch,
 ) -> (types::Rows<'s, BookFeatures>, types::Rows<'s, Interval>, Depths) {
@@ -257,7 +258,10 @@ pub fn books<'s>(
         move |frontiers| {
             let all = &mut *books.borrow_mut();
             updates.for_each(|capability, data| {
-                data.drain(..).for_each(|updates| all.receive(updates));
+                for updates in data.drain(..) {
+                    updates.received().into_iter().for_each(|received| open.note(updates.instrument, received));
+                    all.receive(updates);
+                }
                 held.wait(&capability, all.due.len());
             });
             controls.for_each(|capability, data| {

@@ -19,9 +19,9 @@ use crate::{
     values::Values,
 };
 
-/// Times of trouble that are kept; the two oldest become one.
+/// Times of trouble that are kept; the two oldest that are over become one.
 const PERIODS_MAX: usize = 256;
-/// Base intervals that did not close yet at most: far fewer wait for their grace.
+/// Base intervals at most that did not close yet, beside those that wait for their grace.
 const AHEAD_MAX: i64 = 64;
 
 /// The book over a base bar.
@@ -214,10 +214,22 @@ impl Rows {
     }
 
     fn add(&mut self, period: Period) {
-        if self.periods.len() == PERIODS_MAX
-            && let (Some(oldest), Some(next)) = (self.periods.pop_front(), self.periods.front_mut())
+        let is_over = |period: &Period| period.said.is_none();
+        let touches = |other: &&mut Period| is_over(other) && other.from <= period.to && period.from <= other.to;
+        if is_over(&period)
+            && let Some(other) = self.periods.iter_mut().find(touches)
         {
-            (next.from, next.to) = (next.from.min(oldest.from), next.to.max(oldest.to));
+            (other.from, other.to) = (other.from.min(period.from), other.to.max(period.to));
+            return;
+        }
+        let mut over = (0..self.periods.len()).filter(|at| is_over(&self.periods[*at]));
+        if self.periods.len() == PERIODS_MAX
+            && let (Some(oldest), Some(next)) = (over.next(), over.next())
+        {
+            let Period { from, to, .. } = self.periods[oldest];
+            let next = &mut self.periods[next];
+            (next.from, next.to) = (next.from.min(from), next.to.max(to));
+            self.periods.remove(oldest);
         }
         self.periods.push_back(period);
     }
@@ -240,9 +252,11 @@ impl Rows {
     }
 
     /// A bar of a role came or went. False if it is not kept: what has no book over it goes on as it is.
-    pub(super) fn place(&mut self, bar: &Arc<Bar>, role: usize, is_there: bool, known: Time, horizon: i64) -> bool {
+    pub(super) fn place(&mut self, bar: &Arc<Bar>, role: usize, is_there: bool, known: Ts, grid: &Grid) -> bool {
+        // Whether an older one is still there must not depend on how often that is looked at.
+        self.roles[role].forget(known - grid.keep);
         // A bar that closed before the first event has no row, and without books nothing is kept.
-        let is_kept = self.lane.is_some() && known as Ts - bar.end <= horizon;
+        let is_kept = self.lane.is_some() && known - bar.end <= grid.time.horizon;
         if role == 0 && is_kept {
             self.watch(&Watched::from(&**bar), is_there);
         }
@@ -287,7 +301,7 @@ impl Rows {
             let is_first = row.is_some() && !std::mem::replace(&mut entry.is_known, true);
             let is_counted = is_first && row.as_ref().is_some_and(BookFeatures::is_sound);
             let first = frozen.as_ref().filter(|_| is_counted).map(|(_, frozen)| &frozen.over);
-            self.roles.iter_mut().for_each(|role| role.turned(end, first));
+            self.roles.iter_mut().for_each(|role| role.turned((start, end), first));
             changed(std::mem::replace(&mut entry.row, row.clone()), row);
         }
         let row = |end: Ts| {
@@ -304,18 +318,21 @@ impl Rows {
 
     /// The book over the base intervals after the last that closed, up to that of its newest event or of the newest open
     /// bar, as they are if nothing more comes.
-    pub(super) fn ahead(&self, bars: &[Arc<Bar>], base: Timeframe) -> Vec<(BookFeatures, Over)> {
+    pub(super) fn ahead(&self, bars: &[Arc<Bar>], grid: &Grid) -> Vec<(BookFeatures, Over)> {
         let Some((lane, newest)) = self.lane.as_ref().and_then(|lane| Some((lane, lane.newest()?))) else {
             return Vec::new();
         };
+        let base = grid.base;
         let open = || bars.iter().filter(|bar| bar.timeframe == base);
         let last = open().map(|bar| bar.start).max().map_or(newest, |last| last.max(newest));
         let first = self.entries.back().map(|entry| entry.end).or(open().map(|bar| bar.start).min()).unwrap_or(newest);
-        let first = first.max(base.start(last - AHEAD_MAX * base.length()));
+        let first = first.max(base.start(last - grid.time.grace - AHEAD_MAX * base.length()));
         let starts = std::iter::successors(Some(first), |start| Some(base.end(*start)));
         let row = |start: Ts| {
             let end = base.end(start);
-            let bar = open().find(|bar| bar.start == start).map_or(Quality::Ok, |bar| Watched::from(&**bar).quality);
+            let bar = open().find(|bar| bar.start == start).map(|bar| Watched::from(&**bar).quality);
+            // One without trades has a bar, or none.
+            let bar = bar.or(grid.is_flat.then_some(Quality::Ok))?;
             let frozen = lane.peek(start, end, self.inverse())?;
             let row = BookFeatures::of(self.instrument, &frozen, bar, self.is_suspect(start, end));
             Some((row, frozen.over))
@@ -343,10 +360,11 @@ mod tests {
 
     #[test]
     fn without_books_nothing_is_kept_of_bars() {
+        let grid = Grid::new(&crate::refusals::settings());
         let mut rows = Rows::new(0, &[Timeframe::M1]);
         for start in 0..1_000 {
             let bar = Arc::new(Bar { start, end: start + 1, ..Bar::ohlcv(start, [1.0; 5]) });
-            assert!(!rows.place(&bar, 0, true, start as Time, 10));
+            assert!(!rows.place(&bar, 0, true, start, &grid));
             rows.settle(start as Time, |_, row| panic!("{row:?}"), |_, interval| panic!("{interval:?}"));
         }
         assert_eq!((rows.entries.len(), rows.touched.len()), (0, 0));

@@ -55,9 +55,11 @@ impl Spans {
     }
 
     /// The row of a base interval changed; `first` is the book over it if it is known for the first time and sound.
-    pub(super) fn turned(&mut self, row_end: Ts, first: Option<&Over>) {
+    pub(super) fn turned(&mut self, (row_start, row_end): (Ts, Ts), first: Option<&Over>) {
         let start = self.timeframe.start(row_end - 1);
         let end = self.timeframe.end(start);
+        // Of roles that are no multiple of the base, some base intervals are within no bar.
+        let first = first.filter(|_| start <= row_start);
         first.into_iter().for_each(|over| self.sums.add(start, end, over));
         if first.is_some() || row_end == end {
             self.touched.push(start);

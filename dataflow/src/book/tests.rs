@@ -18,7 +18,7 @@ use crate::{
     admit::{Admission, Record},
     assemble::{Plan, assemble},
     drive::{Driver, Pace},
-    settings::{Empty, Settings},
+    settings::{BarSettings, Empty, Settings},
     tables::{Sink, tables},
 };
 

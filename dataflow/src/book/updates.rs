@@ -70,6 +70,11 @@ impl BookUpdates {
         (self.heads.len(), self.prices.len())
     }
 
+    /// When the last event was received.
+    pub fn received(&self) -> Option<Ts> {
+        self.heads.last().map(|head| head.ts_recv)
+    }
+
     /// Adds an event. Times that the graph cannot hold are the nearest that it can.
     pub fn push(&mut self, event: &Event, book: &Book, known: Time) {
         let [bids, asks] = [&book.bids, &book.asks].map(|levels| levels.as_ref().map(|levels| self.extend(levels)));

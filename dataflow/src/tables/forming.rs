@@ -32,32 +32,33 @@ pub(super) fn rows<'s>(
     let (mut bars, mut indicators) = (bars::leaf(&common), indicators::leaf(&common, plan));
     let (mut components, mut confluence) = (components::leaf(&common), confluence::leaf(&common, plan));
     let catalogue = plan.catalogue.clone();
-    let draw = move |known: &Time, all: &Vec<Forming>| {
-        let known = *known;
+    let draw = move |now: &Time, all: &Vec<Forming>| {
         let wants = |table: &Table| audience.wants(Some(table));
-        let analysed = || all.iter().flat_map(|forming| &forming.analysed);
-        let scores = || all.iter().flat_map(|forming| &forming.scores);
+        // Of what formed without an event since the start it is not known when the newest was received.
+        let known = |of: &Forming| Time::try_from(of.received).ok().filter(|known| 0 < *known).unwrap_or(*now);
+        let analysed = || all.iter().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
+        let scores = || all.iter().flat_map(|of| of.scores.iter().map(move |score| (score, known(of))));
         if wants(&BARS) {
-            bars.form(analysed().map(|row| row.bar().clone()), known);
+            bars.form(analysed().map(|(row, known)| (row.bar().clone(), known)));
         }
         if wants(&INDICATORS) {
-            indicators.form(analysed().cloned(), known);
+            indicators.form(analysed().map(|(row, known)| (row.clone(), known)));
         }
         if wants(&COMPONENT_SCORES) {
             let mut rows = Vec::new();
-            for score in scores() {
+            for (score, known) in scores() {
                 if let Score::Role(role) = score {
-                    components::of(role, &catalogue.profile, |row| rows.push(row));
+                    components::of(role, &catalogue.profile, |row| rows.push((row, known)));
                 }
             }
-            components.form(rows.into_iter(), known);
+            components.form(rows.into_iter());
         }
         if wants(&CONFLUENCE) {
-            let all = scores().filter_map(|score| match score {
-                Score::Confluence(all) => Some(all.clone()),
+            let all = scores().filter_map(|(score, known)| match score {
+                Score::Confluence(all) => Some((all.clone(), known)),
                 Score::Role(_) => None,
             });
-            confluence.form(all, known);
+            confluence.form(all);
         }
     };
     forming.inspect_batch(draw).flat_map(|_| None::<((), Time, Diff)>).as_collection()

@@ -138,10 +138,10 @@ impl<R: Row> Leaf<R> {
         self.revisions.sweep(time);
     }
 
-    /// Sends rows that form.
-    pub(super) fn form(&mut self, rows: impl Iterator<Item = R>, known_at: Time) {
-        let present = rows.filter(|row| !row.is_absent());
-        self.drawn.extend(present.map(|row| Drawn { row, known_at, revision: 0, retracted: false }));
+    /// Sends rows that form, and when they became known.
+    pub(super) fn form(&mut self, rows: impl Iterator<Item = (R, Time)>) {
+        let present = rows.filter(|(row, _)| !row.is_absent());
+        self.drawn.extend(present.map(|(row, known_at)| Drawn { row, known_at, revision: 0, retracted: false }));
         self.flush();
     }
 

@@ -126,21 +126,20 @@ impl Audience for Formed {
     }
 }
 
-#[test]
-fn the_last_that_forms_is_what_closes() {
-    let log = Log::six_minutes();
+/// Component rows that formed, and those that closed, of events that come one by one.
+fn formed_and_closed(log: &Log, settings: Settings) -> (Vec<Version>, Vec<Version>) {
     let formed = Arc::new(Formed::default());
     let closed = Arc::new(Mutex::new(Vec::new()));
-    let (audience, into) = (formed.clone(), closed.clone());
+    let (audience, into, log) = (formed.clone(), closed.clone(), log.clone());
     timely::execute_directly(move |worker| {
-        let plan = Plan { forming: Some(audience), ..Plan::new(settings()).unwrap() };
+        let plan = Plan { forming: Some(audience), ..Plan::new(settings).unwrap() };
         let sink: Sink = Arc::new(move |rows: Versions| {
             into.lock().unwrap().extend(rows.to_vec().into_iter().filter(|row| *row.table == COMPONENT_SCORES));
         });
         let (records, newest) = log.records(&plan, 1);
         let (inputs, probe) = worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));
-        let mut driver =
-            Driver::new(inputs, probe, Pace { epoch: plan.settings.time.epoch as u64, stride: 1, batch: 0 });
+        let pace = Pace { epoch: plan.settings.time.epoch as u64, stride: 1, batch: 0 };
+        let mut driver = Driver::new(inputs, probe, pace);
         for record in records {
             let known = record.known();
             driver.send(worker, record);
@@ -151,10 +150,19 @@ fn the_last_that_forms_is_what_closes() {
         driver.advance(newest + MINUTE as u64);
         driver.drain(worker);
     });
-    let (formed, closed) = (formed.0.lock().unwrap(), closed.lock().unwrap());
-    for (name, frame, n_rows) in
-        [("oir", "1m", 6), ("di", "1m", 6), ("impact", "5m", 1), ("oir", "5m", 1), ("di", "5m", 1)]
-    {
+    let (formed, closed) = (formed.0.lock().unwrap().clone(), closed.lock().unwrap().clone());
+    (formed, closed)
+}
+
+#[test]
+fn the_last_that_forms_is_what_closes() {
+    let mut log = Log::six_minutes();
+    // Behind the last trade.
+    let last = TEN + 6 * MINUTE - SECOND / 2;
+    log.book(last, last, 8, false, &[(995, 11)], &[(1_005, 19)]);
+    let (formed, closed) = formed_and_closed(&log, settings());
+    let all = [("oir", "1m", 6), ("di", "1m", 6), ("impact", "5m", 1), ("oir", "5m", 1), ("di", "5m", 1)];
+    for (name, frame, n_rows) in all {
         let closed = readings(&closed, name, frame);
         assert_eq!(closed.len(), n_rows, "{name} {frame}");
         for row in closed {
@@ -162,7 +170,26 @@ fn the_last_that_forms_is_what_closes() {
             assert_eq!(last.map(|last| last.2), Some(row.2), "{name} {frame}");
         }
     }
+    let oir = "oir".into();
+    let newest = formed.iter().filter(|row| row.get("component") == Some(&oir)).map(|row| int(row, "known_at")).max();
+    assert_eq!(newest, Some(last), "when its newest event was received");
     // And before, it was what there was until then.
     let first = readings(&formed, "oir", "5m")[1];
     assert!((first.2 - ratio(10)).abs() < 1e-8, "{first:?}");
+}
+
+#[test]
+fn minutes_without_a_bar_are_in_no_mean_while_it_forms() {
+    let mut log = Log::six_minutes();
+    let is_between = |event: &Event| (TEN + MINUTE..TEN + 4 * MINUTE).contains(&event.ts_event);
+    log.events.retain(|event| !(matches!(event.body, Some(Body::Trade(_))) && is_between(event)));
+    let (formed, closed) =
+        formed_and_closed(&log, Settings { bars: BarSettings { empty: Empty::Omit, ..settings().bars }, ..settings() });
+    // Two minutes of five are too few for a mean, and enough for how it stands.
+    near(&readings(&closed, "oir", "5m"), &[]);
+    assert_eq!(readings(&closed, "impact", "5m").len(), 1);
+    let in_minute_4 = |row: &&Version| (TEN + 4 * MINUTE + 1..TEN + 5 * MINUTE).contains(&int(row, "known_at"));
+    let late: Vec<Version> = formed.iter().filter(in_minute_4).cloned().collect();
+    near(&readings(&late, "oir", "5m"), &[]);
+    assert!(!readings(&late, "impact", "5m").is_empty() && !readings(&late, "oir", "1m").is_empty());
 }

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{WINDOW, part};
+use super::{Recently, part};
 use crate::{
     book::Feature,
-    indicator::window::{Window, constant, deviation, mean},
+    indicator::window::{constant, deviation, mean},
     score::component::{Component, Inputs, Reading},
 };
 
@@ -24,13 +24,13 @@ const OVER_TIME: Feature = Feature::named("imbalance_mean");
 /// Above 50 while bids outweigh asks, more so than before.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Imbalance {
-    values: Window,
+    values: Recently,
 }
 
 impl Imbalance {
     /// Over 20 imbalances.
     pub fn new() -> Imbalance {
-        Imbalance { values: Window::new(WINDOW) }
+        Imbalance { values: Recently::new() }
     }
 }
 
@@ -44,8 +44,8 @@ impl Component for Imbalance {
     const NAME: &'static str = "imbalance";
 
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
-        let now = inputs.book(IMBALANCE_10)?;
-        let values = self.values.push(now)?;
+        let now = inputs.book(IMBALANCE_10);
+        let (values, now) = (self.values.push(now)?, now?);
         if constant(values, &[]) {
             return None;
         }

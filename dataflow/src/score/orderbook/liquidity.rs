@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{WINDOW, part, rel};
+use super::{Recently, part, rel};
 use crate::{
     book::Feature,
-    indicator::window::{Window, mean},
+    indicator::window::mean,
     score::component::{Component, Inputs, Reading},
 };
 
@@ -24,13 +24,13 @@ const MID: Feature = Feature::named("mid_mean");
 /// Above 50 while more waits to buy than to sell; nearer to 50 where the spread is wide or a few levels hold most.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Liquidity {
-    spreads: Window,
+    spreads: Recently,
 }
 
 impl Liquidity {
     /// Over 20 spreads.
     pub fn new() -> Liquidity {
-        Liquidity { spreads: Window::new(WINDOW) }
+        Liquidity { spreads: Recently::new() }
     }
 }
 
@@ -44,8 +44,9 @@ impl Component for Liquidity {
     const NAME: &'static str = "liquidity";
 
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
-        let spread = inputs.book(SPREAD)? / inputs.book(MID)?;
-        let efficiency = (mean(self.spreads.push(spread)?) / spread).min(1.0);
+        let spread = inputs.book(SPREAD).zip(inputs.book(MID)).map(|(spread, mid)| spread / mid);
+        let spreads = self.spreads.push(spread)?;
+        let efficiency = (mean(spreads) / spread?).min(1.0);
         let raw = part(DEPTHS.map(|(weight, bid, ask)| (weight, rel(inputs.book(bid), inputs.book(ask)))))?;
         let both = |sides: [Feature; 2]| Some(inputs.book(sides[0])? + inputs.book(sides[1])?);
         let concentration = both(BEST)? / both(ALL).filter(|size| *size != 0.0)?;

@@ -1,6 +1,11 @@
 //! Order book: who waits how near, and what it would cost to move the price.
 
-use crate::score::profile::{Dimension, Weighted};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    indicator::window::Window,
+    score::profile::{Dimension, Weighted},
+};
 
 mod di;
 mod imbalance;
@@ -21,6 +26,31 @@ pub use oir::Oir;
 
 /// Bars of a window.
 const WINDOW: usize = 20;
+/// After so many bars without the number its window begins anew.
+const MISSED_MAX: u8 = 50;
+
+/// The last 20 bars that have a number, which lie close enough together.
+#[derive(Clone, Serialize, Deserialize)]
+struct Recently {
+    window: Window,
+    n_missed: u8,
+}
+
+impl Recently {
+    fn new() -> Recently {
+        Recently { window: Window::new(WINDOW), n_missed: 0 }
+    }
+
+    /// Takes the next bar's, and gives the last 20, oldest first, if it has one and there are as many.
+    fn push(&mut self, value: Option<f64>) -> Option<&[f64]> {
+        self.n_missed = if value.is_some() { 0 } else { self.n_missed + 1 };
+        if self.n_missed == MISSED_MAX {
+            self.n_missed = 0;
+            return self.window.push_or_reset(None);
+        }
+        self.window.push(value?)
+    }
+}
 
 /// The dimension with its components and their weights.
 pub fn dimension(weight: f64) -> Dimension {

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::WINDOW;
+use super::Recently;
 use crate::{
     book::Feature,
-    indicator::window::{Window, sum_by},
+    indicator::window::sum_by,
     score::component::{Component, Inputs, Reading, squash},
 };
 
@@ -16,13 +16,13 @@ const DEPTH: [Feature; 2] = [Feature::named("bid_depth_5"), Feature::named("ask_
 /// Above 50 while more came to the best bid than to the best ask. Told, and counted nowhere: its weight is 0.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Ofi {
-    flows: Window,
+    flows: Recently,
 }
 
 impl Ofi {
     /// Over 20 flows.
     pub fn new() -> Ofi {
-        Ofi { flows: Window::new(WINDOW) }
+        Ofi { flows: Recently::new() }
     }
 }
 
@@ -36,9 +36,9 @@ impl Component for Ofi {
     const NAME: &'static str = "ofi";
 
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
-        let depth = (inputs.book(DEPTH[0])? + inputs.book(DEPTH[1])?) / 2.0;
-        let raw = Some(inputs.book(FLOW)? / depth).filter(|_| depth != 0.0)?;
-        let flows = self.flows.push(raw)?;
+        let depth = inputs.book(DEPTH[0]).zip(inputs.book(DEPTH[1])).map(|(bids, asks)| (bids + asks) / 2.0);
+        let raw = inputs.book(FLOW).zip(depth.filter(|depth| *depth != 0.0)).map(|(flow, depth)| flow / depth);
+        let (flows, raw) = (self.flows.push(raw)?, raw?);
         let usual = (sum_by(flows, |_, flow| flow * flow) / flows.len() as f64).sqrt();
         (usual != 0.0).then(|| Reading { raw, score: squash(raw / usual) })
     }
