@@ -137,9 +137,37 @@ fn feed(market: &mut synthetic::Market, writer: &mut LiveWriter, rate: i64, seco
     }
 }
 
+/// A thread of its own.
+type Side = std::thread::JoinHandle<Result<()>>;
+
+/// Serves until it is stopped; gives where.
+fn served(app: App, stop: &CancellationToken) -> Result<(String, Side)> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = format!("ws://{}/ws/bench", listener.local_addr()?);
+    let over = stop.clone().cancelled_owned();
+    let serving = spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async { Ok(serve(tokio::net::TcpListener::from_std(listener)?, app, over).await?) })
+    });
+    Ok((address, serving))
+}
+
+/// Clients that follow some of these symbols each.
+fn followed(address: String, n_symbols: usize, taken: &Arc<Taken>) -> Side {
+    let (clients, each) = (number("CLIENTS", 100), number("EACH", 10));
+    let taken = taken.clone();
+    spawn(move || {
+        let names = symbols(n_symbols).iter().map(|symbol| symbol.name);
+        let some = |client: usize| names.clone().cycle().skip(client).step_by(7).take(each).collect();
+        let all = (0..clients).map(|client| follow(address.clone(), some(client), taken.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(futures::future::try_join_all(all)).map(drop)
+    })
+}
+
 fn main() -> Result<()> {
     let (rate, n_symbols, seconds) = (number("RATE", 20_000), number("SYMBOLS", 100), number("SECONDS", 10));
-    let (clients, each) = (number("CLIENTS", 100), number("EACH", 10));
     let dir = tempfile::tempdir()?;
     let log: Arc<dyn Log> = Arc::new(SegmentLog::open(dir.path())?);
     let (live, status) = (Arc::new(LiveRows::new(HOUR)), Arc::new(Status::new()));
@@ -149,8 +177,7 @@ fn main() -> Result<()> {
     let app = App::new(engine, updates.clone(), status.clone()).with_limits(limits);
     let settings = settings()?;
     let timeframes = settings.timeframes.maintained.clone();
-    let mut tasks = Tasks::new();
-    let told = updates.clone();
+    let (mut tasks, told) = (Tasks::new(), updates.clone());
     Pipeline {
         log: log.clone(),
         plan: Plan { forming: Some(Arc::new(Api(live.clone(), updates.clone()))), ..Plan::new(settings)? },
@@ -169,52 +196,36 @@ fn main() -> Result<()> {
     writer.take(market.warm_up(&timeframes, 300))?;
     writer.take(market.connected())?;
     writer.flush(wall())?;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let address = format!("ws://{}/ws/bench", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    let over = stop.clone().cancelled_owned();
-    let serving = spawn(move || -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async { Ok(serve(tokio::net::TcpListener::from_std(listener)?, app, over).await?) })
-    });
-    let taken = Arc::new(Taken { from: AtomicI64::new(Ts::MAX), ages: Mutex::default() });
-    let names: Vec<&'static str> = symbols(n_symbols).iter().map(|symbol| symbol.name).collect();
-    let following = {
-        let taken = taken.clone();
-        spawn(move || -> Result<()> {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let some = |client: usize| names.iter().cycle().skip(client).step_by(7).take(each).copied().collect();
-            let all = (0..clients).map(|client| follow(address.clone(), some(client), taken.clone()));
-            runtime.block_on(futures::future::try_join_all(all)).map(drop)
-        })
-    };
+    let (stop, taken) =
+        (CancellationToken::new(), Arc::new(Taken { from: AtomicI64::new(Ts::MAX), ages: Mutex::default() }));
+    let (address, serving) = served(app, &stop)?;
+    let following = followed(address, n_symbols, &taken);
+    // The warm-up is computed, books stand, clients are there.
     sleep(Duration::from_secs(2));
     feed(&mut market, &mut writer, rate / 10, 1, start)?;
     taken.from.store(wall() + SECOND, Relaxed);
-    let before = (taken_of_machine().0, wall());
+    let (before, began) = (taken_of_machine().0, wall());
     let n = feed(&mut market, &mut writer, rate, seconds, start + HOUR)?;
-    let (cpu, resident) = taken_of_machine();
-    let passed = (wall() - before.1) as f64 / 1e9;
+    let (passed, (cpu, resident)) = ((wall() - began) as f64 / 1e9, taken_of_machine());
     sleep(Duration::from_millis(200));
     let metrics = status.metrics(wall());
     stop.cancel();
     serving.join().map_err(|_| anyhow!("the server panicked"))??;
     following.join().map_err(|_| anyhow!("a client panicked"))??;
     tasks.end()?;
-    for line in metrics.lines().filter(|line| line.starts_with("prism_latency_seconds") && !line.contains("_bucket")) {
-        println!("{line}");
-    }
+    metrics.lines().filter(|line| line.starts_with("prism_latency_seconds")).for_each(|line| println!("{line}"));
+    report(&taken, [n as f64 / passed, passed, (cpu - before) / passed, resident]);
+    Ok(())
+}
+
+fn report(taken: &Taken, [events, passed, cores, resident]: [f64; 4]) {
     let mut ages = std::mem::take(&mut *taken.ages.lock().unwrap());
     ages.sort_by(f64::total_cmp);
     let at = |share: f64| ages.get((share * (ages.len().max(1) - 1) as f64) as usize).copied().unwrap_or(f64::NAN);
     let [p50, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(at);
+    let messages = ages.len() as f64 / (passed - 1.0);
     println!(
-        "{{\"events_s\":{:.0},\"client_ms\":{{\"p50\":{p50:.1},\"p90\":{p90:.1},\"p99\":{p99:.1},\"max\":{max:.1}}},\
-         \"messages_s\":{:.0},\"cores\":{:.2},\"resident_mb\":{resident:.0}}}",
-        n as f64 / passed,
-        ages.len() as f64 / (passed - 1.0),
-        (cpu - before.0) / passed
+        "{{\"events_s\":{events:.0},\"client_ms\":{{\"p50\":{p50:.1},\"p90\":{p90:.1},\"p99\":{p99:.1},\"max\":{max:.1}}},\
+         \"messages_s\":{messages:.0},\"cores\":{cores:.2},\"resident_mb\":{resident:.0}}}"
     );
-    Ok(())
 }

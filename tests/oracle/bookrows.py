@@ -14,6 +14,7 @@ AT_END = (
     + [f"{side}_depth_{n}" for n in DEPTHS for side in ("bid", "ask")]
     + [f"{side}_depth_{n}bp" for n in BANDS for side in ("bid", "ask")]
     + [f"imbalance_{n}" for n in IMBALANCES]
+    + ["imbalance_weighted"]
     + [f"slippage_{side}_{name}" for name in TAKEN for side in ("buy", "sell")]
 )
 OVER = ["ofi", "spread_mean", "mid_mean", "imbalance_mean"]
@@ -188,7 +189,16 @@ class Rows:
         for n in IMBALANCES:
             b, a = sums["bid", n], sums["ask", n]
             found[f"imbalance_{n}"] = None if b is None or a is None else (b - a) / (b + a)
+        found["imbalance_weighted"] = None if found["imbalance_25"] is None else self.imbalance_weighted(both)
         return found
+
+    def imbalance_weighted(self, both):
+        """A level counts 1 / (1 + d / 10), d in basis points from mid, which is `both` / 2."""
+        bids, asks = (
+            sum(side.sizes[key] * both / (both + 1_000 * abs(2 * abs(key) - both)) for key in side.keys[: min(25, side.within())])
+            for side in (self.book.bids, self.book.asks)
+        )
+        return (bids - asks) / (bids + asks)
 
     def slippage(self, side, keys, amount, mid):
         inverse = self.instrument.market == "inverse"

@@ -1,5 +1,6 @@
-"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and compares every
-row that prism stored. Which bars there are, and how they are, is taken from prism's table `bars`.
+"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and of them what the
+dimension `orderbook` has in `component_scores` and `dimension_scores`, and compares every row that prism stored. Which bars
+there are, and how they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
@@ -16,14 +17,17 @@ from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
 
+import bookscores
 import frames
 import madebooks
-from bookrows import NUMBERS, Bar, Rows, Settings, arrivals
+from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
 from orderbook import CHANGED, Book, Units
 
 MS, SECOND = 10**6, 10**9
 RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
 TOLERANCE = 1e-9  # absolute, and relative to the larger value
+COLUMN_TOLERANCE = {"div": 1e-8}  # a quarter of differences of scores, which are points of 100 and may have this tolerance each
+EXACT = ("ts_close", "retracted", "known_at", "revision")
 EXAMPLES = 3
 
 CONFIGS = {
@@ -90,14 +94,23 @@ def by_instrument(rows):
     return found
 
 
-def bars_of(rows):
+def bars_of(rows, base):
     return {
         nanoseconds(row["ts"]): Bar(
             nanoseconds(row["ts"]), row["quality"], row["source"], nanoseconds(row["known_at"]), row["revision"]
         )
         for row in rows
-        if not row["retracted"]
+        if row["timeframe"] == base
     }
+
+
+def role_bars(rows, timeframes):
+    """{timeframe: RoleBars}; of what is no more (`retracted`) SQL shows nothing."""
+    found = {name: [] for name in timeframes}
+    for row in rows:
+        start, end, known = (nanoseconds(row[column]) for column in ("ts", "ts_close", "known_at"))
+        found[row["timeframe"]].append(bookscores.RoleBar(start, end, row["quality"], known, bool(row["revision"])))
+    return found
 
 
 def in_partitions(recording, log):
@@ -125,36 +138,44 @@ class Differences:
     def __init__(self):
         self.compared = self.differing = self.nulls = self.numbers = 0
         self.kinds, self.examples = Counter(), defaultdict(list)
-        self.qualities = Counter()
+        self.qualities, self.tables = Counter(), Counter()
 
     def tell(self, column, kind, example):
         self.kinds[column, kind] += 1
         if len(self.examples[column, kind]) < EXAMPLES:
             self.examples[column, kind].append(example)
 
-    def row(self, where, expected, stored):
+    def row(self, table, where, expected, stored):
         self.compared += 1
+        self.tables[table] += 1
         wrong = list(self.differences(expected, stored))
         for column, kind, a, b in wrong:
-            self.tell(column, kind, f"{where}: expected {a!r}, stored {b!r}")
+            self.tell(f"{table}: {column}", kind, f"{where}: expected {a!r}, stored {b!r}")
         self.differing += bool(wrong)
-        if expected:
+        if expected and table == "book_features":
             self.qualities[expected.get("quality", "as before")] += 1
             self.numbers += sum(column in expected for column in NUMBERS)
             self.nulls += sum(column in expected and expected[column] is None for column in NUMBERS)
+
+    def rows(self, table, place, expected, stored, shown):
+        """`expected` and `stored` by (start, *more)."""
+        for key in sorted(expected.keys() | stored.keys()):
+            a, b = expected.get(key), stored.get(key)
+            where = " ".join([place, in_words(key[0]), *key[1:]])
+            self.row(table, where, a, b)
+            if any(in_words(key[0]).startswith(wanted) for wanted in shown):
+                print(f"{table} {where}\n  expected {a}\n  stored   {b}")
 
     def differences(self, expected, stored):
         if expected is None or stored is None:
             yield "row", "is not expected" if expected is None else "is missing", expected, stored
             return
-        for column in (*NUMBERS, "quality", "ts_close", "retracted", "known_at", "revision"):
-            if column not in expected:
-                continue  # it depends on earlier versions of the bar
-            a, b = expected[column], stored.get(column, "no such column")
+        for column, a in expected.items():  # what is not there depends on earlier versions of the bar
+            b = stored.get(column, "no such column")
             if a == b:
                 continue
-            if isinstance(a, (int, float)) and isinstance(b, (int, float)) and column in NUMBERS:
-                if abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b)):
+            if isinstance(a, (int, float)) and isinstance(b, (int, float)) and column not in EXACT:
+                if abs(a - b) <= COLUMN_TOLERANCE.get(column, TOLERANCE) * max(1.0, abs(a), abs(b)):
                     continue
                 yield column, "other number", a, b
             else:
@@ -167,37 +188,51 @@ class Differences:
                 print(f"    {example}")
 
 
+def newest(rows, *keys):
+    """{(start, *keys): row} of stored rows, times as numbers."""
+    found = {}
+    for row in rows:
+        row |= {column: nanoseconds(row[column]) for column in ("ts", "ts_close", "known_at") if row.get(column)}
+        found[(row["ts"], *(row[key] for key in keys))] = row
+    return found
+
+
 def compare(options, path, partitions, config, log, folder, differences):
     settings, timeframes, more = CONFIGS[config]
-    base = timeframes.split()[0]
     file, store = folder / f"{config}.toml", folder / config
     file.write_text(config_text(settings, timeframes, more), encoding="ascii")
     must(run(options.prism, "replay", "--log", log, "--store", store, "--seal", "--config", file))
-    bars = by_instrument(select(options.prism, store, f"SELECT * FROM bars WHERE timeframe = '{base}'"))
-    declared = by_instrument(select(options.prism, store, "SELECT * FROM instruments"))
-    told = by_instrument(select(options.prism, store, "SELECT * FROM feed_status WHERE channel = 'book'"))
-    stored = by_instrument(select(options.prism, store, "SELECT * FROM book_features"))
+
+    def read(table, columns="*", where="TRUE"):
+        return by_instrument(select(options.prism, store, f"SELECT {columns} FROM {table} WHERE {where}"))
+
+    bars, declared, told = read("bars"), read("instruments"), read("feed_status", where="channel = 'book'")
+    adx = read("indicators", "ts, exchange, market, symbol, timeframe, adx_14")
+    of_dimension = f"dimension = '{bookscores.DIMENSION}'"
+    stored = {
+        "book_features": (read("book_features"), ()),
+        "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "component")),
+        "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe",)),
+    }
     arrived = {instrument: found for each in partitions for instrument, found in arrivals(each, settings).items()}
     unknown = set(arrived) - set(bars)
     if unknown:
         print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
-    for instrument, events in sorted(arrived.items()):
+    for instrument in sorted(set(arrived).union(*(rows for rows, _ in stored.values()))):
         states = [(nanoseconds(r["ts"]), r["status"], nanoseconds(r["known_at"])) for r in told[instrument]]
         contract = contract_of(declared[instrument]) if instrument.market == "inverse" else None
-        expected = Rows(instrument, events, bars_of(bars[instrument]), settings, contract, states).rows()
-        for start, row in expected.items():
-            row |= {"ts_close": start + settings.base, "retracted": False}
-        found = {nanoseconds(row["ts"]): row for row in stored.pop(instrument, [])}
-        for row in found.values():
-            row |= {column: nanoseconds(row[column]) for column in ("ts_close", "known_at") if row.get(column)}
-        for start in sorted(expected.keys() | found.keys()):
-            where = f"{path.name} {config} {instrument.market} {instrument.symbol} {in_words(start)}"
-            differences.row(where, expected.get(start), found.get(start))
-            if any(in_words(start).startswith(wanted) for wanted in options.row):
-                print(f"{where}\n  expected {expected.get(start)}\n  stored   {found.get(start)}")
-    for instrument, rows in stored.items():
-        for row in rows:
-            differences.row(f"{path.name} {config} {instrument} {row['ts']}", None, row)
+        base, of_instrument = timeframes.split()[0], bars[instrument]
+        rows = Rows(instrument, arrived.get(instrument, ()), bars_of(of_instrument, base), settings, contract, states)
+        found = rows.rows()
+        closes = {start: {"ts_close": start + settings.base, "retracted": False} for start in found}
+        expected = {"book_features": {(start,): row | closes[start] for start, row in found.items()}}
+        values = {(row["timeframe"], nanoseconds(row["ts"])): row["adx_14"] for row in adx[instrument]}
+        once = {nanoseconds(row["ts"]) for row in stored["book_features"][0][instrument] if not row["revision"]}
+        scored = bookscores.Scored(rows, found, once, role_bars(of_instrument, timeframes.split()), values)
+        expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
+        for table, (all_rows, keys) in stored.items():
+            place = f"{path.name} {config} {instrument.market} {instrument.symbol}"
+            differences.rows(table, place, expected[table], newest(all_rows[instrument], *keys), options.row)
 
 
 # Recordings
@@ -230,13 +265,19 @@ def check_tops(recording):
     return compared, differing
 
 
+def ok_bars(name, first, last, settings):
+    length = int(name[:-1]) * {"s": 1, "m": 60, "h": 3_600}[name[-1]] * SECOND
+    ends = range(first // length * length + length, last + length, length)
+    return [bookscores.RoleBar(end - length, end, "ok", rounded_up(end + settings.grace, settings.epoch), False) for end in ends]
+
+
 def dry(path, recording, config, seen):
-    settings = CONFIGS[config][0]
+    settings, timeframes, _ = CONFIGS[config]
     lines = []
     for instrument, events in sorted(recording.events.items()):
         first, last = (function(e.received for e in events) // settings.base * settings.base for function in (min, max))
-        grace = settings.grace + settings.base
-        bars = {s: Bar(s, "ok", "trades", s + grace, 0) for s in range(first, last + 1, settings.base)}
+        roles = {name: ok_bars(name, first, last, settings) for name in timeframes.split()}
+        bars = {bar.start: Bar(bar.start, "ok", "trades", bar.known, 0) for bar in roles[timeframes.split()[0]]}
         contract = (Fraction(100 if "BTC" in instrument.symbol else 10), 0) if instrument.market == "inverse" else None
         arrived = arrivals([(instrument, event) for event in events], settings)[instrument]
         found = Rows(instrument, arrived, bars, settings, contract)
@@ -245,6 +286,10 @@ def dry(path, recording, config, seen):
         seen["clock"] += len(events) - len(arrived)
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
+        adx = {(name, bar.start): 20.0 for name in roles for bar in roles[name]}
+        scored = bookscores.Scored(found, rows, set(rows), roles, adx)
+        seen.update(f"component: {timeframe} {component}" for _, timeframe, component in scored.components)
+        seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
         nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)
         counts = ", ".join(f"{count} {quality}" for quality, count in sorted(qualities.items()))
         lines.append(f"    {instrument.symbol}: {len(events)} events, {len(rows)} rows ({counts}; {nulls} nulls)")
@@ -297,6 +342,7 @@ def main():
     differences.show()
     print("; ".join(f"{count} {quality}" for quality, count in sorted(differences.qualities.items())), end="; ")
     print(f"{differences.nulls} of {differences.numbers} numbers are null")
+    print("; ".join(f"{table} {count}" for table, count in differences.tables.items()))
     print(f"{differences.compared} rows compared, {differences.differing} differ")
     return 1 if differences.differing or tops["differing"] or not differences.compared else 0
 

@@ -191,9 +191,7 @@ impl Synthetic {
                 trades.push(arrival);
             }
         }
-        all.extend(klines(&mut random));
-        let books = [("BTCUSDT", 60_000), ("SOLUSDT", 140), ("BTCUSD", 60_010)];
-        all.extend(books.iter().flat_map(|(symbol, price)| self.book(symbol, *price)));
+        all.extend(klines(&mut random).into_iter().chain(self.books()));
         self.delay(&mut random, &mut trades);
         let copied = self.copy(&mut random, &trades);
         trades.extend(copied);
@@ -202,9 +200,13 @@ impl Synthetic {
         all
     }
 
+    fn books(&self) -> Vec<Arrival> {
+        [("BTCUSDT", 60_000), ("SOLUSDT", 140), ("BTCUSD", 60_010)].map(|of| self.book(of)).concat()
+    }
+
     /// An order book in dollars around a price, changed every three seconds; now and then a number is missing until the next
     /// snapshot, or a change comes half a minute late.
-    fn book(&self, symbol: &str, price: i64) -> Vec<Arrival> {
+    fn book(&self, (symbol, price): (&str, i64)) -> Vec<Arrival> {
         let mut random = Random(self.seed + price as u64);
         let market = if symbol == "BTCUSD" { Market::Inverse } else { Market::Linear };
         let id = InstrumentId::new("bybit", market, symbol);
