@@ -101,25 +101,25 @@ fn settings() -> Result<Settings> {
     Ok(toml::Value::Table(table).try_into()?)
 }
 
-/// Seconds of processor time this process took, and its resident megabytes.
-fn taken_of_machine() -> (f64, f64) {
-    let of = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let stat = of("/proc/self/stat");
+/// Seconds of processor time this process took.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
-    let seconds = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
-    let resident = of("/proc/self/status");
-    let kilobytes =
-        resident.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-    (seconds, kilobytes.unwrap_or(f64::NAN) / 1e3)
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-/// Hands over the market's frames at `rate` events a second as if each had just been received; gives how many events.
-fn feed(market: &mut synthetic::Market, writer: &mut LiveWriter, rate: i64, seconds: i64, start: Ts) -> Result<i64> {
-    let (mut frames, mut simulated) = (Vec::new(), start);
-    while (frames.len() as i64) < rate * seconds {
-        simulated += SECOND;
-        market.step(simulated, &mut frames);
+/// So many frames of the market behind a time, which moves on.
+fn frames(market: &mut synthetic::Market, n: i64, simulated: &mut Ts) -> Vec<synthetic::Frame> {
+    let mut frames = Vec::new();
+    while (frames.len() as i64) < n {
+        *simulated += SECOND;
+        market.step(*simulated, &mut frames);
     }
+    frames
+}
+
+/// Hands over frames at `rate` events a second as if each had just been received; gives how many events.
+fn feed(frames: Vec<synthetic::Frame>, writer: &mut LiveWriter, rate: i64, seconds: i64) -> Result<i64> {
     let mut decoder = Bybit::new(Market::Linear);
     let (began, mut n, mut events) = (wall(), 0, Vec::new());
     let mut frames = frames.into_iter();
@@ -202,11 +202,13 @@ fn main() -> Result<()> {
     let following = followed(address, n_symbols, &taken);
     // The warm-up is computed, books stand, clients are there.
     sleep(Duration::from_secs(2));
-    feed(&mut market, &mut writer, rate / 10, 1, start)?;
+    let mut simulated = start;
+    feed(frames(&mut market, rate / 10, &mut simulated), &mut writer, rate / 10, 1)?;
+    let all = frames(&mut market, rate * seconds, &mut simulated);
     taken.from.store(wall() + SECOND, Relaxed);
-    let (before, began) = (taken_of_machine().0, wall());
-    let n = feed(&mut market, &mut writer, rate, seconds, start + HOUR)?;
-    let (passed, (cpu, resident)) = ((wall() - began) as f64 / 1e9, taken_of_machine());
+    let (before, began) = (processor(), wall());
+    let n = feed(all, &mut writer, rate, seconds)?;
+    let (passed, took) = ((wall() - began) as f64 / 1e9, processor() - before);
     sleep(Duration::from_millis(200));
     let metrics = status.metrics(wall());
     stop.cancel();
@@ -214,11 +216,11 @@ fn main() -> Result<()> {
     following.join().map_err(|_| anyhow!("a client panicked"))??;
     tasks.end()?;
     metrics.lines().filter(|line| line.starts_with("prism_latency_seconds")).for_each(|line| println!("{line}"));
-    report(&taken, [n as f64 / passed, passed, (cpu - before) / passed, resident]);
+    report(&taken, n as f64 / passed, passed, took / passed);
     Ok(())
 }
 
-fn report(taken: &Taken, [events, passed, cores, resident]: [f64; 4]) {
+fn report(taken: &Taken, events: f64, passed: f64, cores: f64) {
     let mut ages = std::mem::take(&mut *taken.ages.lock().unwrap());
     ages.sort_by(f64::total_cmp);
     let at = |share: f64| ages.get((share * (ages.len().max(1) - 1) as f64) as usize).copied().unwrap_or(f64::NAN);
@@ -226,6 +228,6 @@ fn report(taken: &Taken, [events, passed, cores, resident]: [f64; 4]) {
     let messages = ages.len() as f64 / (passed - 1.0);
     println!(
         "{{\"events_s\":{events:.0},\"client_ms\":{{\"p50\":{p50:.1},\"p90\":{p90:.1},\"p99\":{p99:.1},\"max\":{max:.1}}},\
-         \"messages_s\":{messages:.0},\"cores\":{cores:.2},\"resident_mb\":{resident:.0}}}"
+         \"messages_s\":{messages:.0},\"cores\":{cores:.2}}}"
     );
 }
