@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use prism_schemas::{Table, Ts, Versions};
+use prism_schemas::{
+    Table, Timeframe, Ts, Versions,
+    table::{BARS, INDICATORS},
+};
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -28,7 +31,8 @@ use crate::{
 pub struct Forming {
     /// When the newest trade or book event was received, as far as this process has seen one; in whole microseconds.
     pub received: Ts,
-    /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order.
+    /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order; of the roles'
+    /// timeframes only, where nobody follows bars or indicators.
     pub analysed: Vec<Arc<Analysed>>,
     /// Scores of the roles, higher ones first, and the confluence behind each of the base.
     pub scores: Vec<Score>,
@@ -53,11 +57,14 @@ pub struct Peek {
     pub analysts: Analysts,
     /// Scores of instruments.
     pub scored: Scores,
+    /// The timeframes that scores read.
+    pub roles: Vec<Timeframe>,
 }
 
 impl Peek {
-    /// What forms of an instrument's open bars, the newest event of which was received then.
-    fn at(&self, (received, bars): (Ts, Vec<Arc<Bar>>)) -> Forming {
+    /// What forms of an instrument's open bars, or of those of roles only, the newest event of which was received then.
+    fn at(&self, (received, mut bars): (Ts, Vec<Arc<Bar>>), is_of_all: bool) -> Forming {
+        bars.retain(|bar| is_of_all || self.roles.contains(&bar.timeframe));
         let intervals: Vec<Interval> = match &self.depths {
             Some(depths) => depths.peek(&bars),
             None => bars.into_iter().map(Interval::from).collect(),
@@ -93,8 +100,10 @@ pub fn forming<'s>(scores: Rows<'s, Score>, peek: Peek, audience: Arc<dyn Audien
             if !audience.wants(None) {
                 return peek.open.pass_over();
             }
+            // Scores need none of the other timeframes.
+            let is_of_all = [&BARS, &INDICATORS].iter().any(|table| audience.wants(Some(table)));
             let open = peek.open.take(Some(reached));
-            let mut rows: Vec<Forming> = open.into_iter().map(|bars| peek.at(bars)).collect();
+            let mut rows: Vec<Forming> = open.into_iter().map(|bars| peek.at(bars, is_of_all)).collect();
             if !rows.is_empty() {
                 output.activate().session(held).give_container(&mut rows);
             }

@@ -221,6 +221,18 @@ fn a_bar_without_a_book_has_no_reading_and_ends_no_window() {
     }
 }
 
+#[test]
+fn a_window_begins_anew_after_fifty_bars_without_its_number() {
+    for n_missing in [49, 50, 120] {
+        let mut bars = walk(9, 40);
+        bars.iter_mut().for_each(|bar| *bar = Some(book(2.0, 3.0 + f64::from(u8::from(bar.is_some())), 1.0, 1e4)));
+        bars.splice(20..20, (0..n_missing).map(|_| None));
+        let readings = &run(&bars)["ofi"];
+        let first = readings[20..].iter().position(Option::is_some).unwrap();
+        assert_eq!(first, if n_missing < 50 { n_missing } else { n_missing + 19 }, "{n_missing}");
+    }
+}
+
 proptest! {
     #[test]
     fn scores_are_bounded_and_mirrored_books_mirror_them(seed in 0u64.., n_bars in 20usize..60) {
