@@ -75,8 +75,6 @@ impl Due {
 struct Books {
     grid: Grid,
     roles: Vec<Timeframe>,
-    horizon: i64,
-    keep: i64,
     /// By number.
     rows: Vec<Option<Box<Rows>>>,
     due: Vec<(Time, u32, Due)>,
@@ -91,8 +89,6 @@ impl Books {
         Books {
             grid: Grid::new(settings),
             roles: settings.timeframes.roles.clone(),
-            horizon: settings.time.horizon,
-            keep: settings.keep(),
             rows: Vec::new(),
             due: Vec::new(),
             touched: Vec::new(),
@@ -164,12 +160,12 @@ impl Books {
         }
         let reached = frontier.unwrap_or(Time::MAX);
         for rows in self.rows.iter_mut().flatten() {
-            rows.forget(reached, reached.min(Time::MAX / 2) as Ts - self.keep);
+            rows.forget(reached, reached.min(Time::MAX / 2) as Ts - self.grid.keep);
         }
     }
 
     fn apply(&mut self, known: Time, instrument: u32, what: Due) {
-        let (horizon, grid) = (self.horizon, &self.grid);
+        let (horizon, grid) = (self.grid.time.horizon, &self.grid);
         let rows = Books::of(&mut self.rows, &self.roles, instrument);
         match what {
             // The first declaration holds.
@@ -240,13 +236,11 @@ pub fn books<'s>(
     settings: &Settings,
     watch: &Watch,
 ) -> (types::Rows<'s, BookFeatures>, types::Rows<'s, Interval>, Depths) {
-    let by_instrument = Exchange::new(|updates: &BookUpdates| u64::from(updates.instrument));
-    let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
     let depths = Depths(Rc::new(RefCell::new(Books::new(settings))));
     let (books, mut gauge) = (depths.0.clone(), watch.gauge("books"));
     let mut builder = OperatorBuilder::new("books".into(), updates.scope());
-    let mut updates = builder.new_input(updates, by_instrument);
-    let mut controls = builder.new_input(controls, by_control);
+    let mut updates = builder.new_input(updates, Exchange::new(|updates: &BookUpdates| updates.instrument.into()));
+    let mut controls = builder.new_input(controls, Exchange::new(|control: &Control| control.instrument.into()));
     let mut bars = builder.new_input(bars.inner, Pipeline);
     let (rows_to, rows) = builder.new_output();
     let (intervals_to, intervals) = builder.new_output();

@@ -22,22 +22,9 @@ const WEIGHTED: Feature = Feature::named("imbalance_weighted");
 const OVER_TIME: Feature = Feature::named("imbalance_mean");
 
 /// Above 50 while bids outweigh asks, more so than before.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Imbalance {
     values: Recently,
-}
-
-impl Imbalance {
-    /// Over 20 imbalances.
-    pub fn new() -> Imbalance {
-        Imbalance { values: Recently::new() }
-    }
-}
-
-impl Default for Imbalance {
-    fn default() -> Imbalance {
-        Imbalance::new()
-    }
 }
 
 impl Component for Imbalance {

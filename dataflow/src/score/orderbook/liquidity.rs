@@ -22,22 +22,9 @@ const SPREAD: Feature = Feature::named("spread_mean");
 const MID: Feature = Feature::named("mid_mean");
 
 /// Above 50 while more waits to buy than to sell; nearer to 50 where the spread is wide or a few levels hold most.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Liquidity {
     spreads: Recently,
-}
-
-impl Liquidity {
-    /// Over 20 spreads.
-    pub fn new() -> Liquidity {
-        Liquidity { spreads: Recently::new() }
-    }
-}
-
-impl Default for Liquidity {
-    fn default() -> Liquidity {
-        Liquidity::new()
-    }
 }
 
 impl Component for Liquidity {

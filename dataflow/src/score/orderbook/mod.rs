@@ -36,11 +36,13 @@ struct Recently {
     n_missed: u8,
 }
 
-impl Recently {
-    fn new() -> Recently {
+impl Default for Recently {
+    fn default() -> Recently {
         Recently { window: Window::new(WINDOW), n_missed: 0 }
     }
+}
 
+impl Recently {
     /// Takes the next bar's, and gives the last 20, oldest first, if it has one and there are as many.
     fn push(&mut self, value: Option<f64>) -> Option<&[f64]> {
         self.n_missed = if value.is_some() { 0 } else { self.n_missed + 1 };
@@ -55,12 +57,12 @@ impl Recently {
 /// The dimension with its components and their weights.
 pub fn dimension(weight: f64) -> Dimension {
     let components = vec![
-        Weighted { weight: 0.30, component: Box::new(Liquidity::new()) },
-        Weighted { weight: 0.30, component: Box::new(Imbalance::new()) },
+        Weighted { weight: 0.30, component: Box::new(Liquidity::default()) },
+        Weighted { weight: 0.30, component: Box::new(Imbalance::default()) },
         Weighted { weight: 0.25, component: Box::new(Impact) },
         Weighted { weight: 0.10, component: Box::new(Oir) },
         Weighted { weight: 0.05, component: Box::new(Di) },
-        Weighted { weight: 0.0, component: Box::new(Ofi::new()) },
+        Weighted { weight: 0.0, component: Box::new(Ofi::default()) },
     ];
     Dimension { name: "orderbook", weight, components }
 }

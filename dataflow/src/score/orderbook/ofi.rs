@@ -14,22 +14,9 @@ const FLOW: Feature = Feature::named("ofi");
 const DEPTH: [Feature; 2] = [Feature::named("bid_depth_5"), Feature::named("ask_depth_5")];
 
 /// Above 50 while more came to the best bid than to the best ask. Told, and counted nowhere: its weight is 0.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Ofi {
     flows: Recently,
-}
-
-impl Ofi {
-    /// Over 20 flows.
-    pub fn new() -> Ofi {
-        Ofi { flows: Recently::new() }
-    }
-}
-
-impl Default for Ofi {
-    fn default() -> Ofi {
-        Ofi::new()
-    }
 }
 
 impl Component for Ofi {
