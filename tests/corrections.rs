@@ -305,7 +305,8 @@ fn closes(seed: u64) -> Vec<Update> {
                     source: Source::Trades,
                     ..Bar::ohlcv(start, [open, high, low, close, volume])
                 };
-                updates.push((bar, (bar.end + 300 * MILLISECOND) as u64, 1));
+                let known = (bar.end + 300 * MILLISECOND) as u64;
+                updates.push((bar, known, 1));
             }
         }
     }
@@ -320,7 +321,7 @@ fn bars_inserted_and_retracted_leave_nothing_downstream() {
         let mut updates = closes(seed);
         let end = updates.last().unwrap().1;
         let mut gone: Vec<Update> =
-            updates.iter().map(|(bar, ..)| (*bar, end + 100 * random.below(400) as u64, -1)).collect();
+            updates.iter().map(|(bar, ..)| (bar.clone(), end + 100 * random.below(400) as u64, -1)).collect();
         gone.sort_by_key(|(_, time, _)| *time);
         updates.extend(gone);
         let (left, n) = downstream(updates);
@@ -334,12 +335,12 @@ fn one_bar_inserted_and_retracted_again_leaves_the_rows_without_it() {
     for seed in [41, 42, 43] {
         let mut random = Random(seed);
         let all = closes(seed);
-        let one = all[random.below(all.len() as i64) as usize].0;
+        let one = all[random.below(all.len() as i64) as usize].0.clone();
         let mut rest: Vec<Update> = all.into_iter().filter(|(bar, ..)| *bar != one).collect();
         let (expected, n_expected) = downstream(rest.clone());
         let close = (one.end + 300 * MILLISECOND) as u64;
         let later = [close + 60_000_000_000, close + 7_200_000_000_000];
-        rest.extend([(one, later[0], 1), (one, later[1], -1)]);
+        rest.extend([(one.clone(), later[0], 1), (one.clone(), later[1], -1)]);
         rest.sort_by_key(|(_, time, _)| *time);
         let (left, n) = downstream(rest);
         assert!(n_expected < n, "SEED={seed} the bar changed nothing");

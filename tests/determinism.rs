@@ -90,8 +90,10 @@ fn is_worth_comparing(rows: &Rows) {
     let revised = |row: &prism_schemas::Version| 0 < crate::support::int(row, "revision");
     for (what, n, least) in [
         ("confluence rows", count(&table::CONFLUENCE, |_| true), 2_500),
-        ("complete ones", count(&table::CONFLUENCE, |row| 0.52 < float(row, "coverage").unwrap()), 500),
+        ("complete ones", count(&table::CONFLUENCE, |row| 0.7 < float(row, "coverage").unwrap()), 500),
         ("books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "ok"), 800),
+        ("order flow", count(&table::ORDER_FLOW, |_| true), 3_000),
+        ("revised order flow", count(&table::ORDER_FLOW, revised), 100),
         ("suspect books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "suspect"), 10),
         ("signals", count(&table::SIGNALS, |_| true), 20),
         ("relations", count(&table::RELATIONS, |_| true), 1_500),

@@ -67,6 +67,7 @@ function scoreRow(row, active) {
     cell("Price", price(row.price), "number"),
     cell("Technical", fixed(row.technical_score, 1), "number"),
     cell("Volume", fixed(row.volume_score, 1), "number"),
+    cell("Order flow", fixed(row.orderflow_score, 1), "number"),
     cell("Order book", fixed(row.orderbook_score, 1), "number"),
     score,
     cell("Consensus", row.consensus == null ? "–" : `${row.consensus} ${percent(row.consensus_strength)}`, side(row.consensus)),

@@ -11,6 +11,7 @@ use crate::{
     operator::{BadState, Item, Machine, Scan, Watch, load, save, scan_by_key, shared},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
+        flows::{Flows, Moves},
         profile::Profile,
     },
     settings::{Empty, Settings},
@@ -154,8 +155,10 @@ impl Catalogue {
             ends: None,
             are_flat,
             unbroken: WINDOW_OF_INDICATORS,
+            flows: Flows::default(),
             row: Vec::new(),
             values: Vec::new(),
+            moves: Moves::default(),
         }
     }
 }
@@ -170,9 +173,13 @@ struct Analyst {
     unbroken: u8,
     indicators: Vec<Box<dyn Running>>,
     components: Vec<Box<dyn Scoring>>,
+    /// The last bars with a flow.
+    flows: Flows,
     /// Room for a row, empty between two.
     row: Vec<Option<f64>>,
     values: Vec<f64>,
+    /// Made anew at each bar.
+    moves: Moves,
 }
 
 impl Clone for Analyst {
@@ -180,8 +187,10 @@ impl Clone for Analyst {
         Analyst {
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: self.components.iter().map(|component| component.boxed()).collect(),
+            flows: self.flows.clone(),
             row: Vec::new(),
             values: Vec::new(),
+            moves: Moves::default(),
             ..*self
         }
     }
@@ -212,10 +221,11 @@ impl Machine for Analyst {
             let interval = interval.clone();
             return Arc::new(Analysed { interval, values: Values::default(), n_columns: 0, unbroken });
         }
-        let Analyst { indicators, components, row, values, .. } = self;
+        let Analyst { indicators, components, flows, row, values, moves, .. } = self;
         indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
         values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
-        let inputs = Inputs { bar, row, depth: depth.as_deref() };
+        let flow = flows.push(bar, moves);
+        let inputs = Inputs { bar, row, depth: depth.as_deref(), flow };
         for component in components {
             let reading = component.update(inputs);
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
@@ -236,7 +246,7 @@ impl Machine for Analyst {
     }
 
     fn save(&self, to: &mut Vec<u8>) {
-        save(&(self.ends, self.unbroken), to);
+        save(&(self.ends, self.unbroken, &self.flows), to);
         self.indicators.iter().for_each(|indicator| indicator.save(to));
         self.components.iter().for_each(|component| component.save(to));
     }
@@ -244,9 +254,9 @@ impl Machine for Analyst {
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
         // All or nothing.
         let mut loaded = self.clone();
-        let mut own = (loaded.ends, loaded.unbroken);
+        let mut own = (loaded.ends, loaded.unbroken, loaded.flows);
         load(&mut own, from)?;
-        (loaded.ends, loaded.unbroken) = own;
+        (loaded.ends, loaded.unbroken, loaded.flows) = own;
         loaded.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
         loaded.components.iter_mut().try_for_each(|component| component.load(from))?;
         *self = loaded;

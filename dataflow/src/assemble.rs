@@ -107,7 +107,8 @@ pub fn assemble<'s>(
     let (controls, control_events) = scope.new_input::<Vec<Control>>();
     let (spare, probe, watch) = (Spare::default(), Probe::new(), Watch::new(plan.sizes.clone()));
     let (sealed, to) = (plan.sealed.clone(), spare.clone());
-    let (bars, errors, open) = bars(trade_events, control_events.clone(), settings, sealed, to, &watch);
+    let flows = if plan.catalogue.profile.reads_flow { &*settings.timeframes.roles } else { &[] };
+    let (bars, errors, open) = bars(trade_events, control_events.clone(), (settings, flows), sealed, to, &watch);
     let followed = plan.books.then(|| {
         let (to, events) = scope.new_input();
         (to, books(events, control_events, (bars.clone(), open.clone()), settings, &watch))

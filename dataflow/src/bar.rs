@@ -1,7 +1,11 @@
 //! A bar inside the graph: what indicators, scores and relations read.
 
+use std::sync::Arc;
+
 use prism_schemas::{Timeframe, Ts};
 use serde::{Deserialize, Serialize};
+
+use crate::flow::Flow;
 
 /// Where a bar's numbers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +166,7 @@ impl EventIds {
 }
 
 /// OHLCV and flow of one instrument over one interval, in floats of the instrument's own units.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// Dense number of the instrument in this run.
     pub instrument: u32,
@@ -196,6 +200,8 @@ pub struct Bar {
     pub source: Source,
     /// How far they can be trusted.
     pub quality: Quality,
+    /// What takers bought and sold in it, where a component reads that.
+    pub flow: Option<Arc<Flow>>,
 }
 
 impl Bar {
@@ -234,6 +240,7 @@ impl Bar {
             ids: EventIds::NONE,
             source: Source::Venue,
             quality: Quality::Ok,
+            flow: None,
         }
     }
 }
@@ -247,7 +254,7 @@ mod tests {
         for ids in [[EventId::Number(7), EventId::Text(u64::MAX)], [EventId::None, EventId::Number(1)]] {
             assert_eq!(EventIds::new(ids[0], ids[1]).get(), ids);
         }
-        // With its counts, one that is shared fills two lines of memory.
-        assert_eq!(size_of::<Bar>() + 16, 128);
+        // With its counts, one that is shared fills two lines of memory and a word.
+        assert_eq!(size_of::<Bar>() + 16, 136);
     }
 }

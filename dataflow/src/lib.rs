@@ -11,6 +11,7 @@ pub mod bars;
 pub mod book;
 pub mod drive;
 pub mod event;
+pub mod flow;
 pub mod forming;
 pub mod indicator;
 pub mod interval;

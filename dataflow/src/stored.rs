@@ -1,10 +1,14 @@
-//! Rows of the table `bars` back into records of the graph: what the log no longer has of them stands in the store.
+//! Rows of the tables `bars` and `order_flow` back into records of the graph: what the log no longer has of them stands in the store.
 
-use prism_schemas::{Cell, InstrumentId, Market, Timeframe, Ts, Version, table};
+use prism_schemas::{
+    Cell, InstrumentId, Market, Timeframe, Ts, Version,
+    table::{self, FLOW_COLUMNS},
+};
 
 use crate::{
     bar::{Bar, EventIds, Quality, Source},
     event::{Control, Fact},
+    flow::{CLASSES, Class, Flow, Side, Sides},
     registry::Registry,
     settings::Settings,
     types::Time,
@@ -63,9 +67,51 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
         ids: EventIds::NONE,
         source: if text("source") == Some("venue") { Source::Venue } else { Source::Trades },
         quality,
+        flow: None,
     };
     let known = settings.time.close(bar.end) as Time;
     Some(Control { instrument: bar.instrument, known, fact: Fact::Stored(bar) })
+}
+
+/// What takers bought and sold within a bar, by its number, timeframe and start, from a row of `order_flow`. None for a row
+/// that was taken back, or one that this version cannot read.
+pub fn stored_flow(row: &Version, registry: &Registry) -> Option<((u32, Timeframe, Ts), Flow)> {
+    if row.table != &table::ORDER_FLOW || row.get("retracted") == Some(&Cell::Bool(true)) {
+        return None;
+    }
+    let text = |column| match row.get(column) {
+        Some(Cell::Text(text)) => Some(&**text),
+        _ => None,
+    };
+    let side = |n: &str, volume: &str, turnover: &str| match (row.get(n), row.get(volume), row.get(turnover)) {
+        (Some(Cell::Int(n)), Some(Cell::Float(volume)), Some(Cell::Float(turnover))) => {
+            Some(Side { n: u64::try_from(*n).ok()?, volume: *volume, turnover: *turnover })
+        }
+        _ => None,
+    };
+    let sides = |part: usize| {
+        let [n_buys, n_sells, buy_volume, sell_volume, buy_turnover, sell_turnover] = FLOW_COLUMNS.get(part)?;
+        Some(Sides {
+            bought: side(n_buys, buy_volume, buy_turnover)?,
+            sold: side(n_sells, sell_volume, sell_turnover)?,
+        })
+    };
+    let class = |text: &str| {
+        let mut parts = text.split(':');
+        let (class, n, delta) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (class < CLASSES).then_some(Class { class, n, delta })
+    };
+    let mut flow = Flow { whole: sides(0)?, ..Flow::default() };
+    for (slot, part) in flow.slots.iter_mut().zip(1..) {
+        *slot = sides(part)?;
+    }
+    flow.classes = text("worth").unwrap_or_default().split_whitespace().map(class).collect::<Option<_>>()?;
+    let timeframe: Timeframe = text("timeframe")?.parse().ok()?;
+    let id = InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?);
+    match row.get("ts") {
+        Some(Cell::Ts(start)) => Some(((registry.number(&id), timeframe, *start), flow)),
+        _ => None,
+    }
 }
 
 /// The start of a stored bar.

@@ -16,10 +16,11 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 8] = [
+pub const LIVE_VIEWS: [&str; 9] = [
     "confluence",
     "signals",
     "bars",
+    "order_flow",
     "book_features",
     "component_scores",
     "dimension_scores",

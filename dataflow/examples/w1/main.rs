@@ -203,7 +203,7 @@ fn stages(plan: &Plan, trades: &Arc<Vec<Row>>, stride: u64) -> Vec<(&'static str
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
                 let (spare, watch) = (Spare::default(), Watch::default());
                 let (bars, ..) =
-                    bars(trade_events, control_events, settings, fresh.sealed.clone(), spare.clone(), &watch);
+                    bars(trade_events, control_events, (settings, &[]), fresh.sealed.clone(), spare.clone(), &watch);
                 if 3 <= depth {
                     let relations = relations(bars.clone(), settings, fresh.registry.clone(), &watch);
                     end(collect(relations, &Rc::default(), None));

@@ -2,17 +2,26 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::mpsc::{Receiver, RecvError, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvError, SyncSender, TrySendError, sync_channel},
+    },
 };
 
 use anyhow::Result;
 use prism_dataflow::{
     assemble::Plan,
     event::{Control, Fact},
-    stored::{start_of, stored_bar},
+    flow::Flow,
+    stored::{start_of, stored_bar, stored_flow},
     types::Time,
 };
-use prism_schemas::{Cell, Ts, Version, store::RowStore, table::BARS, time::DAY};
+use prism_schemas::{
+    Cell, Timeframe, Ts, Version,
+    store::RowStore,
+    table::{BARS, ORDER_FLOW},
+    time::DAY,
+};
 
 use crate::{cut::Cut, keep::told};
 
@@ -20,6 +29,11 @@ use crate::{cut::Cut, keep::told};
 const AT_ONCE: usize = 1_024;
 /// Times bars may be handed over before some are taken.
 const AHEAD: usize = 16;
+/// Bars of a series, the newest, whose order flow matters to later ones.
+const FLOWS: usize = 20;
+
+/// What takers bought and sold in the newest stored bars of each series.
+type Flows = BTreeMap<(u32, Timeframe), BTreeMap<Ts, Flow>>;
 
 /// Where the graph takes them.
 pub(crate) struct StoredBars {
@@ -59,6 +73,7 @@ impl StoredBarsOut {
     /// Hands over what the store has; calls `wait` while the graph is not ready for more.
     pub(crate) fn send(self, store: &dyn RowStore, mut wait: impl FnMut()) -> Result<()> {
         let hash = Cell::text(self.plan.settings.hash());
+        let mut flows = self.flows(store, &hash)?;
         let begin = Control { instrument: 0, known: self.cut.begin, fact: Fact::Begin };
         // By when they closed; within a day rows may come in any order, and long bars close later than they begin.
         let mut waiting: BTreeMap<(Time, u32, Ts), Control> = BTreeMap::new();
@@ -81,7 +96,11 @@ impl StoredBarsOut {
                 }
             }
             let bar = stored_bar(&row, &self.plan.settings, &self.plan.registry);
-            if let Some(bar) = bar.filter(|bar| is_taken(&row, bar)) {
+            if let Some(mut bar) = bar.filter(|bar| is_taken(&row, bar)) {
+                if let Fact::Stored(bar) = &mut bar.fact {
+                    let own = flows.get_mut(&(bar.instrument, bar.timeframe));
+                    bar.flow = own.and_then(|own| own.remove(&ts)).map(Arc::new);
+                }
                 waiting.insert((bar.known, bar.instrument, ts), bar);
             }
         };
@@ -96,6 +115,24 @@ impl StoredBarsOut {
             self.hand_over(&mut Vec::new(), &mut wait);
         }
         Ok(())
+    }
+
+    /// What takers bought and sold in the bars that are handed over, as far as later ones read it.
+    fn flows(&self, store: &dyn RowStore, hash: &Cell) -> Result<Flows> {
+        let mut flows = Flows::new();
+        let mut see = |row: Version| {
+            let Some(((instrument, timeframe, start), flow)) = stored_flow(&row, &self.plan.registry) else { return };
+            let known = self.plan.settings.time.close(timeframe.end(start)) as Time;
+            if row.get("config_hash") == Some(hash) && known < self.frontier && start < self.cut.since {
+                let own = flows.entry((instrument, timeframe)).or_default();
+                own.insert(start, flow);
+                if FLOWS < own.len() {
+                    own.pop_first();
+                }
+            }
+        };
+        store.scan(&ORDER_FLOW, &mut see).map_err(told)?;
+        Ok(flows)
     }
 
     /// Whether somebody still takes them.

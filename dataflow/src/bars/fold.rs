@@ -37,13 +37,15 @@ pub(super) struct Scale {
     size: u32,
     /// Quote value of one contract, for inverse contracts.
     contract: Option<(i64, u32)>,
+    /// One of quote as a turnover at this scale.
+    unit: i128,
     /// The turnover that no trade exceeds, at this scale.
     most: i128,
 }
 
 impl Default for Scale {
     fn default() -> Scale {
-        Scale { price: 0, size: 0, contract: None, most: TURNOVER_MOST }
+        Scale { price: 0, size: 0, contract: None, unit: 1, most: TURNOVER_MOST }
     }
 }
 
@@ -63,8 +65,9 @@ impl Scale {
         if DECIMALS_MAX < price.max(size) {
             return None;
         }
-        let scale = Scale { price, size, contract: self.contract.or(contract), most: 0 };
-        Some(Scale { most: TURNOVER_MOST.checked_mul(ten_to_integer(scale.turnover_decimals())?)?, ..scale })
+        let scale = Scale { price, size, contract: self.contract.or(contract), unit: 1, most: 0 };
+        let unit = ten_to_integer(scale.turnover_decimals())?;
+        Some(Scale { unit, most: TURNOVER_MOST.checked_mul(unit)?, ..scale })
     }
 
     fn volume_decimals(&self) -> u32 {
@@ -83,6 +86,21 @@ impl Scale {
     /// A turnover as a float.
     pub(super) fn turnover(&self, mantissa: i128) -> f64 {
         float(mantissa, self.turnover_decimals())
+    }
+
+    /// The whole quote of a turnover.
+    pub(super) fn whole_quote(&self, turnover: i128) -> u64 {
+        match (u64::try_from(turnover), u64::try_from(self.unit)) {
+            // Much faster, and nearly always.
+            (Ok(turnover), Ok(unit)) => turnover / unit,
+            _ => u64::try_from(turnover / self.unit).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// What volumes and turnovers are to be multiplied by, to be at a scale with more decimals.
+    pub(super) fn ups(&self, to: &Scale) -> (i128, i128) {
+        let up = |have: u32, want: u32| ten_to_integer(want - have).unwrap_or(i128::MAX);
+        (up(self.volume_decimals(), to.volume_decimals()), up(self.turnover_decimals(), to.turnover_decimals()))
     }
 
     /// The trade's parts at this scale, which must fit it; `None` if they are out of range at whatever scale.
@@ -189,9 +207,9 @@ fn ten_to_integer(decimals: u32) -> Option<i128> {
 /// A trade's exact contribution to a bar.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    price: f64,
-    volume: i128,
-    turnover: i128,
+    pub(super) price: f64,
+    pub(super) volume: i128,
+    pub(super) turnover: i128,
 }
 
 /// What orders the trades of an instrument: event time, sequence, index.
@@ -298,10 +316,9 @@ impl Fold {
 
     /// Moves the fold from one scale to one with more decimals.
     pub(super) fn rescale(&mut self, from: &Scale, to: &Scale) {
-        let up = |have: u32, want: u32| ten_to_integer(want - have).unwrap_or(i128::MAX);
-        let volume_up = up(from.volume_decimals(), to.volume_decimals());
-        self.volume = self.volume.saturating_mul(volume_up);
-        self.buy_volume = self.buy_volume.saturating_mul(volume_up);
-        self.turnover = self.turnover.saturating_mul(up(from.turnover_decimals(), to.turnover_decimals()));
+        let (volume, turnover) = from.ups(to);
+        self.volume = self.volume.saturating_mul(volume);
+        self.buy_volume = self.buy_volume.saturating_mul(volume);
+        self.turnover = self.turnover.saturating_mul(turnover);
     }
 }

@@ -1,5 +1,7 @@
 //! From what is known of an interval to its bar.
 
+use std::sync::Arc;
+
 use prism_schemas::{Timeframe, Ts};
 
 use super::{
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     bar::{Bar, Count, EventIds, Number, Quality, Source},
     event::Kline,
+    flow::Flow,
     settings::{BarSettings, Empty},
 };
 
@@ -22,6 +25,8 @@ pub(super) struct Instrument<'a> {
     pub(super) coverage: &'a Coverage,
     pub(super) sessions: &'a Sessions,
     pub(super) settings: &'a BarSettings,
+    /// Timeframes whose bars have a flow.
+    pub(super) flows: &'a [Timeframe],
 }
 
 impl Instrument<'_> {
@@ -41,7 +46,7 @@ impl Instrument<'_> {
         }
         let covered = self.coverage.covers(slot.start, slot.end, self.sessions);
         if let Some(fold) = &slot.fold {
-            return Some(self.traded(timeframe, (slot.start, slot.end), fold, covered, last_close));
+            return Some(self.traded(timeframe, slot, fold, covered, last_close));
         }
         match (covered, self.settings.empty, last_close) {
             (true, Empty::Flat, Some(close)) => Some(self.flat(timeframe, slot, close)),
@@ -51,14 +56,17 @@ impl Instrument<'_> {
         }
     }
 
-    /// The bar of an open interval from `span.0` to `span.1`, of the trades so far.
-    pub(super) fn open(&self, timeframe: Timeframe, span: (Ts, Ts), fold: &Fold, last_close: Option<f64>) -> Bar {
-        let covered = self.coverage.covers(span.0, fold.last.0 + 1, self.sessions);
-        self.traded(timeframe, span, fold, covered, last_close)
+    /// The bar of an open interval, of the trades so far.
+    pub(super) fn open(&self, timeframe: Timeframe, slot: &Slot, last_close: Option<f64>) -> Option<Bar> {
+        let fold = slot.fold.as_ref()?;
+        let covered = self.coverage.covers(slot.start, fold.last.0 + 1, self.sessions);
+        Some(self.traded(timeframe, slot, fold, covered, last_close))
     }
 
-    fn traded(&self, timeframe: Timeframe, span: (Ts, Ts), fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
+    fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
         let Fold { open, high, low, close, .. } = *fold;
+        let is_flowing = self.flows.contains(&timeframe) && !fold.is_unsided;
+        let flow = slot.flow.as_ref().filter(|_| is_flowing);
         let quality = match (self.jumps(high, low, last_close), covered) {
             (true, _) => Quality::Suspect,
             (false, false) => Quality::Partial,
@@ -72,7 +80,8 @@ impl Instrument<'_> {
             n_buys: if fold.is_unsided { Count::ABSENT } else { fold.n_buys.into() },
             ids: EventIds::new(fold.first_id, fold.last_id),
             quality,
-            ..self.plain(timeframe, span, [open, high, low, close, self.scale.volume(fold.volume)])
+            flow: flow.map(|flow| Arc::new(flow.read(self.scale))),
+            ..self.plain(timeframe, (slot.start, slot.end), [open, high, low, close, self.scale.volume(fold.volume)])
         }
     }
 
@@ -99,6 +108,7 @@ impl Instrument<'_> {
             buy_volume: 0.0.into(),
             n_trades: 0.into(),
             n_buys: 0.into(),
+            flow: self.flows.contains(&timeframe).then(Flow::quiet),
             ..self.plain(timeframe, (slot.start, slot.end), [close, close, close, close, 0.0])
         }
     }
@@ -131,6 +141,7 @@ impl Instrument<'_> {
             ids: EventIds::NONE,
             source: Source::Trades,
             quality: Quality::Ok,
+            flow: None,
         }
     }
 }
@@ -186,6 +197,7 @@ mod tests {
             ids: EventIds::NONE,
             source: Source::Trades,
             quality: Quality::Ok,
+            flow: None,
         };
         let rule = |ours: &Bar, holds_more: bool| {
             let (open, close, turnover, is_inverse) = (100.0, 101.0, None, false);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prism_schemas::Ts;
+use prism_schemas::{Timeframe, Ts};
 
 use super::{
     Seal, Spare, Updates,
@@ -48,11 +48,11 @@ pub(super) struct Market {
 }
 
 impl Market {
-    pub(super) fn new(settings: Settings, sealed: Seal, spare: Spare) -> Market {
+    pub(super) fn new(settings: Settings, flows: &[Timeframe], sealed: Seal, spare: Spare) -> Market {
         Market {
             sessions: Sessions::new(&settings),
             settings,
-            instruments: Instruments::default(),
+            instruments: Instruments { flows: flows.into(), ..Instruments::default() },
             controls: Vec::new(),
             late: Vec::new(),
             waiting: Vec::new(),
@@ -82,7 +82,7 @@ impl Market {
 
     /// Bytes it keeps of its instruments.
     pub(super) fn bytes(&self) -> usize {
-        let Instruments { tapes, hot } = &self.instruments;
+        let Instruments { tapes, hot, .. } = &self.instruments;
         tapes.iter().flatten().map(Tape::bytes).sum::<usize>() + hot.iter().map(Hot::bytes).sum::<usize>()
     }
 
@@ -95,7 +95,8 @@ impl Market {
         for trade in &trades {
             let hot = self.instruments.hot.get_mut(trade.instrument as usize);
             match hot.map_or(Taken::Not, |hot| hot.take(trade, &self.settings)) {
-                Taken::Folded => {}
+                Taken::Folded if self.instruments.flows.is_empty() => {}
+                Taken::Folded => self.instruments.flow(trade),
                 Taken::Again => self.refuse(trade, "duplicate"),
                 Taken::Not => self.take(trade),
             }
@@ -105,7 +106,7 @@ impl Market {
 
     /// Open bars of each instrument of which something came, and when the newest of that was received.
     pub(super) fn open_bars(&mut self) -> Vec<(Ts, Vec<Arc<Bar>>)> {
-        let Instruments { tapes, hot } = &mut self.instruments;
+        let Instruments { tapes, hot, .. } = &mut self.instruments;
         let of = |(at, received): (usize, Ts)| {
             let tape = tapes.get_mut(at)?.as_mut()?;
             Some((received, tape.open_bars(&self.settings, &self.sessions, &mut hot[at])))
@@ -172,8 +173,8 @@ impl Market {
 
     /// A bar that is stored is out as it stands, before anything is made of what the log has.
     fn store(&mut self, control: &Control) {
-        let Fact::Stored(bar) = control.fact else { return };
-        let bar = Arc::new(bar);
+        let Fact::Stored(bar) = &control.fact else { return };
+        let bar = Arc::new(bar.clone());
         // What is not walked through yet is still to be found stored.
         let reached = self.next_end.map_or(control.known as Ts, |end| end.min(control.known as Ts));
         let cutoff = reached - self.settings.keep();
@@ -273,7 +274,7 @@ impl Market {
             && self.settings.time.close(end) as Time == now
         {
             let sealed = self.sealed.last_event(now);
-            let Instruments { tapes, hot } = &mut self.instruments;
+            let Instruments { tapes, hot, .. } = &mut self.instruments;
             for (tape, hot) in tapes.iter_mut().zip(hot) {
                 tape.iter_mut().for_each(|tape| tape.close(&self.settings, &self.sessions, hot, end, sealed));
             }
@@ -319,6 +320,8 @@ impl Market {
 /// State of the instruments, by number.
 #[derive(Default)]
 struct Instruments {
+    /// Timeframes whose bars have a flow.
+    flows: Arc<[Timeframe]>,
     tapes: Vec<Option<Tape>>,
     hot: Vec<Hot>,
 }
@@ -331,7 +334,16 @@ impl Instruments {
             self.tapes.resize_with(at + 1, || None);
             self.hot.resize_with(at + 1, Hot::default);
         }
-        (self.tapes[at].get_or_insert_with(|| Tape::new(number, settings)), &mut self.hot[at])
+        let flows = &self.flows;
+        (self.tapes[at].get_or_insert_with(|| Tape::new(number, settings, flows.clone())), &mut self.hot[at])
+    }
+
+    /// A trade is folded at hand: takes it into what takers bought and sold.
+    fn flow(&mut self, trade: &Trade) {
+        let at = trade.instrument as usize;
+        if let Some(tape) = self.tapes[at].as_mut() {
+            tape.flow(trade, self.hot[at].start());
+        }
     }
 }
 

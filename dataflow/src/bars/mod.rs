@@ -1,6 +1,7 @@
 //! Trades to bars on every timeframe, exactly by the rules of time: closed when due, corrected when late.
 
 mod coverage;
+mod flow;
 mod fold;
 mod hot;
 mod identities;
@@ -27,6 +28,7 @@ mod tests;
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use differential_dataflow::AsCollection;
+use prism_schemas::Timeframe;
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -114,7 +116,7 @@ fn send<D: Clone + 'static>(
     are_any
 }
 
-/// Bars of every maintained timeframe, and the events that changed nothing.
+/// Bars of every maintained timeframe, those of `flows` with what takers bought and sold, and the events that changed nothing.
 ///
 /// Keeps, per instrument, the intervals that end within the horizon and the open ones, and recent trade identities.
 /// Trades of one instrument must come in the order of their partition. They are folded as they come: whether one is in time
@@ -122,14 +124,14 @@ fn send<D: Clone + 'static>(
 pub fn bars<'s>(
     trades: StreamVec<'s, Time, Trade>,
     controls: StreamVec<'s, Time, Control>,
-    settings: &Settings,
+    (settings, flows): (&Settings, &[Timeframe]),
     sealed: Seal,
     spare: Spare,
     watch: &Watch,
 ) -> (Rows<'s, Arc<Bar>>, Rows<'s, RowError>, OpenBars) {
     let by_trade = Exchange::new(|trade: &Trade| u64::from(trade.instrument));
     let by_control = Exchange::new(|control: &Control| u64::from(control.instrument));
-    let open = OpenBars(Rc::new(RefCell::new(Market::new(settings.clone(), sealed, spare))));
+    let open = OpenBars(Rc::new(RefCell::new(Market::new(settings.clone(), flows, sealed, spare))));
     let (market, mut gauge) = (open.0.clone(), watch.gauge("bars"));
     let mut builder = OperatorBuilder::new("bars".into(), trades.scope());
     let mut trades = builder.new_input(trades, by_trade);

@@ -6,7 +6,12 @@ use prism_schemas::Ts;
 use timely::scheduling::Activator;
 
 use super::{
-    fold::Fold, hot::Hot, interval::Instrument, market::Market, series::Series, sessions::Sessions, tape::Tape,
+    hot::Hot,
+    interval::Instrument,
+    market::Market,
+    series::{Series, Slot},
+    sessions::Sessions,
+    tape::Tape,
 };
 use crate::{bar::Bar, operator::find, settings::Settings, types::Time};
 
@@ -87,34 +92,48 @@ impl Tape {
         {
             finest[at].merge(&fold);
         }
-        let open = finest.iter().rev().take_while(|slot| !slot.closed);
-        let mut open: Vec<Fold> = open.filter_map(|slot| slot.fold).collect();
-        open.reverse();
+        let finest = &self.series[0].slots;
+        let n_open = finest.iter().rev().take_while(|slot| !slot.closed).count();
+        let open: Vec<&Slot> = finest.range(finest.len() - n_open..).collect();
         let instrument = self.of(settings, sessions);
         self.series.iter().enumerate().flat_map(|(at, series)| series.open_bars(&instrument, &open, at == 0)).collect()
     }
 }
 
 impl Series {
-    /// Its open bars, given the trades of the finest open intervals, oldest first.
-    fn open_bars(&self, instrument: &Instrument<'_>, finest: &[Fold], is_finest: bool) -> Vec<Arc<Bar>> {
+    /// Its open bars, given the finest open intervals, oldest first.
+    fn open_bars(&self, instrument: &Instrument<'_>, finest: &[&Slot], is_finest: bool) -> Vec<Arc<Bar>> {
+        let flows = instrument.flows.contains(&self.timeframe);
+        let copy = |slot: &Slot| {
+            let flow = slot.flow.as_ref().filter(|_| flows).cloned();
+            let mut copy = Slot::new(slot.start, slot.end, slot.close);
+            (copy.fold, copy.flow) = (Some(slot.fold?), flow);
+            Some(copy)
+        };
         let own = self.slots.iter().rev().take_while(|slot| !slot.closed && !is_finest);
-        let mut open: Vec<(Ts, Fold)> = own.filter_map(|slot| Some((slot.start, slot.fold?))).collect();
+        let mut open: Vec<Slot> = own.filter_map(copy).collect();
         for part in finest {
-            let start = self.timeframe.start(part.first.0);
-            match open.iter_mut().find(|(have, _)| *have == start) {
-                Some((_, fold)) => fold.merge(part),
-                None if self.find(start).is_some_and(|slot| slot.closed) => {}
-                None => open.push((start, *part)),
+            let Some(fold) = &part.fold else { continue };
+            let start = self.timeframe.start(part.start);
+            let at = open.iter().position(|slot| slot.start == start).unwrap_or(open.len());
+            if at == open.len() {
+                if self.find(start).is_some_and(|slot| slot.closed) {
+                    continue;
+                }
+                open.push(Slot::new(start, self.timeframe.end(start), Ts::MAX));
+            }
+            open[at].merge(fold);
+            if let Some(flow) = part.flow.as_deref().filter(|_| flows) {
+                open[at].merge_flow(flow, part.start, part.end);
             }
         }
-        open.sort_by_key(|(start, _)| *start);
+        open.sort_by_key(|slot| slot.start);
         let mut last_close = self.last_close();
-        let bar = |(start, fold): (Ts, Fold)| {
-            let bar = instrument.open(self.timeframe, (start, self.timeframe.end(start)), &fold, last_close);
+        let bar = |slot: Slot| {
+            let bar = instrument.open(self.timeframe, &slot, last_close)?;
             last_close = Some(bar.close);
-            Arc::new(bar)
+            Some(Arc::new(bar))
         };
-        open.into_iter().map(bar).collect()
+        open.into_iter().filter_map(bar).collect()
     }
 }

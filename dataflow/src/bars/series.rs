@@ -5,16 +5,21 @@ use std::{collections::VecDeque, sync::Arc};
 use prism_schemas::{Timeframe, Ts};
 
 use super::{
-    fold::{Fold, Part},
+    flow::FlowFold,
+    fold::{Fold, Part, Scale},
     interval::Instrument,
     klines::Klines,
 };
 use crate::{
     bar::{Bar, Quality, Source},
     event::{Kline, Trade},
+    flow::SLOTS,
     operator::{find, first_from, room, shared},
     settings::TimeSettings,
 };
+
+/// The newest intervals that are looked at for what one weighs.
+const ROWS_SEEN: usize = 8;
 
 /// One interval of a timeframe.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Slot {
     /// When it closes.
     pub(super) close: Ts,
     pub(super) fold: Option<Fold>,
+    /// What takers bought and sold, where that is read of it, or while it is open and a longer one's is.
+    pub(super) flow: Option<Box<FlowFold>>,
     /// The venue's own bar, or what its own shorter bars make together.
     pub(super) kline: Option<Box<Kline>>,
     /// The venue told that bar itself.
@@ -39,12 +46,41 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Of which nothing is known.
+    pub(super) fn new(start: Ts, end: Ts, close: Ts) -> Slot {
+        Slot {
+            start,
+            end,
+            close,
+            fold: None,
+            flow: None,
+            kline: None,
+            is_told: false,
+            rolled: None,
+            closed: false,
+            bar: None,
+            is_stored: false,
+        }
+    }
+
     /// Folds a trade of the interval.
     pub(super) fn add(&mut self, trade: &Trade, part: Part) {
         match &mut self.fold {
             Some(fold) => fold.add(trade, part),
             None => self.fold = Some(Fold::of(trade, part)),
         }
+    }
+
+    /// Takes a trade of the interval into what takers bought and sold.
+    pub(super) fn flow(&mut self, trade: &Trade, part: &Part, scale: &Scale) {
+        let slot = SLOTS as i64 * (trade.ts_event - self.start) / (self.end - self.start);
+        self.flow.get_or_insert_default().add(slot as usize, trade.buy, part, scale);
+    }
+
+    /// Takes in what takers bought and sold in the part of it from `start` to `end`.
+    pub(super) fn merge_flow(&mut self, flow: &FlowFold, start: Ts, end: Ts) {
+        let (at, n) = ((start - self.start) / (end - start), (self.end - self.start) / (end - start));
+        self.flow.get_or_insert_default().merge(flow, at as usize, n as usize);
     }
 
     /// Takes in trades that are folded already.
@@ -118,27 +154,16 @@ impl Series {
 
     /// Bytes it keeps, its bars included.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Series>() + room(&self.slots) + self.slots.len() * shared::<Bar>()
+        let flow = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.bar.as_ref()?.flow.as_ref()?.bytes());
+        let flow = self.slots.iter().rev().take(ROWS_SEEN).find_map(flow).unwrap_or(0);
+        size_of::<Series>() + room(&self.slots) + self.slots.len() * (shared::<Bar>() + flow)
     }
 
     /// The slot of the interval that starts at `start`, made if absent.
     pub(super) fn slot(&mut self, start: Ts, time: &TimeSettings) -> &mut Slot {
         let at = find(&self.slots, &start, |slot| slot.start).unwrap_or_else(|at| {
             let end = self.timeframe.end(start);
-            let close = time.close(end);
-            let slot = Slot {
-                start,
-                end,
-                close,
-                fold: None,
-                kline: None,
-                is_told: false,
-                rolled: None,
-                closed: false,
-                bar: None,
-                is_stored: false,
-            };
-            self.slots.insert(at, slot);
+            self.slots.insert(at, Slot::new(start, end, time.close(end)));
             at
         });
         &mut self.slots[at]

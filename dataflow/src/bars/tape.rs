@@ -6,6 +6,7 @@ use prism_schemas::{Timeframe, Ts};
 
 use super::{
     coverage::Coverage,
+    flow::FlowFold,
     fold::{Fold, Part, Scale},
     hot::Hot,
     interval::{Instrument, compare},
@@ -44,10 +45,12 @@ pub(super) struct Tape {
     used_to: Ts,
     coverage: Coverage,
     pub(super) series: Vec<Series>,
+    /// Timeframes whose bars have a flow.
+    flows: Arc<[Timeframe]>,
 }
 
 impl Tape {
-    pub(super) fn new(instrument: u32, settings: &Settings) -> Tape {
+    pub(super) fn new(instrument: u32, settings: &Settings, flows: Arc<[Timeframe]>) -> Tape {
         Tape {
             instrument,
             scale: Scale::default(),
@@ -57,6 +60,7 @@ impl Tape {
             used_to: Ts::MIN,
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
+            flows,
         }
     }
 
@@ -96,9 +100,8 @@ impl Tape {
         // What cannot be used leaves nothing behind.
         scale.part(trade).ok_or("out_of_range")?;
         for slot in self.series.iter_mut().flat_map(|series| series.slots.iter_mut()) {
-            if let Some(fold) = &mut slot.fold {
-                fold.rescale(&self.scale, &scale);
-            }
+            slot.fold.iter_mut().for_each(|fold| fold.rescale(&self.scale, &scale));
+            slot.flow.iter_mut().for_each(|flow| flow.rescale(&self.scale, &scale));
         }
         self.scale = scale;
         Ok(())
@@ -137,6 +140,9 @@ impl Tape {
         }
         let slot = finest.slot(start, &settings.time);
         slot.add(trade, part);
+        if !self.flows.is_empty() {
+            slot.flow(trade, &part, &self.scale);
+        }
         let (end, close) = (slot.end, slot.close);
         if hot.start() < start
             && let Some(most) = self.scale.most(trade.shape)
@@ -147,6 +153,18 @@ impl Tape {
             hot.open(start, start.max(self.streams.owned_from()), end, known_to, trade.shape, most);
         }
         Place::Folded
+    }
+
+    /// Takes a trade, folded at hand in the interval that starts at `start`, into what takers bought and sold.
+    pub(super) fn flow(&mut self, trade: &Trade, start: Ts) {
+        let slots = &mut self.series[0].slots;
+        let at = match slots.back() {
+            Some(newest) if newest.start == start => Ok(slots.len() - 1),
+            _ => find(slots, &start, |slot| slot.start),
+        };
+        if let (Ok(at), Some(part)) = (at, self.scale.part(trade)) {
+            slots[at].flow(trade, &part, &self.scale);
+        }
     }
 
     /// Puts what is at hand to the rest of its interval.
@@ -164,9 +182,13 @@ impl Tape {
         let now = trade.known as Ts;
         let mut stays = false;
         for series in &mut self.series {
-            let start = series.timeframe.start(trade.ts_event);
+            let timeframe = series.timeframe;
+            let start = timeframe.start(trade.ts_event);
             let slot = series.slot(start, &settings.time);
             slot.add(trade, part);
+            if self.flows.contains(&timeframe) {
+                slot.flow(trade, &part, &self.scale);
+            }
             if slot.close < now {
                 slot.closed = true;
                 stays |= slot.is_stored;
@@ -301,8 +323,8 @@ impl Tape {
 
     /// What its bars depend on besides their own trades.
     pub(super) fn of<'a>(&'a self, settings: &'a Settings, sessions: &'a Sessions) -> Instrument<'a> {
-        let Tape { instrument: number, scale, coverage, .. } = self;
-        Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars }
+        let Tape { instrument: number, scale, coverage, flows, .. } = self;
+        Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars, flows }
     }
 
     /// Whether time passing can make a bar that ends at `end` or later, open or empty.
@@ -331,9 +353,15 @@ impl Tape {
             self.settle(hot);
         }
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
+            let flow = self.finest_flow(finest_start);
             for series in &mut self.series[1..] {
-                let start = series.timeframe.start(finest_start);
-                series.slot(start, &settings.time).merge(&fold);
+                let timeframe = series.timeframe;
+                let start = timeframe.start(finest_start);
+                let slot = series.slot(start, &settings.time);
+                slot.merge(&fold);
+                if let Some(flow) = flow.as_deref().filter(|_| self.flows.contains(&timeframe)) {
+                    slot.merge_flow(flow, finest_start, end);
+                }
                 Self::traded(series, &self.coverage, settings, sessions, start, end);
             }
         }
@@ -344,6 +372,14 @@ impl Tape {
                 self.close_series(settings, sessions, at, start, sealed);
             }
         }
+    }
+
+    /// What takers bought and sold in the finest interval that starts at `start`; it keeps that only for bars of its own.
+    fn finest_flow(&mut self, start: Ts) -> Option<Box<FlowFold>> {
+        let finest = &mut self.series[0];
+        let at = find(&finest.slots, &start, |slot| slot.start).ok()?;
+        let flow = &mut finest.slots[at].flow;
+        if self.flows.contains(&finest.timeframe) { flow.clone() } else { flow.take() }
     }
 
     fn close_series(
@@ -383,8 +419,8 @@ impl Tape {
         cutoff: Ts,
         mut changed: impl FnMut(Option<Arc<Bar>>, Option<Arc<Bar>>, Option<&Kline>),
     ) {
-        let Tape { instrument: number, scale, coverage, .. } = self;
-        let instrument = Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars };
+        let Tape { instrument: number, scale, coverage, flows, .. } = self;
+        let instrument = Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars, flows };
         let mut is_new = false;
         for series in &mut self.series {
             is_new |= series.render(&instrument, cutoff, &mut changed);

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use prism_schemas::{Ts, table::BOOK_COLUMNS};
 
-use super::{over::Over, sample::N_AT_END};
+use super::{
+    over::Over,
+    sample::{Inverse, N_AT_END},
+};
 use crate::{
     operator::{find, room},
     values::Values,
@@ -41,17 +44,19 @@ pub struct Depth {
     pub(super) sample: Values,
     /// Numbers over the bar, as bits.
     over: [u64; 4],
+    /// Of inverse contracts.
+    inverse: Option<Inverse>,
 }
 
 impl Depth {
     /// `sum` is of the base intervals in it that are sound, `until` the end of the newest of all.
-    pub(super) fn new(sample: Values, sum: Option<&Over>, until: Ts) -> Depth {
+    pub(super) fn new(sample: Values, inverse: Option<Inverse>, sum: Option<&Over>, until: Ts) -> Depth {
         let sum = sum.filter(|sum| until - sum.start <= 2 * sum.live);
         let over = sum.map_or([f64::NAN; 4], |sum| {
             let [over @ .., _] = sum.numbers();
             over
         });
-        Depth { sample, over: over.map(f64::to_bits) }
+        Depth { sample, over: over.map(f64::to_bits), inverse }
     }
 
     /// One of its numbers.
@@ -62,11 +67,20 @@ impl Depth {
         }
     }
 
+    /// What a size is worth in quote, at the mean of mid over the bar.
+    pub fn value(&self, size: f64) -> Option<f64> {
+        const MID: Feature = Feature::named("mid_mean");
+        match self.inverse {
+            Some(contract) => Some(size * contract?),
+            None => Some(size * self.get(MID)?),
+        }
+    }
+
     /// A depth for tests, of all columns but the last.
     #[cfg(test)]
     pub(crate) fn of(numbers: &[f64]) -> Depth {
         let (sample, over) = numbers.split_at(N_AT_END);
-        Depth { sample: Values::new(sample), over: std::array::from_fn(|at| over[at].to_bits()) }
+        Depth { sample: Values::new(sample), over: std::array::from_fn(|at| over[at].to_bits()), inverse: None }
     }
 }
 

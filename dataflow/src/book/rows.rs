@@ -308,12 +308,12 @@ impl Rows {
             let at = find(&self.entries, &end, |entry| entry.end).ok()?;
             self.entries[at].row.as_ref()
         };
-        self.roles.iter_mut().for_each(|role| role.settle(row, &mut turned));
+        self.roles.iter_mut().for_each(|role| role.settle(inverse, row, &mut turned));
     }
 
     /// A bar of a role that is open, with the book over it if nothing more comes.
     pub(super) fn peek(&self, bar: &Arc<Bar>, role: usize, ahead: &[(BookFeatures, Over)]) -> Interval {
-        self.roles[role].peek(bar, ahead, self.entries.back().and_then(|entry| entry.row.as_ref()))
+        self.roles[role].peek(bar, self.inverse(), ahead, self.entries.back().and_then(|entry| entry.row.as_ref()))
     }
 
     /// The book over the base intervals after the last that closed, up to that of its newest event or of the newest open

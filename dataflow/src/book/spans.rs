@@ -8,6 +8,7 @@ use super::{
     depth::{Depth, Sums},
     over::Over,
     rows::BookFeatures,
+    sample::Inverse,
 };
 use crate::{
     bar::Bar,
@@ -69,6 +70,7 @@ impl Spans {
     /// Makes what changed again; `row` finds the row of the base interval that ends then.
     pub(super) fn settle<'a>(
         &mut self,
+        inverse: Option<Inverse>,
         row: impl Fn(Ts) -> Option<&'a BookFeatures>,
         mut changed: impl FnMut(Option<Interval>, Option<Interval>),
     ) {
@@ -79,7 +81,8 @@ impl Spans {
             let placed = &mut self.placed[at];
             let out = placed.bar.clone().map(|bar| {
                 let row = row(placed.end).filter(|row| row.is_sound());
-                let depth = row.map(|row| Arc::new(Depth::new(row.at_end(), self.sums.get(start), placed.end)));
+                let depth =
+                    row.map(|row| Arc::new(Depth::new(row.at_end(), inverse, self.sums.get(start), placed.end)));
                 Interval { bar, depth }
             });
             if out != placed.out {
@@ -93,6 +96,7 @@ impl Spans {
     pub(super) fn peek<'a>(
         &self,
         bar: &Arc<Bar>,
+        inverse: Option<Inverse>,
         ahead: &'a [(BookFeatures, Over)],
         last_closed: Option<&'a BookFeatures>,
     ) -> Interval {
@@ -104,7 +108,7 @@ impl Spans {
             for (_, over) in ahead().filter(|(row, _)| row.is_sound()) {
                 sum.get_or_insert_with(|| Over::new(bar.start, bar.end, bar.end, over.decimals)).merge(over);
             }
-            Arc::new(Depth::new(newest.at_end(), sum.as_ref(), newest.end))
+            Arc::new(Depth::new(newest.at_end(), inverse, sum.as_ref(), newest.end))
         });
         Interval { bar: bar.clone(), depth }
     }

@@ -44,7 +44,7 @@ fn smooth(values: &[f64], n: usize, smoothing: f64) -> Option<f64> {
 
 fn atr(bars: &[Bar], n: usize) -> Option<f64> {
     let range = |pair: &[Bar]| {
-        let (close, bar) = (pair[0].close, pair[1]);
+        let (close, bar) = (pair[0].close, &pair[1]);
         (bar.high - bar.low).max((bar.high - close).abs()).max((bar.low - close).abs())
     };
     smooth(&bars.windows(2).map(range).collect::<Vec<_>>(), n, 1.0 / n as f64)
@@ -140,7 +140,7 @@ fn volume() {
     assert_eq!(check(&bars, &rows, "cvd", cvd), 350);
     let vwap = |bars: &[Bar]| {
         let midnight = bars.last()?.start / DAY * DAY;
-        let day: Vec<Bar> = bars.iter().filter(|bar| midnight <= bar.start).copied().collect();
+        let day: Vec<Bar> = bars.iter().filter(|bar| midnight <= bar.start).cloned().collect();
         let value = |bar: &Bar| bar.turnover.get().unwrap_or((bar.high + bar.low + bar.close) / 3.0 * bar.volume);
         (0.0 < volume(&day)).then(|| day.iter().map(value).sum::<f64>() / volume(&day))
     };

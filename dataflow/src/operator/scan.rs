@@ -321,7 +321,9 @@ mod tests {
                 let rows: Rows<'_, Interval> = stream.as_collection();
                 let (scanned, _) = scan_by_key(rows, "count", 10 * MINUTE, &watch, |_| Count(0));
                 let out = out.clone();
-                scanned.inner.inspect(move |((row, n), _, diff)| out.borrow_mut().push((*row.bar, *n, *diff)));
+                scanned
+                    .inner
+                    .inspect(move |((row, n), _, diff)| out.borrow_mut().push((Bar::clone(&row.bar), *n, *diff)));
                 input
             });
             for (minute, bar, diff) in updates {

@@ -6,6 +6,7 @@ use crate::{
     bar::Bar,
     book::{Depth, Feature},
     operator::{BadState, load, save},
+    score::flows::Flowing,
 };
 
 /// A column of the indicator row, resolved by name once.
@@ -36,6 +37,8 @@ pub struct Inputs<'a> {
     pub row: &'a [Option<f64>],
     /// The order book over it, where that was sound.
     pub depth: Option<&'a Depth>,
+    /// What takers bought and sold in it and before, where the bar tells.
+    pub flow: Option<Flowing<'a>>,
 }
 
 impl Inputs<'_> {

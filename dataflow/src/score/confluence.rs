@@ -237,9 +237,10 @@ impl Scorer {
         let mut divs = [0.0; COMPONENTS_MAX];
         let mut number = 0;
         for (d, dimension) in profile.dimensions.iter().enumerate() {
-            let numbers = number..number + dimension.components.len();
+            let (first, numbers) = (number, number..number + dimension.components.len());
+            let is_there = |n: usize| own.reading(first + n).is_some();
             number = numbers.end;
-            let weight = dimension.present(|n| own.reading(numbers.start + n).is_some());
+            let weight = dimension.present(is_there);
             if weight <= 0.0 {
                 continue;
             }
@@ -249,7 +250,7 @@ impl Scorer {
                 divs[number] = self.divergence(own, number, reading.score, &higher);
                 score += weighted.weight / weight * profile.adjusted(reading.score, divs[number]);
             }
-            parts.set(d, Part { score, coverage: weight / dimension.present(|_| true) });
+            parts.set(d, Part { score, coverage: dimension.coverage(is_there) });
         }
         let is_adjusted = divs.iter().any(|div| *div != 0.0);
         let divs = if is_adjusted { Values::new(&divs[..number]) } else { Values::default() };
@@ -309,7 +310,7 @@ impl Scorer {
             }
             if 0.0 < weight {
                 let is_present = |n: usize| roles.iter().flatten().any(|(_, role)| role.analysed.reading(n).is_some());
-                let coverage = dimension.present(|n| is_present(first + n)) / dimension.present(|_| true);
+                let coverage = dimension.coverage(|n| is_present(first + n));
                 covered += dimension.weight * coverage;
                 parts.set(d, Part { score: sum / weight, coverage });
             }

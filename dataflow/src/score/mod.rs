@@ -2,9 +2,12 @@
 
 pub mod component;
 pub mod confluence;
+pub mod flows;
 pub mod orderbook;
+pub mod orderflow;
 pub mod profile;
 pub mod rows;
 pub mod technical;
 pub mod volume;
 pub mod w1;
+mod window;

@@ -2,7 +2,7 @@
 
 use crate::score::{
     component::{Columns, MissingColumn, Scoring},
-    orderbook, technical, volume, w1,
+    orderbook, orderflow, technical, volume, w1,
 };
 
 /// A component and its weight within its dimension.
@@ -21,6 +21,8 @@ pub struct Dimension {
     pub weight: f64,
     /// Its components.
     pub components: Vec<Weighted>,
+    /// The weight of components that are not made yet: they are absent everywhere.
+    pub missing: f64,
 }
 
 impl Dimension {
@@ -28,6 +30,11 @@ impl Dimension {
     pub fn present(&self, is_there: impl Fn(usize) -> bool) -> f64 {
         let there = self.components.iter().enumerate().filter(|(n, _)| is_there(*n));
         there.map(|(_, weighted)| weighted.weight).sum()
+    }
+
+    /// The share of its weight that such components have.
+    pub fn coverage(&self, is_there: impl Fn(usize) -> bool) -> f64 {
+        self.present(is_there) / (self.present(|_| true) + self.missing)
     }
 }
 
@@ -48,6 +55,8 @@ pub struct Profile {
     pub finish: fn(f64) -> f64,
     /// The final score where nothing is present; `None`: no row.
     pub when_absent: Option<f64>,
+    /// Whether a component reads what takers bought and sold.
+    pub reads_flow: bool,
     /// Whether scores are on 0..100, so that divergence applies and clips.
     pub divergence: bool,
 }
@@ -61,13 +70,15 @@ impl Profile {
                 dimensions: vec![
                     technical::dimension(0.15, columns)?,
                     volume::dimension(0.15, columns)?,
+                    orderflow::dimension(0.225),
                     orderbook::dimension(0.225),
                 ],
-                // Order flow .225, price structure .15 and sentiment .1 are to come.
+                // Price structure .15 and sentiment .1 are to come.
                 weight: 1.0,
                 finish: |score| score,
                 when_absent: None,
                 divergence: true,
+                reads_flow: true,
             }),
             "w1" => Some(w1::profile(columns)?),
             _ => None,

@@ -196,7 +196,7 @@ impl RoleScore {
             let first = end;
             end += dimension.components.len();
             let weight = dimension.present(|n| self.analysed.reading(first + n).is_some());
-            let coverage = weight / dimension.present(|_| true);
+            let coverage = dimension.coverage(|n| self.analysed.reading(first + n).is_some());
             dimension.components.iter().enumerate().filter_map(move |(n, weighted)| {
                 let reading = self.analysed.reading(first + n)?;
                 let div = self.divs.get(first + n).unwrap_or(0.0);

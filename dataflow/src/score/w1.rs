@@ -20,11 +20,12 @@ pub fn profile(columns: &Columns<'_>) -> Result<Profile, MissingColumn> {
     ];
     Ok(Profile {
         name: "w1",
-        dimensions: vec![Dimension { name: "w1", weight: 1.0, components }],
+        dimensions: vec![Dimension { name: "w1", weight: 1.0, components, missing: 0.0 }],
         weight: 1.0,
         finish: |raw| 50.0 + 50.0 * libm::tanh(1.5 * raw),
         when_absent: Some(50.0),
         divergence: false,
+        reads_flow: false,
     })
 }
 
@@ -137,7 +138,10 @@ mod tests {
             let row: Vec<_> = names.iter().map(value).collect();
             let parts = &mut profile.dimensions[0].components;
             [0, 1, 2, 3].map(|i| {
-                parts[i].component.update(Inputs { bar: &bar, row: &row, depth: None }).map(|reading| reading.score)
+                parts[i]
+                    .component
+                    .update(Inputs { bar: &bar, row: &row, depth: None, flow: None })
+                    .map(|reading| reading.score)
             })
         };
         inputs.iter().map(read).collect()

@@ -6,6 +6,7 @@ mod column;
 mod components;
 mod confluence;
 mod dimensions;
+mod flows;
 mod forming;
 mod indicators;
 mod leaf;
@@ -53,6 +54,8 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     let forming = outputs.forming.zip(plan.forming.clone());
     let forming = forming.map(|(rows, audience)| forming::rows(rows, &common, plan, audience));
     let books = outputs.books.map(|books| rows_of(books, "book_features rows", books::leaf(&common)));
+    let flows = plan.catalogue.profile.reads_flow.then(|| outputs.bars.clone());
+    let flows = flows.map(|bars| rows_of(bars, "order_flow rows", flows::leaf(&common)));
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
         rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
@@ -60,7 +63,7 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
-    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(books).chain(forming))
+    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(flows).chain(books).chain(forming))
 }
 
 /// The rows of one table.

@@ -126,7 +126,7 @@ pub static CONFLUENCE: Table = Table {
     };
 }
 
-confluence!("technical", "volume", "orderbook");
+confluence!("technical", "volume", "orderflow", "orderbook");
 
 /// Signals: the current state of each crossing.
 pub static SIGNALS: Table = Table {

@@ -39,6 +39,61 @@ pub static BARS: Table = Table {
     derived: true,
 };
 
+macro_rules! order_flow {
+    ($($slot:literal $of:literal),+ $(,)?) => {
+        /// Columns of `order_flow` for the bar and each of its slots: numbers, sizes and values of what takers bought and sold.
+        pub static FLOW_COLUMNS: &[[&str; 6]] = &[$([
+            concat!("n_buys", $slot),
+            concat!("n_sells", $slot),
+            concat!("buy_volume", $slot),
+            concat!("sell_volume", $slot),
+            concat!("buy_turnover", $slot),
+            concat!("sell_turnover", $slot),
+        ]),+];
+
+        /// What takers bought and sold per instrument and role timeframe.
+        pub static ORDER_FLOW: Table = Table {
+            name: "order_flow",
+            doc: "What takers bought and sold within the bars of the role timeframes: in all, in six slots of equal length, and by worth.",
+            columns: &[
+                col("ts", Ts, "", "start of the bar"),
+                col("ts_close", Ts, "", "end of the bar, exclusive"),
+                col("exchange", Symbol, "", "venue"),
+                col("market", Symbol, "", "spot, linear or inverse"),
+                col("symbol", Symbol, "", "canonical symbol"),
+                col("timeframe", Symbol, "", "role timeframe"),
+                $(
+                    col(concat!("n_buys", $slot), I64, "", concat!("trades bought by takers", $of)),
+                    col(concat!("n_sells", $slot), I64, "", concat!("trades sold by takers", $of)),
+                    col(concat!("buy_volume", $slot), F64, "base", concat!("size bought by takers", $of)),
+                    col(concat!("sell_volume", $slot), F64, "base", concat!("size sold by takers", $of)),
+                    col(concat!("buy_turnover", $slot), F64, "quote", concat!("value bought by takers", $of)),
+                    col(concat!("sell_turnover", $slot), F64, "quote", concat!("value sold by takers", $of)),
+                )+
+                col("worth", Text, "", "by worth, `class:trades:delta` each: trades of at least 2^class quote, and the value bought less sold of it"),
+                col("known_at", Ts, "", "when this version became known"),
+                col("revision", I64, "", "number of earlier versions of this key with other values"),
+                col("retracted", Bool, "", "true if the row no longer exists"),
+                col("config_hash", Symbol, "", "hash of the settings that shape results"),
+            ],
+            designated: "ts",
+            key: &["ts", "exchange", "market", "symbol", "timeframe"],
+            partition_by: "DAY",
+            derived: true,
+        };
+    };
+}
+
+order_flow! {
+    "" "",
+    "_1" " in the first sixth of the bar",
+    "_2" " in the second",
+    "_3" " in the third",
+    "_4" " in the fourth",
+    "_5" " in the fifth",
+    "_6" " in the last",
+}
+
 macro_rules! book_features {
     ($($name:literal $unit:literal $doc:literal),+ $(,)?) => {
         /// Numbers of `book_features` in their order; METHODS.md defines each.

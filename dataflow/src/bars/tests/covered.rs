@@ -113,7 +113,7 @@ proptest! {
         let newest = log.admitted(&settings).0.iter().map(Record::known).max().unwrap();
         for stride in [1, 600] {
             for ((_, timeframe, start), versions) in log.run_with(&settings, stride, 1).versions {
-                let last = versions.last().map(|(_, bar)| (newest, *bar));
+                let last = versions.last().map(|(_, bar)| (newest, bar.clone()));
                 for (known, bar) in versions.into_iter().chain(last) {
                     let bar = bar.unwrap();
                     let expected = is_covered(&told, &rules, known as Ts, start, bar.end);

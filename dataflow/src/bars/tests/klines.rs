@@ -46,7 +46,7 @@ fn klines_fill_whenever_they_come_within_the_horizon() {
     log.kline("A", Timeframe::M5, TEN + 5 * MINUTE, TEN + 4 * MINUTE);
     let bars = log.run(&minutes());
     let versions = &bars.versions[&("A".into(), Timeframe::M5, TEN + 5 * MINUTE)];
-    assert_eq!(versions.iter().map(|(_, bar)| bar.unwrap().source).collect::<Vec<_>>(), [Source::Venue]);
+    assert_eq!(versions.iter().map(|(_, bar)| bar.as_ref().unwrap().source).collect::<Vec<_>>(), [Source::Venue]);
     // Later than the horizon it changes nothing.
     let mut log = killed();
     log.lives("second", TEN + 10 * MINUTE, TEN + 10 * MINUTE);

@@ -1,6 +1,7 @@
 //! Bars of made-up feeds.
 
 mod covered;
+mod flows;
 mod klines;
 mod naive;
 mod order;
@@ -172,7 +173,7 @@ impl Log {
             ends.map(|end| settings.time.close(end) as Time).fold(newest, Time::max) + settings.time.epoch as Time;
         let mut bars = Bars::default();
         for worker in 0..workers {
-            let mut market = Market::new(settings.clone(), seal.clone(), Spare::default());
+            let mut market = Market::new(settings.clone(), &settings.timeframes.roles, seal.clone(), Spare::default());
             let mut ahead = records.iter().filter(|record| goes_to(record, worker, workers)).peekable();
             let mut frontier = 0;
             while frontier < end {
@@ -204,8 +205,14 @@ impl Log {
             let inputs = worker.dataflow(|scope| {
                 let ((trades, trade_events), (controls, control_events)) = (scope.new_input(), scope.new_input());
                 let spare = Spare::default();
-                let (bars, errors, _) =
-                    bars(trade_events, control_events, &settings, Seal::default(), spare.clone(), &Watch::default());
+                let (bars, errors, _) = bars(
+                    trade_events,
+                    control_events,
+                    (&settings, &settings.timeframes.roles),
+                    Seal::default(),
+                    spare.clone(),
+                    &Watch::default(),
+                );
                 let (into_bars, into_errors) = (of_worker.clone(), of_worker.clone());
                 bars.probe_with(&probe).inner.sink(Pipeline, "bars", move |(input, _)| {
                     input.for_each(|capability, data| {
@@ -267,7 +274,7 @@ impl Bars {
                 versions.pop();
             }
             // Numbers of instruments are no part of what is compared.
-            versions.push((known, (0 < diff).then_some(Bar { instrument: 0, ..*bar })));
+            versions.push((known, (0 < diff).then(|| Bar { instrument: 0, ..(*bar).clone() })));
         }
         self.errors.extend(errors.into_iter().map(|(error, ..)| error.rule));
         self.errors.sort();
@@ -275,15 +282,14 @@ impl Bars {
 
     /// What stands in the end.
     fn standing(&self) -> BTreeMap<(&str, Timeframe, Ts), Bar> {
-        let last = self
-            .versions
-            .iter()
-            .map(|((symbol, timeframe, start), versions)| Some(((&**symbol, *timeframe, *start), versions.last()?.1?)));
+        let last = self.versions.iter().map(|((symbol, timeframe, start), versions)| {
+            Some(((&**symbol, *timeframe, *start), versions.last()?.1.clone()?))
+        });
         last.flatten().collect()
     }
 
     fn bar(&self, symbol: &'static str, timeframe: Timeframe, start: Ts) -> Option<Bar> {
-        self.standing().get(&(symbol, timeframe, start)).copied()
+        self.standing().get(&(symbol, timeframe, start)).cloned()
     }
 
     /// Qualities of the standing bars that start in `from..to`, run by run.

@@ -24,9 +24,9 @@ fn the_outage_of_a_killed_ingest_is_no_flat_bar() {
     // What closed on credit is corrected once the silence is known: here by the first record after it.
     let of = |start| &bars.versions[&("A".into(), Timeframe::S1, start)];
     let known: Vec<(Ts, Quality)> =
-        of(TEN + SECOND).iter().map(|(known, bar)| (*known as Ts - TEN, bar.unwrap().quality)).collect();
+        of(TEN + SECOND).iter().map(|(known, bar)| (*known as Ts - TEN, bar.as_ref().unwrap().quality)).collect();
     assert_eq!(known, [(2_300 * MS, Ok), (2_500 * MS, Gap)], "it was closed on credit");
-    assert_eq!(of(TEN).iter().map(|(_, bar)| bar.unwrap().quality).collect::<Vec<_>>(), [Ok, Partial]);
+    assert_eq!(of(TEN).iter().map(|(_, bar)| bar.as_ref().unwrap().quality).collect::<Vec<_>>(), [Ok, Partial]);
     assert_eq!(of(TEN + 2 * SECOND).len(), 1, "a gap from its first version on");
 }
 

@@ -4,11 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recently, part};
 use crate::{
     book::Feature,
     indicator::window::{constant, deviation, mean},
-    score::component::{Component, Inputs, Reading},
+    score::{
+        component::{Component, Inputs, Reading},
+        window::{Recently, part},
+    },
 };
 
 const LEVELS: [(f64, Feature); 4] = [

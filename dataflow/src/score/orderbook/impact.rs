@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{part, rel};
 use crate::{
     book::Feature,
-    score::component::{Component, Inputs, Reading},
+    score::{
+        component::{Component, Inputs, Reading},
+        window::{part, rel},
+    },
 };
 
 /// Buying, selling and what they weigh.

@@ -3,11 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Recently;
 use crate::{
     book::Feature,
     indicator::window::sum_by,
-    score::component::{Component, Inputs, Reading, squash},
+    score::{
+        component::{Component, Inputs, Reading, squash},
+        window::Recently,
+    },
 };
 
 const FLOW: Feature = Feature::named("ofi");

@@ -1,0 +1,154 @@
+//! What takers bought and sold within bars, against sums over the trades themselves.
+
+use std::collections::BTreeMap;
+
+use prism_schemas::{
+    Decimal, Timeframe, Ts,
+    event::{Feed, Side, Trade, event::Body, trade::Id},
+    time::{HOUR, MINUTE},
+};
+use proptest::prelude::*;
+
+use super::{Log, MS, TEN, minutes, settings};
+use crate::flow::{Flow, Sides};
+
+/// A trade: when, what it costs and how much of it in units of these many decimals, whether the taker buys, and how late it comes.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    ts: Ts,
+    price: (i64, u32),
+    size: (i64, u32),
+    buy: bool,
+    late: i64,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let late = prop_oneof![3 => Just(20 * MS), 1 => Just(7 * MINUTE), 1 => 0..HOUR];
+    let number = || (1..2_000_000i64, 0..4u32);
+    (0..12 * MINUTE, number(), number(), any::<bool>(), late).prop_map(|(at, price, size, buy, late)| Made {
+        ts: TEN + at,
+        price,
+        size,
+        buy,
+        late,
+    })
+}
+
+/// A log of these trades, followed by one that closes their bars, and silence.
+fn log(trades: &[Made]) -> Log {
+    let mut log = Log::default();
+    log.says("", "A", TEN - MINUTE, Feed::Connected);
+    for (n, made) in trades.iter().enumerate() {
+        let (decimal, known) = (|(mantissa, decimals)| Some(Decimal::new(mantissa, decimals)), made.ts + made.late);
+        let body = Trade {
+            id: Some(Id::Number(n as u64)),
+            price: decimal(made.price),
+            size: decimal(made.size),
+            side: if made.buy { Side::Buy } else { Side::Sell }.into(),
+            stream: "trade".into(),
+            ..Trade::default()
+        };
+        log.push(known, "A", made.ts, known, Body::Trade(body));
+    }
+    log.trade("A", TEN + 30 * MINUTE, TEN + 2 * HOUR);
+    log
+}
+
+/// A number of six decimals, as anybody reads it.
+fn read(number: i128) -> f64 {
+    format!("{}.{:06}", number / 1_000_000, number % 1_000_000).parse().unwrap()
+}
+
+/// What METHODS.md says of these trades, all within an interval.
+fn expected(trades: &[Made], start: Ts, end: Ts) -> Flow {
+    let at_six = |(mantissa, decimals): (i64, u32)| i128::from(mantissa) * 10i128.pow(6 - decimals);
+    let sides = |trades: &[&Made]| {
+        let of = |buy: bool| {
+            let own = || trades.iter().filter(move |made| made.buy == buy);
+            let value = |made: &&&Made| {
+                let (price, size) = (made.price, made.size);
+                at_six((price.0 * size.0, price.1 + size.1))
+            };
+            let volume = own().map(|made| at_six(made.size)).sum();
+            crate::flow::Side {
+                n: own().count() as u64,
+                volume: read(volume),
+                turnover: read(own().map(|made| value(&made)).sum()),
+            }
+        };
+        Sides { bought: of(true), sold: of(false) }
+    };
+    let slot =
+        |n: i64| -> Vec<&Made> { trades.iter().filter(|made| 6 * (made.ts - start) / (end - start) == n).collect() };
+    let mut classes: BTreeMap<u8, (u64, i128)> = BTreeMap::new();
+    for made in trades {
+        let value = at_six((made.price.0 * made.size.0, made.price.1 + made.size.1));
+        let class = (1..32).rev().find(|class| (1i128 << class) * 1_000_000 <= value).unwrap_or(0);
+        let of = classes.entry(class).or_default();
+        *of = (of.0 + 1, of.1 + if made.buy { value } else { -value });
+    }
+    let class = |(class, (n, delta)): (u8, (u64, i128))| crate::flow::Class {
+        class,
+        n,
+        delta: if delta < 0 { -read(-delta) } else { read(delta) },
+    };
+    Flow {
+        whole: sides(&trades.iter().collect::<Vec<_>>()),
+        slots: std::array::from_fn(|n| sides(&slot(n as i64))),
+        classes: classes.into_iter().map(class).collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn flows_are_what_their_trades_say(trades in prop::collection::vec(made(), 1..60), stride in 1u64..600, fine: bool) {
+        // The finest timeframe is a role in one of them, and none in the other.
+        let settings = if fine { settings() } else { minutes() };
+        let mut settings = settings;
+        settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
+        settings.timeframes.weights = vec![1.0; 2];
+        let mut arrived = trades.clone();
+        arrived.sort_by_key(|made| made.ts + made.late);
+        let bars = log(&arrived).run_with(&settings, stride, 1);
+        let first = trades.iter().map(|made| made.ts).min().unwrap();
+        for timeframe in [Timeframe::M1, Timeframe::M5] {
+            let mut start = timeframe.start(first);
+            while start < TEN + 12 * MINUTE {
+                let end = timeframe.end(start);
+                let within: Vec<Made> = trades.iter().filter(|made| (start..end).contains(&made.ts)).copied().collect();
+                let bar = bars.bar("A", timeframe, start).unwrap();
+                prop_assert_eq!(bar.flow.as_deref(), Some(&expected(&within, start, end)), "{} {}", timeframe, start - TEN);
+                start = end;
+            }
+        }
+    }
+}
+
+#[test]
+fn only_roles_bars_with_sides_have_a_flow() {
+    let mut log = Log::default();
+    log.says("", "A", TEN - MINUTE, Feed::Connected);
+    log.trades("A", TEN, TEN + 3 * MINUTE, 10_000 * MS);
+    log.kline("B", Timeframe::M1, TEN, TEN + MINUTE);
+    let sideless = Trade {
+        price: Some(Decimal::new(1, 0)),
+        size: Some(Decimal::new(1, 0)),
+        stream: "trade".into(),
+        ..Trade::default()
+    };
+    log.push(TEN + MINUTE + 20 * MS, "A", TEN + MINUTE + 1, TEN + MINUTE + 20 * MS, Body::Trade(sideless));
+    log.trade("B", TEN + 20 * MINUTE, TEN + 20 * MINUTE);
+    let mut settings = minutes();
+    settings.timeframes.roles = vec![Timeframe::M1];
+    settings.timeframes.weights = vec![1.0];
+    let bars = log.run(&settings);
+    let has_flow = |symbol, timeframe, start| bars.bar(symbol, timeframe, start).unwrap().flow.is_some();
+    assert!(has_flow("A", Timeframe::M1, TEN) && has_flow("A", Timeframe::M1, TEN + 2 * MINUTE));
+    assert!(!has_flow("A", Timeframe::M1, TEN + MINUTE), "nobody says who took");
+    assert!(!has_flow("A", Timeframe::M5, TEN), "no role");
+    assert!(!has_flow("B", Timeframe::M1, TEN), "the venue's");
+    let quiet = bars.bar("A", Timeframe::M1, TEN + 4 * MINUTE).unwrap().flow;
+    assert_eq!(quiet, Some(Flow::quiet()));
+}
