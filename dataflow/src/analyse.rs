@@ -11,7 +11,7 @@ use crate::{
     operator::{BadState, Item, Machine, Scan, Watch, load, save, scan_by_key, shared},
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
-        flows::{Flows, Moves},
+        flows::{Flowed, Flows, Moves},
         profile::Profile,
     },
     settings::{Empty, Settings},
@@ -60,6 +60,11 @@ impl Analysed {
     #[inline]
     pub fn bar(&self) -> &Arc<Bar> {
         &self.interval.bar
+    }
+
+    /// The row of a gap bar.
+    fn gap(interval: &Interval, unbroken: u8) -> Analysed {
+        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken }
     }
 
     /// Whether what is made of so many bars before this one reaches over a hole.
@@ -156,9 +161,7 @@ impl Catalogue {
             are_flat,
             unbroken: WINDOW_OF_INDICATORS,
             flows: Flows::default(),
-            row: Vec::new(),
-            values: Vec::new(),
-            moves: Moves::default(),
+            room: Room::default(),
         }
     }
 }
@@ -175,11 +178,41 @@ struct Analyst {
     components: Vec<Box<dyn Scoring>>,
     /// The last bars with a flow.
     flows: Flows,
-    /// Room for a row, empty between two.
+    /// Room for a row.
+    room: Room,
+}
+
+/// Where a row is made.
+#[derive(Default)]
+struct Room {
     row: Vec<Option<f64>>,
     values: Vec<f64>,
-    /// Made anew at each bar.
     moves: Moves,
+}
+
+impl Room {
+    /// Makes the row of a bar that is no gap: what `indicate` and `read` say of each indicator and component.
+    fn make(
+        &mut self,
+        interval: &Interval,
+        flow: (&Flows, Option<&Flowed>),
+        unbroken: u8,
+        indicate: impl FnOnce(&Bar, &mut Vec<Option<f64>>),
+        read: impl FnOnce(Inputs<'_>, &mut dyn FnMut(Option<Reading>)),
+    ) -> Arc<Analysed> {
+        let Room { row, values, moves } = self;
+        row.clear();
+        values.clear();
+        indicate(&interval.bar, row);
+        values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
+        let (flows, now) = flow;
+        let inputs = Inputs { bar: &interval.bar, row, depth: interval.depth.as_deref(), flow: flows.read(now, moves) };
+        read(inputs, &mut |reading| {
+            values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
+        });
+        let n_columns = row.len() as u16;
+        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken })
+    }
 }
 
 impl Clone for Analyst {
@@ -188,20 +221,35 @@ impl Clone for Analyst {
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: self.components.iter().map(|component| component.boxed()).collect(),
             flows: self.flows.clone(),
-            row: Vec::new(),
-            values: Vec::new(),
-            moves: Moves::default(),
+            room: Room::default(),
             ..*self
         }
     }
 }
 
 impl Analyst {
+    /// What it would make of the next bar, which is no gap.
+    fn peek_one(&self, interval: &Interval) -> Arc<Analysed> {
+        let Analyst { indicators, components, flows, .. } = self;
+        Room::default().make(
+            interval,
+            (flows, Flowed::of(&interval.bar).as_ref()),
+            self.unbroken_before(&interval.bar),
+            |bar, row| indicators.iter().for_each(|indicator| indicator.look(bar, row)),
+            |inputs, told| components.iter().for_each(|component| told(component.peek(inputs))),
+        )
+    }
+
     /// Bars between this one and the last hole.
-    fn unbroken(&mut self, bar: &Bar) -> u8 {
+    fn unbroken_before(&self, bar: &Bar) -> u8 {
         let is_hole = bar.quality == Quality::Gap || (self.are_flat && self.ends.is_some_and(|end| end < bar.start));
+        if is_hole { 0 } else { self.unbroken }
+    }
+
+    /// The same; it is the last from now on.
+    fn unbroken(&mut self, bar: &Bar) -> u8 {
+        let unbroken = self.unbroken_before(bar);
         self.ends = Some(bar.end);
-        let unbroken = if is_hole { 0 } else { self.unbroken };
         self.unbroken = match bar.quality {
             Quality::Gap => 0,
             _ => (unbroken + 1).min(WINDOW_OF_INDICATORS),
@@ -215,26 +263,32 @@ impl Machine for Analyst {
     type Out = Arc<Analysed>;
 
     fn next(&mut self, interval: &Interval) -> Arc<Analysed> {
-        let Interval { bar, depth } = interval;
-        let unbroken = self.unbroken(bar);
-        if bar.quality == Quality::Gap {
-            let interval = interval.clone();
-            return Arc::new(Analysed { interval, values: Values::default(), n_columns: 0, unbroken });
+        let unbroken = self.unbroken(&interval.bar);
+        if interval.bar.quality == Quality::Gap {
+            return Arc::new(Analysed::gap(interval, unbroken));
         }
-        let Analyst { indicators, components, flows, row, values, moves, .. } = self;
-        indicators.iter_mut().for_each(|indicator| indicator.update(bar, row));
-        values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
-        let flow = flows.push(bar, moves);
-        let inputs = Inputs { bar, row, depth: depth.as_deref(), flow };
-        for component in components {
-            let reading = component.update(inputs);
-            values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
+        let Analyst { indicators, components, flows, room, .. } = self;
+        let now = Flowed::of(&interval.bar);
+        let row = room.make(
+            interval,
+            (flows, now.as_ref()),
+            unbroken,
+            |bar, row| indicators.iter_mut().for_each(|indicator| indicator.update(bar, row)),
+            |inputs, told| components.iter_mut().for_each(|component| told(component.update(inputs))),
+        );
+        flows.push(now);
+        row
+    }
+
+    fn peek(&self, intervals: &[Interval]) -> Vec<Arc<Analysed>> {
+        match intervals {
+            // Nearly always, and then nothing is copied for longer than it is used.
+            [interval] if interval.bar.quality != Quality::Gap => vec![self.peek_one(interval)],
+            _ => {
+                let mut ahead = self.clone();
+                intervals.iter().map(|interval| ahead.next(interval)).collect()
+            }
         }
-        let (interval, n_columns) = (interval.clone(), row.len() as u16);
-        let analysed = Analysed { interval, values: Values::new(values), n_columns, unbroken };
-        row.clear();
-        values.clear();
-        Arc::new(analysed)
     }
 
     fn row(out: &Arc<Analysed>) -> &Interval {

@@ -86,6 +86,11 @@ pub trait Indicator: Clone + Serialize + DeserializeOwned + Send + Sync + 'stati
 
     /// Takes the next bar (never a gap bar) and gives each column's value, `None` until warm or where undefined.
     fn next(&mut self, bar: &Bar) -> Self::Output;
+
+    /// What it would make of the next bar; it stays where it is.
+    fn peek(&self, bar: &Bar) -> Self::Output {
+        self.clone().next(bar)
+    }
 }
 
 /// An indicator with its type erased.
@@ -100,6 +105,8 @@ pub trait Running: Send + Sync {
     fn names(&self) -> Vec<String>;
     /// Takes the next bar and appends each column's value; what is not finite is absent.
     fn update(&mut self, bar: &Bar, row: &mut Vec<Option<f64>>);
+    /// Appends what it would make of the next bar; it stays where it is.
+    fn look(&self, bar: &Bar, row: &mut Vec<Option<f64>>);
 }
 
 impl<I: Indicator> Running for I {
@@ -120,9 +127,17 @@ impl<I: Indicator> Running for I {
     }
 
     fn update(&mut self, bar: &Bar, row: &mut Vec<Option<f64>>) {
-        let values = self.next(bar);
-        row.extend(values.as_ref().iter().map(|value| value.filter(|value| value.is_finite())));
+        put(&self.next(bar), row);
     }
+
+    fn look(&self, bar: &Bar, row: &mut Vec<Option<f64>>) {
+        put(&self.peek(bar), row);
+    }
+}
+
+/// Appends values; what is not finite is absent.
+fn put(values: &impl AsRef<[Option<f64>]>, row: &mut Vec<Option<f64>>) {
+    row.extend(values.as_ref().iter().map(|value| value.filter(|value| value.is_finite())));
 }
 
 /// Indicators kept only when `indicators.columns` names them: variants that would repeat the catalogue.

@@ -46,22 +46,28 @@ impl RelativeVolume {
         RelativeVolume { times: Vec::new(), volumes: Window::new(period), recent: None }
     }
 
-    /// The mean at this time of day on earlier days; then counts this bar.
-    fn time_of_day(&mut self, bar: &Bar) -> Option<f64> {
-        if bar.timeframe < Timeframe::M1 || Timeframe::H12 < bar.timeframe {
-            return None;
-        }
-        let length = bar.timeframe.length();
+    /// The bar's time of day, where that helps.
+    fn time_of_day(bar: &Bar) -> Option<usize> {
+        let helps = (Timeframe::M1..=Timeframe::H12).contains(&bar.timeframe);
+        helps.then(|| (bar.start.rem_euclid(DAY) / bar.timeframe.length()) as usize)
+    }
+
+    /// What this bar's volume is compared with: the mean at its time of day on earlier days, or of the bars before.
+    fn baseline(&self, bar: &Bar) -> Option<f64> {
+        let time = Self::time_of_day(bar).and_then(|at| Some(self.times.get(at / BLOCK)?[at % BLOCK]));
+        time.filter(|time| N_MIN <= time.n_bars).map(|time| time.mean).or(self.recent)
+    }
+
+    /// Counts this bar at its time of day.
+    fn count(&mut self, bar: &Bar) {
+        let Some(at) = Self::time_of_day(bar) else { return };
         if self.times.is_empty() {
-            let n = (DAY / length) as usize;
+            let n = (DAY / bar.timeframe.length()) as usize;
             self.times.resize_with(n.div_ceil(BLOCK), || Arc::new([Time { n_bars: 0, mean: 0.0 }; BLOCK]));
         }
-        let at = (bar.start.rem_euclid(DAY) / length) as usize;
         let time = &mut Arc::make_mut(&mut self.times[at / BLOCK])[at % BLOCK];
-        let baseline = (N_MIN <= time.n_bars).then_some(time.mean);
         time.n_bars = N_MAX.min(time.n_bars + 1);
         time.mean += (bar.volume - time.mean) / f64::from(time.n_bars);
-        baseline
     }
 }
 
@@ -73,8 +79,13 @@ impl Indicator for RelativeVolume {
     }
 
     fn next(&mut self, bar: &Bar) -> [Option<f64>; 1] {
-        let baseline = self.time_of_day(bar).or(self.recent);
+        let values = self.peek(bar);
+        self.count(bar);
         self.recent = self.volumes.push(bar.volume).map(mean);
-        [baseline.filter(|baseline| *baseline != 0.0).map(|baseline| bar.volume / baseline)]
+        values
+    }
+
+    fn peek(&self, bar: &Bar) -> [Option<f64>; 1] {
+        [self.baseline(bar).filter(|baseline| *baseline != 0.0).map(|baseline| bar.volume / baseline)]
     }
 }

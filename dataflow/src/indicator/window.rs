@@ -2,37 +2,47 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Every value is written twice, `n` apart, so that the last `n` always lie side by side. Whoever reads them sums
-/// afresh:
-/// nothing drifts, and nothing older than `n` values matters.
-#[derive(Clone, Serialize, Deserialize)]
+/// Values are appended, and now and then the last ones moved to the front, so that the last `n` always lie side by side. Whoever
+/// reads them sums afresh: nothing drifts, and nothing older than `n` values matters.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Window {
-    values: Box<[f64]>,
-    next: usize,
-    n_values: usize,
+    n: usize,
+    /// The newest last; no more than twice as many as are read.
+    values: Vec<f64>,
+}
+
+impl Clone for Window {
+    /// With room for one value more: most copies see no other.
+    fn clone(&self) -> Window {
+        let last = &self.values[self.values.len().saturating_sub(self.n)..];
+        let mut values = Vec::with_capacity(last.len() + 1);
+        values.extend_from_slice(last);
+        Window { n: self.n, values }
+    }
 }
 
 impl Window {
     /// The last `n`.
     pub(crate) fn new(n: usize) -> Window {
         assert!(0 < n);
-        Window { values: vec![0.0; 2 * n].into(), next: 0, n_values: 0 }
+        Window { n, values: Vec::new() }
     }
 
     /// Takes the next value and gives the last `n`, oldest first; `None` until there are as many.
     pub(crate) fn push(&mut self, value: f64) -> Option<&[f64]> {
-        let n = self.values.len() / 2;
-        self.values[self.next] = value;
-        self.values[self.next + n] = value;
-        self.next = if self.next + 1 == n { 0 } else { self.next + 1 };
-        self.n_values = n.min(self.n_values + 1);
-        (self.n_values == n).then(|| &self.values[self.next..self.next + n])
+        let n = self.n;
+        if self.values.len() == 2 * n {
+            self.values.copy_within(n + 1.., 0);
+            self.values.truncate(n - 1);
+        }
+        self.values.push(value);
+        self.values.len().checked_sub(n).map(|first| &self.values[first..])
     }
 
     /// Like [`Window::push`]; an absent value empties the window.
     pub(crate) fn push_or_reset(&mut self, value: Option<f64>) -> Option<&[f64]> {
         if value.is_none() {
-            self.n_values = 0;
+            self.values.clear();
         }
         self.push(value?)
     }

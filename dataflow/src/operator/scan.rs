@@ -13,6 +13,8 @@ use crate::{
 const SNAPSHOT_EVERY: usize = 32;
 /// At least so many, where few rows are kept: a snapshot weighs as much as a dozen of them.
 const SNAPSHOT_EVERY_MIN: usize = 4;
+/// Snapshots at which a machine is measured: with the last of them the longest window is full.
+const MEASURED: usize = 64;
 
 /// A row of a series.
 pub trait Item: Clone + PartialEq + 'static {
@@ -81,8 +83,9 @@ struct Series<M: Machine> {
     machine: M,
     /// Entries the machine has taken; all later ones are new.
     taken: usize,
-    /// Bytes of a machine that has seen nothing, which are most of any.
+    /// Bytes of the machine when it was last measured: at its first snapshots, while it fills.
     machine_bytes: usize,
+    n_measured: usize,
     /// Bytes it kept when that was told.
     bytes_told: usize,
 }
@@ -91,10 +94,9 @@ impl<M: Machine> Series<M> {
     /// Of rows of about this length, kept so long: two snapshots or three are among them, and few rows are kept for one's sake.
     fn new(machine: M, length: i64, keep: i64) -> Series<M> {
         let n_kept = usize::try_from(keep / length.max(1)).unwrap_or(0);
-        let mut state = Vec::new();
-        machine.save(&mut state);
         Series {
-            machine_bytes: state.len(),
+            machine_bytes: 0,
+            n_measured: 0,
             entries: Recent::default(),
             snapshots: VecDeque::new(),
             every: (n_kept / 2).clamp(SNAPSHOT_EVERY_MIN, SNAPSHOT_EVERY),
@@ -114,10 +116,12 @@ impl<M: Machine> Series<M> {
     ) {
         let from = if first < self.taken { self.rewind(first) } else { self.taken };
         self.taken = self.entries.len();
+        let mut is_measured = true;
         for (entry, at) in self.entries.from_mut(from).zip(from..) {
             let since = self.snapshots.back().map_or(self.every, |(taken_at, _)| at - taken_at);
             if self.every <= since {
                 self.snapshots.push_back((at, self.machine.clone()));
+                is_measured = false;
             }
             let out = match (fresh.next_if(|row| row.series() == key && row.start() == entry.start), &entry.out) {
                 (Some(row), _) => self.machine.next(&row),
@@ -128,6 +132,9 @@ impl<M: Machine> Series<M> {
             if entry.out.as_ref() != Some(&out) {
                 changed(entry.out.replace(out.clone()), out);
             }
+        }
+        if !is_measured {
+            self.measure();
         }
     }
 
@@ -142,6 +149,14 @@ impl<M: Machine> Series<M> {
                 taken_at
             }
             None => 0,
+        }
+    }
+
+    fn measure(&mut self) {
+        if self.n_measured < MEASURED {
+            let mut state = Vec::new();
+            self.machine.save(&mut state);
+            (self.machine_bytes, self.n_measured) = (state.len(), self.n_measured + 1);
         }
     }
 

@@ -94,6 +94,8 @@ pub trait Scoring: Send + Sync {
     fn name(&self) -> &'static str;
     /// Takes the next bar.
     fn update(&mut self, inputs: Inputs<'_>) -> Option<Reading>;
+    /// What it would make of the next bar; it stays where it is.
+    fn peek(&self, inputs: Inputs<'_>) -> Option<Reading>;
     /// The score in words.
     fn words(&self, raw: f64, score: f64) -> &'static str;
 }
@@ -117,6 +119,10 @@ impl<C: Component> Scoring for C {
 
     fn update(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
         self.next(inputs).filter(|reading| reading.raw.is_finite() && reading.score.is_finite())
+    }
+
+    fn peek(&self, inputs: Inputs<'_>) -> Option<Reading> {
+        self.clone().update(inputs)
     }
 
     fn words(&self, raw: f64, score: f64) -> &'static str {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{WINDOW, taken};
+use super::taken;
 use crate::{
     flow::CLASSES,
     score::component::{Component, Inputs, Reading},
@@ -20,10 +20,7 @@ impl Component for LargeTrades {
 
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
         let flow = inputs.flow?;
-        let mut counts = [0; CLASSES as usize];
-        for class in flow.last(WINDOW)?.flat_map(|bar| &*bar.flow.classes) {
-            counts[usize::from(class.class)] += class.n;
-        }
+        let counts = flow.counts()?;
         let (all, mut n_above) = (counts.iter().sum::<u64>(), 0);
         let mut is_rare = |n: &u64| {
             n_above += n;

@@ -13,7 +13,7 @@ use crate::{
     flow::{Class, Flow, Side, Sides},
     score::{
         component::{Inputs, Reading, squash},
-        flows::{Flows, Moves},
+        flows::{Flowed, Flows, Moves},
         orderflow::dimension,
     },
 };
@@ -49,11 +49,13 @@ fn run(bars: &[Made]) -> BTreeMap<&'static str, Vec<Option<Reading>>> {
             ..Bar::ohlcv(0, [made.open, made.open.max(made.close), made.open.min(made.close), made.close, 1.0])
         };
         let mut moves = Moves::default();
-        let flow = flows.push(&bar, &mut moves);
+        let now = Flowed::of(&bar);
+        let flow = flows.read(now.as_ref(), &mut moves);
         for weighted in &mut all {
             let reading = weighted.component.update(Inputs { bar: &bar, row: &[], depth: depth.as_ref(), flow });
             readings.entry(weighted.component.name()).or_default().push(reading);
         }
+        flows.push(now);
     }
     readings
 }
