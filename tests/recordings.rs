@@ -85,13 +85,13 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
     }
     println!("{all:?} and {n_klines} whole venue bars");
     // Rows of confluence, those with coverage of at least 0.24, and all derived rows. Half a minute warms few indicators;
-    // books say something at once.
+    // books and takers say something at once.
     let expected = [
-        ("hftbacktest", (2070, 1956, 64257)),
-        ("BINANCE", (25, 0, 267)),
-        ("BINANCE_FUTURES", (101, 29, 1630)),
-        ("BINANCE_DELIVERY", (178, 39, 2775)),
-        ("BYBIT", (139, 25, 1985)),
+        ("hftbacktest", (2070, 1956, 97825)),
+        ("BINANCE", (25, 0, 352)),
+        ("BINANCE_FUTURES", (101, 29, 2420)),
+        ("BINANCE_DELIVERY", (188, 47, 3729)),
+        ("BYBIT", (139, 25, 2803)),
     ];
     assert_eq!(all, expected);
 }
