@@ -1,6 +1,7 @@
-"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and of them what the
-dimension `orderbook` has in `component_scores` and `dimension_scores`, and compares every row that prism stored. Which bars
-there are, and how they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
+"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and of them,
+and of the trades, `order_flow` and what the dimensions `orderbook` and `orderflow` have in `component_scores` and
+`dimension_scores`, and compares every row that prism stored. Which bars there are, and how they are, is taken from prism's
+table `bars`, `adx_14` from `indicators`.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
@@ -20,13 +21,16 @@ from pathlib import Path
 import bookscores
 import frames
 import madebooks
+import tapes
 from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
 from orderbook import CHANGED, Book, Units
 
 MS, SECOND = 10**6, 10**9
 RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
 TOLERANCE = 1e-9  # absolute, and relative to the larger value
-COLUMN_TOLERANCE = {"div": 1e-8}  # a quarter of differences of scores, which are points of 100 and may have this tolerance each
+# Scores are points of 100: these are 1e-10 of that. Those of realised_spread are made of differences of mean prices, over
+# themselves, and `div` of a quarter of differences of scores.
+COLUMN_TOLERANCE = {"raw_score": 1e-8, "score": 1e-8, "div": 1e-8}
 EXACT = ("ts_close", "retracted", "known_at", "revision")
 EXAMPLES = 3
 
@@ -109,20 +113,26 @@ def role_bars(rows, timeframes):
     found = {name: [] for name in timeframes}
     for row in rows:
         start, end, known = (nanoseconds(row[column]) for column in ("ts", "ts_close", "known_at"))
-        found[row["timeframe"]].append(bookscores.RoleBar(start, end, row["quality"], known, bool(row["revision"])))
+        traded = row["source"], row["open"], row["close"]
+        bar = bookscores.RoleBar(start, end, row["quality"], known, bool(row["revision"]), *traded)
+        found[row["timeframe"]].append(bar)
     return found
 
 
-def in_partitions(recording, log):
-    """The recording's events as the log has them: by partition, whose records name their instruments."""
-    records = {path: path.read_bytes() for path in sorted((log / "prism.books").glob("*/*"))}
+def in_partitions(entries, topic):
+    """A recording's events, or trades, as the log has them: by partition, whose records name their instruments."""
+    records = {path: path.read_bytes() for path in sorted(topic.glob("*/*"))}
 
     def number_of(instrument):
         texts = [text.encode() for text in instrument]
         name = b"".join(bytes([10 + 8 * place, len(text)]) + text for place, text in enumerate(texts))
         return next((path.parent.name for path, bytes_ in records.items() if name in bytes_), instrument)
 
-    return recording.partitions(number_of)
+    return frames.partitions(entries, number_of)
+
+
+def arrived_of(partitions, settings):
+    return {instrument: found for each in partitions for instrument, found in arrivals(each, settings).items()}
 
 
 def contract_of(rows):
@@ -197,7 +207,7 @@ def newest(rows, *keys):
     return found
 
 
-def compare(options, path, partitions, config, log, folder, differences):
+def compare(options, path, books, trades, config, log, folder, differences):
     settings, timeframes, more = CONFIGS[config]
     file, store = folder / f"{config}.toml", folder / config
     file.write_text(config_text(settings, timeframes, more), encoding="ascii")
@@ -208,28 +218,34 @@ def compare(options, path, partitions, config, log, folder, differences):
 
     bars, declared, told = read("bars"), read("instruments"), read("feed_status", where="channel = 'book'")
     adx = read("indicators", "ts, exchange, market, symbol, timeframe, adx_14")
-    of_dimension = f"dimension = '{bookscores.DIMENSION}'"
+    of_dimension = f"dimension IN {tuple(bookscores.WEIGHTS)}"
     stored = {
         "book_features": (read("book_features"), ()),
-        "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "component")),
-        "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe",)),
+        "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "dimension", "component")),
+        "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe", "dimension")),
+        "order_flow": (read("order_flow"), ("timeframe",)),
     }
-    arrived = {instrument: found for each in partitions for instrument, found in arrivals(each, settings).items()}
+    arrived, traded = arrived_of(books, settings), arrived_of(trades, settings)
     unknown = set(arrived) - set(bars)
     if unknown:
         print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
-    for instrument in sorted(set(arrived).union(*(rows for rows, _ in stored.values()))):
+    for instrument in sorted(set(arrived).union(traded, *(rows for rows, _ in stored.values()))):
         states = [(nanoseconds(r["ts"]), r["status"], nanoseconds(r["known_at"])) for r in told[instrument]]
         contract = contract_of(declared[instrument]) if instrument.market == "inverse" else None
-        base, of_instrument = timeframes.split()[0], bars[instrument]
-        rows = Rows(instrument, arrived.get(instrument, ()), bars_of(of_instrument, base), settings, contract, states)
+        names, of_instrument = timeframes.split(), bars[instrument]
+        bars_of_base = bars_of(of_instrument, names[0])
+        rows = Rows(instrument, arrived.get(instrument, ()), bars_of_base, settings, contract, states)
         found = rows.rows()
         closes = {start: {"ts_close": start + settings.base, "retracted": False} for start in found}
         expected = {"book_features": {(start,): row | closes[start] for start, row in found.items()}}
         values = {(row["timeframe"], nanoseconds(row["ts"])): row["adx_14"] for row in adx[instrument]}
         once = {nanoseconds(row["ts"]) for row in stored["book_features"][0][instrument] if not row["revision"]}
-        scored = bookscores.Scored(rows, found, once, role_bars(of_instrument, timeframes.split()), values)
+        tape = tapes.Tape(instrument, traded.get(instrument, ()), settings, contract)
+        roles = role_bars(of_instrument, names)
+        flows = {name: tape.flows(roles[name]) for name in names}
+        scored = bookscores.Scored(rows, found, once, roles, values, flows)
         expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
+        expected["order_flow"] = scored.flows
         for table, (all_rows, keys) in stored.items():
             place = f"{path.name} {config} {instrument.market} {instrument.symbol}"
             differences.rows(table, place, expected[table], newest(all_rows[instrument], *keys), options.row)
@@ -287,8 +303,8 @@ def dry(path, recording, config, seen):
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
         adx = {(name, bar.start): 20.0 for name in roles for bar in roles[name]}
-        scored = bookscores.Scored(found, rows, set(rows), roles, adx)
-        seen.update(f"component: {timeframe} {component}" for _, timeframe, component in scored.components)
+        scored = bookscores.Scored(found, rows, set(rows), roles, adx, {})
+        seen.update(f"component: {timeframe} {component}" for _, timeframe, _, component in scored.components)
         seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
         nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)
         counts = ", ".join(f"{count} {quality}" for quality, count in sorted(qualities.items()))
@@ -323,9 +339,10 @@ def main():
             folder.mkdir(parents=True)
             must(run(options.prism, "import", path, "--log", folder / "log"))
             before = differences.compared, differences.differing
-            partitions = in_partitions(recording, folder / "log")
+            books = in_partitions(recording.all, folder / "log" / "prism.books")
+            trades = in_partitions(recording.trades, folder / "log" / "prism.trades")
             for config in configs:
-                compare(options, path, partitions, config, folder / "log", folder, differences)
+                compare(options, path, books, trades, config, folder / "log", folder, differences)
             counts = differences.compared - before[0], differences.differing - before[1]
             print(f"{path.name}: {counts[0]} rows, {counts[1]} differ, {time.monotonic() - started:.1f} s", flush=True)
             if not options.keep:

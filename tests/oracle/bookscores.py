@@ -1,23 +1,27 @@
-"""The dimension `orderbook` of one instrument: its rows of `component_scores` and `dimension_scores`, from the rows of
-`book_features` and the bars of the role timeframes. METHODS.md 4, 5 and 8, "Depth of a bar"."""
+"""The dimensions `orderbook` and `orderflow` of one instrument: their rows of `component_scores` and `dimension_scores`,
+from the rows of `book_features`, and the bars of the role timeframes and their flows. METHODS.md 4, 5 and 8, "Depth of a
+bar"."""
 
 import math
 from bisect import bisect_right
 from collections import namedtuple
 
+import flows
+import scores
 from bookrows import AT_END, NINE, OVER, Interval
-from scores import ROLE_WEIGHTS, clip, divergence, label, squash
+from scores import ROLE_WEIGHTS, WINDOW, Past, clip, divergence, label, part, rel, squash
 
-DIMENSION = "orderbook"
-WEIGHTS = {"liquidity": 0.30, "imbalance": 0.30, "impact": 0.25, "oir": 0.10, "di": 0.05, "ofi": 0.0}
+WEIGHTS = {
+    "orderbook": {"liquidity": 0.30, "imbalance": 0.30, "impact": 0.25, "oir": 0.10, "di": 0.05, "ofi": 0.0},
+    "orderflow": scores.WEIGHTS["orderflow"],
+}
 BANDS = {"10bp": 0.4, "50bp": 0.3, "100bp": 0.2, "200bp": 0.1}
 LEVELS = {1: 0.1, 5: 0.2, 10: 0.3, 25: 0.4}
 TAKEN = {"1k": 0.1, "10k": 0.2, "100k": 0.3, "1m": 0.4}
-WINDOW = 20
-FORGETS_AFTER = 50  # bars in a row
 SOUND = ("ok", "partial")
 
-RoleBar = namedtuple("RoleBar", "start end quality known changed")  # ns; `changed`: there was another version of it
+# Times in ns; `changed`: there was another version of it.
+RoleBar = namedtuple("RoleBar", "start end quality known changed source open close", defaults=("venue", None, None))
 
 
 # Depth
@@ -47,6 +51,9 @@ class Depths:
             if bar.revision or len(versions) > 1 or first[0] != rows.close(end):
                 self.changed.append(end)
 
+    def contract_size(self):
+        return self.rows.contract[0] if self.rows.contract else None
+
     def of(self, bar):
         """{column: number or None}; all None where the bar has no depth."""
         numbers = self.sound.get(bar.end)
@@ -70,60 +77,50 @@ class Depths:
 # Components
 
 
-def part(pairs):
-    """Weighted mean of those of [(weight, x)] that are there."""
-    there = [(weight, x) for weight, x in pairs if x is not None]
-    return sum(weight * x for weight, x in there) / sum(weight for weight, _ in there) if there else None
-
-
-def rel(a, b):
-    return None if a is None or b is None or not a + b else (a - b) / (a + b)
-
-
-class Past:
-    """A number of the bars of a series that have it, since 50 in a row had none."""
-
-    def __init__(self):
-        self.values, self.without = [], 0
-
-    def window(self, value):
-        """The last 20 with that of this bar; None if it has none, or there are fewer."""
-        if value is None:
-            self.without += 1
-            return None
-        if self.without >= FORGETS_AFTER:
-            self.values = []
-        self.without = 0
-        self.values.append(value)
-        return self.values[-WINDOW:] if len(self.values) >= WINDOW else None
-
-
 class Components:
-    """Takes the depths of a series one after another, of all bars but gaps."""
+    """Takes the depths and flows of a series one after another, of all bars but gaps.
 
-    def __init__(self):
-        self.costs, self.imbalances, self.flows = Past(), Past(), Past()
+    `contract`: the size of an inverse contract."""
 
-    def append(self, depth):
-        """{component: (raw value, raw score)} of the next bar; a component that is absent is left out."""
+    def __init__(self, contract):
+        self.contract = contract
+        self.costs, self.imbalances, self.impacts, self.flows, self.refreshes = (Past() for _ in range(5))
+
+    def append(self, depth, flow):
+        """{(dimension, component): (raw value, raw score)} of the next bar; a component that is absent is left out."""
+        efficiency = self.efficiency(depth)
+        refreshes = self.refreshes.window(flow and flows.refresh(flow, self.makers(depth)))
+        last = self.flows.last(flow)
+        of_flow = flows.components(last, refreshes, efficiency) if last else {}
+        return self.of_depth(depth, efficiency) | of_flow
+
+    def makers(self, depth):
+        """What the change of the best prices is worth, in quote."""
+        worth = self.contract or depth["mid_mean"]
+        return None if depth["ofi"] is None else depth["ofi"] * float(worth)
+
+    def efficiency(self, depth):
+        """E, of the spread."""
+        cost = None if depth["spread_mean"] is None else depth["spread_mean"] / depth["mid_mean"]
+        costs = self.costs.window(cost)
+        return min(1.0, sum(costs) / WINDOW / cost) if costs else None
+
+    def of_depth(self, depth, efficiency):
         found = {
-            "liquidity": self.liquidity(depth),
+            "liquidity": self.liquidity(depth, efficiency),
             "imbalance": self.imbalance(depth),
             "impact": self.impact(depth),
             "oir": self.oir(depth),
             "di": self.di(depth),
             "ofi": self.ofi(depth),
         }
-        return {name: values for name, values in found.items() if values}
+        return {("orderbook", name): values for name, values in found.items() if values}
 
-    def liquidity(self, depth):
+    def liquidity(self, depth, efficiency):
         x = part((weight, rel(depth[f"bid_depth_{band}"], depth[f"ask_depth_{band}"])) for band, weight in BANDS.items())
-        cost = None if depth["spread_mean"] is None else depth["spread_mean"] / depth["mid_mean"]
-        costs = self.costs.window(cost)
         near, far = ([depth[f"{side}_depth_{n}"] for side in ("bid", "ask")] for n in (5, 25))
-        if x is None or not costs or None in near + far or not sum(far):
+        if x is None or efficiency is None or None in near + far or not sum(far):
             return None
-        efficiency = min(1.0, sum(costs) / WINDOW / cost)
         concentration = sum(near) / sum(far)
         return x, 50 + 50 * math.tanh(2 * x) * efficiency * (1 - concentration / 2)
 
@@ -156,7 +153,7 @@ class Components:
     def ofi(self, depth):
         sizes = [depth["bid_depth_5"], depth["ask_depth_5"]]
         x = None if depth["ofi"] is None or None in sizes or not sum(sizes) else 2 * depth["ofi"] / sum(sizes)
-        last = self.flows.window(x)
+        last = self.impacts.window(x)
         root = math.sqrt(sum(x * x for x in last) / WINDOW) if last else 0.0
         return (x, squash(x / root)) if root else None
 
@@ -165,16 +162,17 @@ class Components:
 
 
 class Series:
-    """The bars of a role, gaps included, with the components of each; {} of a gap, and where there is no depth."""
+    """The bars of a role, gaps included, with the components of each: none of a gap, or without depth and flow."""
 
-    def __init__(self, name, weight, bars, depths):
+    def __init__(self, name, weight, bars, depths, flows_of_bars):
         self.name, self.weight = name, weight
         self.bars = sorted(bars)
         self.ends = [bar.end for bar in self.bars]
-        self.own, components = [], Components()
+        self.own, components = [], Components(depths.contract_size())
         for bar in self.bars:
-            self.own.append({} if bar.quality == "gap" else components.append(depths.of(bar)))
-        self.dimension = [None] * len(self.bars)  # (score, coverage)
+            found = bar.quality != "gap" and components.append(depths.of(bar), flows_of_bars.get(bar.start))
+            self.own.append(found or {})
+        self.dimensions = [{} for _ in self.bars]  # of each: {dimension: (score, coverage)}
 
     def as_of(self, end):
         """Place of the newest bar that ends at or before an instant, or None."""
@@ -182,59 +180,71 @@ class Series:
         return newest if newest >= 0 else None
 
 
-def share(names):
-    return sum(WEIGHTS[name] for name in names) / sum(WEIGHTS.values())
+def share(dimension, names):
+    weights = WEIGHTS[dimension]
+    return sum(weights[name] for name in names) / sum(weights.values())
 
 
 class Scored:
-    """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `adx`: {(timeframe, start): adx_14}.
+    """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `adx`: {(timeframe, start):
+    adx_14}; `flows_of_bars`: {timeframe: {start: flow}}.
 
-    `components` are {(start, timeframe, component): row}, `dimensions` {(start, timeframe): row}."""
+    `components` are {(start, timeframe, dimension, component): row}, `dimensions` {(start, timeframe, dimension):
+    row}, `flows` {(start, timeframe): row}."""
 
-    def __init__(self, rows, found, once, bars, adx):
+    def __init__(self, rows, found, once, bars, adx, flows_of_bars):
         self.close, depths = rows.close, Depths(rows, found, once)
-        self.series = [Series(name, weight, bars[name], depths) for name, weight in zip(bars, ROLE_WEIGHTS)]
+        roles = zip(bars, ROLE_WEIGHTS)
+        self.series = [Series(name, weight, bars[name], depths, flows_of_bars.get(name, {})) for name, weight in roles]
         changed = [bar.end for each in bars.values() for bar in each if bar.changed or bar.known != self.close(bar.end)]
         self.changed = min(changed + depths.changed, default=math.inf)  # nothing that ended before was ever corrected
-        self.components, self.dimensions = {}, {}
+        self.components, self.dimensions, self.flows = {}, {}, {}
         for role, series in enumerate(self.series):
             for place, bar in enumerate(series.bars):
-                if series.own[place]:
-                    self.score(role, place, bar, adx.get((series.name, bar.start)))
+                flow = flows_of_bars.get(series.name, {}).get(bar.start)
+                if flow:
+                    self.flows[bar.start, series.name] = self.row(bar, **flows.columns(flow))
+                for dimension in WEIGHTS:
+                    self.score(role, place, bar, adx.get((series.name, bar.start)), dimension)
         for bar in self.series[0].bars:
-            self.score_all(bar)
+            for dimension in WEIGHTS:
+                self.score_all(bar, dimension)
 
     def row(self, bar, **values):
         version = {"known_at": self.close(bar.end), "revision": 0} if bar.end < self.changed else {}
         return {"ts_close": bar.end, **values, "retracted": False, **version}
 
-    def score(self, role, place, bar, adx):
+    def score(self, role, place, bar, adx, dimension):
         series, higher = self.series[role], []
-        own = series.own[place]
+        own = {key: values for key, values in series.own[place].items() if key[0] == dimension}
+        if not own:
+            return
         for other in self.series[role + 1 :]:
             newest = other.as_of(bar.end)
             if newest is not None:
                 higher.append((other.weight, other.own[newest]))
-        coverage, present, total = share(own), sum(WEIGHTS[name] for name in own), 0.0
-        for name, (raw, raw_score) in own.items():
-            div = divergence(name, own, adx, higher)
-            score, weight = clip(raw_score + div), WEIGHTS[name] / present
+        weights, names = WEIGHTS[dimension], [name for _, name in own]
+        coverage, present, total = share(dimension, names), sum(weights[name] for name in names), 0.0
+        for (_, name), (raw, raw_score) in own.items():
+            div = divergence((dimension, name), own, adx, higher)
+            score, weight = clip(raw_score + div), weights[name] / present
             total += weight * score
-            self.components[bar.start, series.name, name] = self.row(
+            self.components[bar.start, series.name, dimension, name] = self.row(
                 bar, raw_value=raw, raw_score=raw_score, div=div,
                 div_type="bullish" if div > 0 else "bearish" if div < 0 else "none", score=score, weight=weight,
                 impact=weight * score, label=label(name, raw, score), coverage=coverage,
             )  # fmt: skip
-        series.dimension[place] = total, coverage
-        self.dimensions[bar.start, series.name] = self.row(bar, score=total, coverage=coverage)
+        series.dimensions[place][dimension] = total, coverage
+        self.dimensions[bar.start, series.name, dimension] = self.row(bar, score=total, coverage=coverage)
 
-    def score_all(self, bar):
+    def score_all(self, bar, dimension):
         if bar.quality == "gap":
             return
         places = [(series, series.as_of(bar.end)) for series in self.series]
-        present = [(series, place) for series, place in places if place is not None and series.dimension[place]]
+        places = [(series, place) for series, place in places if place is not None]
+        present = [(series, place) for series, place in places if dimension in series.dimensions[place]]
         if present:
             weights = sum(series.weight for series, _ in present)
-            score = sum(series.weight * series.dimension[place][0] for series, place in present) / weights
-            names = {name for series, place in present for name in series.own[place]}
-            self.dimensions[bar.start, "all"] = self.row(bar, score=score, coverage=share(names))
+            score = sum(series.weight * series.dimensions[place][dimension][0] for series, place in present) / weights
+            names = {name for series, place in present for of, name in series.own[place] if of == dimension}
+            self.dimensions[bar.start, "all", dimension] = self.row(bar, score=score, coverage=share(dimension, names))

@@ -5,13 +5,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+import flows
 from indicators import NAMES
 from timeline import EXCHANGE, MARKET, SYMBOL
 
 TOLERANCE = 1e-9  # absolute, plus the same relative to the larger value
 NOISE_MAX = 0.1  # share of the revised rows whose count of versions may hang on last bits
 NOISY = {"component_scores", "dimension_scores", "confluence"}
-COLUMN_TOLERANCE = {}  # (table, column): a wider one, with the reason
+# (table, column): a wider one. Scores are points of 100: this is 1e-10 of that. Those of realised_spread are made of
+# differences of mean prices, over themselves.
+COLUMN_TOLERANCE = {("component_scores", "raw_score"): 1e-8, ("component_scores", "score"): 1e-8}
 
 TIME, TEXT, INTEGER, FLOAT = "time", "text", "integer", "float"
 
@@ -20,6 +23,7 @@ def columns(kind, names):
     return [(name, kind) for name in names.split()]
 
 
+FLOW_COLUMNS = columns(INTEGER, flows.COUNTS) + columns(FLOAT, flows.SUMS)
 # Key columns, then value columns in the order of the expected values.
 TABLES = {
     "bars": (
@@ -33,6 +37,12 @@ TABLES = {
     "indicators": (
         columns(TEXT, "timeframe") + columns(TIME, "ts"),
         columns(TIME, "ts_close") + columns(FLOAT, " ".join(NAMES)) + columns(TEXT, "quality"),
+    ),
+    "order_flow": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts"),
+        columns(TIME, "ts_close")
+        + [(name + end, kind) for end in flows.WHOLE_AND_SLOTS for name, kind in FLOW_COLUMNS]
+        + columns(TEXT, "worth"),
     ),
     "component_scores": (
         columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(TEXT, "dimension component"),
@@ -54,6 +64,7 @@ TABLES = {
         + columns(FLOAT, "score coverage")
         + columns(FLOAT, "technical_score technical_weight technical_contribution technical_coverage")
         + columns(FLOAT, "volume_score volume_weight volume_contribution volume_coverage")
+        + columns(FLOAT, "orderflow_score orderflow_weight orderflow_contribution orderflow_coverage")
         + columns(TEXT, "consensus")
         + columns(FLOAT, "consensus_strength reliability reliability_quality reliability_coverage")
         + columns(FLOAT, "reliability_agreement reliability_calibration price")

@@ -1,7 +1,8 @@
-"""Book events of recordings, decoded from the venues' raw frames: hftbacktest's and cryptofeed's files of Binance and Bybit.
+"""Book events and trades of recordings, decoded from the venues' raw frames: hftbacktest's and cryptofeed's files of
+Binance and Bybit.
 
 Which of a frame's times an event has: contracts of Binance and REST snapshots `T`, spot deltas of Binance `E`, a spot REST
-snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`.
+snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`; trades `T`.
 
 A frame is refused by the import (`quarantine`, `invalid_field`), and so is no event, if the prices of a side, or its sizes, do
 not all fit 64 bits at the most decimals among them (zeros at the end are none), 18 at most. The log is in order of receive time,
@@ -20,6 +21,7 @@ import pyarrow as pa
 # Times in ns; `first`, `last` and `previous` are U, u and pu (of a snapshot `last` is lastUpdateId or u); `asked` the depth that
 # was asked for, if known; levels are (price, size) texts as sent.
 Event = namedtuple("Event", "received time snapshot first last previous asked bids asks")
+Trade = namedtuple("Trade", "received time number price size buy")  # `number`: the venue's id; price and size as sent
 Instrument = namedtuple("Instrument", "exchange market symbol")
 
 MARKETS = {  # by host
@@ -28,14 +30,16 @@ MARKETS = {  # by host
 }  # fmt: skip
 DEPTH_URL = re.compile(r"https?://([^/:]+)[^?]*/depth\?(.*)")
 WINDOW = 5 * 10**6  # ns
+BINANCE_TRADES = {"trade": "t", "aggTrade": "a"}  # and where their number is
 BYBIT_STREAM = re.compile(r"wss?://[^/]*bybit[^/]*/v5/public/(\w+)")
 
 
 class Recording:
-    """Book events of each instrument in order of receive time, and the best prices that the venue itself told, by `u`."""
+    """Book events of each instrument, and trades, in order of receive time, and the best prices that the venue itself
+    told, by `u`."""
 
     def __init__(self, path):
-        self.all = []  # (instrument, event)
+        self.all, self.trades = [], []  # (instrument, event or trade)
         self.events, self.tops = defaultdict(list), defaultdict(dict)
         text = text_of(path)
         first = text[: text.find("\n")]
@@ -43,23 +47,14 @@ class Recording:
             self.hftbacktest(text.splitlines())
         else:
             self.cryptofeed(text.splitlines())
-        self.all.sort(key=lambda entry: entry[1].received)  # stable: ties keep the order of the file
+        for entries in self.all, self.trades:
+            entries.sort(key=lambda entry: entry[1].received)  # stable: ties keep the order of the file
         for instrument, event in self.all:
             self.events[instrument].append(event)
 
     def add(self, instrument, event):
         if all(exact([level[place] for level in side]) for side in (event.bids, event.asks) for place in (0, 1)):
             self.all.append((instrument, event))
-
-    def partitions(self, number_of):
-        """[[(instrument, event)] in the order of the log] of each partition; `number_of` tells that of an instrument."""
-        found, windows = defaultdict(list), defaultdict(dict)
-        for instrument, event in self.all:
-            partition, end = number_of(instrument), -(-event.received // WINDOW)
-            window = windows[partition, end]
-            place = window.setdefault(instrument, len(window))
-            found[partition].append((end, place, instrument, event))
-        return [[entry[2:] for entry in sorted(entries, key=lambda entry: entry[:2])] for entries in found.values()]
 
     # hftbacktest: `<receive ns> <frame>`, one instrument a file; the answer to a request stands as it came, without address.
 
@@ -77,9 +72,12 @@ class Recording:
                     market = "inverse" if "ps" in data else "linear" if "pu" in data else "spot"
                     instrument = Instrument("binance", market, symbol)
                     self.add(instrument, binance_delta(received, data))
+                elif data.get("e") in BINANCE_TRADES:
+                    self.binance_trade(None, received, data)
                 elif message["stream"].endswith("@bookTicker") and instrument:
                     self.top(instrument, data)
         self.all = [(instrument, event) for _, event in self.all] if instrument else []
+        self.trades = [(instrument, trade) for _, trade in self.trades] if instrument else []
 
     def top(self, instrument, data):
         self.tops[instrument][data["u"]] = tuple(data[key] for key in "bBaA")
@@ -108,6 +106,9 @@ class Recording:
                 elif message.get("data", {}).get("e") == "depthUpdate":
                     data = message["data"]
                     self.add(Instrument(exchange, market, data["s"]), binance_delta(received, data))
+                elif message.get("data", {}).get("e") in BINANCE_TRADES:
+                    data = message["data"]
+                    self.binance_trade(Instrument(exchange, market, data["s"]), received, data)
                 elif message.get("stream", "").endswith("@bookTicker"):
                     self.top(Instrument(exchange, market, message["data"]["s"]), message["data"])
 
@@ -120,6 +121,10 @@ class Recording:
 
     def bybit(self, market, received, message):
         topic = message.get("topic", "").split(".")
+        if topic[0] == "publicTrade":
+            for data in message["data"]:
+                trade = Trade(received, data["T"] * 10**6, data["i"], data["p"], data["v"], data["S"] == "Buy")
+                self.trades.append((Instrument("bybit", market, data["s"]), trade))
         if topic[0] != "orderbook":
             return
         data = message["data"]
@@ -128,6 +133,24 @@ class Recording:
             received, time, message["type"] == "snapshot", data["u"], data["u"], None, int(topic[1]), data["b"], data["a"]
         )
         self.add(Instrument("bybit", market, data["s"]), event)
+
+    def binance_trade(self, instrument, received, data):
+        """Of contracts `X` says what it is: other than matches of the book are in no bar."""
+        if data.get("X", "MARKET") == "MARKET":
+            number, time = data[BINANCE_TRADES[data["e"]]], data["T"] * 10**6
+            trade = Trade(received, time, number, data["p"], data["q"], not data["m"])
+            self.trades.append((instrument, trade))
+
+
+def partitions(entries, number_of):
+    """[[(instrument, event)] in the order of the log] of each partition; `number_of` tells that of an instrument."""
+    found, windows = defaultdict(list), defaultdict(dict)
+    for instrument, event in entries:
+        partition, end = number_of(instrument), -(-event.received // WINDOW)
+        window = windows[partition, end]
+        place = window.setdefault(instrument, len(window))
+        found[partition].append((end, place, instrument, event))
+    return [[entry[2:] for entry in sorted(entries, key=lambda entry: entry[:2])] for entries in found.values()]
 
 
 def exact(numbers):

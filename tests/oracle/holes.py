@@ -25,7 +25,7 @@ from timeline import Table, round_up
 SEED = 7
 BENCHMARK = "BTCUSDT"
 LEAST_ROWS = 300_000
-NAMES = "bars indicators component_scores dimension_scores confluence signals relations".split()
+NAMES = "bars indicators order_flow component_scores dimension_scores confluence signals relations".split()
 TABLES = {name: (columns(TEXT, "symbol") + keys, values) for name, (keys, values) in compare.TABLES.items()}
 TABLES["relations"] = (
     columns(TEXT, "symbol benchmark timeframe") + columns(INTEGER, "window") + columns(TIME, "ts"),

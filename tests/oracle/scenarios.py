@@ -2,7 +2,7 @@
 
 import random
 
-from markets import FRAMES, HOUR, MINUTE, Common, File, Market, at, drops, one_at_a_time
+from markets import FRAMES, HOUR, MINUTE, PRICE_UNIT, SIZE_UNIT, Common, File, Market, at, drops, one_at_a_time
 
 
 def one_import(seed):
@@ -170,6 +170,21 @@ def edges(seed):
     trades("a", source)
     rows = source.klines(MINUTE, at(0, "01:00"), at(0, "01:10"))
     files.append(File("a", source.symbol, "1m", [row._replace(turnover=2 * row.turnover) for row in rows]))
+
+    # 49, 50 and 51 klines instead of trades: what reads the flow of bars goes on behind the first ones only.
+    for symbol, count in ("NOPUSDT", 49), ("OPQUSDT", 50), ("QRSUSDT", 51):
+        lost = at(0, "01:01"), at(0, "01:01") + count * MINUTE
+        source = market(symbol, at_times=[lost[0] - 1, lost[1]])
+        trades("a", source, without=[(lost[0], lost[1] - 1)])
+        files.append(File("a", symbol, "1m", source.klines(MINUTE, *lost)))
+
+    # Trades at one price, worth a power of two or just less; in the last hour so much that they are of the last class.
+    source, rows = market("RSTUSDT"), []
+    for trade in source.between(begin, end):
+        power = trade.size & -trade.size
+        size = SIZE_UNIT * power << 25 if trade.time >= at(0, "02:00") else SIZE_UNIT * power - trade.number % 2
+        rows.append(trade._replace(price=64 * PRICE_UNIT, size=size))
+    files.append(File("a", source.symbol, "trades", rows))
     return [files]
 
 

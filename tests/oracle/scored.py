@@ -2,12 +2,14 @@
 
 import bisect
 
+import flows
 import scores
 from indicators import Indicators
-from markets import FRAMES
+from markets import FRAMES, PRICE_UNIT, SIZE_UNIT
 from timeline import PROFILE, close_time
 
 ROLES = ("1m", "5m", "1h", "4h")
+UNITS = flows.Units(SIZE_UNIT, PRICE_UNIT * SIZE_UNIT)
 INDICATOR_WINDOW, COMPONENT_WINDOW = 200, 50
 
 
@@ -47,6 +49,16 @@ class Series:
         return self.index[newest] if newest >= 0 and self.ends[newest] >= forgotten else None
 
 
+def flows_of(history, name):
+    """{start of bar: its flow} of the bars of a timeframe that have one: those of trades, and flat ones."""
+    length, by_start = FRAMES[name], {}
+    for trade in history.trades:
+        taken = trade.time, trade.buy, trade.size, trade.price * trade.size
+        by_start.setdefault(trade.time // length * length, []).append(taken)
+    traded = (bar for bar in history.bars[name] if bar.source == "trades" and bar.quality != "gap")
+    return {bar.start: flows.of_bar(bar, by_start.get(bar.start, ()), UNITS) for bar in traded}
+
+
 class Scored:
     """`rows` holds {table: {key: versions}}, each version (when its inputs are known, values)."""
 
@@ -74,6 +86,13 @@ class Scored:
         for name in ROLES:
             series = self.series[name]
             own[name] = [scores.components(series.indicators, i) for i in range(len(series.bars))]
+            past, of_bars = scores.Past(), flows_of(self.history, name)
+            for found, bar in zip(own[name], series.bars):
+                last = past.last(of_bars.get(bar.start))
+                if last:
+                    found |= flows.components(last)
+                    values = (bar.end, *flows.columns(last[-1]).values())
+                    self.put("order_flow", bar, (name, bar.start), values)
         for role, name in enumerate(ROLES):
             series = self.series[name]
             self.components[name], self.dimensions[name] = [], []
@@ -119,7 +138,7 @@ class Scored:
             self.signal(base.bars, row, confluence[row], direction, ended, status)
 
     def signal(self, bars, row, confluence, direction, ended, status):
-        bar, score, reliability = bars[row], confluence[1], confluence[13]
+        bar, score, reliability = bars[row], confluence[1], confluence[scores.RELIABILITY]
         key = (signal_id(self.symbol, bar.start, direction),)
         head = (bar.start, bar.end, ROLES[0], PROFILE, direction)
         tail = (score, abs(score - 50) / 50, reliability, bar.close)

@@ -7,19 +7,28 @@ from indicators import SAME, constant
 WEIGHTS = {
     "technical": {"rsi": 0.20, "ao": 0.20, "macd": 0.15, "williams_r": 0.15, "cci": 0.15, "atr": 0.15},
     "volume": {"volume_delta": 0.20, "adl": 0.15, "cmf": 0.15, "relative_volume": 0.20, "obv": 0.15, "divergence": 0.15},
-}
-# Of all dimensions of the profile; those without components in WEIGHTS are not made yet: absent everywhere.
+    "orderflow": {  # open_interest is not made yet: absent everywhere
+        "flow_imbalance": 0.14, "cvd_slope": 0.08, "cvd_divergence": 0.05, "runs": 0.04, "large_trades": 0.05,
+        "absorption": 0.08, "quote_refresh": 0.07, "effective_spread": 0.06, "realised_spread": 0.06, "vpin": 0.11,
+        "kyle_lambda": 0.08, "adverse_selection": 0.08, "open_interest": 0.10,
+    },
+}  # fmt: skip
+# Of all dimensions of the profile; price_structure and sentiment are not made yet: absent everywhere. Where there are no
+# books orderbook is absent, too.
 DIMENSION_WEIGHTS = {
     "technical": 0.15,
     "volume": 0.15,
-    "order_flow": 0.225,
-    "order_book": 0.225,
+    "orderflow": 0.225,
+    "orderbook": 0.225,
     "price_structure": 0.15,
     "sentiment": 0.10,
 }
 ROLE_WEIGHTS = (0.10, 0.20, 0.30, 0.40)
+WINDOW = 20  # bars, the longest under a component of the dimensions orderbook and orderflow
+FORGETS_AFTER = 50  # bars in a row
 DIVERGENCE_THRESHOLD = 10.0
 DIVERGENCE_MAX = 10.0
+RELIABILITY = 5 + 4 * len(WEIGHTS)  # its place in a row of confluence
 QUALITY = {"ok": 1.0, "partial": 0.5, "suspect": 0.25}
 TIE = 1e-12  # vote weights this close are a tie
 
@@ -47,6 +56,39 @@ def correlation(xs, ys):
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     dx, dy = [x - mean_x for x in xs], [y - mean_y for y in ys]
     return sum(a * b for a, b in zip(dx, dy)) / math.sqrt(sum(a * a for a in dx) * sum(b * b for b in dy))
+
+
+def part(pairs):
+    """Weighted mean of those of [(weight, x)] that are there."""
+    there = [(weight, x) for weight, x in pairs if x is not None]
+    return sum(weight * x for weight, x in there) / sum(weight for weight, _ in there) if there else None
+
+
+def rel(a, b):
+    return None if a is None or b is None or not a + b else (a - b) / (a + b)
+
+
+class Past:
+    """Something that bars of a series have, as long as no 50 in a row are without."""
+
+    def __init__(self):
+        self.values, self.without = [], 0
+
+    def last(self, value):
+        """The last 20, or all if there are fewer, with that of this bar; None if it has none."""
+        if value is None:
+            self.without += 1
+            return None
+        if self.without >= FORGETS_AFTER:
+            self.values = []
+        self.without = 0
+        self.values = [*self.values[1 - WINDOW :], value]
+        return self.values
+
+    def window(self, value):
+        """The last 20 with that of this bar; None if it has none, or there are fewer."""
+        values = self.last(value)
+        return values if values and len(values) == WINDOW else None
 
 
 def components(ind, i):

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 
+import flows
 import scores
 from indicators import NAMES, Indicators
 
@@ -11,6 +12,7 @@ HORIZON = 7_200_000
 CONTRACT_SIZE = 1
 BASE_UNIT = 10**12  # trade volumes are rounded to this part of one unit of base
 JUMP = 2.0
+UNITS = flows.Units(BASE_UNIT, 1)
 ROLES = (("1m", 60_000), ("5m", 300_000), ("15m", 900_000), ("1h", 3_600_000))
 BASE = ROLES[0][1]
 EXCHANGE, MARKET, SYMBOL, PROFILE = "bitmex", "inverse", "XBTUSD", "prism"
@@ -36,13 +38,16 @@ def parse_price(text):
 
 
 class Sums:
-    """What is known of the trades of one interval; exact, and in any order of arrival."""
+    """What is known of the trades of one interval; exact, and in any order of arrival.
 
-    __slots__ = ("trades", "buys", "volume", "buy_volume", "contracts", "high", "low", "first", "last")
+    `slots`: those of a base bar, where `add` made it."""
+
+    __slots__ = ("trades", "buys", "volume", "buy_volume", "contracts", "high", "low", "first", "last", "slots")
 
     def __init__(self):
         self.trades = self.buys = self.volume = self.buy_volume = self.contracts = 0
         self.high = self.low = self.first = self.last = None
+        self.slots = [flows.Taken() for _ in range(flows.SLOTS)]
 
     def add(self, time, seq, price, size):
         contracts = abs(size)
@@ -66,6 +71,7 @@ class Sums:
         if size > 0:
             self.buys += 1
             self.buy_volume += volume
+        self.slots[flows.SLOTS * (time % BASE) // BASE].add(size > 0, volume, contracts * CONTRACT_SIZE, UNITS)
 
     def merge(self, other):
         if not self.trades:
@@ -104,14 +110,14 @@ class Table:
 
 
 class Series:
-    """Closed bars of one timeframe, their indicators and components."""
+    """Closed bars of one timeframe, their flows, indicators and components."""
 
     def __init__(self, name, length, first_trade, last_trade):
         self.name, self.length = name, length
         self.first_event, self.last_event = first_trade, last_trade
         self.start = first_trade // length * length
         self.total = last_trade // length - first_trade // length + 1  # sealing closes nothing after the last trade
-        self.bars = []
+        self.bars, self.flows = [], []
         self.indicators = Indicators(length)
         self.components = []  # of each bar: {(dimension, component): (raw value, raw score)}
         self.component_rows = []
@@ -156,6 +162,17 @@ class Series:
             turnover / volume, str(sums.first[1]), str(sums.last[1]), "trades", quality,
         )  # fmt: skip
 
+    def flow(self, bar, minutes):
+        """A slot of this timeframe is as many slots of base bars as it has base bars."""
+        parts = [part for minute in range(bar.start, bar.end, BASE) for part in self.slots_of(minutes.get(minute))]
+        n = self.length // BASE
+        slots = [flows.merged(part for part in parts[i : i + n] if part) for i in range(0, len(parts), n)]
+        return flows.Flow(bar.open, bar.close, slots, UNITS)
+
+    @staticmethod
+    def slots_of(sums):
+        return sums.slots if sums else [None] * flows.SLOTS
+
     def update(self, time, minutes, dirty):
         """Closes what is due and rebuilds what late trades changed; the index of the first bar that is new or
         different, or the number of bars if none is."""
@@ -168,12 +185,14 @@ class Series:
                 first = min(first, i)
         for i in range(known, self.closed_by(time)):
             self.bars.append(self.build(i, minutes))
+            self.flows.append(self.flow(self.bars[i], minutes))
         if first < len(self.bars):
             self.indicators.cut(first)
             del self.components[first:]
             for i in range(first, len(self.bars)):
                 self.indicators.append(self.bars[i])
-                self.components.append(scores.components(self.indicators, i))
+                last = self.flows[max(0, i + 1 - scores.WINDOW) : i + 1]
+                self.components.append(scores.components(self.indicators, i) | flows.components(last))
         return first
 
     def replace(self, i, minutes):
@@ -181,6 +200,7 @@ class Series:
         if bar == self.bars[i]:
             return False
         self.bars[i] = bar
+        self.flows[i] = self.flow(bar, minutes)
         return True
 
 
@@ -192,7 +212,7 @@ class Engine:
         self.series = [Series(name, length, first_trade, last_trade) for name, length in ROLES]
         self.confluence = []
         self.signals = scores.Signals()
-        names = ("bars", "indicators", "component_scores", "dimension_scores", "confluence", "signals")
+        names = ("bars", "indicators", "order_flow", "component_scores", "dimension_scores", "confluence", "signals")
         self.tables = {name: Table() for name in names}
 
     def close_times(self):
@@ -207,6 +227,8 @@ class Engine:
                 bar = series.bars[i]
                 self.tables["bars"].put((series.name, bar.start), time, bar[1:])
                 self.tables["indicators"].put((series.name, bar.start), time, (bar.end, *series.indicators.row(i), bar.quality))
+                flow = flows.columns(series.flows[i]).values()
+                self.tables["order_flow"].put((series.name, bar.start), time, (bar.end, *flow))
         # A bar's scores depend on its own series and on the higher ones: highest first.
         changed_end = None
         for role in reversed(range(len(self.series))):
@@ -277,7 +299,7 @@ class Engine:
                 self.signals.append(i, self.confluence[i][1], ends)
         for row, direction, ended, status in self.signals.list[touched:]:
             bar, confluence = base.bars[row], self.confluence[row]
-            score, reliability = confluence[1], confluence[13]
+            score, reliability = confluence[1], confluence[scores.RELIABILITY]
             status_time = None if ended is None else base.bars[ended].end
             strength = abs(score - 50) / 50
             values = (bar.start, bar.end, base.name, PROFILE, direction, status, status_time)

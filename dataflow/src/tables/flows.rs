@@ -77,6 +77,8 @@ pub(super) fn leaf(common: &Common) -> Leaf<Flowed> {
             .float(buy_turnover, move |row| Some(row.sides(part)?.bought.turnover))
             .float(sell_turnover, move |row| Some(row.sides(part)?.sold.turnover));
     }
-    let columns = columns.shown("worth", |row| row.0.flow.clone().map(Worth));
+    // An empty text would be none in one store and empty in another.
+    let worth = |row: &Flowed| row.0.flow.clone().filter(|flow| !flow.classes.is_empty()).map(Worth);
+    let columns = columns.shown("worth", worth);
     Leaf::new(&ORDER_FLOW, common, columns)
 }
