@@ -70,7 +70,7 @@ macro_rules! order_flow {
                     col(concat!("buy_turnover", $slot), F64, "quote", concat!("value bought by takers", $of)),
                     col(concat!("sell_turnover", $slot), F64, "quote", concat!("value sold by takers", $of)),
                 )+
-                col("worth", Text, "", "by worth, `class:trades:delta` each: trades of at least 2^class quote, and the value bought less sold of it"),
+                col("worth", Text, "", "by worth, `class:trades:delta` and a space between: trades of at least 2^class quote, and the value bought less sold of it; null without trades"),
                 col("known_at", Ts, "", "when this version became known"),
                 col("revision", I64, "", "number of earlier versions of this key with other values"),
                 col("retracted", Bool, "", "true if the row no longer exists"),
