@@ -13,6 +13,7 @@ use prism_dataflow::{
     assemble::Plan,
     event::{Control, Fact},
     flow::Flow,
+    score::flows,
     stored::{start_of, stored_bar, stored_flow},
     types::Time,
 };
@@ -29,8 +30,6 @@ use crate::{cut::Cut, keep::told};
 const AT_ONCE: usize = 1_024;
 /// Times bars may be handed over before some are taken.
 const AHEAD: usize = 16;
-/// Bars of a series, the newest, whose order flow matters to later ones.
-const FLOWS: usize = 20;
 
 /// What takers bought and sold in the newest stored bars of each series.
 type Flows = BTreeMap<(u32, Timeframe), BTreeMap<Ts, Flow>>;
@@ -73,7 +72,7 @@ impl StoredBarsOut {
     /// Hands over what the store has; calls `wait` while the graph is not ready for more.
     pub(crate) fn send(self, store: &dyn RowStore, mut wait: impl FnMut()) -> Result<()> {
         let hash = Cell::text(self.plan.settings.hash());
-        let mut flows = self.flows(store, &hash)?;
+        let mut taken = self.flows(store, &hash)?;
         let begin = Control { instrument: 0, known: self.cut.begin, fact: Fact::Begin };
         // By when they closed; within a day rows may come in any order, and long bars close later than they begin.
         let mut waiting: BTreeMap<(Time, u32, Ts), Control> = BTreeMap::new();
@@ -98,7 +97,7 @@ impl StoredBarsOut {
             let bar = stored_bar(&row, &self.plan.settings, &self.plan.registry);
             if let Some(mut bar) = bar.filter(|bar| is_taken(&row, bar)) {
                 if let Fact::Stored(bar) = &mut bar.fact {
-                    let own = flows.get_mut(&(bar.instrument, bar.timeframe));
+                    let own = taken.get_mut(&(bar.instrument, bar.timeframe));
                     bar.flow = own.and_then(|own| own.remove(&ts)).map(Arc::new);
                 }
                 waiting.insert((bar.known, bar.instrument, ts), bar);
@@ -119,20 +118,20 @@ impl StoredBarsOut {
 
     /// What takers bought and sold in the bars that are handed over, as far as later ones read it.
     fn flows(&self, store: &dyn RowStore, hash: &Cell) -> Result<Flows> {
-        let mut flows = Flows::new();
+        let mut all = Flows::new();
         let mut see = |row: Version| {
             let Some(((instrument, timeframe, start), flow)) = stored_flow(&row, &self.plan.registry) else { return };
             let known = self.plan.settings.time.close(timeframe.end(start)) as Time;
             if row.get("config_hash") == Some(hash) && known < self.frontier && start < self.cut.since {
-                let own = flows.entry((instrument, timeframe)).or_default();
+                let own = all.entry((instrument, timeframe)).or_default();
                 own.insert(start, flow);
-                if FLOWS < own.len() {
+                if flows::BARS < own.len() {
                     own.pop_first();
                 }
             }
         };
         store.scan(&ORDER_FLOW, &mut see).map_err(told)?;
-        Ok(flows)
+        Ok(all)
     }
 
     /// Whether somebody still takes them.

@@ -1,5 +1,6 @@
 //! Trades to bars on every timeframe, exactly by the rules of time: closed when due, corrected when late.
 
+mod close;
 mod coverage;
 mod flow;
 mod fold;

@@ -6,8 +6,7 @@ use prism_schemas::{Timeframe, Ts};
 
 use super::{
     coverage::Coverage,
-    flow::FlowFold,
-    fold::{Fold, Part, Scale},
+    fold::{Part, Scale},
     hot::Hot,
     interval::{Instrument, compare},
     klines::Klines,
@@ -43,10 +42,10 @@ pub(super) struct Tape {
     streams: Streams,
     /// The newest event time used, apart from what the finest intervals hold.
     used_to: Ts,
-    coverage: Coverage,
+    pub(super) coverage: Coverage,
     pub(super) series: Vec<Series>,
     /// Timeframes whose bars have a flow.
-    flows: Arc<[Timeframe]>,
+    pub(super) flows: Arc<[Timeframe]>,
 }
 
 impl Tape {
@@ -209,7 +208,14 @@ impl Tape {
     }
 
     /// Notes that an interval holds a trade.
-    fn traded(series: &mut Series, coverage: &Coverage, settings: &Settings, sessions: &Sessions, start: Ts, now: Ts) {
+    pub(super) fn traded(
+        series: &mut Series,
+        coverage: &Coverage,
+        settings: &Settings,
+        sessions: &Sessions,
+        start: Ts,
+        now: Ts,
+    ) {
         series.traded(start, now, &settings.time, |start, end, klines| {
             coverage.is_owed(start, end, klines, &settings.bars, sessions)
         });
@@ -337,78 +343,6 @@ impl Tape {
         };
         // The longest mostly began earliest.
         open || self.series.iter().rev().any(owes)
-    }
-
-    /// Closes the intervals that end at `end`. Empty ones are made, but those that start after the last event of a sealed log.
-    pub(super) fn close(
-        &mut self,
-        settings: &Settings,
-        sessions: &Sessions,
-        hot: &mut Hot,
-        end: Ts,
-        sealed: Option<Ts>,
-    ) {
-        let finest_start = end - self.series[0].timeframe.length();
-        if hot.start() == finest_start {
-            self.settle(hot);
-        }
-        if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
-            let flow = self.finest_flow(finest_start);
-            for series in &mut self.series[1..] {
-                let timeframe = series.timeframe;
-                let start = timeframe.start(finest_start);
-                let slot = series.slot(start, &settings.time);
-                slot.merge(&fold);
-                if let Some(flow) = flow.as_deref().filter(|_| self.flows.contains(&timeframe)) {
-                    slot.merge_flow(flow, finest_start, end);
-                }
-                Self::traded(series, &self.coverage, settings, sessions, start, end);
-            }
-        }
-        for at in 1..self.series.len() {
-            let timeframe = self.series[at].timeframe;
-            let start = timeframe.start(finest_start);
-            if timeframe.end(start) == end {
-                self.close_series(settings, sessions, at, start, sealed);
-            }
-        }
-    }
-
-    /// What takers bought and sold in the finest interval that starts at `start`; it keeps that only for bars of its own.
-    fn finest_flow(&mut self, start: Ts) -> Option<Box<FlowFold>> {
-        let finest = &mut self.series[0];
-        let at = find(&finest.slots, &start, |slot| slot.start).ok()?;
-        let flow = &mut finest.slots[at].flow;
-        if self.flows.contains(&finest.timeframe) { flow.clone() } else { flow.take() }
-    }
-
-    fn close_series(
-        &mut self,
-        settings: &Settings,
-        sessions: &Sessions,
-        at: usize,
-        start: Ts,
-        sealed: Option<Ts>,
-    ) -> Option<Fold> {
-        let series = &mut self.series[at];
-        if series.find(start).is_none() {
-            let end = series.timeframe.end(start);
-            let is_over = sealed.is_some_and(|last| last < start);
-            if is_over
-                || !series.is_begun(start)
-                || !self.coverage.is_owed(start, end, &series.klines, &settings.bars, sessions)
-            {
-                return None;
-            }
-        }
-        let slot = series.slot(start, &settings.time);
-        slot.closed = true;
-        let fold = slot.fold;
-        series.touch(start);
-        if fold.is_some() && at == 0 {
-            Self::traded(series, &self.coverage, settings, sessions, start, start);
-        }
-        fold
     }
 
     /// Makes marked bars again, and those that depend on them, and hands over what changed; forgets what is past `cutoff`.

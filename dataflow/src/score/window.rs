@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::indicator::window::Window;
+use crate::indicator::window::{Window, sum_by};
 
 /// Bars of a window.
 pub(super) const WINDOW: usize = 20;
@@ -31,6 +31,13 @@ impl Recently {
             return self.window.push_or_reset(None);
         }
         self.window.push(value?)
+    }
+
+    /// Takes the next bar's, and gives it over its usual size: the root of the mean square of the last 20.
+    pub(super) fn over_usual(&mut self, value: Option<f64>) -> Option<f64> {
+        let (values, value) = (self.push(value)?, value?);
+        let usual = (sum_by(values, |_, value| value * value) / values.len() as f64).sqrt();
+        (usual != 0.0).then(|| value / usual)
     }
 }
 

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     book::Feature,
-    indicator::window::sum_by,
     score::{
         component::{Component, Inputs, Reading, squash},
         window::Recently,
@@ -27,8 +26,7 @@ impl Component for Ofi {
     fn next(&mut self, inputs: Inputs<'_>) -> Option<Reading> {
         let depth = inputs.book(DEPTH[0]).zip(inputs.book(DEPTH[1])).map(|(bids, asks)| (bids + asks) / 2.0);
         let raw = inputs.book(FLOW).zip(depth.filter(|depth| *depth != 0.0)).map(|(flow, depth)| flow / depth);
-        let (flows, raw) = (self.flows.push(raw)?, raw?);
-        let usual = (sum_by(flows, |_, flow| flow * flow) / flows.len() as f64).sqrt();
-        (usual != 0.0).then(|| Reading { raw, score: squash(raw / usual) })
+        let score = squash(self.flows.over_usual(raw)?);
+        Some(Reading { raw: raw?, score })
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     score::{
         component::Inputs,
         profile::{Dimension, Weighted},
+        window::WINDOW,
     },
 };
 
@@ -39,8 +40,6 @@ pub use vpin::Vpin;
 
 /// Bars that make the longest of the horizons in which takers are counted.
 const HORIZON: usize = 5;
-/// Bars of a window.
-const WINDOW: usize = super::window::WINDOW;
 
 /// The weight of open interest, which is not made yet.
 const OPEN_INTEREST: f64 = 0.10;

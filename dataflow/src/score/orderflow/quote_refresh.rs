@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::taken;
 use crate::{
     book::Feature,
-    indicator::window::sum_by,
     score::{
         component::{Component, Inputs, Reading, squash},
         window::Recently,
@@ -30,8 +29,7 @@ impl Component for QuoteRefresh {
             Some((flow - (whole.bought.turnover - whole.sold.turnover)) / whole.turnover())
         };
         let raw = beside();
-        let (values, raw) = (self.values.push(raw)?, raw?);
-        let usual = (sum_by(values, |_, value| value * value) / values.len() as f64).sqrt();
-        (usual != 0.0).then(|| Reading { raw, score: squash(raw / usual) })
+        let score = squash(self.values.over_usual(raw)?);
+        Some(Reading { raw: raw?, score })
     }
 }

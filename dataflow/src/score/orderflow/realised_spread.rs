@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{basis_points, taken};
-use crate::score::component::{Component, Inputs, Reading};
+use crate::score::{
+    component::{Component, Inputs, Reading},
+    flows::SAME,
+};
 
 /// Against the takers' side while makers earn, with it while they lose.
 #[derive(Clone, Serialize, Deserialize)]
@@ -18,6 +21,6 @@ impl Component for RealisedSpread {
         let (kept, all) = (traded - 2.0 * adverse, traded.abs() + 2.0 * adverse.abs());
         let imbalance = taken(&inputs)?.balance()?;
         let score = 50.0 - 50.0 * libm::tanh(2.0 * imbalance) * (kept / all);
-        (1e-12 * inputs.bar.close < all).then(|| Reading { raw: basis_points(kept, &inputs), score })
+        (SAME * inputs.bar.close < all).then(|| Reading { raw: basis_points(kept, &inputs), score })
     }
 }
