@@ -139,6 +139,10 @@ impl Audience for Connected {
         self.0.wants(table)
     }
 
+    fn wants_symbol(&self, symbol: &str) -> bool {
+        self.0.wants_symbol(symbol)
+    }
+
     fn form(&self, rows: Versions) {
         self.0.form(&rows);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prism_schemas::{
-    Timeframe,
+    Cell, Timeframe,
     event::{Feed, Heartbeat, Side, event::Body},
     table,
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
@@ -94,6 +94,14 @@ fn is_worth_comparing(rows: &Rows) {
         ("books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "ok"), 800),
         ("order flow", count(&table::ORDER_FLOW, |_| true), 3_000),
         ("revised order flow", count(&table::ORDER_FLOW, revised), 100),
+        (
+            "open interest",
+            count(&table::OPEN_INTEREST_ANALYSIS, |row| matches!(row.get("regime"), Some(Cell::Text(_)))),
+            1_000,
+        ),
+        ("revised open interest", count(&table::OPEN_INTEREST_ANALYSIS, revised), 100),
+        ("cascades", count(&table::LIQUIDATION_ANALYSIS, |row| text(row, "cascade") == "cascade"), 10),
+        ("revised liquidations", count(&table::LIQUIDATION_ANALYSIS, revised), 5),
         ("suspect books", count(&table::BOOK_FEATURES, |row| text(row, "quality") == "suspect"), 10),
         ("signals", count(&table::SIGNALS, |_| true), 20),
         ("relations", count(&table::RELATIONS, |_| true), 1_500),

@@ -1,8 +1,8 @@
 //! What forms: of each key the newest row, however many came; each reader takes what is newer than what it has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use prism_schemas::Ts;
 use tokio::sync::watch;
@@ -23,6 +23,36 @@ pub(crate) struct Board {
     head: watch::Sender<u64>,
     /// How many follow each channel, and how many of them what forms.
     followers: [[AtomicUsize; 2]; Channel::ALL.len()],
+    /// Whose forming rows they follow.
+    followed: RwLock<Followed>,
+}
+
+/// Symbols, and how many follow each.
+pub(crate) type Symbols = Option<Arc<BTreeSet<String>>>;
+
+#[derive(Debug, Default)]
+struct Followed {
+    all: usize,
+    named: HashMap<String, usize>,
+}
+
+impl Followed {
+    fn add(&mut self, symbols: &Symbols) {
+        let Some(symbols) = symbols else { return self.all += 1 };
+        symbols.iter().for_each(|symbol| *self.named.entry(symbol.clone()).or_default() += 1);
+    }
+
+    fn remove(&mut self, symbols: &Symbols) {
+        let Some(symbols) = symbols else { return self.all -= 1 };
+        for symbol in symbols.iter() {
+            if let Some(n) = self.named.get_mut(symbol) {
+                *n -= 1;
+                if *n == 0 {
+                    self.named.remove(symbol);
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +99,12 @@ impl Rows {
 
 impl Board {
     pub(crate) fn new() -> Board {
-        Board { rows: Mutex::default(), head: watch::Sender::new(0), followers: Default::default() }
+        Board {
+            rows: Mutex::default(),
+            head: watch::Sender::new(0),
+            followers: Default::default(),
+            followed: RwLock::default(),
+        }
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -84,6 +119,16 @@ impl Board {
     /// Whether anybody follows what forms of a channel.
     pub(crate) fn forms(&self, channel: Channel) -> bool {
         0 < self.followers[channel as usize][1].load(Relaxed)
+    }
+
+    /// Whether anybody follows what forms of a symbol.
+    pub(crate) fn forms_of(&self, symbol: &str) -> bool {
+        let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        0 < followed.all || followed.named.contains_key(symbol)
+    }
+
+    fn followed(&self) -> RwLockWriteGuard<'_, Followed> {
+        self.followed.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes rows that form.
@@ -111,12 +156,15 @@ impl Board {
         self.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
     }
 
-    /// Follows a channel until it is dropped.
-    pub(crate) fn follow(self: &Arc<Board>, channel: Channel, forming: bool) -> Follower {
+    /// Follows these symbols of a channel, all if none are named, until it is dropped.
+    pub(crate) fn follow(self: &Arc<Board>, channel: Channel, symbols: &Symbols, forming: bool) -> Follower {
         let [all, of_forming] = &self.followers[channel as usize];
+        if forming {
+            self.followed().add(symbols);
+        }
         all.fetch_add(1, Relaxed);
         of_forming.fetch_add(forming.into(), Relaxed);
-        Follower { board: self.clone(), channel, forming }
+        Follower { board: self.clone(), channel, symbols: symbols.clone(), forming }
     }
 
     /// Hears of new rows.
@@ -136,6 +184,7 @@ impl Board {
 pub(crate) struct Follower {
     board: Arc<Board>,
     channel: Channel,
+    symbols: Symbols,
     /// Whether rows that form are wanted, too.
     pub(crate) forming: bool,
 }
@@ -143,6 +192,9 @@ pub(crate) struct Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         let [all, of_forming] = &self.board.followers[self.channel as usize];
+        if self.forming {
+            self.board.followed().remove(&self.symbols);
+        }
         let is_last = all.fetch_sub(1, Relaxed) == 1;
         let is_last_of_forming = self.forming && of_forming.fetch_sub(1, Relaxed) == 1;
         // Nobody keeps these new from now on.

@@ -1,6 +1,6 @@
 //! One client of the stream without its socket: what it says goes in, what it is told comes out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::board::Follower;
+use crate::board::{Follower, Symbols};
 use crate::change::{Change, Channel};
 use crate::door::Door;
 use crate::limits::Bucket;
@@ -46,7 +46,7 @@ enum Request {
 #[derive(Debug)]
 struct Subscription {
     /// All if `None`.
-    symbols: Option<BTreeSet<String>>,
+    symbols: Symbols,
     /// Changes before this number are in the snapshot that was sent.
     from: u64,
     /// Where rows that form are wanted too, and where only the newest of a key is told.
@@ -154,7 +154,8 @@ impl Subscriber {
                 self.error("bad_message", "no signal forms: they come from closed rows", out);
             }
             Ok(Request::Subscribe { channel, symbols, forming }) => {
-                let symbols = symbols.map(|symbols| symbols.iter().map(|symbol| canonical_symbol(symbol)).collect());
+                let canonical = |symbols: Vec<String>| symbols.iter().map(|symbol| canonical_symbol(symbol)).collect();
+                let symbols = symbols.map(|symbols| Arc::new(canonical(symbols)));
                 self.subscribe(channel, symbols, forming, out);
             }
             Ok(Request::Unsubscribe { channel }) => {
@@ -278,9 +279,9 @@ impl Subscriber {
         }
     }
 
-    fn subscribe(&mut self, channel: Channel, symbols: Option<BTreeSet<String>>, forming: bool, out: &mut Vec<String>) {
+    fn subscribe(&mut self, channel: Channel, symbols: Symbols, forming: bool, out: &mut Vec<String>) {
         let is_followed = forming || !channel.is_told_whole();
-        let follower = is_followed.then(|| self.updates.board.follow(channel, forming));
+        let follower = is_followed.then(|| self.updates.board.follow(channel, &symbols, forming));
         // What is on the board now is wanted too.
         self.formed = 0;
         self.channels.insert(channel, Subscription { symbols, from: 0, follower });

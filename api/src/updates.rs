@@ -111,6 +111,11 @@ impl Updates {
         Channel::ALL.iter().filter(|channel| of(channel)).any(|channel| self.board.forms(*channel))
     }
 
+    /// Whether anybody follows what forms of this symbol.
+    pub fn wants_symbol(&self, symbol: &str) -> bool {
+        self.board.forms_of(symbol)
+    }
+
     /// Tells subscribers of rows that form: of each key the newest stands, and nothing else is kept of them.
     pub fn form(&self, rows: &Versions) {
         self.board.form(rows.to_vec().into_iter().filter_map(Change::forming));

@@ -13,6 +13,7 @@ use crate::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         flows::{Flowed, Flows, Moves},
         profile::Profile,
+        stakes::{Stake, Stakes},
     },
     settings::{Empty, Settings},
     types::Rows,
@@ -53,6 +54,8 @@ pub struct Analysed {
     n_columns: u16,
     /// Bars between this one and the last hole before it; no more than the longest window.
     unbroken: u8,
+    /// What is made of positions in its contract.
+    pub stake: Option<Arc<Stake>>,
 }
 
 impl Analysed {
@@ -64,7 +67,7 @@ impl Analysed {
 
     /// The row of a gap bar.
     fn gap(interval: &Interval, unbroken: u8) -> Analysed {
-        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken }
+        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken, stake: None }
     }
 
     /// Whether what is made of so many bars before this one reaches over a hole.
@@ -101,6 +104,7 @@ impl Analysed {
             values: Values::new(indicators),
             n_columns,
             unbroken: WINDOW_OF_INDICATORS,
+            stake: None,
         }
     }
 }
@@ -108,6 +112,8 @@ impl Analysed {
 /// The indicators and components that the settings ask for.
 pub struct Catalogue {
     indicators: Vec<Box<dyn Running>>,
+    /// The number of columns of each indicator that no score reads; 0 of those that one does.
+    unread: Arc<[usize]>,
     /// Names of the indicator columns that are kept.
     pub columns: Vec<String>,
     /// The score profile.
@@ -145,22 +151,31 @@ impl Catalogue {
             indicators.retain(|indicator| indicator.names().iter().any(|name| wanted.contains(name)));
         }
         let columns: Vec<String> = indicators.iter().flat_map(|indicator| indicator.names()).collect();
-        let name = &settings.score.profile;
-        let profile = Profile::new(name, &Columns(&columns))?;
-        let profile = profile.ok_or_else(|| CatalogueError::UnknownProfile(name.clone()))?;
+        let (name, row) = (&settings.score.profile, Columns::of(&columns));
+        let profile = Profile::new(name, &row)?.ok_or_else(|| CatalogueError::UnknownProfile(name.clone()))?;
         let adx = columns.iter().position(|column| column == "adx_14");
-        Ok(Catalogue { indicators, columns, profile, adx })
+        let mut next = 0;
+        let unread = indicators.iter().map(|indicator| {
+            let mut own = next..next + indicator.names().len();
+            next = own.end;
+            let n = own.len();
+            if own.any(|at| row.is_read(at) || adx == Some(at)) { 0 } else { n }
+        });
+        let unread = unread.collect();
+        Ok(Catalogue { indicators, unread, columns, profile, adx })
     }
 
     fn analyst(&self, has_role: bool, are_flat: bool) -> Analyst {
         let components = self.profile.dimensions.iter().flat_map(|dimension| &dimension.components);
         Analyst {
+            unread: self.unread.clone(),
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: components.filter(|_| has_role).map(|weighted| weighted.component.boxed()).collect(),
             ends: None,
             are_flat,
             unbroken: WINDOW_OF_INDICATORS,
             flows: Flows::default(),
+            stakes: Stakes::default(),
             room: Room::default(),
         }
     }
@@ -168,6 +183,8 @@ impl Catalogue {
 
 /// The state of one series.
 struct Analyst {
+    /// As in the catalogue.
+    unread: Arc<[usize]>,
     /// The end of the bar before.
     ends: Option<Ts>,
     /// Whether intervals without trades have bars.
@@ -178,6 +195,8 @@ struct Analyst {
     components: Vec<Box<dyn Scoring>>,
     /// The last bars with a flow.
     flows: Flows,
+    /// The last bars with positions.
+    stakes: Stakes,
     /// Room for a row.
     room: Room,
 }
@@ -196,6 +215,7 @@ impl Room {
         &mut self,
         interval: &Interval,
         flow: (&Flows, Option<&Flowed>),
+        stake: Option<Arc<Stake>>,
         unbroken: u8,
         indicate: impl FnOnce(&Bar, &mut Vec<Option<f64>>),
         read: impl FnOnce(Inputs<'_>, &mut dyn FnMut(Option<Reading>)),
@@ -206,21 +226,24 @@ impl Room {
         indicate(&interval.bar, row);
         values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
         let (flows, now) = flow;
-        let inputs = Inputs { bar: &interval.bar, row, depth: interval.depth.as_deref(), flow: flows.read(now, moves) };
+        let (depth, flow) = (interval.depth.as_deref(), flows.read(now, moves));
+        let inputs = Inputs { bar: &interval.bar, row, depth, flow, stake: stake.as_deref() };
         read(inputs, &mut |reading| {
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         });
         let n_columns = row.len() as u16;
-        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken })
+        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken, stake })
     }
 }
 
 impl Clone for Analyst {
     fn clone(&self) -> Analyst {
         Analyst {
+            unread: self.unread.clone(),
             indicators: self.indicators.iter().map(|indicator| indicator.boxed()).collect(),
             components: self.components.iter().map(|component| component.boxed()).collect(),
             flows: self.flows.clone(),
+            stakes: self.stakes.clone(),
             room: Room::default(),
             ..*self
         }
@@ -228,14 +251,22 @@ impl Clone for Analyst {
 }
 
 impl Analyst {
-    /// What it would make of the next bar, which is no gap.
-    fn peek_one(&self, interval: &Interval) -> Arc<Analysed> {
-        let Analyst { indicators, components, flows, .. } = self;
+    /// What it would make of the next bar, which is no gap: all, or what scores read.
+    fn peek_one(&self, interval: &Interval, all: bool) -> Arc<Analysed> {
+        let Analyst { unread, indicators, components, flows, stakes, .. } = self;
         Room::default().make(
             interval,
             (flows, Flowed::of(&interval.bar).as_ref()),
+            stakes.read(&interval.bar),
             self.unbroken_before(&interval.bar),
-            |bar, row| indicators.iter().for_each(|indicator| indicator.look(bar, row)),
+            |bar, row| {
+                for (indicator, unread) in indicators.iter().zip(&**unread) {
+                    match unread {
+                        1.. if !all => row.extend(std::iter::repeat_n(None, *unread)),
+                        _ => indicator.look(bar, row),
+                    }
+                }
+            },
             |inputs, told| components.iter().for_each(|component| told(component.peek(inputs))),
         )
     }
@@ -267,23 +298,25 @@ impl Machine for Analyst {
         if interval.bar.quality == Quality::Gap {
             return Arc::new(Analysed::gap(interval, unbroken));
         }
-        let Analyst { indicators, components, flows, room, .. } = self;
+        let Analyst { indicators, components, flows, stakes, room, .. } = self;
         let now = Flowed::of(&interval.bar);
         let row = room.make(
             interval,
             (flows, now.as_ref()),
+            stakes.read(&interval.bar),
             unbroken,
             |bar, row| indicators.iter_mut().for_each(|indicator| indicator.update(bar, row)),
             |inputs, told| components.iter_mut().for_each(|component| told(component.update(inputs))),
         );
         flows.push(now);
+        stakes.push(&interval.bar);
         row
     }
 
-    fn peek(&self, intervals: &[Interval]) -> Vec<Arc<Analysed>> {
+    fn peek(&self, intervals: &[Interval], all: bool) -> Vec<Arc<Analysed>> {
         match intervals {
             // Nearly always, and then nothing is copied for longer than it is used.
-            [interval] if interval.bar.quality != Quality::Gap => vec![self.peek_one(interval)],
+            [interval] if interval.bar.quality != Quality::Gap => vec![self.peek_one(interval, all)],
             _ => {
                 let mut ahead = self.clone();
                 intervals.iter().map(|interval| ahead.next(interval)).collect()
@@ -296,11 +329,11 @@ impl Machine for Analyst {
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
-        shared::<Analysed>() + out.values.bytes()
+        shared::<Analysed>() + out.values.bytes() + out.stake.as_ref().map_or(0, |_| Stake::bytes())
     }
 
     fn save(&self, to: &mut Vec<u8>) {
-        save(&(self.ends, self.unbroken, &self.flows), to);
+        save(&(self.ends, self.unbroken, &self.flows, &self.stakes), to);
         self.indicators.iter().for_each(|indicator| indicator.save(to));
         self.components.iter().for_each(|component| component.save(to));
     }
@@ -308,9 +341,9 @@ impl Machine for Analyst {
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
         // All or nothing.
         let mut loaded = self.clone();
-        let mut own = (loaded.ends, loaded.unbroken, loaded.flows);
+        let mut own = (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes);
         load(&mut own, from)?;
-        (loaded.ends, loaded.unbroken, loaded.flows) = own;
+        (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes) = own;
         loaded.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
         loaded.components.iter_mut().try_for_each(|component| component.load(from))?;
         *self = loaded;
@@ -323,9 +356,9 @@ impl Machine for Analyst {
 pub struct Analysts(Rc<RefCell<Scan<Analyst>>>);
 
 impl Analysts {
-    /// What they would make of bars that follow those that came, by series and in order.
-    pub fn peek(&self, intervals: &[Interval]) -> Vec<Arc<Analysed>> {
-        self.0.borrow().peek(intervals)
+    /// What they would make of bars that follow those that came, by series and in order: all, or at least what scores read.
+    pub fn peek(&self, intervals: &[Interval], all: bool) -> Vec<Arc<Analysed>> {
+        self.0.borrow().peek(intervals, all)
     }
 }
 

@@ -128,7 +128,7 @@ pub fn assemble<'s>(
         let relations = relations(bars.clone(), settings, plan.registry.clone(), &watch);
         let audience = plan.forming.clone();
         let roles = settings.timeframes.roles.clone();
-        let peek = Peek { open, depths, analysts, scored, roles };
+        let peek = Peek { open, depths, analysts, scored, roles, registry: plan.registry.clone() };
         let forming = audience.map(|audience| forming(scores.clone(), peek, audience));
         let outputs = Outputs { bars, books, analysed, scores, signals, relations, forming, errors, watch };
         leaves(outputs).leave_region(scope).probe_with(&probe);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prism_schemas::{Timeframe, Ts};
 use serde::{Deserialize, Serialize};
 
-use crate::flow::Flow;
+use crate::{flow::Flow, positions::Positions};
 
 /// Where a bar's numbers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +202,8 @@ pub struct Bar {
     pub quality: Quality,
     /// What takers bought and sold in it, where a component reads that.
     pub flow: Option<Arc<Flow>>,
+    /// What is known of positions in its contract, where a component reads that.
+    pub positions: Option<Arc<Positions>>,
 }
 
 impl Bar {
@@ -241,6 +243,7 @@ impl Bar {
             source: Source::Venue,
             quality: Quality::Ok,
             flow: None,
+            positions: None,
         }
     }
 }
@@ -255,6 +258,6 @@ mod tests {
             assert_eq!(EventIds::new(ids[0], ids[1]).get(), ids);
         }
         // With its counts, one that is shared fills two lines of memory and a word.
-        assert_eq!(size_of::<Bar>() + 16, 136);
+        assert_eq!(size_of::<Bar>() + 16, 144);
     }
 }

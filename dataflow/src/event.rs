@@ -144,6 +144,32 @@ pub enum Teller {
     Nobody,
 }
 
+/// What a venue tells of positions in a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Position {
+    /// Open contracts, counted once.
+    OpenInterest(f64),
+    /// What will be settled next.
+    FundingRate(f64),
+    /// A position was closed by force.
+    Forced(ForcedOrder),
+}
+
+/// A forced order.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForcedOrder {
+    /// It buys: a short was closed.
+    pub buy: bool,
+    /// Quote.
+    pub price: f64,
+    /// Base, of inverse contracts contracts.
+    pub size: f64,
+    /// Its number among equal ones received in one instant.
+    pub n: u32,
+    /// Whether the venue tells each of them.
+    pub is_all: bool,
+}
+
 /// Rare events that change how trades are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
@@ -175,6 +201,15 @@ pub enum Fact {
         at: Ts,
         /// Whether it is.
         is_suspect: bool,
+    },
+    /// What a venue tells of positions in a contract.
+    Position {
+        /// Event time.
+        at: Ts,
+        /// What it tells.
+        position: Position,
+        /// Whether the contract is inverse.
+        is_inverse: bool,
     },
     /// A session lived. It concerns the instruments of all workers.
     Alive(Sign),

@@ -31,6 +31,11 @@ pub struct Sides {
     pub sold: Side,
 }
 
+impl Side {
+    /// None.
+    pub const NONE: Side = Side { n: 0, volume: 0.0, turnover: 0.0 };
+}
+
 impl Sides {
     /// Whether there was a trade.
     pub fn is_active(&self) -> bool {

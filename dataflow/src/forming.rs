@@ -17,13 +17,16 @@ use timely::{
 
 use crate::{
     analyse::{Analysed, Analysts},
-    bar::Bar,
     bars::OpenBars,
     book::Depths,
     interval::Interval,
+    registry::Registry,
     score::{confluence::Scores, rows::Score},
     types::{Rows, Time},
 };
+
+/// Instruments that form before others are told of them, and before more is taken in.
+const AT_ONCE: usize = 4;
 
 /// Forming rows of an instrument: its open intervals with trades, as of now. Never stored, never in a digest: what stands is
 /// made when they close, and is the same, bit for bit, if nothing more comes.
@@ -43,6 +46,9 @@ pub trait Audience: Send + Sync {
     /// Whether anybody follows the forming rows of this table, or of any where none is named.
     fn wants(&self, table: Option<&Table>) -> bool;
 
+    /// Whether anybody follows what forms of this symbol.
+    fn wants_symbol(&self, symbol: &str) -> bool;
+
     /// Takes forming rows of one table: each stands in for the one of its key before.
     fn form(&self, rows: Versions);
 }
@@ -59,18 +65,22 @@ pub struct Peek {
     pub scored: Scores,
     /// The timeframes that scores read.
     pub roles: Vec<Timeframe>,
+    /// Instruments of the run.
+    pub registry: Registry,
 }
 
 impl Peek {
-    /// What forms of an instrument's open bars, or of those of roles only, the newest event of which was received then.
-    fn at(&self, (received, mut bars): (Ts, Vec<Arc<Bar>>), is_of_all: bool) -> Forming {
-        bars.retain(|bar| is_of_all || self.roles.contains(&bar.timeframe));
+    /// What forms of the instrument that waits longest of those that are wanted: all, or what scores are made of.
+    fn next(&self, all: bool, audience: &dyn Audience) -> Option<Forming> {
+        let is_wanted = |instrument| audience.wants_symbol(&self.registry.id(instrument).symbol);
+        let (received, bars) = self.open.take(is_wanted, |timeframe| all || self.roles.contains(&timeframe))?;
         let intervals: Vec<Interval> = match &self.depths {
             Some(depths) => depths.peek(&bars),
             None => bars.into_iter().map(Interval::from).collect(),
         };
-        let analysed = self.analysts.peek(&intervals);
-        Forming { received: received - received.rem_euclid(1_000), scores: self.scored.peek(&analysed), analysed }
+        let analysed = self.analysts.peek(&intervals, all);
+        let received = received - received.rem_euclid(1_000);
+        Some(Forming { received, scores: self.scored.peek(&analysed), analysed })
     }
 }
 
@@ -81,8 +91,8 @@ impl Peek {
 /// wants it.
 pub fn forming<'s>(scores: Rows<'s, Score>, peek: Peek, audience: Arc<dyn Audience>) -> StreamVec<'s, Time, Forming> {
     let mut builder = OperatorBuilder::new("forming".into(), scores.inner.scope());
-    let activator = scores.inner.scope().activator_for(builder.operator_info().address);
-    peek.open.follow(activator);
+    let [wake, again] = [0, 1].map(|_| scores.inner.scope().activator_for(builder.operator_info().address));
+    peek.open.follow(wake);
     let mut scores = builder.new_input(scores.inner, Pipeline);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Forming>>>::from(output);
@@ -100,12 +110,17 @@ pub fn forming<'s>(scores: Rows<'s, Score>, peek: Peek, audience: Arc<dyn Audien
             if !audience.wants(None) {
                 return peek.open.pass_over();
             }
-            // Scores need none of the other timeframes.
-            let is_of_all = [&BARS, &INDICATORS].iter().any(|table| audience.wants(Some(table)));
-            let open = peek.open.take(Some(reached));
-            let mut rows: Vec<Forming> = open.into_iter().map(|bars| peek.at(bars, is_of_all)).collect();
+            if peek.open.is_ahead_of(reached) {
+                return;
+            }
+            let all = [&BARS, &INDICATORS].iter().any(|table| audience.wants(Some(table)));
+            let mut rows: Vec<Forming> = std::iter::from_fn(|| peek.next(all, &*audience)).take(AT_ONCE).collect();
             if !rows.is_empty() {
                 output.activate().session(held).give_container(&mut rows);
+            }
+            // What came meanwhile is taken in first, so that what forms next is of now.
+            if peek.open.is_waiting() {
+                again.activate();
             }
         }
     });
@@ -196,6 +211,10 @@ mod tests {
 
     impl Audience for Everybody {
         fn wants(&self, _: Option<&Table>) -> bool {
+            true
+        }
+
+        fn wants_symbol(&self, _: &str) -> bool {
             true
         }
 

@@ -16,6 +16,7 @@ pub mod forming;
 pub mod indicator;
 pub mod interval;
 pub mod operator;
+pub mod positions;
 pub mod registry;
 pub mod relation;
 pub mod score;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::relation::WINDOW_MAX;
 
 /// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
-const FORMULA_VERSION: u32 = 9;
+const FORMULA_VERSION: u32 = 10;
 
 /// Everything that changes results; nothing that does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
-//! Rows of the tables `bars` and `order_flow` back into records of the graph: what the log no longer has of them stands in the store.
+//! Rows of bars, their order flow and their positions back into records of the graph: what the log no longer has of them stands in
+//! the store.
 
 use prism_schemas::{
     Cell, InstrumentId, Market, Timeframe, Ts, Version,
@@ -9,6 +10,7 @@ use crate::{
     bar::{Bar, EventIds, Quality, Source},
     event::{Control, Fact},
     flow::{CLASSES, Class, Flow, Side, Sides},
+    positions::{Forced, Positions},
     registry::Registry,
     settings::Settings,
     types::Time,
@@ -68,6 +70,7 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
         source: if text("source") == Some("venue") { Source::Venue } else { Source::Trades },
         quality,
         flow: None,
+        positions: None,
     };
     let known = settings.time.close(bar.end) as Time;
     Some(Control { instrument: bar.instrument, known, fact: Fact::Stored(bar) })
@@ -75,10 +78,8 @@ pub fn stored_bar(row: &Version, settings: &Settings, registry: &Registry) -> Op
 
 /// What takers bought and sold within a bar, by its number, timeframe and start, from a row of `order_flow`. None for a row
 /// that was taken back, or one that this version cannot read.
-pub fn stored_flow(row: &Version, registry: &Registry) -> Option<((u32, Timeframe, Ts), Flow)> {
-    if row.table != &table::ORDER_FLOW || row.get("retracted") == Some(&Cell::Bool(true)) {
-        return None;
-    }
+pub fn stored_flow(row: &Version, registry: &Registry) -> Option<(Place, Flow)> {
+    let place = place(row, registry).filter(|_| row.table == &table::ORDER_FLOW)?;
     let text = |column| match row.get(column) {
         Some(Cell::Text(text)) => Some(&**text),
         _ => None,
@@ -106,10 +107,52 @@ pub fn stored_flow(row: &Version, registry: &Registry) -> Option<((u32, Timefram
         *slot = sides(part)?;
     }
     flow.classes = text("worth").unwrap_or_default().split_whitespace().map(class).collect::<Option<_>>()?;
+    Some((place, flow))
+}
+
+/// What a row of `open_interest_analysis` or `liquidation_analysis` says of positions over a bar, each a part of it. None as for
+/// `stored_flow`.
+pub fn stored_positions(row: &Version, registry: &Registry) -> Option<(Place, Positions)> {
+    let place = place(row, registry)?;
+    let float = |column| match row.get(column) {
+        Some(Cell::Float(number)) => Some(*number),
+        _ => None,
+    };
+    let side = |n, volume, turnover| match row.get(n) {
+        Some(Cell::Int(n)) => {
+            Some(Side { n: u64::try_from(*n).ok()?, volume: float(volume)?, turnover: float(turnover)? })
+        }
+        _ => None,
+    };
+    let forced = || {
+        let forced = Forced {
+            longs: side("n_longs", "long_volume", "long_turnover")?,
+            shorts: side("n_shorts", "short_volume", "short_turnover")?,
+            largest: float("largest")?,
+            is_all: row.get("completeness") == Some(&Cell::text("all")),
+        };
+        (0 < forced.longs.n + forced.shorts.n).then_some(forced)
+    };
+    let [open_interest, worth, funding_rate] =
+        ["open_interest", "open_interest_value", "funding_rate"].map(|column| float(column).into());
+    let is_read = [&table::OPEN_INTEREST_ANALYSIS, &table::LIQUIDATION_ANALYSIS].contains(&row.table);
+    is_read.then(|| (place, Positions { open_interest, worth, funding_rate, forced: forced() }))
+}
+
+/// A bar by its instrument's number, timeframe and start.
+pub type Place = (u32, Timeframe, Ts);
+
+/// Where a row of a role timeframe stands, unless it was taken back.
+fn place(row: &Version, registry: &Registry) -> Option<Place> {
+    let text = |column| match row.get(column) {
+        Some(Cell::Text(text)) => Some(&**text),
+        _ => None,
+    };
     let timeframe: Timeframe = text("timeframe")?.parse().ok()?;
     let id = InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?);
     match row.get("ts") {
-        Some(Cell::Ts(start)) => Some(((registry.number(&id), timeframe, *start), flow)),
+        _ if row.get("retracted") == Some(&Cell::Bool(true)) => None,
+        Some(Cell::Ts(start)) => Some((registry.number(&id), timeframe, *start)),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 9] = [
+pub const LIVE_VIEWS: [&str; 11] = [
     "confluence",
     "signals",
     "bars",
@@ -25,6 +25,8 @@ pub const LIVE_VIEWS: [&str; 9] = [
     "component_scores",
     "dimension_scores",
     "indicators",
+    "open_interest_analysis",
+    "liquidation_analysis",
     "relations",
 ];
 

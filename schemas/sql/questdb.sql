@@ -83,6 +83,20 @@ CREATE TABLE IF NOT EXISTS fear_greed (
 ) TIMESTAMP(ts) PARTITION BY YEAR WAL
 DEDUP UPSERT KEYS(ts);
 
+CREATE TABLE IF NOT EXISTS liquidations (
+    ts TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    side SYMBOL,
+    price DOUBLE,
+    size DOUBLE,
+    n LONG,
+    completeness SYMBOL,
+    known_at TIMESTAMP
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, side, price, size, n);
+
 CREATE TABLE IF NOT EXISTS bars (
     ts TIMESTAMP,
     ts_close TIMESTAMP,
@@ -285,6 +299,59 @@ CREATE TABLE IF NOT EXISTS indicators (
     supertrend DOUBLE,
     supertrend_direction DOUBLE,
     quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS open_interest_analysis (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    open_interest DOUBLE,
+    open_interest_value DOUBLE,
+    funding_rate DOUBLE,
+    change_1 DOUBLE,
+    change_5 DOUBLE,
+    change_19 DOUBLE,
+    regime SYMBOL,
+    regime_strength DOUBLE,
+    divergence DOUBLE,
+    structure DOUBLE,
+    crowding DOUBLE,
+    concentration DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS liquidation_analysis (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    n_longs LONG,
+    n_shorts LONG,
+    long_volume DOUBLE,
+    short_volume DOUBLE,
+    long_turnover DOUBLE,
+    short_turnover DOUBLE,
+    largest DOUBLE,
+    completeness SYMBOL,
+    imbalance DOUBLE,
+    weighted_imbalance DOUBLE,
+    acceleration DOUBLE,
+    cascade SYMBOL,
+    reversal_potential DOUBLE,
     known_at TIMESTAMP,
     revision LONG,
     retracted BOOLEAN,

@@ -16,6 +16,7 @@ pub mod table;
 pub mod time;
 mod told;
 pub mod topic;
+mod twins;
 #[cfg(feature = "arrow")]
 mod versions;
 

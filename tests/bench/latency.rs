@@ -63,6 +63,10 @@ impl Audience for Api {
         self.1.wants(table)
     }
 
+    fn wants_symbol(&self, symbol: &str) -> bool {
+        self.1.wants_symbol(symbol)
+    }
+
     fn form(&self, rows: Versions) {
         self.1.form(&rows);
     }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use prism_log::{Log, LogWriter, SegmentLog};
 use prism_schemas::{
     Decimal, Event, InstrumentId, Market, Timeframe, Topic,
-    event::{Batch, Book, Feed, FeedStatus, Instrument, Kline, Levels, Side, Trade, event::Body, trade::Id},
+    event::{
+        Batch, Book, Feed, FeedStatus, Instrument, Kline, Levels, Liquidation, OpenInterest, Side, Ticker, Trade,
+        event::Body, trade::Id,
+    },
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
@@ -191,7 +194,7 @@ impl Synthetic {
                 trades.push(arrival);
             }
         }
-        all.extend(klines(&mut random).into_iter().chain(self.books()));
+        all.extend(klines(&mut random).into_iter().chain(self.books()).chain(self.positions()));
         self.delay(&mut random, &mut trades);
         let copied = self.copy(&mut random, &trades);
         trades.extend(copied);
@@ -231,6 +234,44 @@ impl Synthetic {
             };
             let late = if n % 700 == 650 { 90 } else { 0 };
             all.push(Arrival::new(&id, ts - late * SECOND, ts + 20 * MILLISECOND, Body::Book(book)));
+        }
+        all
+    }
+
+    /// What is open and who is forced out, for the same instruments as books; now and then told late.
+    fn positions(&self) -> Vec<Arrival> {
+        let mut random = Random(self.seed + 1);
+        let mut all = Vec::new();
+        for (symbol, cents) in [("BTCUSDT", 6_000_000), ("SOLUSDT", 14_000), ("BTCUSD", 6_001_000)] {
+            let market = if symbol == "BTCUSD" { Market::Inverse } else { Market::Linear };
+            let id = InstrumentId::new("bybit", market, symbol);
+            let mut open = 1_000_000;
+            for n in 0..self.hours * HOUR / (7 * SECOND) {
+                let ts = START + 7 * n * SECOND;
+                open += random.below(2_001) - 1_000;
+                let late =
+                    [0, 3, 5 * 60, 3 * 3_600][if n % 40 == 39 { 1 + random.below(3) as usize } else { 0 }] * SECOND;
+                let recv = ts + 30 * MILLISECOND + late;
+                let size = Some(Decimal::new(open, 3));
+                let funding_rate = (n % 3 == 0).then(|| Decimal::new(random.below(2_001) - 1_000, 6));
+                let ticker = Ticker { open_interest: size, funding_rate, ..Ticker::default() };
+                all.push(Arrival::new(&id, ts, recv, Body::Ticker(ticker.into())));
+                if n % 43 == 0 {
+                    let told = OpenInterest { size, value: None };
+                    all.push(Arrival::new(&id, ts, recv + 20 * SECOND, Body::OpenInterest(told)));
+                }
+                // Storms of forced orders, and single ones between them.
+                let n_forced = if n % 600 < 20 { random.below(8) } else { i64::from(random.below(50) == 0) };
+                for _ in 0..n_forced {
+                    let order = Liquidation {
+                        side: if n % 1_200 < 600 { Side::Sell } else { Side::Buy }.into(),
+                        price: Some(Decimal::new(cents + random.below(cents / 100), 2)),
+                        size: Some(Decimal::new(1 + random.below(50), if symbol == "BTCUSD" { 0 } else { 3 })),
+                        completeness: if symbol == "SOLUSDT" { "latest_per_second" } else { "all" }.into(),
+                    };
+                    all.push(Arrival::new(&id, ts, recv, Body::Liquidation(order)));
+                }
+            }
         }
         all
     }

@@ -67,7 +67,7 @@ impl Tape {
         let log = SegmentLog::open_read(dir).unwrap();
         let (registry, mut partitions) = (Registry::default(), Vec::new());
         let (mut newest, mut last_event) = (0, i64::MIN);
-        for topic in [Topic::Reference, Topic::Status, Topic::Books, Topic::Trades, Topic::Quarantine] {
+        for topic in Topic::ALL {
             for partition in 0..log.partitions(topic) {
                 let mut admission = Admission::new(registry.clone(), settings, topic, partition);
                 let mut records = Vec::new();

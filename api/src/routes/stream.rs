@@ -25,6 +25,8 @@ use crate::{App, Stage};
 const PING: Duration = Duration::from_secs(20);
 /// Longest message and frame of a client, in bytes.
 const MESSAGE_MAX: usize = 16 * 1024;
+/// Bytes read from a client at once: that much room is cleared whenever it is looked whether there is something.
+const READ_AT_ONCE: usize = 2 * 1024;
 /// Changes sent before the client is listened to again.
 const AT_ONCE: usize = 64;
 
@@ -99,7 +101,7 @@ fn open(
     };
     let is_admitted = app.door.admits(headers);
     let counted = Counted::one_more(&app, inside)?;
-    let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
+    let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX).read_buffer_size(READ_AT_ONCE);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         let bucket = Bucket::new(app.limits.messages_a_second, Instant::now());
         let subscriber = Subscriber::new(app.door.clone(), app.updates.clone(), channels, is_admitted, bucket);

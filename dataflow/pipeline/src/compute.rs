@@ -170,9 +170,7 @@ impl Workers {
             if is_last {
                 return Ok(());
             }
-            if n_records == 0 {
-                worker.step_or_park(Some(STEP));
-            }
+            worker.step_or_park(Some(if n_records == 0 { STEP } else { Duration::ZERO }));
         }
     }
 

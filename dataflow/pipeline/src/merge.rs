@@ -18,8 +18,7 @@ use prism_schemas::{
 use crate::{cut::Cut, passthrough::Passthrough};
 
 /// Topics the graph reads today, in the order that breaks ties of knowledge time.
-pub const TOPICS: [Topic; 6] =
-    [Topic::Reference, Topic::Status, Topic::Books, Topic::Tickers, Topic::Trades, Topic::Quarantine];
+pub const TOPICS: [Topic; 7] = Topic::ALL;
 
 /// A partition that is silent this long, in nanoseconds of knowledge time, while others go on gets a heartbeat.
 const BEHIND: Time = 2 * SECOND as Time;

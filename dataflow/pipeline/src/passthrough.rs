@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write};
 
 use prism_schemas::{
     Cell, Decimal, Table, Told, Ts, Version,
-    event::{Batch, Feed, Instrument, Ticker, event::Body},
+    event::{Batch, Feed, Instrument, Liquidation, Side, Ticker, event::Body},
     feed::IMPORT,
     table,
     time::{DAY, HOUR, MINUTE},
@@ -100,7 +100,7 @@ impl Passthrough {
         let venue = || [&batch.exchange, &batch.market].map(|name| Cell::from(&**name));
         let of: [&str; 3] = [&batch.exchange, &batch.market, &batch.symbol];
         let names = || of.map(Cell::from).to_vec();
-        for event in &batch.events {
+        for (at, event) in batch.events.iter().enumerate() {
             let ts = event.ts_event;
             let mut put = |table: &'static Table, of: Vec<Cell>, values: Vec<Cell>| {
                 let cells = [vec![Cell::Ts(ts)], of, values, vec![Cell::Ts(known)]].concat();
@@ -118,6 +118,9 @@ impl Passthrough {
                     put(&table::FUNDING, names(), values);
                 }
                 Some(Body::Ticker(ticker)) => self.ticker(of, ts, ticker, known, out),
+                Some(Body::Liquidation(order)) => {
+                    put(&table::LIQUIDATIONS, names(), liquidation(order, event.n_twins(&batch.events[..at])));
+                }
                 Some(Body::LongShortRatio(ratio)) if self.take(of, &kind(&ratio.kind, &ratio.period), HISTORY, ts) => {
                     let [kind, period] = [&ratio.kind, &ratio.period].map(|text| Cell::from(&**text));
                     put(&table::RATIOS, names(), vec![kind, period, number(ratio.long), number(ratio.short)]);
@@ -161,6 +164,12 @@ fn instrument(i: &Instrument) -> Vec<Cell> {
     values.extend([&i.contract_type, &i.base, &i.quote, &i.settlement].map(text));
     values.extend([i.expiry.map_or(Cell::Null, Cell::Ts), Cell::from(&*i.status)]);
     values
+}
+
+fn liquidation(order: &Liquidation, n: u32) -> Vec<Cell> {
+    let side = if order.side() == Side::Buy { "buy" } else { "sell" };
+    let [price, size] = [order.price, order.size].map(number);
+    vec![Cell::from(side), price, size, Cell::Int(n.into()), Cell::from(&*order.completeness)]
 }
 
 /// The series of a ratio.

@@ -59,6 +59,10 @@ impl Audience for Gate {
         self.is_open.load(Relaxed) && self.audience.wants(table)
     }
 
+    fn wants_symbol(&self, symbol: &str) -> bool {
+        self.audience.wants_symbol(symbol)
+    }
+
     fn form(&self, rows: Versions) {
         let now = (self.clock)();
         rows.known_at().iter().for_each(|micros| self.status.latency(Stage::Graph, 1_000 * micros, now));

@@ -13,14 +13,15 @@ use prism_dataflow::{
     assemble::Plan,
     event::{Control, Fact},
     flow::Flow,
-    score::flows,
-    stored::{start_of, stored_bar, stored_flow},
+    positions::Positions,
+    score::stakes,
+    stored::{Place, start_of, stored_bar, stored_flow, stored_positions},
     types::Time,
 };
 use prism_schemas::{
     Cell, Timeframe, Ts, Version,
     store::RowStore,
-    table::{BARS, ORDER_FLOW},
+    table::{BARS, LIQUIDATION_ANALYSIS, OPEN_INTEREST_ANALYSIS, ORDER_FLOW},
     time::DAY,
 };
 
@@ -31,8 +32,15 @@ const AT_ONCE: usize = 1_024;
 /// Times bars may be handed over before some are taken.
 const AHEAD: usize = 16;
 
-/// What takers bought and sold in the newest stored bars of each series.
-type Flows = BTreeMap<(u32, Timeframe), BTreeMap<Ts, Flow>>;
+/// What else is read of a stored bar.
+#[derive(Default)]
+struct Beside {
+    flow: Option<Flow>,
+    positions: Option<Positions>,
+}
+
+/// Of the newest bars of each series.
+type Besides = BTreeMap<(u32, Timeframe), BTreeMap<Ts, Beside>>;
 
 /// Where the graph takes them.
 pub(crate) struct StoredBars {
@@ -72,7 +80,7 @@ impl StoredBarsOut {
     /// Hands over what the store has; calls `wait` while the graph is not ready for more.
     pub(crate) fn send(self, store: &dyn RowStore, mut wait: impl FnMut()) -> Result<()> {
         let hash = Cell::text(self.plan.settings.hash());
-        let mut taken = self.flows(store, &hash)?;
+        let mut taken = self.besides(store, &hash)?;
         let begin = Control { instrument: 0, known: self.cut.begin, fact: Fact::Begin };
         // By when they closed; within a day rows may come in any order, and long bars close later than they begin.
         let mut waiting: BTreeMap<(Time, u32, Ts), Control> = BTreeMap::new();
@@ -98,7 +106,8 @@ impl StoredBarsOut {
             if let Some(mut bar) = bar.filter(|bar| is_taken(&row, bar)) {
                 if let Fact::Stored(bar) = &mut bar.fact {
                     let own = taken.get_mut(&(bar.instrument, bar.timeframe));
-                    bar.flow = own.and_then(|own| own.remove(&ts)).map(Arc::new);
+                    let beside = own.and_then(|own| own.remove(&ts)).unwrap_or_default();
+                    (bar.flow, bar.positions) = (beside.flow.map(Arc::new), beside.positions.map(Arc::new));
                 }
                 waiting.insert((bar.known, bar.instrument, ts), bar);
             }
@@ -116,22 +125,49 @@ impl StoredBarsOut {
         Ok(())
     }
 
-    /// What takers bought and sold in the bars that are handed over, as far as later ones read it.
-    fn flows(&self, store: &dyn RowStore, hash: &Cell) -> Result<Flows> {
-        let mut all = Flows::new();
+    /// What else is read of the bars that are handed over, as far as later ones read it.
+    fn besides(&self, store: &dyn RowStore, hash: &Cell) -> Result<Besides> {
+        let (mut all, registry) = (Besides::new(), &self.plan.registry);
         let mut see = |row: Version| {
-            let Some(((instrument, timeframe, start), flow)) = stored_flow(&row, &self.plan.registry) else { return };
-            let known = self.plan.settings.time.close(timeframe.end(start)) as Time;
-            if row.get("config_hash") == Some(hash) && known < self.frontier && start < self.cut.since {
-                let own = all.entry((instrument, timeframe)).or_default();
-                own.insert(start, flow);
-                if flows::BARS < own.len() {
-                    own.pop_first();
-                }
+            if let Some((place, flow)) = stored_flow(&row, registry)
+                && let Some(beside) = self.beside(&mut all, &row, hash, place)
+            {
+                beside.flow = Some(flow);
             }
         };
         store.scan(&ORDER_FLOW, &mut see).map_err(told)?;
+        for table in [&OPEN_INTEREST_ANALYSIS, &LIQUIDATION_ANALYSIS] {
+            let mut see = |row: Version| {
+                if let Some((place, positions)) = stored_positions(&row, registry)
+                    && let Some(beside) = self.beside(&mut all, &row, hash, place)
+                {
+                    let forced = positions.forced;
+                    beside.positions.get_or_insert(positions).forced = forced;
+                }
+            };
+            store.scan(table, &mut see).map_err(told)?;
+        }
         Ok(all)
+    }
+
+    /// Where that of a row's bar goes, if it is read.
+    fn beside<'a>(
+        &self,
+        all: &'a mut Besides,
+        row: &Version,
+        hash: &Cell,
+        (instrument, timeframe, start): Place,
+    ) -> Option<&'a mut Beside> {
+        let known = self.plan.settings.time.close(timeframe.end(start)) as Time;
+        if row.get("config_hash") != Some(hash) || self.frontier <= known || self.cut.since <= start {
+            return None;
+        }
+        let own = all.entry((instrument, timeframe)).or_default();
+        own.entry(start).or_default();
+        if stakes::READ < own.len() {
+            own.pop_first();
+        }
+        own.get_mut(&start)
     }
 
     /// Whether somebody still takes them.

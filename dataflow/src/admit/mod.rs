@@ -1,5 +1,6 @@
 //! Log messages to records of the graph, each with its knowledge time.
 
+mod positions;
 mod records;
 
 use prism_schemas::{
@@ -18,6 +19,7 @@ use crate::{
     settings::{Settings, TimeSettings},
     types::Time,
 };
+use positions::positions;
 pub use records::even;
 use records::{contract_size, kline_fact, quarantined, refused, trade_record};
 
@@ -154,8 +156,8 @@ impl Admission {
             }
         };
         let mut books = None;
-        for event in &batch.events {
-            self.read(event, market, number, &mut books, records);
+        for (at, event) in batch.events.iter().enumerate() {
+            self.read((event, &batch.events[..at]), market, number, &mut books, records);
         }
         records.extend(books.map(Record::Books));
     }
@@ -165,11 +167,11 @@ impl Admission {
         self.last.as_ref().is_some_and(|(id, _)| id.exchange == "binance")
     }
 
-    /// Admits one event of an instrument.
+    /// Admits one event of an instrument, given those before it in its message.
     #[inline]
     fn read(
         &mut self,
-        event: &Event,
+        (event, before): (&Event, &[Event]),
         market: Market,
         number: u32,
         books: &mut Option<Box<BookUpdates>>,
@@ -218,6 +220,10 @@ impl Admission {
             }
             Some(Body::Instrument(instrument)) => {
                 records.extend(contract_size(number, event, instrument).map(control));
+            }
+            Some(Body::Ticker(_) | Body::OpenInterest(_) | Body::Liquidation(_)) if market != Market::Spot => {
+                let is_inverse = market == Market::Inverse;
+                records.extend(positions(number, event, before, is_inverse, self.clock.time.max_ahead).map(control));
             }
             Some(Body::FeedStatus(status)) => {
                 let facts = self.status(status, event, known, records);

@@ -8,6 +8,7 @@ use super::{
     coverage::Coverage,
     fold::{Fold, Scale},
     klines::Klines,
+    positions::Holdings,
     series::Slot,
     sessions::Sessions,
 };
@@ -25,13 +26,35 @@ pub(super) struct Instrument<'a> {
     pub(super) coverage: &'a Coverage,
     pub(super) sessions: &'a Sessions,
     pub(super) settings: &'a BarSettings,
-    /// Timeframes whose bars have a flow.
+    /// Timeframes whose bars have a flow and positions.
     pub(super) flows: &'a [Timeframe],
+    pub(super) holdings: &'a Holdings,
+    /// What an inverse contract is worth (quote), as far as that is known.
+    pub(super) contract: Option<f64>,
 }
 
 impl Instrument<'_> {
     /// The bar of a slot, `None` where there is none.
     pub(super) fn bar(
+        &self,
+        timeframe: Timeframe,
+        slot: &Slot,
+        first_start: Option<Ts>,
+        klines: &Klines,
+        last_close: Option<f64>,
+    ) -> Option<Bar> {
+        self.made(timeframe, slot, first_start, klines, last_close).map(|bar| self.with_positions(bar))
+    }
+
+    /// The same with what is known of positions over it.
+    fn with_positions(&self, bar: Bar) -> Bar {
+        if bar.quality == Quality::Gap || !self.flows.contains(&bar.timeframe) {
+            return bar;
+        }
+        Bar { positions: self.holdings.of(&bar, self.contract).map(Arc::new), ..bar }
+    }
+
+    fn made(
         &self,
         timeframe: Timeframe,
         slot: &Slot,
@@ -60,7 +83,7 @@ impl Instrument<'_> {
     pub(super) fn open(&self, timeframe: Timeframe, slot: &Slot, last_close: Option<f64>) -> Option<Bar> {
         let fold = slot.fold.as_ref()?;
         let covered = self.coverage.covers(slot.start, fold.last.0 + 1, self.sessions);
-        Some(self.traded(timeframe, slot, fold, covered, last_close))
+        Some(self.with_positions(self.traded(timeframe, slot, fold, covered, last_close)))
     }
 
     fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
@@ -142,6 +165,7 @@ impl Instrument<'_> {
             source: Source::Trades,
             quality: Quality::Ok,
             flow: None,
+            positions: None,
         }
     }
 }
@@ -198,6 +222,7 @@ mod tests {
             source: Source::Trades,
             quality: Quality::Ok,
             flow: None,
+            positions: None,
         };
         let rule = |ours: &Bar, holds_more: bool| {
             let (open, close, turnover, is_inverse) = (100.0, 101.0, None, false);

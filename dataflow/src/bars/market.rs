@@ -104,14 +104,18 @@ impl Market {
         self.spare.give(trades);
     }
 
-    /// Open bars of each instrument of which something came, and when the newest of that was received.
-    pub(super) fn open_bars(&mut self) -> Vec<(Ts, Vec<Arc<Bar>>)> {
+    /// Open bars of these timeframes of the next instrument of which something came, none if it is not wanted, and when the
+    /// newest of that was received.
+    pub(super) fn open_bars(
+        &mut self,
+        is_wanted: impl Fn(u32) -> bool,
+        of: impl Fn(Timeframe) -> bool,
+    ) -> Option<(Ts, Vec<Arc<Bar>>)> {
+        let (at, received) = self.followed.take()?;
         let Instruments { tapes, hot, .. } = &mut self.instruments;
-        let of = |(at, received): (usize, Ts)| {
-            let tape = tapes.get_mut(at)?.as_mut()?;
-            Some((received, tape.open_bars(&self.settings, &self.sessions, &mut hot[at])))
-        };
-        self.followed.take().into_iter().filter_map(of).collect()
+        let tape = tapes.get_mut(at).and_then(Option::as_mut).filter(|_| is_wanted(at as u32));
+        let bars = tape.map(|tape| tape.open_bars(&self.settings, &self.sessions, &mut hot[at], of));
+        Some((received, bars.unwrap_or_default()))
     }
 
     /// Takes one in by all the rules, or has it wait.
@@ -239,13 +243,12 @@ impl Market {
 
     /// Makes bars that something happened to again.
     fn render(&mut self, now: Time) {
-        let cutoff = now as Ts - self.settings.keep();
         let touched = self.touched.take(self.instruments.tapes.len());
         self.bars.reserve(touched.len());
         self.followed.note(touched.iter().map(|at| (*at, Ts::MIN)));
         for at in touched {
             let Some(tape) = &mut self.instruments.tapes[at] else { continue };
-            tape.render(&self.settings, &self.sessions, cutoff, |old, new, kline| {
+            tape.render(&self.settings, &self.sessions, now as Ts, |old, new, kline| {
                 if let (None, Some(bar), Some(kline)) = (&old, &new, kline)
                     && let Err(why) = compare(bar, kline)
                 {
@@ -305,6 +308,9 @@ impl Market {
             Fact::ContractSize(..) | Fact::Book { .. } | Fact::Alive(_) | Fact::Stored(_) | Fact::Begin => {}
             Fact::Feed { teller, at, change } => tape.feed(settings, control.known as Ts, teller, at, change),
             Fact::History { teller, timeframe, at, goes_on } => tape.history(teller, timeframe, at, goes_on),
+            Fact::Position { at, position, is_inverse } => {
+                tape.position(settings, control.known as Ts, at, position, is_inverse);
+            }
             Fact::Refused(error) => self.errors.push((error, control.known, 1)),
             Fact::Kline(timeframe, kline) => {
                 let known = control.known as Ts;

@@ -10,6 +10,7 @@ mod interval;
 mod klines;
 mod market;
 mod open;
+mod positions;
 mod refused;
 mod rising;
 mod seal;

@@ -1,8 +1,8 @@
 //! Bars of intervals that are open: what there is of them so far, for whoever follows.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 
-use prism_schemas::Ts;
+use prism_schemas::{Timeframe, Ts};
 use timely::scheduling::Activator;
 
 use super::{
@@ -32,18 +32,25 @@ impl OpenBars {
 
     /// Nobody asks for what came so far.
     pub fn pass_over(&self) {
-        self.0.borrow_mut().followed.take();
+        self.0.borrow_mut().followed.clear();
     }
 
-    /// Open bars of each instrument of which something came, or other bars closed than before, shortest first, those of a
-    /// timeframe in order, with when the newest that came was received; none while closed bars are still on their way
-    /// downstream, where all before `reached` has come.
-    pub fn take(&self, reached: Option<Time>) -> Vec<(Ts, Vec<Arc<Bar>>)> {
-        let mut market = self.0.borrow_mut();
-        let mut bars =
-            if reached.is_some_and(|reached| reached < market.sent) { Vec::new() } else { market.open_bars() };
-        bars.retain(|(_, bars)| !bars.is_empty());
-        bars
+    /// Open bars of these timeframes of an instrument of which something came, or other bars closed than before: of the one
+    /// that waits longest of those that are wanted, by number; the others wait no longer. Shortest first, those of a timeframe
+    /// in order, with when the newest that came was received.
+    pub fn take(&self, is_wanted: impl Fn(u32) -> bool, of: impl Fn(Timeframe) -> bool) -> Option<(Ts, Vec<Arc<Bar>>)> {
+        let market = &mut *self.0.borrow_mut();
+        std::iter::from_fn(|| market.open_bars(&is_wanted, &of)).find(|(_, bars)| !bars.is_empty())
+    }
+
+    /// Whether closed bars are still on their way downstream, where all before `reached` has come.
+    pub fn is_ahead_of(&self, reached: Time) -> bool {
+        reached < self.0.borrow().sent
+    }
+
+    /// Whether something came of an instrument that was not taken yet.
+    pub fn is_waiting(&self) -> bool {
+        !self.0.borrow().followed.some.is_empty()
     }
 }
 
@@ -53,7 +60,8 @@ pub(super) struct Followed {
     wake: Option<Activator>,
     /// By number: whether it is among them, and when the newest that came of it was received.
     of: Vec<(bool, Ts)>,
-    some: Vec<usize>,
+    /// Who waits longest first.
+    some: VecDeque<usize>,
 }
 
 impl Followed {
@@ -67,25 +75,33 @@ impl Followed {
             let (is_in, newest) = &mut self.of[at];
             *newest = received.max(*newest);
             if !std::mem::replace(is_in, true) {
-                self.some.push(at);
+                self.some.push_back(at);
             }
         }
         wake.activate();
     }
 
-    /// Each once, with when the newest that came of it was received; none from then on.
-    pub(super) fn take(&mut self) -> Vec<(usize, Ts)> {
-        let leave = |at: usize| {
-            self.of[at].0 = false;
-            (at, self.of[at].1)
-        };
-        self.some.drain(..).map(leave).collect()
+    /// The one that waits longest, with when the newest that came of it was received; it does not wait from then on.
+    pub(super) fn take(&mut self) -> Option<(usize, Ts)> {
+        let at = self.some.pop_front()?;
+        self.of[at].0 = false;
+        Some((at, self.of[at].1))
+    }
+
+    fn clear(&mut self) {
+        while self.take().is_some() {}
     }
 }
 
 impl Tape {
-    /// Bars of the open intervals that hold trades.
-    pub(super) fn open_bars(&mut self, settings: &Settings, sessions: &Sessions, hot: &mut Hot) -> Vec<Arc<Bar>> {
+    /// Bars of the open intervals of these timeframes that hold trades.
+    pub(super) fn open_bars(
+        &mut self,
+        settings: &Settings,
+        sessions: &Sessions,
+        hot: &mut Hot,
+        of: impl Fn(Timeframe) -> bool,
+    ) -> Vec<Arc<Bar>> {
         let finest = &mut self.series[0].slots;
         if let Some((start, fold)) = hot.drain(&self.scale)
             && let Ok(at) = find(finest, &start, |slot| slot.start)
@@ -96,7 +112,8 @@ impl Tape {
         let n_open = finest.iter().rev().take_while(|slot| !slot.closed).count();
         let open: Vec<&Slot> = finest.range(finest.len() - n_open..).collect();
         let instrument = self.of(settings, sessions);
-        self.series.iter().enumerate().flat_map(|(at, series)| series.open_bars(&instrument, &open, at == 0)).collect()
+        let wanted = self.series.iter().enumerate().filter(|(_, series)| of(series.timeframe));
+        wanted.flat_map(|(at, series)| series.open_bars(&instrument, &open, at == 0)).collect()
     }
 }
 

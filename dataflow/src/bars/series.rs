@@ -15,6 +15,7 @@ use crate::{
     event::{Kline, Trade},
     flow::SLOTS,
     operator::{find, first_from, room, shared},
+    positions::Positions,
     settings::TimeSettings,
 };
 
@@ -156,7 +157,9 @@ impl Series {
     pub(super) fn bytes(&self) -> usize {
         let flow = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.bar.as_ref()?.flow.as_ref()?.bytes());
         let flow = self.slots.iter().rev().take(ROWS_SEEN).find_map(flow).unwrap_or(0);
-        size_of::<Series>() + room(&self.slots) + self.slots.len() * (shared::<Bar>() + flow)
+        let positions = self.slots.iter().rev().take(ROWS_SEEN).find_map(|slot| slot.bar.as_ref()?.positions.as_ref());
+        let positions = positions.map_or(0, |_| Positions::bytes());
+        size_of::<Series>() + room(&self.slots) + self.slots.len() * (shared::<Bar>() + flow + positions)
     }
 
     /// The slot of the interval that starts at `start`, made if absent.
@@ -191,7 +194,8 @@ impl Series {
 
     /// Closed bars that end after `ts` are to be made again.
     pub(super) fn touch_after(&mut self, ts: Ts) {
-        if let Some(start) = self.slots.iter().find(|slot| ts < slot.end && slot.closed).map(|slot| slot.start) {
+        let first = first_from(&self.slots, &(ts + 1), |slot| slot.end);
+        if let Some(start) = self.slots.range(first..).find(|slot| slot.closed).map(|slot| slot.start) {
             self.touch(start);
         }
     }

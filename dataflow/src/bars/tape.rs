@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prism_schemas::{Timeframe, Ts};
+use prism_schemas::{Timeframe, Ts, decimal::POW10};
 
 use super::{
     coverage::Coverage,
@@ -10,6 +10,7 @@ use super::{
     hot::Hot,
     interval::{Instrument, compare},
     klines::Klines,
+    positions::Holdings,
     series::Series,
     sessions::Sessions,
     streams::Streams,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     bar::{Bar, Quality, Source},
-    event::{FeedChange, Kline, Teller, Trade},
+    event::{FeedChange, Kline, Position, Teller, Trade},
     operator::find,
     settings::Settings,
 };
@@ -44,8 +45,9 @@ pub(super) struct Tape {
     used_to: Ts,
     pub(super) coverage: Coverage,
     pub(super) series: Vec<Series>,
-    /// Timeframes whose bars have a flow.
+    /// Timeframes whose bars have a flow and positions.
     pub(super) flows: Arc<[Timeframe]>,
+    holdings: Holdings,
 }
 
 impl Tape {
@@ -60,12 +62,13 @@ impl Tape {
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
             flows,
+            holdings: Holdings::new(settings.timeframes.maintained[0]),
         }
     }
 
     /// Bytes it keeps.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Tape>() + self.series.iter().map(Series::bytes).sum::<usize>()
+        size_of::<Tape>() + self.holdings.bytes() + self.series.iter().map(Series::bytes).sum::<usize>()
     }
 
     /// Declares the contract size; the first declaration holds.
@@ -299,6 +302,17 @@ impl Tape {
         }
     }
 
+    /// Something was told of positions; whether it can change a bar.
+    pub(super) fn position(&mut self, settings: &Settings, now: Ts, at: Ts, position: Position, is_inverse: bool) {
+        let base = settings.timeframes.base();
+        if self.flows.is_empty() || settings.time.horizon < now - base.end(base.start(at)) {
+            return;
+        }
+        self.holdings.learn(at, position, is_inverse);
+        let of_roles = self.series.iter_mut().filter(|series| self.flows.contains(&series.timeframe));
+        of_roles.for_each(|series| series.touch_after(at));
+    }
+
     /// What a session vouches for is other than was known, from this time on.
     pub(super) fn session(&mut self, settings: &Settings, now: Ts, session: u64, from: Ts) {
         if self.coverage.has(session) {
@@ -329,8 +343,16 @@ impl Tape {
 
     /// What its bars depend on besides their own trades.
     pub(super) fn of<'a>(&'a self, settings: &'a Settings, sessions: &'a Sessions) -> Instrument<'a> {
-        let Tape { instrument: number, scale, coverage, flows, .. } = self;
-        Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars, flows }
+        let Tape { instrument: number, scale, coverage, flows, holdings, .. } = self;
+        let contract = self.worth_of_contract(Ts::MAX);
+        let settings = &settings.bars;
+        Instrument { number: *number, scale, coverage, sessions, settings, flows, holdings, contract }
+    }
+
+    /// What an inverse contract is worth (quote), if it was declared by then.
+    fn worth_of_contract(&self, now: Ts) -> Option<f64> {
+        let declared = self.contract.filter(|(known, _)| *known as Ts <= now);
+        declared.map(|(_, (mantissa, decimals))| mantissa as f64 / POW10[decimals as usize] as f64)
     }
 
     /// Whether time passing can make a bar that ends at `end` or later, open or empty.
@@ -350,11 +372,14 @@ impl Tape {
         &mut self,
         settings: &Settings,
         sessions: &Sessions,
-        cutoff: Ts,
+        now: Ts,
         mut changed: impl FnMut(Option<Arc<Bar>>, Option<Arc<Bar>>, Option<&Kline>),
     ) {
-        let Tape { instrument: number, scale, coverage, flows, .. } = self;
-        let instrument = Instrument { number: *number, scale, coverage, sessions, settings: &settings.bars, flows };
+        let (cutoff, contract) = (now - settings.keep(), self.worth_of_contract(now));
+        let Tape { instrument: number, scale, coverage, flows, holdings, .. } = self;
+        let bars = &settings.bars;
+        let instrument =
+            Instrument { number: *number, scale, coverage, sessions, settings: bars, flows, holdings, contract };
         let mut is_new = false;
         for series in &mut self.series {
             is_new |= series.render(&instrument, cutoff, &mut changed);
@@ -365,6 +390,7 @@ impl Tape {
         let oldest = self.series.iter().filter_map(|series| series.slots.front()).map(|slot| slot.start).min();
         let limit = oldest.map_or(cutoff, |oldest| oldest.min(cutoff));
         self.coverage.forget(limit, sessions);
+        self.holdings.forget(limit, cutoff);
         self.series.iter_mut().for_each(|series| series.klines.forget(limit));
     }
 }

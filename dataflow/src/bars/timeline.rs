@@ -23,6 +23,11 @@ impl<V: Copy> Timeline<V> {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Values of times up to and including `ts`, newest first.
     pub(super) fn until(&self, ts: Ts) -> impl Iterator<Item = (Ts, V)> {
         self.values[..self.first_after(ts)].iter().rev().copied()

@@ -38,8 +38,8 @@ pub trait Machine: Clone + 'static {
     fn next(&mut self, row: &Self::In) -> Self::Out;
     /// The row of an outcome.
     fn row(out: &Self::Out) -> &Self::In;
-    /// What it would make of the next rows; it stays where it is.
-    fn peek(&self, rows: &[Self::In]) -> Vec<Self::Out> {
+    /// What it would make of the next rows, all of it or at least what is read behind it; it stays where it is.
+    fn peek(&self, rows: &[Self::In], _all: bool) -> Vec<Self::Out> {
         let mut ahead = self.clone();
         rows.iter().map(|row| ahead.next(row)).collect()
     }
@@ -205,13 +205,13 @@ impl<M: Machine> Scan<M> {
         self.all[key].get_or_insert_with(|| Series::new(make(row), row.end() - row.start(), keep))
     }
 
-    /// What the machines would make of rows that follow those they have, by series and in order.
-    pub fn peek(&self, rows: &[M::In]) -> Vec<M::Out> {
+    /// What the machines would make of rows that follow those they have, by series and in order; as each tells it.
+    pub fn peek(&self, rows: &[M::In], all: bool) -> Vec<M::Out> {
         let of_series = rows.chunk_by(|a, b| a.series() == b.series());
         let of =
             |rows: &[M::In]| match (rows.first(), rows.first().and_then(|row| self.all.get(row.series())?.as_ref())) {
-                (_, Some(series)) => series.machine.peek(rows),
-                (Some(first), None) => (self.machine)(first).peek(rows),
+                (_, Some(series)) => series.machine.peek(rows, all),
+                (Some(first), None) => (self.machine)(first).peek(rows, all),
                 (None, None) => Vec::new(),
             };
         of_series.flat_map(of).collect()

@@ -1,12 +1,14 @@
 //! A component: one measured aspect of a bar, scored 0..100 with 50 neutral.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     bar::Bar,
     book::{Depth, Feature},
     operator::{BadState, load, save},
-    score::flows::Flowing,
+    score::{flows::Flowing, stakes::Stake},
 };
 
 /// A column of the indicator row, resolved by name once.
@@ -14,7 +16,10 @@ use crate::{
 pub struct Col(usize);
 
 /// The names of an indicator row.
-pub struct Columns<'a>(pub &'a [String]);
+pub struct Columns<'a> {
+    names: &'a [String],
+    read: RefCell<BTreeSet<usize>>,
+}
 
 /// A profile needs an indicator that `indicators.columns` leaves out.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -22,9 +27,21 @@ pub struct Columns<'a>(pub &'a [String]);
 pub struct MissingColumn(pub String);
 
 impl Columns<'_> {
-    /// The column of this name.
+    /// Of this row.
+    pub fn of(names: &[String]) -> Columns<'_> {
+        Columns { names, read: RefCell::default() }
+    }
+
+    /// The column of this name; it is read from now on.
     pub fn get(&self, name: &str) -> Result<Col, MissingColumn> {
-        self.0.iter().position(|have| have == name).map(Col).ok_or_else(|| MissingColumn(name.into()))
+        let at = self.names.iter().position(|have| have == name).ok_or_else(|| MissingColumn(name.into()))?;
+        self.read.borrow_mut().insert(at);
+        Ok(Col(at))
+    }
+
+    /// Whether somebody reads the column at this place.
+    pub fn is_read(&self, at: usize) -> bool {
+        self.read.borrow().contains(&at)
     }
 }
 
@@ -39,6 +56,8 @@ pub struct Inputs<'a> {
     pub depth: Option<&'a Depth>,
     /// What takers bought and sold in it and before, where the bar tells.
     pub flow: Option<Flowing<'a>>,
+    /// What is made of positions in its contract, where something is known of them.
+    pub stake: Option<&'a Stake>,
 }
 
 impl Inputs<'_> {

@@ -14,8 +14,6 @@ use crate::{
 const CHANGES_MIN: usize = 12;
 /// Prices that differ by less than this share are equal.
 pub(super) const SAME: f64 = 1e-12;
-/// Bars, the newest, whose flow is read at the next one.
-pub const BARS: usize = WINDOW;
 
 /// An active slot: what takers bought there less what they sold, and its mean price.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

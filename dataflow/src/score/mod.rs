@@ -7,6 +7,7 @@ pub mod orderbook;
 pub mod orderflow;
 pub mod profile;
 pub mod rows;
+pub mod stakes;
 pub mod technical;
 pub mod volume;
 pub mod w1;

@@ -21,8 +21,6 @@ pub struct Dimension {
     pub weight: f64,
     /// Its components.
     pub components: Vec<Weighted>,
-    /// The weight of components that are not made yet: they are absent everywhere.
-    pub missing: f64,
 }
 
 impl Dimension {
@@ -34,7 +32,7 @@ impl Dimension {
 
     /// The share of its weight that such components have.
     pub fn coverage(&self, is_there: impl Fn(usize) -> bool) -> f64 {
-        self.present(is_there) / (self.present(|_| true) + self.missing)
+        self.present(is_there) / self.present(|_| true)
     }
 }
 

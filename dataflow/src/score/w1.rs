@@ -20,7 +20,7 @@ pub fn profile(columns: &Columns<'_>) -> Result<Profile, MissingColumn> {
     ];
     Ok(Profile {
         name: "w1",
-        dimensions: vec![Dimension { name: "w1", weight: 1.0, components, missing: 0.0 }],
+        dimensions: vec![Dimension { name: "w1", weight: 1.0, components }],
         weight: 1.0,
         finish: |raw| 50.0 + 50.0 * libm::tanh(1.5 * raw),
         when_absent: Some(50.0),
@@ -130,7 +130,7 @@ mod tests {
     /// Readings of the four components over rows of (close, volume, rsi, histogram, atr, upper, lower, cvd).
     fn readings(inputs: &[(f64, f64, [Option<f64>; 6])]) -> Vec<[Option<f64>; 4]> {
         let names = columns();
-        let mut profile = profile(&Columns(&names)).unwrap();
+        let mut profile = profile(&Columns::of(&names)).unwrap();
         let columns = ["rsi_14", "macd_histogram", "atr_14", "bollinger_upper", "bollinger_lower", "cvd"];
         let read = |(close, volume, values): &(f64, f64, [Option<f64>; 6])| {
             let bar = Bar::ohlcv(0, [*close, *close, *close, *close, *volume]);
@@ -140,7 +140,7 @@ mod tests {
             [0, 1, 2, 3].map(|i| {
                 parts[i]
                     .component
-                    .update(Inputs { bar: &bar, row: &row, depth: None, flow: None })
+                    .update(Inputs { bar: &bar, row: &row, depth: None, flow: None, stake: None })
                     .map(|reading| reading.score)
             })
         };
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn finish() {
-        let profile = profile(&Columns(&columns())).unwrap();
+        let profile = profile(&Columns::of(&columns())).unwrap();
         assert_eq!(((profile.finish)(0.0), profile.when_absent), (50.0, Some(50.0)));
         let weights: Vec<f64> = profile.dimensions[0].components.iter().map(|part| part.weight).collect();
         assert_eq!(weights, [0.3, 0.3, 0.2, 0.2]);

@@ -10,7 +10,9 @@ mod flows;
 mod forming;
 mod indicators;
 mod leaf;
+mod liquidations;
 mod names;
+mod open_interest;
 mod refusals;
 mod relations;
 mod revisions;
@@ -54,8 +56,12 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     let forming = outputs.forming.zip(plan.forming.clone());
     let forming = forming.map(|(rows, audience)| forming::rows(rows, &common, plan, audience));
     let books = outputs.books.map(|books| rows_of(books, "book_features rows", books::leaf(&common)));
-    let flows = plan.catalogue.profile.reads_flow.then(|| outputs.bars.clone());
-    let flows = flows.map(|bars| rows_of(bars, "order_flow rows", flows::leaf(&common)));
+    let inputs = plan.catalogue.profile.reads_flow.then(|| (outputs.bars.clone(), outputs.analysed.clone()));
+    let flows = inputs.map(|(bars, analysed)| {
+        let open = rows_of(analysed.clone(), "open_interest_analysis rows", open_interest::leaf(&common));
+        let forced = rows_of(analysed, "liquidation_analysis rows", liquidations::leaf(&common));
+        [rows_of(bars, "order_flow rows", flows::leaf(&common)), open, forced]
+    });
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
         rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
@@ -63,7 +69,8 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
-    refusals::rows(outputs.errors, refusals).concatenate(leaves.into_iter().chain(flows).chain(books).chain(forming))
+    refusals::rows(outputs.errors, refusals)
+        .concatenate(leaves.into_iter().chain(flows.into_iter().flatten()).chain(books).chain(forming))
 }
 
 /// The rows of one table.

@@ -2,15 +2,16 @@
 
 use super::{Column, Kind::*, Table, col};
 
-const TS: Column = col("ts", Ts, "", "start of the bar");
-const TS_CLOSE: Column = col("ts_close", Ts, "", "end of the bar, exclusive");
-const EXCHANGE: Column = col("exchange", Symbol, "", "venue");
-const MARKET: Column = col("market", Symbol, "", "spot, linear or inverse");
-const SYMBOL: Column = col("symbol", Symbol, "", "canonical symbol");
-const KNOWN_AT: Column = col("known_at", Ts, "", "when this version became known");
-const REVISION: Column = col("revision", I64, "", "number of earlier versions of this key with other values");
-const RETRACTED: Column = col("retracted", Bool, "", "true if the row no longer exists");
-const CONFIG_HASH: Column = col("config_hash", Symbol, "", "hash of the settings that shape results");
+pub(super) const TS: Column = col("ts", Ts, "", "start of the bar");
+pub(super) const TS_CLOSE: Column = col("ts_close", Ts, "", "end of the bar, exclusive");
+pub(super) const EXCHANGE: Column = col("exchange", Symbol, "", "venue");
+pub(super) const MARKET: Column = col("market", Symbol, "", "spot, linear or inverse");
+pub(super) const SYMBOL: Column = col("symbol", Symbol, "", "canonical symbol");
+pub(super) const KNOWN_AT: Column = col("known_at", Ts, "", "when this version became known");
+pub(super) const REVISION: Column =
+    col("revision", I64, "", "number of earlier versions of this key with other values");
+pub(super) const RETRACTED: Column = col("retracted", Bool, "", "true if the row no longer exists");
+pub(super) const CONFIG_HASH: Column = col("config_hash", Symbol, "", "hash of the settings that shape results");
 
 /// Components per role timeframe.
 pub static COMPONENT_SCORES: Table = Table {

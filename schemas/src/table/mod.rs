@@ -5,6 +5,7 @@ mod market;
 #[cfg(feature = "arrow")]
 mod newest;
 mod operations;
+mod positions;
 mod reference;
 
 use std::sync::LazyLock;
@@ -12,6 +13,7 @@ use std::sync::LazyLock;
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS, SIGNALS};
 pub use market::{BARS, BOOK_COLUMNS, BOOK_FEATURES, FLOW_COLUMNS, INDICATOR_COLUMNS, INDICATORS, ORDER_FLOW};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
+pub use positions::{LIQUIDATION_ANALYSIS, LIQUIDATIONS, OPEN_INTEREST_ANALYSIS};
 pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
 
 /// Every table, inputs before what is derived from them.
@@ -22,10 +24,13 @@ pub static TABLES: &[&Table] = &[
     &RATIOS,
     &RISK_LIMITS,
     &FEAR_GREED,
+    &LIQUIDATIONS,
     &BARS,
     &ORDER_FLOW,
     &BOOK_FEATURES,
     &INDICATORS,
+    &OPEN_INTEREST_ANALYSIS,
+    &LIQUIDATION_ANALYSIS,
     &COMPONENT_SCORES,
     &DIMENSION_SCORES,
     &CONFLUENCE,

@@ -6,6 +6,7 @@ mod klines;
 mod naive;
 mod order;
 mod outages;
+mod positions;
 
 use std::{
     collections::BTreeMap,

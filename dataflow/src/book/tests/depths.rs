@@ -121,6 +121,10 @@ impl Audience for Formed {
         table.is_none_or(|table| *table == COMPONENT_SCORES)
     }
 
+    fn wants_symbol(&self, _: &str) -> bool {
+        true
+    }
+
     fn form(&self, rows: Versions) {
         self.0.lock().unwrap().extend(rows.to_vec());
     }

@@ -30,5 +30,5 @@ pub fn dimension(weight: f64) -> Dimension {
         Weighted { weight: 0.05, component: Box::new(Di) },
         Weighted { weight: 0.0, component: Box::new(Ofi::default()) },
     ];
-    Dimension { name: "orderbook", weight, components, missing: 0.0 }
+    Dimension { name: "orderbook", weight, components }
 }

@@ -31,7 +31,13 @@ fn run(bars: &[Option<Numbers>]) -> BTreeMap<&'static str, Vec<Option<Reading>>>
             )
         });
         for weighted in &mut all {
-            let reading = weighted.component.update(Inputs { bar: &bar, row: &[], depth: depth.as_ref(), flow: None });
+            let reading = weighted.component.update(Inputs {
+                bar: &bar,
+                row: &[],
+                depth: depth.as_ref(),
+                flow: None,
+                stake: None,
+            });
             readings.entry(weighted.component.name()).or_default().push(reading);
         }
     }

@@ -17,6 +17,7 @@ mod effective_spread;
 mod flow_imbalance;
 mod kyle_lambda;
 mod large_trades;
+mod open_interest;
 mod quote_refresh;
 mod realised_spread;
 mod runs;
@@ -33,6 +34,7 @@ pub use effective_spread::EffectiveSpread;
 pub use flow_imbalance::FlowImbalance;
 pub use kyle_lambda::KyleLambda;
 pub use large_trades::LargeTrades;
+pub use open_interest::OpenInterest;
 pub use quote_refresh::QuoteRefresh;
 pub use realised_spread::RealisedSpread;
 pub use runs::Runs;
@@ -40,9 +42,6 @@ pub use vpin::Vpin;
 
 /// Bars that make the longest of the horizons in which takers are counted.
 const HORIZON: usize = 5;
-
-/// The weight of open interest, which is not made yet.
-const OPEN_INTEREST: f64 = 0.10;
 
 /// The dimension with its components and their weights.
 pub fn dimension(weight: f64) -> Dimension {
@@ -59,8 +58,9 @@ pub fn dimension(weight: f64) -> Dimension {
         Weighted { weight: 0.11, component: Box::new(Vpin) },
         Weighted { weight: 0.08, component: Box::new(KyleLambda) },
         Weighted { weight: 0.08, component: Box::new(AdverseSelection) },
+        Weighted { weight: 0.10, component: Box::new(OpenInterest) },
     ];
-    Dimension { name: "orderflow", weight, components, missing: OPEN_INTEREST }
+    Dimension { name: "orderflow", weight, components }
 }
 
 /// What takers bought and sold in the bar, where there was a trade.

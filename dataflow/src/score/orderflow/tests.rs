@@ -56,7 +56,8 @@ fn run(bars: &[Made]) -> BTreeMap<&'static str, Vec<Option<Reading>>> {
         let now = Flowed::of(&bar);
         let flow = flows.read(now.as_ref(), &mut moves);
         for weighted in &mut all {
-            let reading = weighted.component.update(Inputs { bar: &bar, row: &[], depth: depth.as_ref(), flow });
+            let reading =
+                weighted.component.update(Inputs { bar: &bar, row: &[], depth: depth.as_ref(), flow, stake: None });
             readings.entry(weighted.component.name()).or_default().push(reading);
         }
         flows.push(now);
@@ -116,7 +117,8 @@ fn walk(seed: u64, n_bars: usize, step: f64) -> Vec<Made> {
 fn formulas() {
     let bars = walk(7, 400, 1e-3);
     let readings = run(&bars);
-    assert!(dimension(1.0).components.iter().map(|part| part.component.name()).eq(FORMULAS.map(|(name, _)| name)));
+    let names = FORMULAS.map(|(name, _)| name).into_iter().chain(["open_interest"]);
+    assert!(dimension(1.0).components.iter().map(|part| part.component.name()).eq(names));
     for (name, formula) in FORMULAS {
         let mut n_readings = 0;
         for (at, reading) in readings[name].iter().enumerate() {

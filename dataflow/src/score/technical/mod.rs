@@ -32,5 +32,5 @@ pub fn dimension(weight: f64, columns: &Columns<'_>) -> Result<Dimension, Missin
         Weighted { weight: 0.15, component: Box::new(Cci::new(columns)?) },
         Weighted { weight: 0.15, component: Box::new(Atr::new(columns)?) },
     ];
-    Ok(Dimension { name: "technical", weight, components, missing: 0.0 })
+    Ok(Dimension { name: "technical", weight, components })
 }

@@ -60,7 +60,7 @@ pub(in crate::score) fn check(mut dimension: Dimension, formulas: &[Formula], ba
         let crate::score::profile::Weighted { component, .. } = part;
         let mut n_readings = 0;
         for (i, bar) in bars.iter().enumerate() {
-            let reading = component.update(Inputs { bar, row: &rows[i], depth: None, flow: None });
+            let reading = component.update(Inputs { bar, row: &rows[i], depth: None, flow: None, stake: None });
             match (reading, formula(Past { bars: &bars[..=i], rows: &rows[..=i] })) {
                 (Some(Reading { raw, score }), Some(expected)) => {
                     n_readings += 1;
@@ -143,7 +143,7 @@ const FORMULAS: &[Formula] = &[
 #[test]
 fn formulas() {
     let names = columns();
-    let technical = || dimension(0.15, &Columns(&names)).unwrap();
+    let technical = || dimension(0.15, &Columns::of(&names)).unwrap();
     assert_eq!(check(technical(), FORMULAS, &walk(400, 21, 40.0)), [386, 362, 366, 387, 381, 350]);
     // Silent, alive, silent: with trends strong enough for the extremes.
     let mut bars: Vec<Bar> = (0..40).map(flat(40.0)).chain(walk(500, 22, 40.0)).collect();
@@ -167,7 +167,7 @@ fn formulas() {
 fn dead_markets_are_absent() {
     let names = columns();
     let bars: Vec<Bar> = (0..300).map(flat(0.1)).collect();
-    assert_eq!(check(dimension(0.15, &Columns(&names)).unwrap(), FORMULAS, &bars), [0; 6]);
+    assert_eq!(check(dimension(0.15, &Columns::of(&names)).unwrap(), FORMULAS, &bars), [0; 6]);
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn labels() {
 #[test]
 fn missing_columns() {
     let names = ["rsi_14".to_string()];
-    assert_eq!(dimension(0.15, &Columns(&names)).err().unwrap().0, "ao");
+    assert_eq!(dimension(0.15, &Columns::of(&names)).err().unwrap().0, "ao");
 }

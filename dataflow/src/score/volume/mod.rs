@@ -38,7 +38,7 @@ pub fn dimension(weight: f64, columns: &Columns<'_>) -> Result<Dimension, Missin
         Weighted { weight: 0.15, component: Box::new(Obv::new(columns)?) },
         Weighted { weight: 0.15, component: Box::new(Divergence::new(columns)?) },
     ];
-    Ok(Dimension { name: "volume", weight, components, missing: 0.0 })
+    Ok(Dimension { name: "volume", weight, components })
 }
 
 /// Net taker flow `sum(volume_delta, n) / sum(V, n)`; absent without flow or volume.

@@ -75,7 +75,7 @@ const FORMULAS: &[Formula] = &[
 #[test]
 fn formulas() {
     let names = columns();
-    let volume = || dimension(0.15, &Columns(&names)).unwrap();
+    let volume = || dimension(0.15, &Columns::of(&names)).unwrap();
     assert_eq!(check(volume(), FORMULAS, &walk(400, 31, 40.0)), [373, 381, 379, 380, 376, 386]);
     // Bars of the venue first, one more among the others, and a silence.
     let mut bars = walk(500, 32, 40.0);
@@ -91,5 +91,5 @@ fn formulas() {
 fn dead_markets_are_absent() {
     let names = columns();
     let bars: Vec<Bar> = (0..300).map(flat(0.1)).collect();
-    assert_eq!(check(dimension(0.15, &Columns(&names)).unwrap(), FORMULAS, &bars), [0; 6]);
+    assert_eq!(check(dimension(0.15, &Columns::of(&names)).unwrap(), FORMULAS, &bars), [0; 6]);
 }

@@ -1,0 +1,55 @@
+//! What venues tell of positions in contracts, to facts.
+
+use prism_schemas::{
+    Decimal, Event, Ts,
+    event::{Side, event::Body},
+};
+
+use super::records::refused;
+use crate::event::{Fact, ForcedOrder, Position};
+
+/// What an event of a contract says of positions; what cannot be is refused. `before` are the events before it in its message.
+pub(super) fn positions(
+    instrument: u32,
+    event: &Event,
+    before: &[Event],
+    is_inverse: bool,
+    max_ahead: Ts,
+) -> impl Iterator<Item = Fact> {
+    let at = event.ts_event;
+    let fact = move |(is_sound, position): (bool, Position)| {
+        let rule = match () {
+            () if at < 0 => "impossible_time",
+            () if max_ahead < at.saturating_sub(event.ts_recv) => "ahead_of_clock",
+            () if !is_sound => "non_positive",
+            () => return Fact::Position { at, position, is_inverse },
+        };
+        refused(instrument, event, rule, &format!("{position:?}"))
+    };
+    told(event, before).into_iter().flatten().map(fact)
+}
+
+/// What is told, and whether its numbers can be.
+fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 2] {
+    let is_above = |number: Decimal| 0 < number.mantissa;
+    let open = |size: Decimal| (is_above(size), Position::OpenInterest(size.to_f64()));
+    match &event.body {
+        Some(Body::Ticker(ticker)) => {
+            let funding = ticker.funding_rate.map(|rate| (true, Position::FundingRate(rate.to_f64())));
+            [ticker.open_interest.map(open), funding]
+        }
+        Some(Body::OpenInterest(told)) => [told.size.map(open), None],
+        Some(Body::Liquidation(order)) => {
+            let [price, size] = [order.price, order.size].map(Option::unwrap_or_default);
+            let position = Position::Forced(ForcedOrder {
+                buy: order.side() == Side::Buy,
+                price: price.to_f64(),
+                size: size.to_f64(),
+                n: event.n_twins(before),
+                is_all: order.completeness == "all",
+            });
+            [Some((is_above(price) && is_above(size), position)), None]
+        }
+        _ => [None, None],
+    }
+}
