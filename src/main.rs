@@ -12,6 +12,7 @@ mod emulate;
 mod follow;
 mod import;
 mod interrupt;
+mod liquidations;
 mod live;
 mod output;
 mod place;
@@ -72,6 +73,8 @@ enum Command {
     Bench(bench::Args),
     /// Print the component breakdown of a symbol's newest score
     Analyze(analyze::Args),
+    /// Print forced orders of the newest bars, and alert where a bar has too many
+    Liquidations(liquidations::Args),
 }
 
 /// The caller asked for something that cannot be: exit code 2.
@@ -144,6 +147,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sql(args) => sql::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Liquidations(args) => liquidations::run(&args),
     }
 }
 

@@ -58,7 +58,7 @@ fn every_command_has_help() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    for command in ["demo", "import", "replay", "sql", "analyze"] {
+    for command in ["demo", "import", "replay", "sql", "analyze", "liquidations"] {
         assert!(commands.contains(&command), "{command} is not in {help}");
     }
     for (command, options) in [
@@ -181,6 +181,29 @@ fn sql_answers_in_three_formats() {
     }
     let error = sql(&store, "SELECT symbol\nFROM baars", "table");
     assert!(error.code == 2 && error.err.contains("baars"), "{error:?}");
+}
+
+#[test]
+fn liquidations_tell_who_was_forced_out() {
+    let store = Place::get().at("store");
+    let asked = |more: &str| run(&format!("liquidations --store {{}} {more}"), &[&store]);
+    let answer = json(&asked("--duration 6h --alert-threshold 1000 --format json").fine());
+    let bars = answer["bars"].as_array().unwrap();
+    assert!(20 < bars.len(), "{answer}");
+    let sum: f64 = bars.iter().map(|bar| bar["long_turnover"].as_f64().unwrap()).sum();
+    assert!((answer["total"]["long_turnover"].as_f64().unwrap() - sum).abs() < 1e-6 * sum && 0.0 < sum);
+    let is_loud =
+        |bar: &&Value| 1_000.0 <= ["long_turnover", "short_turnover"].map(|of| bar[of].as_f64().unwrap()).iter().sum();
+    assert_eq!(answer["total"]["alerts"], bars.iter().filter(is_loud).count());
+    // SOLUSDT's venue leaves some out.
+    assert_eq!(answer["total"]["completeness"], "at_least");
+    let one = asked("--symbol btc-usdt --duration 6h").fine();
+    assert!(one.contains("BTCUSDT (bybit linear)") && !one.contains("SOLUSDT") && !one.contains(">="), "{one}");
+    assert!(one.contains("orders, ") && one.lines().last().unwrap().ends_with("alerts"), "{one}");
+    let csv = asked("--duration 6h --format csv").fine();
+    assert_eq!(csv.lines().count(), bars.len() + 1);
+    let unknown = asked("--symbol S99USDT");
+    assert_eq!((unknown.code, unknown.err.contains("no bar of S99USDT")), (2, true), "{}", unknown.err);
 }
 
 #[test]

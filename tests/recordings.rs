@@ -91,7 +91,7 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
         ("BINANCE", (25, 0, 352)),
         ("BINANCE_FUTURES", (101, 29, 2420)),
         ("BINANCE_DELIVERY", (188, 47, 3729)),
-        ("BYBIT", (139, 25, 2803)),
+        ("BYBIT", (139, 25, 2953)),
     ];
     assert_eq!(all, expected);
 }

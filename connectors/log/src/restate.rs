@@ -1,4 +1,5 @@
-//! What a live writer says again now and then: which instruments are watched, how their feeds are and what a contract is.
+//! What a live writer says again now and then: which instruments are watched, how their feeds are, what a contract is, and what
+//! tickers said that did not change since.
 //!
 //! It changes nothing for who has read it before. Who reads a log whose beginning retention has removed knows it after
 //! one such time, so that its bars can be proven to be whole.
@@ -6,12 +7,17 @@
 use std::collections::BTreeMap;
 
 use prism_schemas::event::event::Body;
-use prism_schemas::event::{Feed, FeedStatus};
+use prism_schemas::event::{Feed, FeedStatus, Ticker};
 use prism_schemas::time::MINUTE;
 use prism_schemas::{Event, InstrumentId, Market, Ts};
 
 /// Between two such times, in nanoseconds of the writer's clock.
 pub const EVERY: i64 = 10 * MINUTE;
+/// What a ticker said of positions holds while the feed is connected, and is said again after so long: some venues tell only
+/// what changed, and who reads takes what is old for gone.
+const TICKERS_EVERY: i64 = 5 * MINUTE;
+/// Between two looks for such.
+const LOOK: i64 = MINUTE / 2;
 
 /// What was said last of each instrument.
 #[derive(Default)]
@@ -19,6 +25,8 @@ pub(crate) struct Said {
     instruments: BTreeMap<InstrumentId, One>,
     /// When all was said again last; 0: never.
     at: Ts,
+    /// When tickers were looked at last.
+    looked: Ts,
 }
 
 #[derive(Default)]
@@ -27,6 +35,34 @@ struct One {
     declared: Option<Event>,
     /// That it is connected, and what has been said since that still holds.
     states: Vec<FeedStatus>,
+    /// What tickers said last of open interest and funding, and when.
+    open_interest: Option<(Ticker, Ts)>,
+    funding: Option<(Ticker, Ts)>,
+}
+
+impl One {
+    fn is_connected(&self) -> bool {
+        self.states.iter().any(|state| state.status() == Feed::Connected)
+    }
+
+    fn ticker(&mut self, ticker: &Ticker, ts: Ts) {
+        let Ticker { open_interest, open_interest_value, funding_rate, .. } = *ticker;
+        if open_interest.is_some() {
+            self.open_interest = Some((Ticker { open_interest, open_interest_value, ..Ticker::default() }, ts));
+        }
+        if funding_rate.is_some() {
+            self.funding = Some((Ticker { funding_rate, ..Ticker::default() }, ts));
+        }
+    }
+
+    /// What tickers said so long ago that it is to be said again.
+    fn old(&mut self, now: Ts) -> impl Iterator<Item = Ticker> {
+        let own = [&mut self.open_interest, &mut self.funding].into_iter().flatten();
+        own.filter(move |(_, ts)| TICKERS_EVERY <= now - *ts).map(move |(ticker, ts)| {
+            *ts = now;
+            ticker.clone()
+        })
+    }
 }
 
 impl Said {
@@ -38,10 +74,22 @@ impl Said {
                 self.instruments.entry(instrument.clone()).or_default().declared = Some(event.clone());
                 return None;
             }
+            Some(Body::Ticker(ticker)) if ticker.open_interest.is_some() || ticker.funding_rate.is_some() => {
+                if !self.instruments.contains_key(instrument) {
+                    self.instruments.insert(instrument.clone(), One::default());
+                }
+                self.instruments.get_mut(instrument)?.ticker(ticker, event.ts_recv);
+                return None;
+            }
             Some(Body::FeedStatus(status)) if status.channel.is_empty() => status,
             _ => return None,
         };
-        let states = &mut self.instruments.entry(instrument.clone()).or_default().states;
+        let one = self.instruments.entry(instrument.clone()).or_default();
+        if status.status() == Feed::Disconnected {
+            // Nobody watches it any more.
+            (one.open_interest, one.funding) = (None, None);
+        }
+        let states = &mut one.states;
         match status.status() {
             Feed::Connected => {
                 // A hole within stays one until its end is told.
@@ -64,15 +112,12 @@ impl Said {
         if self.at == 0 {
             self.at = now;
         }
+        let mut events = self.tickers(now);
         if now < self.at.saturating_add(EVERY) {
-            return Vec::new();
+            return events;
         }
         self.at = now;
-        let mut events = Vec::new();
-        for (instrument, one) in &self.instruments {
-            if !one.states.iter().any(|state| state.status() == Feed::Connected) {
-                continue;
-            }
+        for (instrument, one) in self.instruments.iter().filter(|(_, one)| one.is_connected()) {
             let declared = one.declared.iter().map(|event| Event { ts_event: now, ts_recv: now, ..event.clone() });
             let states = one.states.iter().map(|state| Event {
                 ts_event: now,
@@ -84,6 +129,22 @@ impl Said {
             events.extend(declared.chain(states).map(|event| (instrument.clone(), event)));
         }
         events
+    }
+}
+
+impl Said {
+    /// What tickers said is to be said again.
+    fn tickers(&mut self, now: Ts) -> Vec<(InstrumentId, Event)> {
+        if now < self.looked.saturating_add(LOOK) {
+            return Vec::new();
+        }
+        self.looked = now;
+        let connected = self.instruments.iter_mut().filter(|(_, one)| one.is_connected());
+        let event = |ticker: Ticker| {
+            let body = Some(Body::Ticker(ticker.into()));
+            Event { ts_event: now, ts_recv: now, seq: None, index: 0, body }
+        };
+        connected.flat_map(|(id, one)| one.old(now).map(move |ticker| (id.clone(), event(ticker)))).collect()
     }
 }
 
@@ -138,6 +199,37 @@ mod tests {
         assert_eq!(states(&again), expected.map(|(symbol, feed)| (symbol.to_string(), feed)));
         assert!(again.iter().all(|(_, event)| (event.ts_event, event.ts_recv) == (now + EVERY, now + EVERY)));
         assert_eq!(said.again(now + EVERY + 1), []);
+    }
+
+    #[test]
+    fn what_tickers_said_is_said_again_while_somebody_watches() {
+        let number = |n| Some(prism_schemas::Decimal::new(n, 0));
+        let ticker = |ts: Ts, open: Option<i64>, rate: Option<i64>| {
+            let (open_interest, funding_rate) = (open.and_then(number), rate.and_then(number));
+            let last = number(9);
+            let ticker = Ticker { last, open_interest, funding_rate, ..Ticker::default() };
+            Event { ts_event: ts - 5, ts_recv: ts, seq: None, index: 0, body: Some(Body::Ticker(ticker.into())) }
+        };
+        let mut said = Said::default();
+        let mut next = |at: i64, heard: &[Event]| {
+            heard.iter().for_each(|event| assert_eq!(said.hear(&id("A"), event), None));
+            let told = said.again(at * MINUTE).into_iter().filter_map(|(_, event)| match event.body {
+                Some(Body::Ticker(ticker)) => {
+                    assert_eq!((event.ts_event, event.ts_recv, ticker.last), (at * MINUTE, at * MINUTE, None));
+                    Some([ticker.open_interest, ticker.funding_rate].map(|of| of.map(|of| of.mantissa)))
+                }
+                _ => None,
+            });
+            told.collect::<Vec<_>>()
+        };
+        // Nobody says that it is connected.
+        assert!(next(1, &[ticker(MINUTE, Some(7), Some(3))]).is_empty() && next(7, &[]).is_empty());
+        assert_eq!(next(8, &[state(8 * MINUTE, Feed::Connected)]), [[Some(7), None], [None, Some(3)]]);
+        assert_eq!(next(11, &[ticker(11 * MINUTE, Some(8), None)]), [[None; 2]; 0]);
+        assert_eq!(next(13, &[]), [[None, Some(3)]]);
+        assert_eq!(next(16, &[]), [[Some(8), None]]);
+        assert!(next(18, &[state(18 * MINUTE, Feed::Disconnected)]).is_empty());
+        assert!(next(30, &[state(29 * MINUTE, Feed::Connected)]).is_empty());
     }
 
     #[test]

@@ -8,6 +8,9 @@ use prism_schemas::time::{HOUR, MILLISECOND};
 use super::book::Changes;
 use super::{Trader, View};
 
+/// A move that closes positions by force: about two deviations of a minute's return.
+const FORCED: f64 = 0.001_2;
+
 impl Trader {
     fn price(&self, ticks: i64) -> Decimal {
         Decimal::new(ticks * self.symbol.tick.mantissa, self.symbol.tick.decimals)
@@ -85,6 +88,30 @@ impl Trader {
              \"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\",\"L\":\"{tick}\",\"i\":\"{id}\",\"BT\":false,\"seq\":{seq}}}]}}",
             ts + 1,
         )
+    }
+
+    /// Positions against the move of the last minute or two are closed by force, the more the further it goes.
+    pub(super) fn forced_frame(&mut self, price: f64, view: &View) -> Option<String> {
+        let open = self.day.iter().rev().nth(1)?[0];
+        let moved = libm::log(price / open);
+        let strength = moved.abs() / FORCED - 1.0;
+        if strength <= 0.0 || 0.4 * strength.min(2.0) < self.forced.uniform() {
+            return None;
+        }
+        let (name, ts) = (self.symbol.name, view.second / MILLISECOND + 930);
+        // The position's side: a falling price takes longs.
+        let side = if moved < 0.0 { "Buy" } else { "Sell" };
+        let lots = 6.0 * self.symbol.value / self.symbol.price / self.symbol.lot.to_f64();
+        let mut data = Vec::new();
+        for _ in 0..=self.forced.below(1 + (2.0 * strength) as u64) {
+            let size = ((lots * self.forced.exponential()) as i64).max(1);
+            let slipped = 1.0 + moved.signum() * 0.002 * self.forced.uniform();
+            let (size, price) = (self.size(size), self.price(((price * slipped).round() as i64).max(1)));
+            self.open_interest = (self.open_interest - size.to_f64()).max(self.symbol.lot.to_f64());
+            data.push(format!("{{\"T\":{ts},\"s\":\"{name}\",\"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\"}}"));
+        }
+        let (data, ts) = (data.join(","), ts + 1);
+        Some(format!("{{\"topic\":\"allLiquidation.{name}\",\"type\":\"snapshot\",\"ts\":{ts},\"data\":[{data}]}}"))
     }
 
     /// The whole state of the ticker, as snapshots have it.

@@ -54,6 +54,8 @@ pub struct Market {
 struct Trader {
     symbol: Symbol,
     random: Random,
+    /// Of forced orders, which change nothing else of the market.
+    forced: Random,
     book: SyntheticBook,
     update_id: u64,
     /// The level that corresponds to the symbol's price at the start.
@@ -75,6 +77,7 @@ impl Market {
             let mut random = Random::new(seed, &format!("{} trades", symbol.name));
             let mut trader = Trader {
                 symbol: *symbol,
+                forced: Random::new(seed, &format!("{} liquidations", symbol.name)),
                 book: SyntheticBook::default(),
                 update_id: 1_000_000 + random.below(50_000_000),
                 origin: process.level(at),
@@ -260,6 +263,9 @@ impl Trader {
         }
         if !moved {
             self.book_frame(price, view, book_ms, seq, &mut send);
+        }
+        if let Some(text) = self.forced_frame(price, view) {
+            send(930, text);
         }
         if is_quiet || number % TICKER_EVERY == 0 || self.day.is_empty() {
             *seq += 1;

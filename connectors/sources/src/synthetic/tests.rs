@@ -58,6 +58,10 @@ fn every_frame_decodes_and_no_book_crosses() {
                 }
                 Body::Trade(_) => assert!(books.contains_key(&id), "a trade before its book"),
                 Body::Ticker(ticker) => assert!(ticker.last.is_some() && ticker.open_interest.is_some()),
+                Body::Liquidation(order) => {
+                    let (price, size) = (order.price.unwrap(), order.size.unwrap());
+                    assert!(0 < price.mantissa && 0 < size.mantissa && order.completeness == "all");
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -66,6 +70,7 @@ fn every_frame_decodes_and_no_book_crosses() {
     let per_second = |kind: &str| kinds[kind] as f64 / 600.0 / SYMBOLS.len() as f64;
     assert!((0.5..2.0).contains(&per_second("trade")), "{kinds:?}");
     assert!((0.9..1.1).contains(&per_second("book_delta")), "{kinds:?}");
+    assert!((0.005..0.5).contains(&per_second("liquidation")), "{kinds:?}");
 }
 
 #[test]

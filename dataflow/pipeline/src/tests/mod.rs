@@ -19,7 +19,7 @@ use prism_dataflow::{assemble::Plan, forming::Audience, settings::Settings};
 use prism_log::{Log, LogWriter};
 use prism_schemas::{
     Cell, Decimal, Event, InstrumentId, Market, Table, Topic, Ts, Version, Versions,
-    event::{Feed, FeedStatus, Side, Trade, event::Body, trade::Id},
+    event::{Feed, FeedStatus, Liquidation, Side, Ticker, Trade, event::Body, trade::Id},
     store::MemoryStore,
     table::{BARS, RUNS},
     time::{MILLISECOND, SECOND},
