@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use prism_schemas::Ts;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::change::{Change, Channel};
 
@@ -19,39 +19,70 @@ type Key = (Channel, Arc<str>, bool);
 #[derive(Debug)]
 pub(crate) struct Board {
     rows: Mutex<Rows>,
-    /// The number of the newest row.
-    head: watch::Sender<u64>,
     /// How many follow each channel, and how many of them what forms.
     followers: [[AtomicUsize; 2]; Channel::ALL.len()],
-    /// Whose forming rows they follow.
+    /// And whom.
     followed: RwLock<Followed>,
 }
 
-/// Symbols, and how many follow each.
+/// Some symbols, or all.
 pub(crate) type Symbols = Option<Arc<BTreeSet<String>>>;
 
+/// Who follows, by symbol.
 #[derive(Debug, Default)]
 struct Followed {
-    all: usize,
-    named: HashMap<String, usize>,
+    all: Interest,
+    named: HashMap<String, Interest>,
+}
+
+/// Whom something new wakes, and how many of them follow what forms.
+#[derive(Debug, Default)]
+struct Interest {
+    wakes: Vec<Arc<Notify>>,
+    n_forming: usize,
+}
+
+impl Interest {
+    fn add(&mut self, follower: &Follower) {
+        self.wakes.push(follower.wake.clone());
+        self.n_forming += usize::from(follower.forming);
+    }
+
+    /// Whether somebody is left.
+    fn remove(&mut self, follower: &Follower) -> bool {
+        if let Some(at) = self.wakes.iter().position(|wake| Arc::ptr_eq(wake, &follower.wake)) {
+            self.wakes.swap_remove(at);
+            self.n_forming -= usize::from(follower.forming);
+        }
+        !self.wakes.is_empty()
+    }
 }
 
 impl Followed {
-    fn add(&mut self, symbols: &Symbols) {
-        let Some(symbols) = symbols else { return self.all += 1 };
-        symbols.iter().for_each(|symbol| *self.named.entry(symbol.clone()).or_default() += 1);
-    }
-
-    fn remove(&mut self, symbols: &Symbols) {
-        let Some(symbols) = symbols else { return self.all -= 1 };
-        for symbol in symbols.iter() {
-            if let Some(n) = self.named.get_mut(symbol) {
-                *n -= 1;
-                if *n == 0 {
-                    self.named.remove(symbol);
-                }
+    fn add(&mut self, follower: &Follower) {
+        match &follower.symbols {
+            None => self.all.add(follower),
+            Some(symbols) => {
+                symbols.iter().for_each(|symbol| self.named.entry(symbol.clone()).or_default().add(follower));
             }
         }
+    }
+
+    fn remove(&mut self, follower: &Follower) {
+        match &follower.symbols {
+            None => _ = self.all.remove(follower),
+            Some(symbols) => {
+                let gone = |symbol: &&String| self.named.get_mut(*symbol).is_some_and(|of| !of.remove(follower));
+                let gone: Vec<&String> = symbols.iter().filter(gone).collect();
+                gone.into_iter().for_each(|symbol| _ = self.named.remove(symbol));
+            }
+        }
+    }
+
+    fn wake(&self, symbols: &BTreeSet<Arc<str>>) {
+        let named = symbols.iter().filter_map(|symbol| self.named.get(&**symbol));
+        let all = [&self.all].into_iter().filter(|_| !symbols.is_empty());
+        all.chain(named).flat_map(|of| &of.wakes).for_each(|wake| wake.notify_one());
     }
 }
 
@@ -99,12 +130,7 @@ impl Rows {
 
 impl Board {
     pub(crate) fn new() -> Board {
-        Board {
-            rows: Mutex::default(),
-            head: watch::Sender::new(0),
-            followers: Default::default(),
-            followed: RwLock::default(),
-        }
+        Board { rows: Mutex::default(), followers: Default::default(), followed: RwLock::default() }
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -124,7 +150,7 @@ impl Board {
     /// Whether anybody follows what forms of a symbol.
     pub(crate) fn forms_of(&self, symbol: &str) -> bool {
         let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
-        0 < followed.all || followed.named.contains_key(symbol)
+        [Some(&followed.all), followed.named.get(symbol)].into_iter().flatten().any(|of| 0 < of.n_forming)
     }
 
     fn followed(&self) -> RwLockWriteGuard<'_, Followed> {
@@ -133,43 +159,51 @@ impl Board {
 
     /// Takes rows that form.
     pub(crate) fn form(&self, rows: impl Iterator<Item = Change>) {
+        let mut symbols = BTreeSet::new();
         let mut board = self.rows();
-        rows.for_each(|row| board.put(Arc::new(row)));
-        self.tell(board);
+        for row in rows {
+            symbols.insert(row.symbol.clone());
+            board.put(Arc::new(row));
+        }
+        drop(board);
+        self.wake(&symbols);
     }
 
     /// Takes rows that closed, kept where nobody else tells them: what formed in bars that end by `closed` is over, whether or
     /// not it comes again as a row that closed.
     pub(crate) fn close(&self, rows: &[Arc<Change>], closed: Ts) {
+        let mut symbols = BTreeSet::new();
         let mut board = self.rows();
         if board.closed < closed {
             board.closed = closed;
             board.retain(|row| !row.forming || closed < row.end);
         }
-        rows.iter().filter(|row| !row.channel.is_told_whole()).for_each(|row| board.put(row.clone()));
-        self.tell(board);
-    }
-
-    fn tell(&self, board: MutexGuard<'_, Rows>) {
-        let newest = board.newest;
-        drop(board);
-        self.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
-    }
-
-    /// Follows these symbols of a channel, all if none are named, until it is dropped.
-    pub(crate) fn follow(self: &Arc<Board>, channel: Channel, symbols: &Symbols, forming: bool) -> Follower {
-        let [all, of_forming] = &self.followers[channel as usize];
-        if forming {
-            self.followed().add(symbols);
+        for row in rows.iter().filter(|row| !row.channel.is_told_whole()) {
+            symbols.insert(row.symbol.clone());
+            board.put(row.clone());
         }
+        drop(board);
+        self.wake(&symbols);
+    }
+
+    fn wake(&self, symbols: &BTreeSet<Arc<str>>) {
+        self.followed.read().unwrap_or_else(PoisonError::into_inner).wake(symbols);
+    }
+
+    /// Follows these symbols of a channel, all if none are named, until it is dropped; what is new of them wakes the reader.
+    pub(crate) fn follow(
+        self: &Arc<Board>,
+        channel: Channel,
+        symbols: Symbols,
+        forming: bool,
+        wake: &Arc<Notify>,
+    ) -> Follower {
+        let [all, of_forming] = &self.followers[channel as usize];
         all.fetch_add(1, Relaxed);
         of_forming.fetch_add(forming.into(), Relaxed);
-        Follower { board: self.clone(), channel, symbols: symbols.clone(), forming }
-    }
-
-    /// Hears of new rows.
-    pub(crate) fn head(&self) -> watch::Receiver<u64> {
-        self.head.subscribe()
+        let follower = Follower { board: self.clone(), channel, symbols, wake: wake.clone(), forming };
+        self.followed().add(&follower);
+        follower
     }
 
     /// The next rows behind a number, with theirs, oldest first.
@@ -185,6 +219,7 @@ pub(crate) struct Follower {
     board: Arc<Board>,
     channel: Channel,
     symbols: Symbols,
+    wake: Arc<Notify>,
     /// Whether rows that form are wanted, too.
     pub(crate) forming: bool,
 }
@@ -192,9 +227,7 @@ pub(crate) struct Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         let [all, of_forming] = &self.board.followers[self.channel as usize];
-        if self.forming {
-            self.board.followed().remove(&self.symbols);
-        }
+        self.board.followed().remove(self);
         let is_last = all.fetch_sub(1, Relaxed) == 1;
         let is_last_of_forming = self.forming && of_forming.fetch_sub(1, Relaxed) == 1;
         // Nobody keeps these new from now on.

@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use prism_schemas::table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS, SIGNALS};
 use prism_schemas::{Cell, Table, Ts, Version};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::shape::version;
+use crate::shape;
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -124,7 +123,8 @@ impl Change {
 
     /// The row as a JSON object; encoded for the first who asks.
     pub(crate) fn text(&self) -> &str {
-        self.text.get_or_init(|| Value::Object(version(&self.row)).to_string().into())
+        // Memory does not refuse, and a row's cells are what JSON has.
+        self.text.get_or_init(|| shape::text(&self.row).unwrap_or_else(|_| "{}".into()).into())
     }
 
     /// As the message of this number.

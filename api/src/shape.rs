@@ -1,8 +1,10 @@
 //! Rows as JSON: a table's columns, and `timestamp` in UNIX ms beside `ts`.
 
 use prism_queries::{Error, Parameters, QueryResult};
-use prism_schemas::time::{MILLISECOND, parse_ts};
-use prism_schemas::{InstrumentId, Table, Version, table};
+use prism_schemas::time::{MILLISECOND, format_ts, parse_ts};
+use prism_schemas::{Cell, InstrumentId, Table, Version, table};
+use serde::Serializer as _;
+use serde::ser::SerializeMap as _;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -15,12 +17,26 @@ pub(crate) fn rows(answer: &QueryResult) -> Result<Vec<Row>, Error> {
     Ok(answer.objects()?.into_iter().map(stamped).collect())
 }
 
-/// A version as a row.
-pub(crate) fn version(version: &Version) -> Row {
-    match version.to_json() {
-        Value::Object(row) => stamped(row),
-        _ => Row::new(),
+/// A version as a row, as text.
+pub(crate) fn text(version: &Version) -> Result<String, serde_json::Error> {
+    let mut text = Vec::with_capacity(2_048);
+    let mut to = serde_json::Serializer::new(&mut text);
+    let mut map = to.serialize_map(None)?;
+    for (column, cell) in version.table.columns.iter().zip(&version.cells).filter(|(column, _)| column.name != "n") {
+        match cell {
+            Cell::Null => map.serialize_entry(column.name, &()),
+            Cell::Bool(value) => map.serialize_entry(column.name, value),
+            Cell::Int(value) => map.serialize_entry(column.name, value),
+            Cell::Float(value) => map.serialize_entry(column.name, value),
+            Cell::Text(value) => map.serialize_entry(column.name, &**value),
+            Cell::Ts(ts) => map.serialize_entry(column.name, &format_ts(*ts)),
+        }?;
+        if let ("ts", Cell::Ts(ts)) = (column.name, cell) {
+            map.serialize_entry("timestamp", &ts.div_euclid(MILLISECOND))?;
+        }
     }
+    map.end()?;
+    Ok(String::from_utf8(text).unwrap_or_default())
 }
 
 fn stamped(mut row: Row) -> Row {
@@ -87,4 +103,29 @@ row_schemas! {
     DimensionRow = DIMENSION_SCORES,
     ConfluenceRow = CONFLUENCE,
     SignalRow = SIGNALS,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_as_text_is_what_an_answer_has() {
+        let mut version =
+            Version { table: &table::CONFLUENCE, cells: vec![Cell::Null; table::CONFLUENCE.columns.len()] };
+        let cells = [
+            Cell::Ts(1_709_632_800_123_456_789),
+            Cell::from("a\"b\\"),
+            Cell::Float(0.1),
+            Cell::Int(-3),
+            Cell::Bool(true),
+        ];
+        for (at, cell) in [0, 2, 7, 8, 9].into_iter().zip(cells) {
+            version.cells[at] = cell;
+        }
+        let Value::Object(row) = version.to_json() else { panic!("no object") };
+        let read: Row = serde_json::from_str(&text(&version).unwrap()).unwrap();
+        assert_eq!(read, stamped(row));
+        assert_eq!(read["timestamp"], 1_709_632_800_123_i64);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prism_schemas::{Ts, canonical_symbol};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::board::{Follower, Symbols};
@@ -66,9 +66,9 @@ pub(crate) struct Subscriber {
     updates: Arc<Updates>,
     reader: Reader,
     outbox: Outbox,
-    /// The number of the last row of the board that was looked at, and where it hears of more.
+    /// The number of the last row of the board that was looked at, and what tells of more.
     formed: u64,
-    board: watch::Receiver<u64>,
+    wake: Arc<Notify>,
     channels: BTreeMap<Channel, Subscription>,
     /// Channels to subscribe to once the client has shown what it needs.
     at_start: &'static [Channel],
@@ -95,14 +95,13 @@ impl Subscriber {
     ) -> Subscriber {
         let reader = updates.subscribe();
         let (outbox, channels) = (Outbox::default(), BTreeMap::new());
-        let board = updates.board.head();
         Subscriber {
             door,
             updates,
             reader,
             outbox,
             formed: 0,
-            board,
+            wake: Arc::default(),
             channels,
             at_start,
             bucket,
@@ -176,14 +175,13 @@ impl Subscriber {
 
     /// Waits until there may be something to say.
     pub(crate) async fn news(&mut self) {
-        let (reader, board, formed) = (&mut self.reader, &mut self.board, self.formed);
+        let (reader, wake) = (&mut self.reader, &self.wake);
         match self.channels.values().any(|one| one.follower.is_some()) {
             false => reader.changed().await,
             true => {
                 tokio::select! {
                     () = reader.changed() => {}
-                    // The sender is among what the reader holds.
-                    _ = board.wait_for(|newest| formed < *newest) => {}
+                    () = wake.notified() => {}
                 }
             }
         }
@@ -281,9 +279,10 @@ impl Subscriber {
 
     fn subscribe(&mut self, channel: Channel, symbols: Symbols, forming: bool, out: &mut Vec<String>) {
         let is_followed = forming || !channel.is_told_whole();
-        let follower = is_followed.then(|| self.updates.board.follow(channel, &symbols, forming));
+        let follower = is_followed.then(|| self.updates.board.follow(channel, symbols.clone(), forming, &self.wake));
         // What is on the board now is wanted too.
         self.formed = 0;
+        self.wake.notify_one();
         self.channels.insert(channel, Subscription { symbols, from: 0, follower });
         self.snapshot(channel, out);
     }

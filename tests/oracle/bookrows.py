@@ -33,12 +33,13 @@ def start_of(time, base):
     return time // base * base
 
 
-def arrivals(partition, settings):
-    """{instrument: [(event, when it became known)]} of a partition's [(instrument, event)], without those that are `clock`."""
+def arrivals(partition, settings, clock=True):
+    """{instrument: [(event, when it became known)]} of a partition's [(instrument, event)], without those that are
+    `clock`, if any of its topic is."""
     found, newest = defaultdict(list), None
     for instrument, event in partition:
         end = start_of(event.time, settings.base) + settings.base
-        if newest is not None and min(event.received - end, event.received - newest) > settings.horizon:
+        if clock and newest is not None and min(event.received - end, event.received - newest) > settings.horizon:
             continue
         newest = event.received if newest is None else max(newest, event.received)
         found[instrument].append((event, rounded_up(newest, settings.epoch)))

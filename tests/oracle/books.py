@@ -21,6 +21,8 @@ from pathlib import Path
 import bookscores
 import frames
 import madebooks
+import madeedges
+import positions
 import tapes
 from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
 from orderbook import CHANGED, Book, Units
@@ -33,6 +35,7 @@ TOLERANCE = 1e-9  # absolute, and relative to the larger value
 COLUMN_TOLERANCE = {"raw_score": 1e-8, "score": 1e-8, "div": 1e-8}
 EXACT = ("ts_close", "retracted", "known_at", "revision")
 EXAMPLES = 3
+TOPICS = ("books", "trades", "tickers", "liquidations", "reference")
 
 CONFIGS = {
     "second": (Settings(SECOND, 100 * MS, 250 * MS, 7_200 * SECOND, 10 * SECOND), "1s 5s 15s 1m", ""),
@@ -113,7 +116,7 @@ def role_bars(rows, timeframes):
     found = {name: [] for name in timeframes}
     for row in rows:
         start, end, known = (nanoseconds(row[column]) for column in ("ts", "ts_close", "known_at"))
-        traded = row["source"], row["open"], row["close"]
+        traded = (row[column] for column in bookscores.OF_TRADES.split())
         bar = bookscores.RoleBar(start, end, row["quality"], known, bool(row["revision"]), *traded)
         found[row["timeframe"]].append(bar)
     return found
@@ -131,8 +134,8 @@ def in_partitions(entries, topic):
     return frames.partitions(entries, number_of)
 
 
-def arrived_of(partitions, settings):
-    return {instrument: found for each in partitions for instrument, found in arrivals(each, settings).items()}
+def arrived_of(partitions, settings, clock):
+    return {instrument: found for each in partitions for instrument, found in arrivals(each, settings, clock).items()}
 
 
 def contract_of(rows):
@@ -149,6 +152,7 @@ class Differences:
         self.compared = self.differing = self.nulls = self.numbers = 0
         self.kinds, self.examples = Counter(), defaultdict(list)
         self.qualities, self.tables = Counter(), Counter()
+        self.dated, self.revised = Counter(), Counter()  # rows whose versions are compared, and those that have several
 
     def tell(self, column, kind, example):
         self.kinds[column, kind] += 1
@@ -158,6 +162,8 @@ class Differences:
     def row(self, table, where, expected, stored):
         self.compared += 1
         self.tables[table] += 1
+        self.dated[table] += bool(expected and "revision" in expected)
+        self.revised[table] += bool(expected and expected.get("revision", 0) != 0)
         wrong = list(self.differences(expected, stored))
         for column, kind, a, b in wrong:
             self.tell(f"{table}: {column}", kind, f"{where}: expected {a!r}, stored {b!r}")
@@ -207,7 +213,7 @@ def newest(rows, *keys):
     return found
 
 
-def compare(options, path, books, trades, config, log, folder, differences):
+def compare(options, path, told_of, config, log, folder, differences):
     settings, timeframes, more = CONFIGS[config]
     file, store = folder / f"{config}.toml", folder / config
     file.write_text(config_text(settings, timeframes, more), encoding="ascii")
@@ -224,8 +230,11 @@ def compare(options, path, books, trades, config, log, folder, differences):
         "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "dimension", "component")),
         "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe", "dimension")),
         "order_flow": (read("order_flow"), ("timeframe",)),
+        "open_interest_analysis": (read("open_interest_analysis"), ("timeframe",)),
+        "liquidation_analysis": (read("liquidation_analysis"), ("timeframe",)),
     }
-    arrived, traded = arrived_of(books, settings), arrived_of(trades, settings)
+    arrived, traded, *others = (arrived_of(told_of[topic], settings, topic in TOPICS[:2]) for topic in TOPICS)
+    tickers, forced, series = others
     unknown = set(arrived) - set(bars)
     if unknown:
         print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
@@ -243,7 +252,14 @@ def compare(options, path, books, trades, config, log, folder, differences):
         tape = tapes.Tape(instrument, traded.get(instrument, ()), settings, contract)
         roles = role_bars(of_instrument, names)
         flows = {name: tape.flows(roles[name]) for name in names}
-        scored = bookscores.Scored(rows, found, once, roles, values, flows)
+        held = {}
+        if instrument.market != "spot":
+            of_told = [*tickers.get(instrument, ()), *series.get(instrument, ())], forced.get(instrument, ())
+            told_ = positions.Told(*of_told, settings, contract, instrument.market == "inverse")
+            held = {name: positions.Positions(told_, roles[name]) for name in names}
+        scored = bookscores.Scored(rows, found, once, roles, values, flows, held)
+        for table, of in ("open_interest_analysis", "open"), ("liquidation_analysis", "forced"):
+            expected[table] = {key: row for name in held for key, row in held[name].rows(of, name).items()}
         expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
         expected["order_flow"] = scored.flows
         for table, (all_rows, keys) in stored.items():
@@ -259,7 +275,7 @@ def recordings(options, folder):
     if not paths:
         raise SystemExit(f"no recordings in {options.data}")
     folder.mkdir(parents=True, exist_ok=True)
-    paths.append(madebooks.make_edges(folder))
+    paths += [madeedges.make_edges(folder), *(madeedges.make_held(folder, market) for market in madeedges.SILENCES)]
     for seed in range(options.seed, options.seed + options.seeds):
         paths += [madebooks.make(folder, kind, seed) for kind in madebooks.KINDS]
     return [path for path in paths if options.only in path.name]
@@ -303,7 +319,7 @@ def dry(path, recording, config, seen):
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
         adx = {(name, bar.start): 20.0 for name in roles for bar in roles[name]}
-        scored = bookscores.Scored(found, rows, set(rows), roles, adx, {})
+        scored = bookscores.Scored(found, rows, set(rows), roles, adx, {}, {})
         seen.update(f"component: {timeframe} {component}" for _, timeframe, _, component in scored.components)
         seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
         nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)
@@ -339,10 +355,11 @@ def main():
             folder.mkdir(parents=True)
             must(run(options.prism, "import", path, "--log", folder / "log"))
             before = differences.compared, differences.differing
-            books = in_partitions(recording.all, folder / "log" / "prism.books")
-            trades = in_partitions(recording.trades, folder / "log" / "prism.trades")
+            told = (recording.all, recording.trades, recording.tickers, recording.forced, recording.series)
+            told = zip(TOPICS, told)
+            told = {topic: in_partitions(entries, folder / "log" / f"prism.{topic}") for topic, entries in told}
             for config in configs:
-                compare(options, path, books, trades, config, folder / "log", folder, differences)
+                compare(options, path, told, config, folder / "log", folder, differences)
             counts = differences.compared - before[0], differences.differing - before[1]
             print(f"{path.name}: {counts[0]} rows, {counts[1]} differ, {time.monotonic() - started:.1f} s", flush=True)
             if not options.keep:
@@ -359,7 +376,9 @@ def main():
     differences.show()
     print("; ".join(f"{count} {quality}" for quality, count in sorted(differences.qualities.items())), end="; ")
     print(f"{differences.nulls} of {differences.numbers} numbers are null")
-    print("; ".join(f"{table} {count}" for table, count in differences.tables.items()))
+    for table, count in differences.tables.items():
+        dated, revised = differences.dated[table], differences.revised[table]
+        print(f"{table}: {count} rows, {dated} of them with their versions, {revised} of these with several")
     print(f"{differences.compared} rows compared, {differences.differing} differ")
     return 1 if differences.differing or tops["differing"] or not differences.compared else 0
 

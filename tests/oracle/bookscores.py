@@ -9,6 +9,7 @@ from collections import namedtuple
 import flows
 import scores
 from bookrows import AT_END, NINE, OVER, Interval
+from known import dated, versions
 from scores import ROLE_WEIGHTS, WINDOW, Past, clip, divergence, label, part, rel, squash
 
 WEIGHTS = {
@@ -21,7 +22,8 @@ TAKEN = {"1k": 0.1, "10k": 0.2, "100k": 0.3, "1m": 0.4}
 SOUND = ("ok", "partial")
 
 # Times in ns; `changed`: there was another version of it.
-RoleBar = namedtuple("RoleBar", "start end quality known changed source open close", defaults=("venue", None, None))
+OF_TRADES = "source open close turnover"
+RoleBar = namedtuple("RoleBar", f"start end quality known changed {OF_TRADES}", defaults=("venue", None, None, None))
 
 
 # Depth
@@ -162,9 +164,11 @@ class Components:
 
 
 class Series:
-    """The bars of a role, gaps included, with the components of each: none of a gap, or without depth and flow."""
+    """The bars of a role, gaps included, with the components of each: none of a gap, or without depth and flow.
 
-    def __init__(self, name, weight, bars, depths, flows_of_bars):
+    What positions say changes later, and is held apart."""
+
+    def __init__(self, name, weight, bars, depths, flows_of_bars, positions):
         self.name, self.weight = name, weight
         self.bars = sorted(bars)
         self.ends = [bar.end for bar in self.bars]
@@ -172,12 +176,20 @@ class Series:
         for bar in self.bars:
             found = bar.quality != "gap" and components.append(depths.of(bar), flows_of_bars.get(bar.start))
             self.own.append(found or {})
-        self.dimensions = [{} for _ in self.bars]  # of each: {dimension: (score, coverage)}
+        self.open_interest = [positions.component(bar) if positions else [] for bar in self.bars]
 
     def as_of(self, end):
         """Place of the newest bar that ends at or before an instant, or None."""
         newest = bisect_right(self.ends, end) - 1
         return newest if newest >= 0 else None
+
+    def own_at(self, place, known):
+        """The components of a bar, as they were known at an instant."""
+        values = None
+        for version in self.open_interest[place]:
+            if version.known is None or version.known <= known:
+                values = version.values
+        return self.own[place] | ({("orderflow", "open_interest"): values} if values else {})
 
 
 def share(dimension, names):
@@ -187,64 +199,111 @@ def share(dimension, names):
 
 class Scored:
     """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `adx`: {(timeframe, start):
-    adx_14}; `flows_of_bars`: {timeframe: {start: flow}}.
+    adx_14}; `flows_of_bars`: {timeframe: {start: flow}}; `positions`: {timeframe: Positions}, of contracts.
 
     `components` are {(start, timeframe, dimension, component): row}, `dimensions` {(start, timeframe, dimension):
     row}, `flows` {(start, timeframe): row}."""
 
-    def __init__(self, rows, found, once, bars, adx, flows_of_bars):
-        self.close, depths = rows.close, Depths(rows, found, once)
-        roles = zip(bars, ROLE_WEIGHTS)
-        self.series = [Series(name, weight, bars[name], depths, flows_of_bars.get(name, {})) for name, weight in roles]
+    def __init__(self, rows, found, once, bars, adx, flows_of_bars, positions):
+        self.close, depths, self.adx = rows.close, Depths(rows, found, once), adx
+        self.series = [
+            Series(name, weight, bars[name], depths, flows_of_bars.get(name, {}), positions.get(name))
+            for name, weight in zip(bars, ROLE_WEIGHTS)
+        ]
         changed = [bar.end for each in bars.values() for bar in each if bar.changed or bar.known != self.close(bar.end)]
         self.changed = min(changed + depths.changed, default=math.inf)  # nothing that ended before was ever corrected
         self.components, self.dimensions, self.flows = {}, {}, {}
+        self.scored = {}
         for role, series in enumerate(self.series):
             for place, bar in enumerate(series.bars):
                 flow = flows_of_bars.get(series.name, {}).get(bar.start)
                 if flow:
-                    self.flows[bar.start, series.name] = self.row(bar, **flows.columns(flow))
-                for dimension in WEIGHTS:
-                    self.score(role, place, bar, adx.get((series.name, bar.start)), dimension)
+                    self.flows[bar.start, series.name] = self.row(bar, [], flows.columns(flow))
+                self.score(role, place, bar)
         for bar in self.series[0].bars:
-            for dimension in WEIGHTS:
-                self.score_all(bar, dimension)
+            self.score_all(bar)
 
-    def row(self, bar, **values):
+    def row(self, bar, later, values):
+        """With what became known when, if that can be told: `later` are the versions of it."""
         version = {"known_at": self.close(bar.end), "revision": 0} if bar.end < self.changed else {}
+        if version and later:
+            version = dated(later)
         return {"ts_close": bar.end, **values, "retracted": False, **version}
 
-    def score(self, role, place, bar, adx, dimension):
-        series, higher = self.series[role], []
-        own = {key: values for key, values in series.own[place].items() if key[0] == dimension}
-        if not own:
-            return
-        for other in self.series[role + 1 :]:
-            newest = other.as_of(bar.end)
-            if newest is not None:
-                higher.append((other.weight, other.own[newest]))
-        weights, names = WEIGHTS[dimension], [name for _, name in own]
-        coverage, present, total = share(dimension, names), sum(weights[name] for name in names), 0.0
-        for (_, name), (raw, raw_score) in own.items():
-            div = divergence((dimension, name), own, adx, higher)
-            score, weight = clip(raw_score + div), weights[name] / present
-            total += weight * score
-            self.components[bar.start, series.name, dimension, name] = self.row(
-                bar, raw_value=raw, raw_score=raw_score, div=div,
-                div_type="bullish" if div > 0 else "bearish" if div < 0 else "none", score=score, weight=weight,
-                impact=weight * score, label=label(name, raw, score), coverage=coverage,
-            )  # fmt: skip
-        series.dimensions[place][dimension] = total, coverage
-        self.dimensions[bar.start, series.name, dimension] = self.row(bar, score=total, coverage=coverage)
+    def roles(self, role, end):
+        """[(role, place)] of a role and the higher ones as of an instant."""
+        places = [(each, self.series[each].as_of(end)) for each in range(role, len(self.series))]
+        return [(each, place) for each, place in places if place is not None]
 
-    def score_all(self, bar, dimension):
+    def instants(self, bar, roles):
+        """When what a row says may have become known."""
+        histories = [self.series[role].open_interest[place] for role, place in roles]
+        known = {version.known for history in histories for version in history} - {None}
+        first = self.close(bar.end)
+        return [first, *sorted(each for each in known if each > first)]
+
+    def score(self, role, place, bar):
+        roles, name = self.roles(role, bar.end), self.series[role].name
+        instants = self.instants(bar, roles)
+        for dimension in WEIGHTS:
+            rows, _ = self.score_at(role, place, dimension, math.inf)
+            for component, values in rows.items():
+                later = versions(instants, lambda at: self.score_at(role, place, dimension, at)[0].get(component))
+                self.components[bar.start, name, dimension, component] = self.row(bar, later, values)
+            self.put_dimension(bar, name, dimension, instants, lambda of, at: self.score_at(role, place, of, at)[1])
+
+    def put_dimension(self, bar, name, dimension, instants, of):
+        """Its weight depends on which dimensions there are."""
+        values = of(dimension, math.inf)
+        if values:
+
+            def version(known):
+                there = of(dimension, known)
+                return there and (there, [other for other in WEIGHTS if of(other, known)])
+
+            self.dimensions[bar.start, name, dimension] = self.row(bar, versions(instants, version), values)
+
+    def score_at(self, role, place, dimension, known):
+        """({component: row}, the dimension's row or None) of a bar, as they were known at an instant."""
+        series = self.series[role]
+        bar, roles = series.bars[place], self.roles(role, series.bars[place].end)
+        key = role, place, dimension, bisect_right(self.instants(bar, roles), known)
+        if key not in self.scored:
+            owns = [(self.series[each].weight, self.series[each].own_at(other, known)) for each, other in roles]
+            self.scored[key] = score(owns[0][1], owns[1:], self.adx.get((series.name, bar.start)), dimension)
+        return self.scored[key]
+
+    def score_all(self, bar):
         if bar.quality == "gap":
             return
-        places = [(series, series.as_of(bar.end)) for series in self.series]
-        places = [(series, place) for series, place in places if place is not None]
-        present = [(series, place) for series, place in places if dimension in series.dimensions[place]]
-        if present:
-            weights = sum(series.weight for series, _ in present)
-            score = sum(series.weight * series.dimensions[place][dimension][0] for series, place in present) / weights
-            names = {name for series, place in present for of, name in series.own[place] if of == dimension}
-            self.dimensions[bar.start, "all", dimension] = self.row(bar, score=score, coverage=share(dimension, names))
+        roles = self.roles(0, bar.end)
+
+        def of(dimension, known):
+            present = [(role, place, self.score_at(role, place, dimension, known)) for role, place in roles]
+            present = [(self.series[role].weight, *scored) for role, place, scored in present if scored[1]]
+            if not present:
+                return None
+            total = sum(weight * row["score"] for weight, _, row in present) / sum(weight for weight, _, _ in present)
+            return {"score": total, "coverage": share(dimension, {name for _, rows, _ in present for name in rows})}
+
+        for dimension in WEIGHTS:
+            self.put_dimension(bar, "all", dimension, self.instants(bar, roles), of)
+
+
+def score(own, higher, adx, dimension):
+    """({component: row}, the dimension's row or None) of what a bar and the higher roles, with their weights, have."""
+    own = {key: values for key, values in own.items() if key[0] == dimension}
+    if not own:
+        return {}, None
+    weights, names = WEIGHTS[dimension], [name for _, name in own]
+    coverage, present, total, rows = share(dimension, names), sum(weights[name] for name in names), 0.0, {}
+    for (_, name), (raw, raw_score) in own.items():
+        div = divergence((dimension, name), own, adx, higher)
+        points, weight = clip(raw_score + div), weights[name] / present
+        total += weight * points
+        rows[name] = {
+            "raw_value": raw, "raw_score": raw_score, "div": div,
+            "div_type": "bullish" if div > 0 else "bearish" if div < 0 else "none", "score": points, "weight": weight,
+            "impact": weight * points, "label": label(name, raw, points), "coverage": coverage,
+        }  # fmt: skip
+    return rows, {"score": total, "coverage": coverage}

@@ -1,5 +1,5 @@
-"""Book events and trades of recordings, decoded from the venues' raw frames: hftbacktest's and cryptofeed's files of
-Binance and Bybit.
+"""Book events, trades, tickers of contracts and forced orders of recordings, decoded from the venues' raw frames:
+hftbacktest's and cryptofeed's files of Binance and Bybit.
 
 Which of a frame's times an event has: contracts of Binance and REST snapshots `T`, spot deltas of Binance `E`, a spot REST
 snapshot, which has none, its receive time; Bybit `cts` (when the engine made it), else `ts`; trades `T`.
@@ -15,6 +15,7 @@ import json
 import re
 from collections import defaultdict, namedtuple
 from decimal import Decimal
+from fractions import Fraction
 
 import pyarrow as pa
 
@@ -22,6 +23,9 @@ import pyarrow as pa
 # was asked for, if known; levels are (price, size) texts as sent.
 Event = namedtuple("Event", "received time snapshot first last previous asked bids asks")
 Trade = namedtuple("Trade", "received time number price size buy")  # `number`: the venue's id; price and size as sent
+# What a ticker says, as Fractions, None where it says nothing; `open`, what is open, counted once.
+Ticker = namedtuple("Ticker", "received time open funding")
+Forced = namedtuple("Forced", "received time sale price size all")  # `sale` closes a long; `all`: the venue tells each
 Instrument = namedtuple("Instrument", "exchange market symbol")
 
 MARKETS = {  # by host
@@ -29,8 +33,14 @@ MARKETS = {  # by host
     "dstream.binance.com": "inverse", "dapi.binance.com": "inverse",
 }  # fmt: skip
 DEPTH_URL = re.compile(r"https?://([^/:]+)[^?]*/depth\?(.*)")
+SERIES_URL = re.compile(r"https?://([^/:]+)[^?]*/(open-interest|openInterestHist|openInterest)\?(.*)")
 WINDOW = 5 * 10**6  # ns
 BINANCE_TRADES = {"trade": "t", "aggTrade": "a"}  # and where their number is
+BYBIT_NUMBERS = ("singleOpenInterest", "openInterest", "fundingRate")
+BYBIT_FORCED = {
+    "allLiquidation": ("T", "s", "S", "p", "v"),
+    "liquidation": ("updatedTime", "symbol", "side", "price", "size"),
+}
 BYBIT_STREAM = re.compile(r"wss?://[^/]*bybit[^/]*/v5/public/(\w+)")
 
 
@@ -40,6 +50,7 @@ class Recording:
 
     def __init__(self, path):
         self.all, self.trades = [], []  # (instrument, event or trade)
+        self.tickers, self.forced, self.series = [], [], []  # likewise
         self.events, self.tops = defaultdict(list), defaultdict(dict)
         text = text_of(path)
         first = text[: text.find("\n")]
@@ -47,7 +58,7 @@ class Recording:
             self.hftbacktest(text.splitlines())
         else:
             self.cryptofeed(text.splitlines())
-        for entries in self.all, self.trades:
+        for entries in self.all, self.trades, self.tickers, self.forced, self.series:
             entries.sort(key=lambda entry: entry[1].received)  # stable: ties keep the order of the file
         for instrument, event in self.all:
             self.events[instrument].append(event)
@@ -74,10 +85,17 @@ class Recording:
                     self.add(instrument, binance_delta(received, data))
                 elif data.get("e") in BINANCE_TRADES:
                     self.binance_trade(None, received, data)
+                elif data.get("e") == "markPriceUpdate":
+                    self.tickers.append((instrument, binance_ticker(received, data)))
                 elif message["stream"].endswith("@bookTicker") and instrument:
                     self.top(instrument, data)
+            elif data.get("e") == "forceOrder":
+                self.forced.append((instrument, binance_forced(received, data["o"])))
         self.all = [(instrument, event) for _, event in self.all] if instrument else []
-        self.trades = [(instrument, trade) for _, trade in self.trades] if instrument else []
+        self.trades, self.tickers, self.forced = (
+            [(instrument, entry) for _, entry in entries] if instrument else []
+            for entries in (self.trades, self.tickers, self.forced)
+        )
 
     def top(self, instrument, data):
         self.tops[instrument][data["u"]] = tuple(data[key] for key in "bBaA")
@@ -98,6 +116,8 @@ class Recording:
                     instrument = Instrument("binance", MARKETS[found[1]], query["symbol"])
                     asked = int(query["limit"]) if "limit" in query else None
                     self.add(instrument, binance_snapshot(received, json.loads(line["data"]), asked))
+                else:
+                    self.series += series_of(received, line["url"], json.loads(line["data"]))
             elif kind == "recv" and market_of.get(line["conn"]):
                 exchange, market = market_of[line["conn"]]
                 message = json.loads(line["data"])
@@ -109,6 +129,12 @@ class Recording:
                 elif message.get("data", {}).get("e") in BINANCE_TRADES:
                     data = message["data"]
                     self.binance_trade(Instrument(exchange, market, data["s"]), received, data)
+                elif message.get("data", {}).get("e") == "markPriceUpdate":
+                    instrument = Instrument(exchange, market, message["data"]["s"])
+                    self.tickers.append((instrument, binance_ticker(received, message["data"])))
+                elif message.get("data", {}).get("e") == "forceOrder":
+                    order = message["data"]["o"]
+                    self.forced.append((Instrument(exchange, market, order["s"]), binance_forced(received, order)))
                 elif message.get("stream", "").endswith("@bookTicker"):
                     self.top(Instrument(exchange, market, message["data"]["s"]), message["data"])
 
@@ -125,6 +151,15 @@ class Recording:
             for data in message["data"]:
                 trade = Trade(received, data["T"] * 10**6, data["i"], data["p"], data["v"], data["S"] == "Buy")
                 self.trades.append((Instrument("bybit", market, data["s"]), trade))
+        elif topic[0] == "tickers":
+            instrument = Instrument("bybit", market, message["data"]["symbol"])
+            self.tickers.append((instrument, bybit_ticker(received, message)))
+        elif topic[0] in BYBIT_FORCED:
+            data = message["data"]
+            for each in data if isinstance(data, list) else [data]:
+                time, symbol, side, price, size = (each[name] for name in BYBIT_FORCED[topic[0]])
+                forced = time * 10**6, side == "Buy", Fraction(price), Fraction(size), topic[0] == "allLiquidation"
+                self.forced.append((Instrument("bybit", market, symbol), Forced(received, *forced)))
         if topic[0] != "orderbook":
             return
         data = message["data"]
@@ -140,6 +175,41 @@ class Recording:
             number, time = data[BINANCE_TRADES[data["e"]]], data["T"] * 10**6
             trade = Trade(received, time, number, data["p"], data["q"], not data["m"])
             self.trades.append((instrument, trade))
+
+
+def bybit_ticker(received, message):
+    """Bybit counts both sides of what is open in `openInterest`."""
+    data = {name: Fraction(text) for name, text in message["data"].items() if name in BYBIT_NUMBERS and text}
+    once, both, funding = (data.get(name) for name in BYBIT_NUMBERS)
+    return Ticker(received, message["ts"] * 10**6, both / 2 if once is None and both is not None else once, funding)
+
+
+def binance_ticker(received, data):
+    return Ticker(received, data["E"] * 10**6, None, Fraction(data["r"]) if data.get("r") else None)
+
+
+def binance_forced(received, order):
+    """At what it was filled, if that is told."""
+    filled, asked = (tuple(Fraction(order[name]) for name in names) for names in (("ap", "z"), ("p", "q")))
+    price, size = filled if min(filled) > 0 else asked
+    return Forced(received, order["T"] * 10**6, order["S"] == "SELL", price, size, False)
+
+
+def series_of(received, url, answer):
+    """[(instrument, Ticker)] of an answer that tells what was open. Binance counts it once, Bybit twice."""
+    found = SERIES_URL.match(url)
+    if not found:
+        return []
+    query = dict(part.split("=") for part in found[3].split("&") if part)
+    if found[1] == "api.bybit.com":
+        instrument = Instrument("bybit", query["category"], query["symbol"])
+        told = [(entry["timestamp"], Fraction(entry["openInterest"]) / 2) for entry in answer["result"]["list"]]
+    else:
+        instrument = Instrument("binance", MARKETS[found[1]], query["symbol"])
+        answers = answer if isinstance(answer, list) else [answer]
+        time, size = ("timestamp", "sumOpenInterest") if found[2] == "openInterestHist" else ("time", "openInterest")
+        told = [(each[time], each[size]) for each in answers]
+    return [(instrument, Ticker(received, int(time) * 10**6, Fraction(size), None)) for time, size in told]
 
 
 def partitions(entries, number_of):

@@ -3,6 +3,8 @@
 import json
 import random
 
+import madefacts
+
 MS, SECOND = 10**6, 10**9
 BEGIN = 1_710_000_007_300 * MS
 FINEST = 4  # decimals of prices, and of sizes where they have any, in the end
@@ -100,6 +102,7 @@ class Maker:
         self.next_snapshot = self.time + rng.randint(300, 3_000) * MS
         self.quiet = 0  # no trades until then
         self.kept = []  # older content of the book: number and levels
+        self.facts = madefacts.Facts(self, f"{kind} {seed}") if self.market != "spot" else None
         self.run()
 
     def decimal(self, value, places):
@@ -216,6 +219,8 @@ class Maker:
         else:
             changes = self.book.change()
         self.changed(changes)
+        if self.facts:
+            self.facts.step()
         if self.time >= self.next_snapshot:
             self.ask_for_snapshot()
             self.next_snapshot = self.time + rng.randint(1, 14) * SECOND
@@ -275,91 +280,6 @@ class Maker:
         self.snapshot(number, bids, asks, self.time - rng.choice([0, 5, 700]) * MS, self.received() + delay)
 
 
-class Edges(Maker):
-    """What only counting to a thousand, or a number of 64 bits, brings out; of Binance's spot market."""
-
-    def run(self):
-        self.limit, self.book.price_places, self.book.size_places = 5_000, FINEST, FINEST
-        self.wait_too_long()
-        self.old_ones()
-        self.large_numbers()
-        self.closes()
-
-    def tell(self, copies=1, bids=None, asks=None, age=0):
-        """The next delta; its (U, u)."""
-        changes = self.book.change()
-        told = bids is not None or asks is not None
-        sides = (bids, asks) if told else (self.texts(changes[sign].items()) for sign in (-1, 1))
-        first, self.number, previous = self.number + 1, self.number + 2, self.number
-        bids, asks = (side or [] for side in sides)
-        for _ in range(copies):
-            self.delta(bids, asks, first, self.number, previous, self.time - age, self.received())
-        self.time += 40 * MS
-        if self.rng.random() < 0.3:
-            self.trade()
-        return first, self.number
-
-    def answer(self, number):
-        self.snapshot(number, *(self.texts(self.book.levels(sign, 40)) for sign in (-1, 1)), self.time, self.received())
-        self.time += 40 * MS
-
-    def settle(self, deltas=30):  # until the book is live
-        self.answer(self.number)
-        for _ in range(deltas):
-            self.tell()
-
-    def wait_too_long(self):
-        told = [self.tell() for _ in range(1_004)]
-        for place in (2, 3, 4):  # the first one that still waits is the fifth
-            self.answer(told[place][0] - 1)
-        self.settle()
-
-    def old_ones(self):
-        for copies in (3, 4, 5):  # of which the first is none: the fifth is the fourth old one
-            self.tell(copies + 1)
-            self.settle()
-        for count in (99, 100, 101):
-            self.answer(self.number + 2 * count)
-            for _ in range(count + 20):
-                self.tell()
-            self.settle()
-        self.answer(self.number)  # the same number again
-        self.tell()
-        self.tell(3)
-        self.tell(3)  # two and two in a row
-        self.settle()
-
-    def large_numbers(self):
-        largest = "92233720368.54775807"
-        told = [("1.2345", largest)], [("92233720368547.7581", "0")], [("1", "1")], [("1.2345", "1.50000000000")]
-        refused = [("1.2345", "92233720368.54775808")], [("1.2345", "0.5"), ("1", "9223372036854775807")]
-        for bids in (*told, *refused):
-            self.tell(bids=bids)
-            self.tell()
-            self.settle()
-        self.tell(bids=[["1.2345", largest]])
-        self.tell(bids=[["1.2346", "0.000000001"]])  # what stands there is too large now
-        self.tell()
-        self.settle()
-
-    def closes(self):
-        """Deltas of before the close of a second that become known just at the instant, and just later."""
-        for delay in (299, 300, 301, 20, 21, 100, 101, 0, 1):
-            self.time = self.time // SECOND * SECOND + SECOND
-            first, self.number, previous = self.number + 1, self.number + 2, self.number
-            changes = self.book.change()
-            bids, asks = (self.texts(changes[sign].items()) for sign in (-1, 1))
-            received = self.time + delay * MS
-            self.delta(bids, asks, first, self.number, previous, self.time - 400 * MS, received)
-            self.time = received + 100 * MS
-            self.trade()
-            for _ in range(40):
-                self.tell()
-
-    def received(self):
-        return self.time + 5 * MS
-
-
 def head(kind, symbol, conns):
     """The lines with which a recording of cryptofeed begins."""
     market, start = kind[1], BEGIN / SECOND - 1
@@ -388,10 +308,6 @@ def make_pair(path, kind, seed):
     first, other = Maker(kind, seed, "SOL", conns[0], conns[2]), Maker(kind, f"{seed}, the other", "XRP", conns[1])
     lines = [*first.lines, *other.lines]
     return write(path, head(kind, first.symbol, conns), lines, lambda line: line[1].partition('"data"')[0])
-
-
-def make_edges(folder):
-    return write(folder / "edges.txt", [], Edges((HFT, "spot"), 0).lines)
 
 
 def write(path, first, lines, order=lambda line: line[0]):

@@ -7,7 +7,7 @@ from indicators import SAME, constant
 WEIGHTS = {
     "technical": {"rsi": 0.20, "ao": 0.20, "macd": 0.15, "williams_r": 0.15, "cci": 0.15, "atr": 0.15},
     "volume": {"volume_delta": 0.20, "adl": 0.15, "cmf": 0.15, "relative_volume": 0.20, "obv": 0.15, "divergence": 0.15},
-    "orderflow": {  # open_interest is not made yet: absent everywhere
+    "orderflow": {  # open_interest is of contracts of which it was told, see positions.py
         "flow_imbalance": 0.14, "cvd_slope": 0.08, "cvd_divergence": 0.05, "runs": 0.04, "large_trades": 0.05,
         "absorption": 0.08, "quote_refresh": 0.07, "effective_spread": 0.06, "realised_spread": 0.06, "vpin": 0.11,
         "kyle_lambda": 0.08, "adverse_selection": 0.08, "open_interest": 0.10,

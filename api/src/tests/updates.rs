@@ -3,6 +3,7 @@
 use prism_schemas::Versions;
 use std::collections::BTreeMap;
 
+use futures::FutureExt;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -105,12 +106,19 @@ fn what_forms_is_told_to_who_asks_each_in_the_place_of_the_one_before() {
     assert!(!f.app.updates.wants(None), "nobody asked");
     ask(&mut client, &json!({"op": "subscribe", "channel": "confluence", "symbols": ["BTCUSDT"], "forming": true}));
     assert!(f.app.updates.wants(Some(&CONFLUENCE)) && !f.app.updates.wants(Some(&BARS)));
+    assert!(f.app.updates.wants_symbol("BTCUSDT") && !f.app.updates.wants_symbol("ETHUSDT"));
     let now = ts(NOW);
     let scores = |messages: &[Value]| -> Vec<(bool, f64)> {
         messages.iter().map(|one| (one["forming"] == true, one["score"].as_f64().unwrap())).collect()
     };
     form(&f, &[confluence("BTCUSDT", now, 61.0), confluence("ETHUSDT", now, 1.0)]);
     assert_eq!(scores(&told(&mut client)), [(true, 61.0)]);
+    // It is woken by what it follows, and by nothing else.
+    assert!(client.news().now_or_never().is_some() && client.news().now_or_never().is_none());
+    form(&f, &[confluence("ETHUSDT", now, 2.0)]);
+    assert!(client.news().now_or_never().is_none());
+    form(&f, &[confluence("BTCUSDT", now, 61.5)]);
+    assert!(client.news().now_or_never().is_some());
     for score in [62.0, 63.0, 64.0] {
         form(&f, &[confluence("BTCUSDT", now, score)]);
     }
@@ -131,7 +139,7 @@ fn what_forms_is_told_to_who_asks_each_in_the_place_of_the_one_before() {
     drop(late);
     assert_eq!(scores(&told(&mut plain)), [(false, 66.0)]);
     ask(&mut client, &json!({"op": "unsubscribe", "channel": "confluence"}));
-    assert!(!f.app.updates.wants(None), "nobody asks any more");
+    assert!(!f.app.updates.wants(None) && !f.app.updates.wants_symbol("BTCUSDT"), "nobody asks any more");
     let refused = ask(&mut client, &json!({"op": "subscribe", "channel": "signal", "forming": true}));
     assert_eq!(types(&refused), ["error"]);
 }
