@@ -60,7 +60,7 @@ impl One {
         let own = [&mut self.open_interest, &mut self.funding].into_iter().flatten();
         own.filter(move |(_, ts)| TICKERS_EVERY <= now - *ts).map(move |(ticker, ts)| {
             *ts = now;
-            ticker.clone()
+            *ticker
         })
     }
 }
