@@ -1,7 +1,7 @@
 """Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and of them,
-and of the trades, `order_flow` and what the dimensions `orderbook` and `orderflow` have in `component_scores` and
-`dimension_scores`, and compares every row that prism stored. Which bars there are, and how they are, is taken from prism's
-table `bars`, `adx_14` from `indicators`.
+of trades and of what is told of contracts, `order_flow`, `open_interest_analysis`, `liquidation_analysis` and what the
+dimensions `orderbook` and `orderflow` have in `component_scores` and `dimension_scores`, and compares every row that prism
+stored. Which bars there are, and how they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
