@@ -203,15 +203,20 @@ mod tests {
     }
 
     /// Tables whose rows are drawn while they form.
-    const TABLES: [&Table; 4] = [&BARS, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
+    static TABLES: [&Table; 4] = [&BARS, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
 
-    /// Wants all, and keeps the last of each place.
-    #[derive(Default)]
-    struct Everybody(Mutex<BTreeMap<[String; 5], Vec<Cell>>>);
+    /// Wants some tables, and keeps the last of each place.
+    struct Everybody(&'static [&'static Table], Mutex<BTreeMap<[String; 5], Vec<Cell>>>);
+
+    impl Everybody {
+        fn who_wants(tables: &'static [&'static Table]) -> Arc<Everybody> {
+            Arc::new(Everybody(tables, Mutex::default()))
+        }
+    }
 
     impl Audience for Everybody {
-        fn wants(&self, _: Option<&Table>) -> bool {
-            true
+        fn wants(&self, table: Option<&Table>) -> bool {
+            table.is_none_or(|table| self.0.contains(&table))
         }
 
         fn wants_symbol(&self, _: &str) -> bool {
@@ -219,7 +224,7 @@ mod tests {
         }
 
         fn form(&self, rows: Versions) {
-            rows.each(|row| put(&mut self.0.lock().unwrap(), &row, true));
+            rows.each(|row| put(&mut self.1.lock().unwrap(), &row, true));
         }
     }
 
@@ -252,7 +257,7 @@ mod tests {
     /// What closed, and what was the last to form of each; so many trades are handed over together.
     fn run(is_followed: bool, at_once: usize) -> (Seen, Seen) {
         timely::execute_directly(move |worker| {
-            let plan = plan(is_followed.then(|| Arc::new(Everybody::default()) as Arc<dyn Audience>));
+            let plan = plan(is_followed.then(|| Everybody::who_wants(&TABLES) as Arc<dyn Audience>));
             let (closed, formed) = (Rc::new(RefCell::new(Seen::default())), Rc::new(RefCell::new(Seen::default())));
             let graph = worker.dataflow(|scope| {
                 assemble(scope, &plan, |outputs| {
@@ -291,14 +296,19 @@ mod tests {
         }
     }
 
-    /// Of the tables that are drawn while they form, each row is at last as it is when it closes.
+    /// Of the tables that are drawn while they form, each row is at last as it is when it closes; scores also where nobody wants
+    /// what they are not made of.
     #[test]
     fn what_is_drawn_last_is_drawn_again_when_it_closes() {
-        let everybody = Arc::new(Everybody::default());
+        [&TABLES[..], &TABLES[3..]].into_iter().for_each(drawn_last_and_again);
+    }
+
+    fn drawn_last_and_again(wanted: &'static [&'static Table]) {
+        let everybody = Everybody::who_wants(wanted);
         let (audience, closed) = (everybody.clone(), Arc::new(Mutex::new(BTreeMap::new())));
         let into = closed.clone();
         let sink: Sink = Arc::new(move |rows| {
-            if TABLES.contains(&rows.table()) {
+            if wanted.contains(&rows.table()) {
                 rows.each(|row| put(&mut into.lock().unwrap(), &row, false));
             }
         });
@@ -307,8 +317,8 @@ mod tests {
             let graph = worker.dataflow(|scope| assemble(scope, &plan, |outputs| tables(outputs, &plan, &sink)));
             feed(worker, graph, &plan, 1);
         });
-        let (closed, formed) = (closed.lock().unwrap(), everybody.0.lock().unwrap());
-        for table in TABLES {
+        let (closed, formed) = (closed.lock().unwrap(), everybody.1.lock().unwrap());
+        for table in wanted {
             let n = |rows: &BTreeMap<[String; 5], _>| rows.keys().filter(|[name, ..]| *name == table.name).count();
             assert!(300 < n(&closed) && n(&closed) == n(&formed), "{}: {} and {}", table.name, n(&closed), n(&formed));
         }
