@@ -149,9 +149,12 @@ fn a_late_trade_changes_exactly_what_depends_on_it() {
         [linear("ETHUSDT"), linear("BTCUSDT"), linear("ADAUSDT"), inverse, linear("ETHUSDT")].into_iter().enumerate()
     {
         let mut random = Random(n as u64);
+        let delay = [5, 7, 90, 61, 30][n] * MINUTE;
+        // It comes before the market ends, so that time goes as far as without it.
+        let to = (3 * HOUR).min(4 * HOUR - delay - MINUTE);
         // All but one are the last of its minute, so that the close moves.
         let at = loop {
-            let at = any_trade(&mut random, &all, &id, HOUR, 3 * HOUR);
+            let at = any_trade(&mut random, &all, &id, HOUR, to);
             let minute = Timeframe::M1.start(all[at].event.ts_event);
             let is_last = all.iter().filter(|other| other.id == id && other.trade().is_some()).all(|other| {
                 Timeframe::M1.start(other.event.ts_event) != minute || other.event.seq <= all[at].event.seq
@@ -162,7 +165,7 @@ fn a_late_trade_changes_exactly_what_depends_on_it() {
         };
         let (rest, one) = without(&all, at);
         let label = format!("SEED={n} {id} {}", one.event.ts_event);
-        let ts_recv = one.event.ts_event + [5, 7, 90, 61, 30][n] * MINUTE + 40 * MILLISECOND;
+        let ts_recv = one.event.ts_event + delay + 40 * MILLISECOND;
         let known = config.time.round_up(ts_recv);
         let before = replay(&rest);
         let after = replay(&with(&rest, &one, ts_recv));

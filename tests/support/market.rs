@@ -251,6 +251,8 @@ impl Synthetic {
                 open += random.below(2_001) - 1_000;
                 let late =
                     [0, 3, 5 * 60, 3 * 3_600][if n % 40 == 39 { 1 + random.below(3) as usize } else { 0 }] * SECOND;
+                // Nothing comes after the market's end, when all else is silent.
+                let late = if ts + late < START + self.hours * HOUR { late } else { 0 };
                 let recv = ts + 30 * MILLISECOND + late;
                 let size = Some(Decimal::new(open, 3));
                 let funding_rate = (n % 3 == 0).then(|| Decimal::new(random.below(2_001) - 1_000, 6));
