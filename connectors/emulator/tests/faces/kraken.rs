@@ -171,7 +171,9 @@ async fn trades_tickers_and_silence_are_told() {
         .send(json!({"method": "subscribe", "params": {"channel": "trade", "symbol": ["ETH/USDT"], "snapshot": true}}))
         .await;
     let snapshot = client.until(|message| message["channel"] == "trade" && message["type"] == "snapshot").await;
-    assert_eq!(snapshot["data"].as_array().unwrap().len(), 50);
+    // The newest 50, or as many as there were so far.
+    let n_trades = snapshot["data"].as_array().unwrap().len();
+    assert!((30..=50).contains(&n_trades), "{n_trades}");
     let bbo = json!({"channel": "ticker", "symbol": ["BTC/USDT"], "event_trigger": "bbo"});
     client.send(json!({"method": "subscribe", "params": bbo})).await;
     let taken = client.until(is_answer).await;

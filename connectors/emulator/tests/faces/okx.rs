@@ -150,8 +150,8 @@ async fn channels_tell_what_is_documented() {
     args.push(json!({"channel": "liquidation-orders", "instType": "SWAP"}));
     client.send(subscribe(&args.into())).await;
     let mut seen: BTreeMap<String, Value> = BTreeMap::new();
-    // The market forces nobody.
-    while seen.len() < 7 {
+    // The market forces somebody only where it moves fast.
+    while seen.keys().filter(|channel| *channel != "liquidation-orders").count() < 7 {
         let message = client.until(|message| message["data"].is_array()).await;
         seen.insert(message["arg"]["channel"].as_str().unwrap().into(), message);
     }
