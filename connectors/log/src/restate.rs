@@ -13,8 +13,8 @@ use prism_schemas::{Event, InstrumentId, Market, Ts};
 
 /// Between two such times, in nanoseconds of the writer's clock.
 pub const EVERY: i64 = 10 * MINUTE;
-/// What a ticker said of positions holds while the feed is connected, and is said again after so long: some venues tell only
-/// what changed, and who reads takes what is old for gone.
+/// What a ticker said of positions holds while tickers come that do not say otherwise, and is said again after so long: some
+/// venues tell only what changed, and who reads takes what is old for gone.
 const TICKERS_EVERY: i64 = 5 * MINUTE;
 /// Between two looks for such.
 const LOOK: i64 = MINUTE / 2;
@@ -38,6 +38,8 @@ struct One {
     /// What tickers said last of open interest and funding, and when.
     open_interest: Option<(Ticker, Ts)>,
     funding: Option<(Ticker, Ts)>,
+    /// When the newest ticker came, whatever it said: without one nobody knows that nothing changed.
+    heard: Ts,
 }
 
 impl One {
@@ -46,6 +48,7 @@ impl One {
     }
 
     fn ticker(&mut self, ticker: &Ticker, ts: Ts) {
+        self.heard = ts;
         let Ticker { open_interest, open_interest_value, funding_rate, .. } = *ticker;
         if open_interest.is_some() {
             self.open_interest = Some((Ticker { open_interest, open_interest_value, ..Ticker::default() }, ts));
@@ -57,7 +60,8 @@ impl One {
 
     /// What tickers said so long ago that it is to be said again.
     fn old(&mut self, now: Ts) -> impl Iterator<Item = Ticker> {
-        let own = [&mut self.open_interest, &mut self.funding].into_iter().flatten();
+        let is_heard = now - self.heard < TICKERS_EVERY;
+        let own = [&mut self.open_interest, &mut self.funding].into_iter().flatten().filter(move |_| is_heard);
         own.filter(move |(_, ts)| TICKERS_EVERY <= now - *ts).map(move |(ticker, ts)| {
             *ts = now;
             *ticker
@@ -74,7 +78,7 @@ impl Said {
                 self.instruments.entry(instrument.clone()).or_default().declared = Some(event.clone());
                 return None;
             }
-            Some(Body::Ticker(ticker)) if ticker.open_interest.is_some() || ticker.funding_rate.is_some() => {
+            Some(Body::Ticker(ticker)) if instrument.market != Market::Spot => {
                 if !self.instruments.contains_key(instrument) {
                     self.instruments.insert(instrument.clone(), One::default());
                 }
@@ -223,11 +227,14 @@ mod tests {
             told.collect::<Vec<_>>()
         };
         // Nobody says that it is connected.
-        assert!(next(1, &[ticker(MINUTE, Some(7), Some(3))]).is_empty() && next(7, &[]).is_empty());
+        let price = |minute: i64| ticker(minute * MINUTE, None, None);
+        assert!(next(1, &[ticker(MINUTE, Some(7), Some(3))]).is_empty() && next(7, &[price(7)]).is_empty());
         assert_eq!(next(8, &[state(8 * MINUTE, Feed::Connected)]), [[Some(7), None], [None, Some(3)]]);
         assert_eq!(next(11, &[ticker(11 * MINUTE, Some(8), None)]), [[None; 2]; 0]);
         assert_eq!(next(13, &[]), [[None, Some(3)]]);
-        assert_eq!(next(16, &[]), [[Some(8), None]]);
+        // Tickers themselves are silent, then speak again of something else.
+        assert!(next(16, &[]).is_empty());
+        assert_eq!(next(17, &[price(17)]), [[Some(8), None]]);
         assert!(next(18, &[state(18 * MINUTE, Feed::Disconnected)]).is_empty());
         assert!(next(30, &[state(29 * MINUTE, Feed::Connected)]).is_empty());
     }
