@@ -15,6 +15,7 @@ use crate::{
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         flows::{Flowed, Flows, Moves},
+        naked::{Naked, Pocs},
         profile::Profile,
         stakes::{Stake, Stakes},
     },
@@ -59,6 +60,8 @@ pub struct Analysed {
     unbroken: u8,
     /// What is made of positions in its contract.
     pub stake: Option<Arc<Stake>>,
+    /// Points of control near its close; none of a bar that forms.
+    pub naked: Option<Arc<Naked>>,
 }
 
 impl Analysed {
@@ -70,7 +73,8 @@ impl Analysed {
 
     /// The row of a gap bar.
     fn gap(interval: &Interval, unbroken: u8) -> Analysed {
-        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken, stake: None }
+        let (interval, values) = (interval.clone(), Values::default());
+        Analysed { interval, values, n_columns: 0, unbroken, stake: None, naked: None }
     }
 
     /// Whether what is made of so many bars before this one reaches over a hole.
@@ -108,6 +112,7 @@ impl Analysed {
             n_columns,
             unbroken: WINDOW_OF_INDICATORS,
             stake: None,
+            naked: None,
         }
     }
 }
@@ -179,6 +184,7 @@ impl Catalogue {
             unbroken: WINDOW_OF_INDICATORS,
             flows: Flows::default(),
             stakes: Stakes::default(),
+            pocs: Pocs::default(),
             room: Room::default(),
         }
     }
@@ -200,6 +206,8 @@ struct Analyst {
     flows: Flows,
     /// The last bars with positions.
     stakes: Stakes,
+    /// Points of control of the last bars.
+    pocs: Pocs,
     /// Room for a row.
     room: Room,
 }
@@ -222,7 +230,7 @@ impl Room {
         unbroken: u8,
         indicate: impl FnOnce(&Bar, &mut Vec<Option<f64>>),
         read: impl FnOnce(Inputs<'_>, &mut dyn FnMut(Option<Reading>)),
-    ) -> Arc<Analysed> {
+    ) -> Analysed {
         let Room { row, values, moves } = self;
         row.clear();
         values.clear();
@@ -235,7 +243,8 @@ impl Room {
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         });
         let n_columns = row.len() as u16;
-        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken, stake })
+        let (interval, values) = (interval.clone(), Values::new(values));
+        Analysed { interval, values, n_columns, unbroken, stake, naked: None }
     }
 }
 
@@ -247,6 +256,7 @@ impl Clone for Analyst {
             components: self.components.iter().map(|component| component.boxed()).collect(),
             flows: self.flows.clone(),
             stakes: self.stakes.clone(),
+            pocs: self.pocs.clone(),
             room: Room::default(),
             ..*self
         }
@@ -257,7 +267,7 @@ impl Analyst {
     /// What it would make of the next bar, which is no gap: all, or what scores read.
     fn peek_one(&self, interval: &Interval, all: bool) -> Arc<Analysed> {
         let Analyst { unread, indicators, components, flows, stakes, .. } = self;
-        Room::default().make(
+        let row = Room::default().make(
             interval,
             (flows, Flowed::of(&interval.bar).as_ref()),
             stakes.read(&interval.bar),
@@ -271,7 +281,8 @@ impl Analyst {
                 }
             },
             |inputs, told| components.iter().for_each(|component| told(component.peek(inputs))),
-        )
+        );
+        Arc::new(row)
     }
 
     /// Bars between this one and the last hole.
@@ -303,7 +314,7 @@ impl Machine for Analyst {
         }
         let Analyst { indicators, components, flows, stakes, room, .. } = self;
         let now = Flowed::of(&interval.bar);
-        let row = room.make(
+        let mut row = room.make(
             interval,
             (flows, now.as_ref()),
             stakes.read(&interval.bar),
@@ -311,9 +322,11 @@ impl Machine for Analyst {
             |bar, row| indicators.iter_mut().for_each(|indicator| indicator.update(bar, row)),
             |inputs, told| components.iter_mut().for_each(|component| told(component.update(inputs))),
         );
+        row.naked = self.pocs.read(&interval.bar).map(Arc::new);
         flows.push(now);
         stakes.push(&interval.bar);
-        row
+        self.pocs.push(&interval.bar);
+        Arc::new(row)
     }
 
     fn peek(&self, intervals: &[Interval], all: bool) -> Vec<Arc<Analysed>> {
@@ -332,11 +345,14 @@ impl Machine for Analyst {
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
-        shared::<Analysed>() + out.values.bytes() + out.stake.as_ref().map_or(0, |_| Stake::bytes())
+        shared::<Analysed>()
+            + out.values.bytes()
+            + out.stake.as_ref().map_or(0, |_| Stake::bytes())
+            + out.naked.as_ref().map_or(0, |_| Naked::bytes())
     }
 
     fn save(&self, to: &mut Vec<u8>) {
-        save(&(self.ends, self.unbroken, &self.flows, &self.stakes), to);
+        save(&(self.ends, self.unbroken, &self.flows, &self.stakes, &self.pocs), to);
         self.indicators.iter().for_each(|indicator| indicator.save(to));
         self.components.iter().for_each(|component| component.save(to));
     }
@@ -344,9 +360,9 @@ impl Machine for Analyst {
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
         // All or nothing.
         let mut loaded = self.clone();
-        let mut own = (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes);
+        let mut own = (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs);
         load(&mut own, from)?;
-        (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes) = own;
+        (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs) = own;
         loaded.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
         loaded.components.iter_mut().try_for_each(|component| component.load(from))?;
         *self = loaded;

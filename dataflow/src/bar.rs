@@ -77,6 +77,12 @@ impl Number {
     }
 }
 
+impl Default for Number {
+    fn default() -> Number {
+        Number::ABSENT
+    }
+}
+
 impl From<f64> for Number {
     fn from(number: f64) -> Number {
         Number(number)

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::operator::shared;
+use crate::{bar::Number, footprint::Footprint, operator::shared};
 
 /// Parts of a bar, of equal length.
 pub const SLOTS: usize = 6;
@@ -83,6 +83,10 @@ pub struct Flow {
     pub slots: [Sides; SLOTS],
     /// By worth, smallest first; those that have a trade.
     pub classes: Box<[Class]>,
+    /// The price around which most was traded, if anything was.
+    pub poc: Number,
+    /// By level of price; none of bars that are open or came from the store.
+    pub footprint: Option<Footprint>,
 }
 
 impl Flow {
@@ -94,6 +98,6 @@ impl Flow {
 
     /// Bytes it takes where it is shared.
     pub(crate) fn bytes(&self) -> usize {
-        shared::<Flow>() + size_of_val(&*self.classes)
+        shared::<Flow>() + size_of_val(&*self.classes) + self.footprint.as_ref().map_or(0, Footprint::bytes)
     }
 }

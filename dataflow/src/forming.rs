@@ -144,10 +144,12 @@ mod tests {
     use super::*;
     use crate::{
         assemble::{Inputs, Plan, assemble},
+        bar::Number,
         drive::{Driver, Pace},
         event::{Shape, Trade},
         indicator::contract::walk,
         refusals::settings,
+        score::rows::{Confluence, RoleScore},
         tables::{Sink, tables},
     };
 
@@ -162,7 +164,7 @@ mod tests {
 
     impl Seen {
         fn row(&mut self, row: &Arc<Analysed>) {
-            self.analysed.insert((row.bar().instrument, row.bar().timeframe, row.bar().start), row.clone());
+            self.analysed.insert((row.bar().instrument, row.bar().timeframe, row.bar().start), without_levels(row));
         }
 
         fn score(&mut self, score: &Score) {
@@ -172,8 +174,29 @@ mod tests {
                 }
                 Score::Confluence(all) => (all.bar().instrument, None, all.bar().end),
             };
-            self.scores.insert(key, score.clone());
+            let score = match score {
+                Score::Role(role) => {
+                    let analysed = without_levels(&role.analysed);
+                    Score::Role(Arc::new(RoleScore { analysed, ..RoleScore::clone(role) }))
+                }
+                Score::Confluence(all) => {
+                    let analysed = without_levels(&all.analysed);
+                    Score::Confluence(Arc::new(Confluence { analysed, ..Confluence::clone(all) }))
+                }
+            };
+            self.scores.insert(key, score);
         }
+    }
+
+    /// A row without its levels of price, which do not form.
+    fn without_levels(row: &Analysed) -> Arc<Analysed> {
+        let mut row = row.clone();
+        row.naked = None;
+        if let Some(flow) = &mut Arc::make_mut(&mut row.interval.bar).flow {
+            let flow = Arc::make_mut(flow);
+            (flow.footprint, flow.poc) = (None, Number::ABSENT);
+        }
+        Arc::new(row)
     }
 
     /// Five hours of two instruments, a trade every 7 and 11 seconds.

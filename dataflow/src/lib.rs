@@ -12,6 +12,7 @@ pub mod book;
 pub mod drive;
 pub mod event;
 pub mod flow;
+pub mod footprint;
 pub mod forming;
 pub mod indicator;
 pub mod interval;

@@ -110,6 +110,15 @@ pub fn stored_flow(row: &Version, registry: &Registry) -> Option<(Place, Flow)> 
     Some((place, flow))
 }
 
+/// The price around which most was traded in a bar, from a row of `footprint_analysis`. None as for `stored_flow`.
+pub fn stored_poc(row: &Version, registry: &Registry) -> Option<(Place, f64)> {
+    let place = place(row, registry).filter(|_| row.table == &table::FOOTPRINT_ANALYSIS)?;
+    match row.get("poc") {
+        Some(Cell::Float(poc)) => Some((place, *poc)),
+        _ => None,
+    }
+}
+
 /// What a row of `open_interest_analysis` or `liquidation_analysis` says of positions over a bar, each a part of it. None as for
 /// `stored_flow`.
 pub fn stored_positions(row: &Version, registry: &Registry) -> Option<(Place, Positions)> {

@@ -16,11 +16,13 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 11] = [
+pub const LIVE_VIEWS: [&str; 13] = [
     "confluence",
     "signals",
     "bars",
     "order_flow",
+    "footprint",
+    "footprint_analysis",
     "book_features",
     "component_scores",
     "dimension_scores",

@@ -183,6 +183,30 @@ CREATE TABLE IF NOT EXISTS order_flow (
 ) TIMESTAMP(ts) PARTITION BY DAY WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
 
+CREATE TABLE IF NOT EXISTS footprint (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    level LONG,
+    price_from DOUBLE,
+    price_to DOUBLE,
+    n_buys LONG,
+    n_sells LONG,
+    buy_volume DOUBLE,
+    sell_volume DOUBLE,
+    buy_imbalance BOOLEAN,
+    sell_imbalance BOOLEAN,
+    is_poc BOOLEAN,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe, level);
+
 CREATE TABLE IF NOT EXISTS book_features (
     ts TIMESTAMP,
     ts_close TIMESTAMP,
@@ -299,6 +323,36 @@ CREATE TABLE IF NOT EXISTS indicators (
     supertrend DOUBLE,
     supertrend_direction DOUBLE,
     quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS footprint_analysis (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    height DOUBLE,
+    n_levels LONG,
+    poc DOUBLE,
+    poc_volume DOUBLE,
+    n_buy_imbalances LONG,
+    n_sell_imbalances LONG,
+    stacked_buys LONG,
+    stacked_buys_from DOUBLE,
+    stacked_buys_to DOUBLE,
+    stacked_sells LONG,
+    stacked_sells_from DOUBLE,
+    stacked_sells_to DOUBLE,
+    naked_poc_above DOUBLE,
+    naked_poc_above_ts TIMESTAMP,
+    naked_poc_below DOUBLE,
+    naked_poc_below_ts TIMESTAMP,
     known_at TIMESTAMP,
     revision LONG,
     retracted BOOLEAN,

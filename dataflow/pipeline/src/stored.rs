@@ -14,14 +14,14 @@ use prism_dataflow::{
     event::{Control, Fact},
     flow::Flow,
     positions::Positions,
-    score::stakes,
-    stored::{Place, start_of, stored_bar, stored_flow, stored_positions},
+    score::{naked, stakes},
+    stored::{Place, start_of, stored_bar, stored_flow, stored_poc, stored_positions},
     types::Time,
 };
 use prism_schemas::{
     Cell, Timeframe, Ts, Version,
     store::RowStore,
-    table::{BARS, LIQUIDATION_ANALYSIS, OPEN_INTEREST_ANALYSIS, ORDER_FLOW},
+    table::{BARS, FOOTPRINT_ANALYSIS, LIQUIDATION_ANALYSIS, OPEN_INTEREST_ANALYSIS, ORDER_FLOW},
     time::DAY,
 };
 
@@ -136,6 +136,14 @@ impl StoredBarsOut {
             }
         };
         store.scan(&ORDER_FLOW, &mut see).map_err(told)?;
+        let mut see = |row: Version| {
+            if let Some((place, poc)) = stored_poc(&row, registry)
+                && let Some(Beside { flow: Some(flow), .. }) = self.beside(&mut all, &row, hash, place)
+            {
+                flow.poc = poc.into();
+            }
+        };
+        store.scan(&FOOTPRINT_ANALYSIS, &mut see).map_err(told)?;
         for table in [&OPEN_INTEREST_ANALYSIS, &LIQUIDATION_ANALYSIS] {
             let mut see = |row: Version| {
                 if let Some((place, positions)) = stored_positions(&row, registry)
@@ -164,7 +172,7 @@ impl StoredBarsOut {
         }
         let own = all.entry((instrument, timeframe)).or_default();
         own.entry(start).or_default();
-        if stakes::READ < own.len() {
+        if naked::READ.max(stakes::READ) < own.len() {
             own.pop_first();
         }
         own.get_mut(&start)

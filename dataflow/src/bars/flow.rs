@@ -94,6 +94,7 @@ impl FlowFold {
             whole: sides(&whole),
             slots: self.slots.each_ref().map(sides),
             classes: self.classes.iter().map(class).collect(),
+            ..Flow::default()
         }
     }
 

@@ -4,6 +4,7 @@ mod close;
 mod coverage;
 mod flow;
 mod fold;
+mod footprint;
 mod hot;
 mod identities;
 mod interval;

@@ -7,6 +7,7 @@ use prism_schemas::{Timeframe, Ts};
 use super::{
     flow::FlowFold,
     fold::{Fold, Part, Scale},
+    footprint::Prints,
     interval::Instrument,
     klines::Klines,
 };
@@ -32,6 +33,8 @@ pub(super) struct Slot {
     pub(super) fold: Option<Fold>,
     /// What takers bought and sold, where that is read of it, or while it is open and a longer one's is.
     pub(super) flow: Option<Box<FlowFold>>,
+    /// The same by level of price.
+    pub(super) prints: Option<Box<Prints>>,
     /// The venue's own bar, or what its own shorter bars make together.
     pub(super) kline: Option<Box<Kline>>,
     /// The venue told that bar itself.
@@ -55,6 +58,7 @@ impl Slot {
             close,
             fold: None,
             flow: None,
+            prints: None,
             kline: None,
             is_told: false,
             rolled: None,
@@ -76,6 +80,7 @@ impl Slot {
     pub(super) fn flow(&mut self, trade: &Trade, part: &Part, scale: &Scale) {
         let slot = SLOTS as i64 * (trade.ts_event - self.start) / (self.end - self.start);
         self.flow.get_or_insert_default().add(slot as usize, trade.buy, part, scale);
+        self.prints.get_or_insert_default().add(trade, part);
     }
 
     /// Takes in what takers bought and sold in the part of it from `start` to `end`.
@@ -155,7 +160,8 @@ impl Series {
 
     /// Bytes it keeps, its bars included.
     pub(super) fn bytes(&self) -> usize {
-        let flow = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.bar.as_ref()?.flow.as_ref()?.bytes());
+        let folds = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.prints.as_ref()?.bytes());
+        let flow = |slot: &Slot| Some(folds(slot)? + slot.bar.as_ref()?.flow.as_ref()?.bytes());
         let flow = self.slots.iter().rev().take(ROWS_SEEN).find_map(flow).unwrap_or(0);
         let positions = self.slots.iter().rev().take(ROWS_SEEN).find_map(|slot| slot.bar.as_ref()?.positions.as_ref());
         let positions = positions.map_or(0, |_| Positions::bytes());

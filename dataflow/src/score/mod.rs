@@ -3,6 +3,7 @@
 pub mod component;
 pub mod confluence;
 pub mod flows;
+pub mod naked;
 pub mod orderbook;
 pub mod orderflow;
 pub mod profile;

@@ -70,6 +70,12 @@ impl<R: 'static> Columns<R> {
         self.with(name, move |rows| times(rows.iter().map(|drawn| get(&drawn.row))), move |a, b| same(a) == same(b))
     }
 
+    /// A truth value.
+    pub(super) fn flag(self, name: &'static str, get: impl Fn(&R) -> bool + Clone + 'static) -> Columns<R> {
+        let same = get.clone();
+        self.with(name, move |rows| flags(rows.iter().map(|drawn| get(&drawn.row))), move |a, b| same(a) == same(b))
+    }
+
     /// A word of a small set.
     pub(super) fn word(self, name: &'static str, get: impl Fn(&R) -> &'static str + Clone + 'static) -> Columns<R> {
         let same = get.clone();

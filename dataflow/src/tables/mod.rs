@@ -7,6 +7,7 @@ mod components;
 mod confluence;
 mod dimensions;
 mod flows;
+mod footprint;
 mod forming;
 mod indicators;
 mod leaf;
@@ -59,8 +60,12 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     let inputs = plan.catalogue.profile.reads_flow.then(|| (outputs.bars.clone(), outputs.analysed.clone()));
     let flows = inputs.map(|(bars, analysed)| {
         let open = rows_of(analysed.clone(), "open_interest_analysis rows", open_interest::leaf(&common));
-        let forced = rows_of(analysed, "liquidation_analysis rows", liquidations::leaf(&common));
-        [rows_of(bars, "order_flow rows", flows::leaf(&common)), open, forced]
+        let forced = rows_of(analysed.clone(), "liquidation_analysis rows", liquidations::leaf(&common));
+        let prints = rows_of(analysed, "footprint_analysis rows", footprint::whole(&common));
+        let levels = rows_each(bars.clone(), "footprint rows", footprint::levels(&common), |bar, see| {
+            footprint::of(bar).for_each(see);
+        });
+        [rows_of(bars, "order_flow rows", flows::leaf(&common)), open, forced, prints, levels]
     });
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
@@ -77,11 +82,21 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
 ///
 /// Keeps the revisions of keys that were corrected within the horizon, and of open rows that were.
 fn rows_of<'s, D: Clone + 'static, R: Row + From<D>>(rows: Rows<'s, D>, name: &str, leaf: Leaf<R>) -> Rows<'s, ()> {
+    rows_each(rows, name, leaf, |row: &D, see| see(R::from(row.clone())))
+}
+
+/// The rows of one table, of which each of the graph's is none or several.
+fn rows_each<'s, D: Clone + 'static, R: Row>(
+    rows: Rows<'s, D>,
+    name: &str,
+    leaf: Leaf<R>,
+    each: impl Fn(&D, &mut dyn FnMut(R)) + 'static,
+) -> Rows<'s, ()> {
     let leaf = Rc::new(RefCell::new(leaf));
     let flushed = leaf.clone();
     let logic = move |time, batch: &mut Vec<(D, Diff)>| {
         let mut leaf = leaf.borrow_mut();
-        batch.drain(..).for_each(|(row, diff)| leaf.take(R::from(row), diff));
+        batch.drain(..).for_each(|(row, diff)| each(&row, &mut |row| leaf.take(row, diff)));
         leaf.settle(time);
     };
     in_order_to_end(rows, name, logic, move || flushed.borrow_mut().flush())

@@ -1,6 +1,7 @@
 //! Tables as values, from which Arrow schema, QuestDB DDL, JSON shape and reference are derived.
 
 mod analysis;
+mod footprint;
 mod market;
 #[cfg(feature = "arrow")]
 mod newest;
@@ -11,6 +12,7 @@ mod reference;
 use std::sync::LazyLock;
 
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS, SIGNALS};
+pub use footprint::{FOOTPRINT, FOOTPRINT_ANALYSIS};
 pub use market::{BARS, BOOK_COLUMNS, BOOK_FEATURES, FLOW_COLUMNS, INDICATOR_COLUMNS, INDICATORS, ORDER_FLOW};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
 pub use positions::{LIQUIDATION_ANALYSIS, LIQUIDATIONS, OPEN_INTEREST_ANALYSIS};
@@ -27,8 +29,10 @@ pub static TABLES: &[&Table] = &[
     &LIQUIDATIONS,
     &BARS,
     &ORDER_FLOW,
+    &FOOTPRINT,
     &BOOK_FEATURES,
     &INDICATORS,
+    &FOOTPRINT_ANALYSIS,
     &OPEN_INTEREST_ANALYSIS,
     &LIQUIDATION_ANALYSIS,
     &COMPONENT_SCORES,

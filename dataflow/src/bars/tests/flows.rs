@@ -10,7 +10,11 @@ use prism_schemas::{
 use proptest::prelude::*;
 
 use super::{Log, MS, TEN, minutes, settings};
-use crate::flow::{Flow, Sides};
+use crate::{
+    bar::Number,
+    flow::{Flow, Sides},
+    footprint::Level,
+};
 
 /// A trade: when, what it costs and how much of it in units of these many decimals, whether the taker buys, and how late it comes.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +100,41 @@ fn expected(trades: &[Made], start: Ts, end: Ts) -> Flow {
         whole: sides(&trades.iter().collect::<Vec<_>>()),
         slots: std::array::from_fn(|n| sides(&slot(n as i64))),
         classes: classes.into_iter().map(class).collect(),
+        ..Flow::default()
     }
+}
+
+/// What METHODS.md says of the levels of these trades: the height as a number of millionths, and of each level its number,
+/// trades, sizes and imbalances, all by counting at every height there is.
+fn footprint(trades: &[Made]) -> Option<(i128, Vec<(i128, [usize; 2], [f64; 2], [bool; 2])>, i128)> {
+    let at_six = |(mantissa, decimals): (i64, u32)| i128::from(mantissa) * 10i128.pow(6 - decimals);
+    let unit =
+        (0..=6).map(|tens| 10i128.pow(6 - tens)).find(|unit| trades.iter().all(|t| at_six(t.price) % unit == 0))?;
+    let levels_at = |height: i128| -> BTreeMap<i128, Vec<&Made>> {
+        let mut levels = BTreeMap::<_, Vec<&Made>>::new();
+        trades.iter().for_each(|made| levels.entry(at_six(made.price) / height).or_default().push(made));
+        levels
+    };
+    let heights = (0..30).flat_map(|tens| [10i128.pow(tens), 5 * 10i128.pow(tens)]).filter(|height| unit <= *height);
+    let (height, levels) = heights.map(|height| (height, levels_at(height))).find(|(_, levels)| levels.len() <= 32)?;
+    let size = |number: i128, buy: bool| -> i128 {
+        let own = levels.get(&number).into_iter().flatten().filter(|made| made.buy == buy);
+        own.map(|made| at_six(made.size)).sum()
+    };
+    let all: i128 = levels.keys().map(|number| size(*number, true) + size(*number, false)).sum();
+    let (lowest, highest) = (*levels.keys().next()?, *levels.keys().next_back()?);
+    let least = |size: i128| all <= 2 * size * levels.len() as i128;
+    let told = levels.iter().map(|(number, made)| {
+        let n = [true, false].map(|buy| made.iter().filter(|made| made.buy == buy).count());
+        let [bought, sold] = [true, false].map(|buy| size(*number, buy));
+        let marks = [
+            lowest < *number && 3 * size(number - 1, false) <= bought && least(bought),
+            *number < highest && 3 * size(number + 1, true) <= sold && least(sold),
+        ];
+        (*number, n, [read(bought), read(sold)], marks)
+    });
+    let poc = levels.keys().min_by_key(|number| (-size(**number, true) - size(**number, false), **number));
+    Some((height, told.collect(), *poc?))
 }
 
 proptest! {
@@ -119,7 +157,16 @@ proptest! {
                 let end = timeframe.end(start);
                 let within: Vec<Made> = trades.iter().filter(|made| (start..end).contains(&made.ts)).copied().collect();
                 let bar = bars.bar("A", timeframe, start).unwrap();
-                prop_assert_eq!(bar.flow.as_deref(), Some(&expected(&within, start, end)), "{} {}", timeframe, start - TEN);
+                let flow = bar.flow.as_deref().unwrap();
+                let told = flow.footprint.as_ref().map(|told| {
+                    let level = |at: &Level| (at.number.into(), at.n.map(|n| n as usize), at.volume, at.is_imbalanced);
+                    let height = (1e6 * told.height.price(1, 0)).round() as i128;
+                    let poc = told.levels[usize::from(told.poc)].number;
+                    (height, told.levels.iter().map(level).collect(), poc.into())
+                });
+                prop_assert_eq!(told, footprint(&within), "{} {}", timeframe, start - TEN);
+                let plain = Flow { footprint: None, poc: Number::ABSENT, ..flow.clone() };
+                prop_assert_eq!(plain, expected(&within, start, end), "{} {}", timeframe, start - TEN);
                 start = end;
             }
         }

@@ -75,7 +75,12 @@ fn flow(slots: [[(u64, f64, f64); 2]; 6], classes: &[(u8, u64, f64)]) -> Flow {
         turnover: slots.iter().map(|slot| of(slot).turnover).sum(),
     };
     let classes = classes.iter().map(|(class, n, delta)| Class { class: *class, n: *n, delta: *delta }).collect();
-    Flow { whole: Sides { bought: whole(|slot| slot.bought), sold: whole(|slot| slot.sold) }, slots, classes }
+    Flow {
+        whole: Sides { bought: whole(|slot| slot.bought), sold: whole(|slot| slot.sold) },
+        slots,
+        classes,
+        ..Flow::default()
+    }
 }
 
 /// A walk of prices near 100 with takers on both sides, some slots and some bars without any, and a book at most bars.
@@ -144,6 +149,7 @@ fn mirrored(bar: &Made) -> Made {
         whole: sides(&flow.whole),
         slots: flow.slots.each_ref().map(sides),
         classes: flow.classes.iter().map(|class| Class { delta: -class.delta, ..*class }).collect(),
+        ..Flow::default()
     });
     let book = bar.book.map(|[ofi, spread, mid]| [-ofi, spread, 200.0 - mid]);
     Made { open: 200.0 - bar.open, close: 200.0 - bar.close, flow, book }

@@ -1,0 +1,83 @@
+//! Tables of where in a bar's range its trades were.
+
+use super::{
+    Kind::*,
+    Table,
+    analysis::{CONFIG_HASH, EXCHANGE, KNOWN_AT, MARKET, RETRACTED, REVISION, SYMBOL, TS, TS_CLOSE},
+    col,
+};
+
+/// Trades by level of price per role timeframe.
+pub static FOOTPRINT: Table = Table {
+    name: "footprint",
+    doc: "What takers bought and sold within the bars of role timeframes, by level of price: at most 32 levels a bar, of one height; METHODS.md says which.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        MARKET,
+        SYMBOL,
+        col("timeframe", Symbol, "", "role timeframe"),
+        col("level", I64, "", "its number among those of the bar that have trades, 0 the lowest"),
+        col("price_from", F64, "quote", "where the level begins"),
+        col("price_to", F64, "quote", "where it ends, exclusive"),
+        col("n_buys", I64, "", "trades bought by takers"),
+        col("n_sells", I64, "", "trades sold by takers"),
+        col("buy_volume", F64, "base", "size bought by takers"),
+        col("sell_volume", F64, "base", "size sold by takers"),
+        col("buy_imbalance", Bool, "", "buys are at least 3 times the sells one level below"),
+        col("sell_imbalance", Bool, "", "sells are at least 3 times the buys one level above"),
+        col("is_poc", Bool, "", "the level with the largest size: the point of control"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "timeframe", "level"],
+    partition_by: "DAY",
+    derived: true,
+};
+
+/// What is made of footprints per role timeframe.
+pub static FOOTPRINT_ANALYSIS: Table = Table {
+    name: "footprint_analysis",
+    doc: "Point of control, stacked imbalances and naked points of control of the bars of role timeframes; METHODS.md defines each number.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        MARKET,
+        SYMBOL,
+        col("timeframe", Symbol, "", "role timeframe"),
+        col("height", F64, "quote", "of the bar's levels"),
+        col("n_levels", I64, "", "levels with trades"),
+        col("poc", F64, "quote", "point of control: the middle of the level with the largest size"),
+        col("poc_volume", F64, "base", "its size"),
+        col("n_buy_imbalances", I64, "", "levels whose buys outweigh the sells one below"),
+        col("n_sell_imbalances", I64, "", "levels whose sells outweigh the buys one above"),
+        col("stacked_buys", I64, "", "buy imbalances next to each other, where there are 3 or more, else 0"),
+        col("stacked_buys_from", F64, "quote", "where they begin"),
+        col("stacked_buys_to", F64, "quote", "where they end"),
+        col("stacked_sells", I64, "", "sell imbalances next to each other, where there are 3 or more, else 0"),
+        col("stacked_sells_from", F64, "quote", "where they begin"),
+        col("stacked_sells_to", F64, "quote", "where they end"),
+        col(
+            "naked_poc_above",
+            F64,
+            "quote",
+            "nearest point of control above the close that no bar reached since, of the 100 bars before",
+        ),
+        col("naked_poc_above_ts", Ts, "", "start of its bar"),
+        col("naked_poc_below", F64, "quote", "nearest below the close"),
+        col("naked_poc_below_ts", Ts, "", "start of its bar"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "timeframe"],
+    partition_by: "DAY",
+    derived: true,
+};
