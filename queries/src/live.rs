@@ -16,7 +16,7 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 13] = [
+pub const LIVE_VIEWS: [&str; 15] = [
     "confluence",
     "signals",
     "bars",
@@ -24,6 +24,8 @@ pub const LIVE_VIEWS: [&str; 13] = [
     "footprint",
     "footprint_analysis",
     "book_features",
+    "book_heat",
+    "book_walls",
     "component_scores",
     "dimension_scores",
     "indicators",

@@ -248,6 +248,12 @@ CREATE TABLE IF NOT EXISTS book_features (
     slippage_sell_10k DOUBLE,
     slippage_sell_100k DOUBLE,
     slippage_sell_1m DOUBLE,
+    bid_slope DOUBLE,
+    ask_slope DOUBLE,
+    support DOUBLE,
+    support_share DOUBLE,
+    resistance DOUBLE,
+    resistance_share DOUBLE,
     ofi DOUBLE,
     spread_mean DOUBLE,
     mid_mean DOUBLE,
@@ -261,6 +267,53 @@ CREATE TABLE IF NOT EXISTS book_features (
     config_hash SYMBOL
 ) TIMESTAMP(ts) PARTITION BY DAY WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol);
+
+CREATE TABLE IF NOT EXISTS book_heat (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    bucket LONG,
+    side SYMBOL,
+    price_from DOUBLE,
+    price_to DOUBLE,
+    size DOUBLE,
+    n_levels LONG,
+    quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, bucket);
+
+CREATE TABLE IF NOT EXISTS book_walls (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    wall LONG,
+    side SYMBOL,
+    price DOUBLE,
+    size DOUBLE,
+    largest DOUBLE,
+    since TIMESTAMP,
+    age DOUBLE,
+    times_median DOUBLE,
+    distance_bps DOUBLE,
+    lost DOUBLE,
+    filled_at_most DOUBLE,
+    pulled_at_least DOUBLE,
+    state SYMBOL,
+    quality SYMBOL,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, wall);
 
 CREATE TABLE IF NOT EXISTS indicators (
     ts TIMESTAMP,

@@ -1,6 +1,6 @@
 //! One instrument's book on its way through base intervals.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use prism_schemas::{
     OrderBook, Timeframe, Ts,
@@ -10,6 +10,7 @@ use prism_schemas::{
 
 use super::{
     over::{Over, Top},
+    resting::Resting,
     sample::{Inverse, sample},
     updates::Head,
 };
@@ -29,6 +30,8 @@ pub(super) struct Frozen {
     pub(super) over: Over,
     /// Numbers of the book at the end.
     pub(super) sample: Values,
+    /// What rested in it then, if it was at hand and nothing more can come.
+    pub(super) resting: Option<Arc<Resting>>,
     /// The best levels, if it was at hand.
     top: Option<Top>,
     /// Whether it was out of step after a break.
@@ -43,7 +46,7 @@ impl Frozen {
         }
         let mut over = Over::new(start, end, end, self.over.decimals);
         over.last(end, self.top.as_ref(), self.is_broken);
-        Frozen { over, ..self.clone() }
+        Frozen { over, resting: self.resting.as_ref().map(Resting::still), ..self.clone() }
     }
 }
 
@@ -110,7 +113,8 @@ pub(super) struct Lane {
 impl Lane {
     /// Bytes it keeps beside itself.
     pub(super) fn bytes(&self) -> usize {
-        self.book.bytes() + room(&self.frozen) + room(&self.snapshots)
+        let resting = self.frozen.back().and_then(|frozen| frozen.resting.as_ref()).map_or(0, |last| last.bytes());
+        self.book.bytes() + room(&self.frozen) + self.frozen.len() * resting + room(&self.snapshots)
     }
 
     pub(super) fn new(rules: Rules) -> Lane {
@@ -213,15 +217,17 @@ impl Lane {
 
     /// The open interval is over.
     fn freeze(&mut self, inverse: Option<Inverse>) {
-        let frozen = self.open.take().map(|over| self.as_of_end(over, inverse));
-        self.frozen.extend(frozen);
+        let Some(over) = self.open.take() else { return };
+        let before = self.frozen.back().and_then(|frozen| frozen.resting.as_deref());
+        let resting = Resting::new(&self.book, self.top.as_ref(), before, over.end);
+        self.frozen.push_back(self.as_of_end(over, inverse, resting));
     }
 
     /// An interval as it is if nothing more comes.
-    fn as_of_end(&self, mut over: Over, inverse: Option<Inverse>) -> Frozen {
+    fn as_of_end(&self, mut over: Over, inverse: Option<Inverse>, resting: Option<Arc<Resting>>) -> Frozen {
         over.last(over.end, self.top.as_ref(), self.is_broken);
-        let sample = sample(&self.book, self.top.as_ref(), inverse);
-        Frozen { over, sample, top: self.top, is_broken: self.is_broken }
+        let sample = sample(&self.book, self.top.as_ref(), inverse, resting.as_deref());
+        Frozen { over, sample, resting, top: self.top, is_broken: self.is_broken }
     }
 
     /// The book over an interval that has closed; `None` before its first event.
@@ -235,7 +241,7 @@ impl Lane {
     /// The book over an interval if nothing more comes; `None` before its first event.
     pub(super) fn peek(&self, start: Ts, end: Ts, inverse: Option<Inverse>) -> Option<Frozen> {
         if let Some(open) = self.open.filter(|open| open.start <= start) {
-            return Some(self.as_of_end(open, inverse).at(start, end));
+            return Some(self.as_of_end(open, inverse, None).at(start, end));
         }
         let next = self.frozen.partition_point(|frozen| frozen.over.start <= start);
         Some(self.frozen[next.checked_sub(1)?].at(start, end))

@@ -1,14 +1,17 @@
 //! Order books, followed through the graph: what they were over each base bar.
 
 mod depth;
+pub(crate) mod heat;
 mod lane;
 mod over;
+pub(crate) mod resting;
 mod rows;
 mod sample;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod updates;
+pub(crate) mod walls;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 

@@ -2,17 +2,20 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use prism_schemas::{Timeframe, Ts, book::Rules};
+use prism_schemas::{Timeframe, Ts, book::Rules, decimal::POW10};
 
 use super::{
     lane::{Frozen, Grid, Lane, Late},
     over::Over,
+    resting::Resting,
     sample::{Inverse, N_AT_END},
     spans::Spans,
     updates::BookUpdates,
+    walls::Wall,
 };
 use crate::{
-    bar::{Bar, Quality, Source},
+    bar::{Bar, Number, Quality, Source},
+    flow::Flow,
     interval::Interval,
     operator::{find, room},
     types::Time,
@@ -40,6 +43,10 @@ pub struct BookFeatures {
     /// Numbers at the end, then those over the interval.
     sample: Values,
     over: [u64; 5],
+    /// What rests at the end.
+    pub(crate) resting: Option<Arc<Resting>>,
+    /// Of each of its walls, how much of what it lost was taken at most, where that is known.
+    pub(crate) taken: Box<[Number]>,
 }
 
 impl BookFeatures {
@@ -59,18 +66,19 @@ impl BookFeatures {
         self.sample.clone()
     }
 
-    fn of(instrument: u32, frozen: &Frozen, bar: Quality, is_suspect: bool) -> BookFeatures {
-        let over = &frozen.over;
-        let quality = if bar == Quality::Gap || over.live == 0 {
+    fn of(instrument: u32, frozen: &Frozen, bar: &Watched, inverse: Option<Inverse>, is_suspect: bool) -> BookFeatures {
+        let (over, watched) = (&frozen.over, bar.quality);
+        let quality = if watched == Quality::Gap || over.live == 0 {
             Quality::Gap
-        } else if bar == Quality::Suspect || over.is_suspect || is_suspect {
+        } else if watched == Quality::Suspect || over.is_suspect || is_suspect {
             Quality::Suspect
-        } else if bar == Quality::Partial || over.live < over.end - over.start {
+        } else if watched == Quality::Partial || over.live < over.end - over.start {
             Quality::Partial
         } else {
             Quality::Ok
         };
         let is_gap = quality == Quality::Gap;
+        let resting = frozen.resting.clone().filter(|_| !is_gap);
         let [numbers @ .., share] = over.numbers();
         let [flow, spread, mid, imbalance] = if is_gap { [f64::NAN; 4] } else { numbers };
         BookFeatures {
@@ -81,16 +89,36 @@ impl BookFeatures {
             quality,
             sample: if is_gap { Values::default() } else { frozen.sample.clone() },
             over: [flow, spread, mid, imbalance, share].map(f64::to_bits),
+            taken: resting.as_ref().map_or_else(Box::default, |resting| bar.taken(resting, inverse)),
+            resting,
         }
     }
 }
 
-/// A base bar, and how well its interval was watched.
-#[derive(Clone, Copy, Debug)]
+/// A base bar: how well its interval was watched, and what takers took.
+#[derive(Clone, Debug)]
 pub(super) struct Watched {
-    start: Ts,
-    end: Ts,
     quality: Quality,
+    flow: Option<Arc<Flow>>,
+}
+
+impl Watched {
+    /// Of each wall, how much of what it lost takers took at most.
+    fn taken(&self, resting: &Resting, inverse: Option<Inverse>) -> Box<[Number]> {
+        let (price_decimals, size_decimals) = resting.decimals;
+        let [price_unit, size_unit] = [price_decimals, size_decimals].map(|decimals| POW10[decimals as usize] as f64);
+        let taken = |wall: &Wall| {
+            let (lost, flow) = (wall.lost()? as f64 / size_unit, self.flow.as_ref()?);
+            let side = usize::from(!wall.is_ask);
+            let base = flow.footprint.as_ref().map_or(0.0, |levels| levels.at(wall.price, price_decimals, side));
+            let size = match inverse {
+                None => base,
+                Some(contract) => base * (wall.price as f64 / price_unit) / contract?,
+            };
+            Some(size.min(lost))
+        };
+        resting.walls.iter().map(|wall| taken(wall).into()).collect()
+    }
 }
 
 impl From<&Bar> for Watched {
@@ -100,7 +128,7 @@ impl From<&Bar> for Watched {
             (Quality::Ok, Source::Venue) => Quality::Partial,
             (quality, _) => quality,
         };
-        Watched { start: bar.start, end: bar.end, quality }
+        Watched { quality, flow: bar.flow.clone() }
     }
 }
 
@@ -118,7 +146,7 @@ struct Period {
 struct Entry {
     start: Ts,
     end: Ts,
-    bar: Option<Quality>,
+    bar: Option<Watched>,
     row: Option<BookFeatures>,
     /// It had a row once.
     is_known: bool,
@@ -258,18 +286,18 @@ impl Rows {
         // A bar that closed before the first event has no row, and without books nothing is kept.
         let is_kept = self.lane.is_some() && known - bar.end <= grid.time.horizon;
         if role == 0 && is_kept {
-            self.watch(&Watched::from(&**bar), is_there);
+            self.watch(bar, is_there);
         }
         self.roles[role].place(bar, is_there, is_kept)
     }
 
-    fn watch(&mut self, bar: &Watched, is_there: bool) {
+    fn watch(&mut self, bar: &Bar, is_there: bool) {
         let at = find(&self.entries, &bar.start, |entry| entry.start).unwrap_or_else(|at| {
-            let Watched { start, end, .. } = *bar;
+            let Bar { start, end, .. } = *bar;
             self.entries.insert(at, Entry { start, end, bar: None, row: None, is_known: false });
             at
         });
-        self.entries[at].bar = is_there.then_some(bar.quality);
+        self.entries[at].bar = is_there.then(|| bar.into());
         self.touched.push(bar.start);
     }
 
@@ -290,10 +318,12 @@ impl Rows {
         self.touched.dedup();
         for start in std::mem::take(&mut self.touched) {
             let Ok(at) = find(&self.entries, &start, |entry| entry.start) else { continue };
-            let Entry { end, bar, .. } = self.entries[at];
+            let end = self.entries[at].end;
             let is_suspect = self.is_suspect(start, end);
+            let bar = self.entries[at].bar.clone();
             let frozen = bar.zip(self.lane.as_mut().and_then(|lane| lane.over(start, end, inverse)));
-            let row = frozen.as_ref().map(|(bar, over)| BookFeatures::of(self.instrument, over, *bar, is_suspect));
+            let row =
+                frozen.as_ref().map(|(bar, over)| BookFeatures::of(self.instrument, over, bar, inverse, is_suspect));
             let entry = &mut self.entries[at];
             if row == entry.row {
                 continue;
@@ -330,11 +360,11 @@ impl Rows {
         let starts = std::iter::successors(Some(first), |start| Some(base.end(*start)));
         let row = |start: Ts| {
             let end = base.end(start);
-            let bar = open().find(|bar| bar.start == start).map(|bar| Watched::from(&**bar).quality);
+            let bar = open().find(|bar| bar.start == start).map(|bar| Watched::from(&**bar));
             // One without trades has a bar, or none.
-            let bar = bar.or(grid.is_flat.then_some(Quality::Ok))?;
+            let bar = bar.or(grid.is_flat.then_some(Watched { quality: Quality::Ok, flow: None }))?;
             let frozen = lane.peek(start, end, self.inverse())?;
-            let row = BookFeatures::of(self.instrument, &frozen, bar, self.is_suspect(start, end));
+            let row = BookFeatures::of(self.instrument, &frozen, &bar, self.inverse(), self.is_suspect(start, end));
             Some((row, frozen.over))
         };
         starts.take_while(|start| *start <= last).filter_map(row).collect()

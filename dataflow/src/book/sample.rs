@@ -6,7 +6,7 @@ use prism_schemas::{
     decimal::POW10,
 };
 
-use super::over::Top;
+use super::{heat::slope, over::Top, resting::Resting};
 use crate::values::Values;
 
 /// Levels of a side that depths are summed over.
@@ -22,7 +22,7 @@ const VALUES: [f64; 4] = [1e3, 1e4, 1e5, 1e6];
 const WEIGHTED: (usize, f64) = (25, 10.0);
 
 /// Numbers of the book at the end of an interval.
-pub(super) const N_AT_END: usize = 9 + 2 * (LEVELS.len() + DISTANCES.len() + VALUES.len()) + IMBALANCES.len();
+pub(super) const N_AT_END: usize = 9 + 2 * (LEVELS.len() + DISTANCES.len() + VALUES.len()) + IMBALANCES.len() + 6;
 
 /// A side of the book.
 struct Side<'a> {
@@ -95,8 +95,14 @@ impl Side<'_> {
     }
 }
 
-/// The numbers of `book_features` at the end of an interval, in the order of the table; none without a `top`.
-pub(super) fn sample(book: &OrderBook, top: Option<&Top>, inverse: Option<Inverse>) -> Values {
+/// The numbers of `book_features` at the end of an interval, in the order of the table; none without a `top`. Those that no
+/// component reads only where it is known what rests.
+pub(super) fn sample(
+    book: &OrderBook,
+    top: Option<&Top>,
+    inverse: Option<Inverse>,
+    resting: Option<&Resting>,
+) -> Values {
     let Some(top) = top else { return Values::default() };
     let (price_decimals, size_decimals) = book.decimals();
     let [price, size] = [price_decimals, size_decimals].map(|decimals| POW10[decimals as usize] as f64);
@@ -135,6 +141,16 @@ pub(super) fn sample(book: &OrderBook, top: Option<&Top>, inverse: Option<Invers
     numbers.push(weighted.map_or(f64::NAN, |(b, a)| (b - a) / (b + a)));
     for side in [asks, bids] {
         numbers.extend(VALUES.map(|value| side.slippage(value, sum, &units).unwrap_or(f64::NAN)));
+    }
+    if let Some(resting) = resting {
+        let (n, _) = WEIGHTED;
+        numbers.extend(sides.each_ref().map(|side| match side.of_levels(n) {
+            Some(_) => slope(side.sure.levels().take(n), sum, size_decimals),
+            None => f64::NAN,
+        }));
+        for cluster in resting.heat.clusters {
+            numbers.extend(cluster.map_or([f64::NAN; 2], |(price, share)| [price, share]));
+        }
     }
     Values::new(&numbers)
 }

@@ -1,6 +1,7 @@
 //! Books of made-up feeds through the whole graph.
 
 mod depths;
+mod resting;
 mod units;
 
 use std::sync::{Arc, Mutex};

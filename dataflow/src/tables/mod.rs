@@ -56,7 +56,11 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     });
     let forming = outputs.forming.zip(plan.forming.clone());
     let forming = forming.map(|(rows, audience)| forming::rows(rows, &common, plan, audience));
-    let books = outputs.books.map(|books| rows_of(books, "book_features rows", books::leaf(&common)));
+    let books = outputs.books.map(|books| {
+        let heat = rows_each(books.clone(), "book_heat rows", books::heat(&common), books::buckets);
+        let walls = rows_each(books.clone(), "book_walls rows", books::walls(&common), books::standing);
+        [rows_of(books, "book_features rows", books::leaf(&common)), heat, walls]
+    });
     let inputs = plan.catalogue.profile.reads_flow.then(|| (outputs.bars.clone(), outputs.analysed.clone()));
     let flows = inputs.map(|(bars, analysed)| {
         let open = rows_of(analysed.clone(), "open_interest_analysis rows", open_interest::leaf(&common));
@@ -74,8 +78,9 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
-    refusals::rows(outputs.errors, refusals)
-        .concatenate(leaves.into_iter().chain(flows.into_iter().flatten()).chain(books).chain(forming))
+    refusals::rows(outputs.errors, refusals).concatenate(
+        leaves.into_iter().chain(flows.into_iter().flatten()).chain(books.into_iter().flatten()).chain(forming),
+    )
 }
 
 /// The rows of one table.

@@ -46,12 +46,31 @@ pub struct Sure<'a> {
     slots: &'a [Level],
     /// Whether the side has no others.
     pub is_whole: bool,
+    /// Whether a lower price is better.
+    pub is_ask: bool,
+    reach: Reach,
 }
 
 impl Sure<'_> {
     /// The levels, the best first.
     pub fn levels(&self) -> impl DoubleEndedIterator<Item = Level> {
         self.slots.iter().rev().copied().filter(is_level)
+    }
+
+    /// Whether a level at this price would be among them.
+    pub fn reaches(&self, price: i64) -> bool {
+        let to = match self.reach {
+            Reach::Whole => return true,
+            Reach::To(last) => Some(last),
+            Reach::Held => self.levels().next_back().map(|(last, _)| last),
+        };
+        to.is_some_and(|to| if self.is_ask { price <= to } else { to <= price })
+    }
+
+    /// The size at a price, 0 where there is none.
+    pub fn size_at(&self, price: i64) -> i64 {
+        let order = |have: i64| if self.is_ask { price.cmp(&have) } else { have.cmp(&price) };
+        self.slots.binary_search_by(|(have, _)| order(*have)).map_or(0, |at| self.slots[at].1)
     }
 }
 
@@ -213,7 +232,8 @@ impl Side {
 
     pub(super) fn sure(&self) -> Sure<'_> {
         let first = self.slots.partition_point(|(price, _)| !self.has(*price));
-        Sure { slots: &self.slots[first..], is_whole: self.reach == Reach::Whole }
+        let (is_whole, is_ask, reach) = (self.reach == Reach::Whole, self.is_ask, self.reach);
+        Sure { slots: &self.slots[first..], is_whole, is_ask, reach }
     }
 
     /// All levels, the best first.

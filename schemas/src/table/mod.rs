@@ -1,6 +1,7 @@
 //! Tables as values, from which Arrow schema, QuestDB DDL, JSON shape and reference are derived.
 
 mod analysis;
+mod books;
 mod footprint;
 mod market;
 #[cfg(feature = "arrow")]
@@ -12,6 +13,7 @@ mod reference;
 use std::sync::LazyLock;
 
 pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS, SIGNALS};
+pub use books::{BOOK_HEAT, BOOK_WALLS};
 pub use footprint::{FOOTPRINT, FOOTPRINT_ANALYSIS};
 pub use market::{BARS, BOOK_COLUMNS, BOOK_FEATURES, FLOW_COLUMNS, INDICATOR_COLUMNS, INDICATORS, ORDER_FLOW};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
@@ -31,6 +33,8 @@ pub static TABLES: &[&Table] = &[
     &ORDER_FLOW,
     &FOOTPRINT,
     &BOOK_FEATURES,
+    &BOOK_HEAT,
+    &BOOK_WALLS,
     &INDICATORS,
     &FOOTPRINT_ANALYSIS,
     &OPEN_INTEREST_ANALYSIS,
