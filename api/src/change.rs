@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use prism_schemas::table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS, SIGNALS};
+use prism_schemas::table::{BARS, BOOK_FEATURES, COMPONENT_SCORES, CONFLUENCE, INDICATORS, ORDER_FLOW, SIGNALS};
 use prism_schemas::{Cell, Table, Ts, Version};
 use serde::Deserialize;
 
@@ -17,11 +17,20 @@ pub(crate) enum Channel {
     Bars,
     Indicators,
     Components,
+    Book,
+    Trades,
 }
 
 impl Channel {
-    pub(crate) const ALL: [Channel; 5] =
-        [Channel::Signal, Channel::Confluence, Channel::Bars, Channel::Indicators, Channel::Components];
+    pub(crate) const ALL: [Channel; 7] = [
+        Channel::Signal,
+        Channel::Confluence,
+        Channel::Bars,
+        Channel::Indicators,
+        Channel::Components,
+        Channel::Book,
+        Channel::Trades,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -30,6 +39,8 @@ impl Channel {
             Channel::Bars => "bars",
             Channel::Indicators => "indicators",
             Channel::Components => "components",
+            Channel::Book => "book",
+            Channel::Trades => "trades",
         }
     }
 
@@ -45,6 +56,8 @@ impl Channel {
             Channel::Bars => &BARS,
             Channel::Indicators => &INDICATORS,
             Channel::Components => &COMPONENT_SCORES,
+            Channel::Book => &BOOK_FEATURES,
+            Channel::Trades => &ORDER_FLOW,
         }
     }
 

@@ -23,14 +23,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// A segment of the path.
-pub(crate) struct Segment(pub(crate) String);
+/// A segment of the path, or several.
+pub(crate) struct Segment<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, ApiError> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment<T>, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(text)| Segment(text)).map_err(|error| ApiError::BadRequest(error.body_text()))
     }
 }

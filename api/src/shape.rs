@@ -103,6 +103,14 @@ row_schemas! {
     DimensionRow = DIMENSION_SCORES,
     ConfluenceRow = CONFLUENCE,
     SignalRow = SIGNALS,
+    BookRow = BOOK_FEATURES,
+    HeatRow = BOOK_HEAT,
+    WallRow = BOOK_WALLS,
+    FlowRow = ORDER_FLOW,
+    FootprintRow = FOOTPRINT,
+    FootprintAnalysisRow = FOOTPRINT_ANALYSIS,
+    OpenInterestRow = OPEN_INTEREST_ANALYSIS,
+    LiquidationsRow = LIQUIDATION_ANALYSIS,
 }
 
 #[cfg(test)]

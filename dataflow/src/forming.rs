@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prism_schemas::{
     Table, Timeframe, Ts, Versions,
-    table::{BARS, INDICATORS},
+    table::{BARS, BOOK_FEATURES, INDICATORS},
 };
 use timely::{
     container::CapacityContainerBuilder,
@@ -18,7 +18,7 @@ use timely::{
 use crate::{
     analyse::{Analysed, Analysts},
     bars::OpenBars,
-    book::Depths,
+    book::{BookFeatures, Depths},
     interval::Interval,
     registry::Registry,
     score::{confluence::Scores, rows::Score},
@@ -39,6 +39,8 @@ pub struct Forming {
     pub analysed: Vec<Arc<Analysed>>,
     /// Scores of the roles, higher ones first, and the confluence behind each of the base.
     pub scores: Vec<Score>,
+    /// The book over base intervals that did not close yet, oldest first; none where nobody follows books.
+    pub books: Vec<BookFeatures>,
 }
 
 /// Who follows what forms.
@@ -80,7 +82,9 @@ impl Peek {
         };
         let analysed = self.analysts.peek(&intervals, all);
         let received = received - received.rem_euclid(1_000);
-        Some(Forming { received, scores: self.scored.peek(&analysed), analysed })
+        let followed = self.depths.iter().filter(|_| audience.wants(Some(&BOOK_FEATURES)));
+        let books = followed.flat_map(|depths| depths.ahead(&analysed)).collect();
+        Some(Forming { received, scores: self.scored.peek(&analysed), analysed, books })
     }
 }
 
@@ -133,7 +137,7 @@ mod tests {
 
     use prism_schemas::{
         Cell, InstrumentId, Market, Timeframe, Ts, Version,
-        table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS},
+        table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS, ORDER_FLOW},
         time::{MINUTE, SECOND},
     };
     use timely::{
@@ -226,7 +230,7 @@ mod tests {
     }
 
     /// Tables whose rows are drawn while they form.
-    static TABLES: [&Table; 4] = [&BARS, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
+    static TABLES: [&Table; 5] = [&BARS, &ORDER_FLOW, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
 
     /// Wants some tables, and keeps the last of each place.
     struct Everybody(&'static [&'static Table], Mutex<BTreeMap<[String; 5], Vec<Cell>>>);
@@ -323,7 +327,7 @@ mod tests {
     /// what they are not made of.
     #[test]
     fn what_is_drawn_last_is_drawn_again_when_it_closes() {
-        [&TABLES[..], &TABLES[3..]].into_iter().for_each(drawn_last_and_again);
+        [&TABLES[..], &TABLES[4..]].into_iter().for_each(drawn_last_and_again);
     }
 
     fn drawn_last_and_again(wanted: &'static [&'static Table]) {

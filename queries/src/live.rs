@@ -16,16 +16,13 @@ use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 15] = [
+pub const LIVE_VIEWS: [&str; 12] = [
     "confluence",
     "signals",
     "bars",
     "order_flow",
-    "footprint",
     "footprint_analysis",
     "book_features",
-    "book_heat",
-    "book_walls",
     "component_scores",
     "dimension_scores",
     "indicators",

@@ -34,12 +34,22 @@ macro_rules! named {
 named! {
     BARS = "bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     BARS_COUNT = "bars_count" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time));
+    BOOK_HEAT = "book_heat" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time));
+    BOOK_WALLS = "book_walls" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time));
     COMPONENTS = "components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
+    FOOTPRINT = "footprint" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("at", Time));
     INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     INSTRUMENTS = "instruments" ();
+    LIVE_BARS = "live_bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_BOOK = "live_book" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_COMPONENTS = "live_components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_CONFLUENCE = "live_confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_DIMENSIONS = "live_dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_FLOW = "live_flow" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_FOOTPRINTS = "live_footprints" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_INDICATORS = "live_indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_LIQUIDATIONS = "live_liquidations" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_OPEN_INTEREST = "live_open_interest" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     SIGNAL = "signal" (("signal_id", Text));
     SIGNALS = "signals" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),

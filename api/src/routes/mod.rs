@@ -4,6 +4,7 @@ pub(crate) mod analysis;
 pub(crate) mod bars;
 pub(crate) mod health;
 pub(crate) mod indicators;
+pub(crate) mod market;
 pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod signals;
@@ -55,6 +56,7 @@ pub(crate) fn routes() -> Routes {
         .merge(bars::routes())
         .merge(indicators::routes())
         .merge(analysis::routes())
+        .merge(market::routes())
         .merge(top_symbols::routes())
         .merge(snapshot::routes())
         .merge(sql::routes())

@@ -7,7 +7,9 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{Routes, analysis, bars, health, indicators, page, signals, snapshot, sql, stream, tables, top_symbols};
+use super::{
+    Routes, analysis, bars, health, indicators, market, page, signals, snapshot, sql, stream, tables, top_symbols,
+};
 
 pub(crate) fn routes() -> Routes {
     Routes::new().get("/api/openapi.json", openapi)
@@ -38,6 +40,9 @@ pub(crate) fn routes() -> Routes {
         bars::bars,
         indicators::indicators,
         analysis::analysis,
+        market::orderbook,
+        market::trades,
+        market::data,
         top_symbols::top_symbols,
         snapshot::snapshot,
         sql::sql,

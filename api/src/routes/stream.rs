@@ -36,11 +36,12 @@ pub(crate) fn routes() -> Routes {
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-/// A stream of channels `confluence`, `signal`, `bars`, `indicators` and `components`. The client sends
-/// `{"op":"subscribe","channel":"confluence","symbols":["BTCUSDT"]}` (all symbols if absent), `unsubscribe` or
+/// A stream of channels `confluence`, `signal`, `bars`, `indicators`, `components`, `book` (`book_features`) and `trades`
+/// (`order_flow`). The client sends `{"op":"subscribe","channel":"confluence","symbols":["BTCUSDT"]}` (all symbols if absent),
+/// `unsubscribe` or
 /// `{"op":"ping"}`; the server sends `snapshot`, then `confluence`, `signal`, `signal_withdrawn` and so on, each with `seq`.
 /// With `"forming":true` rows of open bars follow, too, marked so: what they would be if the bar closed now, made anew with
-/// each trade by the process that computes, stored nowhere. Of them, and of bars, indicators and components, a client that is
+/// each trade by the process that computes, stored nowhere. Of them, and of all but confluence and signals, a client that is
 /// slow hears the newest of each key only. `lagged` has the number of changes that a slow client lost to newer ones; where
 /// changes of other keys are lost, snapshots follow it. A snapshot replaces all of its channel: that of signals has the
 /// newest 100 and every active one. Where a token is needed and the request has none, the first message is

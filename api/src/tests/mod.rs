@@ -3,6 +3,7 @@
 mod documents;
 mod door;
 mod limits;
+mod market;
 mod routes;
 mod sql;
 mod stream;

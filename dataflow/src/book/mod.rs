@@ -31,6 +31,7 @@ use timely::{
 };
 
 use crate::{
+    analyse::Analysed,
     bar::Bar,
     bars::OpenBars,
     event::{Control, Fact},
@@ -224,6 +225,15 @@ impl Depths {
             None => bar.clone().into(),
         };
         bars.iter().map(of).collect()
+    }
+
+    /// The book of an instrument over base intervals that did not close yet, given its open bars, oldest first.
+    pub fn ahead(&self, bars: &[Arc<Analysed>]) -> Vec<BookFeatures> {
+        let all = self.0.borrow();
+        let bars: Vec<Arc<Bar>> = bars.iter().map(|row| row.bar().clone()).collect();
+        let rows = bars.first().and_then(|bar| all.rows.get(bar.instrument as usize)?.as_ref());
+        let ahead = rows.map(|rows| rows.ahead(&bars, &all.grid));
+        ahead.into_iter().flatten().map(|(row, _)| row).collect()
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use differential_dataflow::AsCollection;
 use prism_schemas::{
     Table,
-    table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS},
+    table::{BARS, BOOK_FEATURES, COMPONENT_SCORES, CONFLUENCE, INDICATORS, ORDER_FLOW},
 };
 use timely::dataflow::{
     StreamVec,
     operators::{Inspect, vec::Map},
 };
 
-use super::{bars, components, confluence, indicators, leaf::Common};
+use super::{bars, books, components, confluence, flows, indicators, leaf::Common};
 use crate::{
     assemble::Plan,
     forming::{Audience, Forming},
@@ -31,6 +31,7 @@ pub(super) fn rows<'s>(
     let common = Common { sink: Arc::new(move |rows| to.form(rows)), ..common.clone() };
     let (mut bars, mut indicators) = (bars::leaf(&common), indicators::leaf(&common, plan));
     let (mut components, mut confluence) = (components::leaf(&common), confluence::leaf(&common, plan));
+    let (mut flows, mut books) = (flows::leaf(&common), books::leaf(&common));
     let catalogue = plan.catalogue.clone();
     let draw = move |now: &Time, all: &Vec<Forming>| {
         let wants = |table: &Table| audience.wants(Some(table));
@@ -40,6 +41,12 @@ pub(super) fn rows<'s>(
         let scores = || all.iter().flat_map(|of| of.scores.iter().map(move |score| (score, known(of))));
         if wants(&BARS) {
             bars.form(analysed().map(|(row, known)| (row.bar().clone(), known)));
+        }
+        if wants(&ORDER_FLOW) {
+            flows.form(analysed().map(|(row, known)| (row.bar().clone().into(), known)));
+        }
+        if wants(&BOOK_FEATURES) {
+            books.form(all.iter().flat_map(|of| of.books.iter().map(move |row| (row.clone(), known(of)))));
         }
         if wants(&INDICATORS) {
             indicators.form(analysed().map(|(row, known)| (row.clone(), known)));
