@@ -87,15 +87,17 @@ pub struct Footprint {
     pub levels: Box<[Level]>,
     /// The place of the one with the largest size.
     pub poc: u8,
+    /// That size (base).
+    pub poc_volume: f64,
     /// The longest stacks of buys and of sells.
     pub stacks: [Option<Stack>; 2],
 }
 
 impl Footprint {
     /// Of levels with trades.
-    pub(crate) fn new(height: Height, levels: Box<[Level]>, poc: usize) -> Footprint {
+    pub(crate) fn new(height: Height, levels: Box<[Level]>, (poc, poc_volume): (usize, f64)) -> Footprint {
         let stacks = [stack(&levels, 0), stack(&levels, 1)];
-        Footprint { height, levels, poc: poc as u8, stacks }
+        Footprint { height, levels, poc: poc as u8, poc_volume, stacks }
     }
 
     /// The middle of the level with the largest size.

@@ -15,7 +15,7 @@ import psycopg
 
 GRAFANA = Path(__file__).resolve().parents[2] / "schemas" / "grafana"
 # Tables whose rows may be retracted: a query must say what it does about that.
-DERIVED = ["bars", "order_flow", "open_interest_analysis", "liquidation_analysis", "indicators", "component_scores", "dimension_scores", "confluence", "signals", "relations"]
+DERIVED = ["bars", "order_flow", "footprint", "footprint_analysis", "book_features", "book_heat", "book_walls", "open_interest_analysis", "liquidation_analysis", "indicators", "component_scores", "dimension_scores", "confluence", "signals", "relations"]
 # Type numbers of Postgres that Grafana reads as values; it shows others as text.
 TIMES = {1082, 1114, 1184}
 NUMBERS = {20, 21, 23, 700, 701, 1700}

@@ -6,7 +6,11 @@ use axum::response::{Html, IntoResponse};
 use super::Routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().get("/", index).get("/assets/app.js", script).get("/assets/style.css", style)
+    Routes::new()
+        .get("/", index)
+        .get("/assets/app.js", script)
+        .get("/assets/symbol.js", symbol)
+        .get("/assets/style.css", style)
 }
 
 /// The page.
@@ -20,6 +24,13 @@ pub(crate) async fn index() -> Html<&'static str> {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 pub(crate) async fn script() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/app.js"))
+}
+
+/// The script of one instrument.
+#[utoipa::path(get, path = "/assets/symbol.js", tag = "page",
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+pub(crate) async fn symbol() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/symbol.js"))
 }
 
 /// The page's style.

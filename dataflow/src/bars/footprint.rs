@@ -71,6 +71,8 @@ impl Prints {
         let highest = all.iter().filter(|prints| !prints.is_unit).map(|prints| prints.height).max();
         for prints in all {
             prints.refine(units);
+            // What is at that height already is made of levels of the other one from now on.
+            prints.is_unit &= highest.is_none();
             highest.into_iter().for_each(|highest| prints.rise(highest));
         }
         part.levels.iter().for_each(|level| self.put(level));
@@ -133,7 +135,7 @@ impl Prints {
                 if side == 0 { (at.checked_sub(1), own.number - 1) } else { (Some(at + 1), own.number + 1) };
             let Some(next) = next.and_then(|next| self.levels.get(next)) else { return false };
             let other = if next.number == number { next.volume[1 - side] } else { 0 };
-            other.saturating_mul(OUTWEIGHS) <= own.volume[side] && least(own.volume[side])
+            0 < own.volume[side] && other.saturating_mul(OUTWEIGHS) <= own.volume[side] && least(own.volume[side])
         };
         let level = |(at, of): (usize, &At)| Level {
             number: of.number,
@@ -143,8 +145,8 @@ impl Prints {
         };
         let levels = self.levels.iter().enumerate().map(level).collect();
         // Of equal ones the lowest.
-        let (poc, _) = self.levels.iter().enumerate().rev().max_by_key(|(_, level)| level.size())?;
-        Some(Footprint::new(self.height, levels, poc))
+        let (poc, most) = self.levels.iter().map(At::size).enumerate().rev().max_by_key(|(_, size)| *size)?;
+        Some(Footprint::new(self.height, levels, (poc, scale.volume(most))))
     }
 
     /// Bytes it takes.

@@ -133,13 +133,12 @@ impl Whole {
 }
 
 pub(super) fn whole(common: &Common) -> Leaf<Whole> {
-    let poc_volume = |of: &Footprint| of.levels[usize::from(of.poc)].volume.iter().sum();
     let columns = Columns::<Whole>::new()
         .word("timeframe", |row| row.0.bar().timeframe.name())
         .float("height", |row| row.read(|of| of.height.price(1, 0)))
         .int("n_levels", |row| row.read(|of| of.levels.len() as i64))
         .float("poc", |row| row.read(Footprint::poc))
-        .float("poc_volume", move |row| row.read(poc_volume))
+        .float("poc_volume", |row| row.read(|of| of.poc_volume))
         .int("n_buy_imbalances", |row| row.n_imbalances(0))
         .int("n_sell_imbalances", |row| row.n_imbalances(1))
         .int("stacked_buys", |row| Some(row.stack(0).map_or(0, |(n, ..)| n)))

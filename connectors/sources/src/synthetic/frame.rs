@@ -5,11 +5,17 @@ use std::fmt::Write;
 use prism_schemas::Decimal;
 use prism_schemas::time::{HOUR, MILLISECOND};
 
-use super::book::Changes;
+use super::book::{Changes, grid};
 use super::{Trader, View};
 
 /// A move that closes positions by force: about two deviations of a minute's return.
 const FORCED: f64 = 0.001_2;
+/// How often a taker does what the one before did: large orders are worked in parts.
+const FOLLOWS: f64 = 0.55;
+/// How often an order is large, and how many times.
+const LARGE: (f64, f64) = (0.03, 8.0);
+/// Levels that one order takes at most.
+const SWEPT: usize = 6;
 
 impl Trader {
     fn price(&self, ticks: i64) -> Decimal {
@@ -31,7 +37,9 @@ impl Trader {
     ) {
         let kind = if self.announced { "delta" } else { "snapshot" };
         let lots = 3.0 * self.symbol.value / self.symbol.price / self.symbol.lot.to_f64();
-        let (bids, asks) = self.book.step(price, lots, view.push, &mut self.random);
+        let bid = price.floor() as i64;
+        self.crowd.second((bid, bid + 1), grid(price), lots);
+        let (bids, asks) = self.book.step(price, lots, view.push, &self.crowd, &mut self.random);
         self.update_id += 1;
         *seq += 1;
         let ts = view.second / MILLISECOND + ms;
@@ -56,42 +64,65 @@ impl Trader {
         text.push(']');
     }
 
-    /// A taker meets the best level of the other side; the side leans with the trend.
-    pub(super) fn trade_frame(&mut self, view: &View, ms: i64, seq: u64) -> String {
-        let buy = self.random.uniform() < 0.5 + 0.3 * view.push;
-        let side = if buy { "Buy" } else { "Sell" };
-        let (ticks, _) = if buy { self.book.best_ask() } else { self.book.best_bid() };
-        let lots = self.symbol.value / self.symbol.price / self.symbol.lot.to_f64() * self.random.exponential();
-        let lots = (lots as i64).max(1);
-        let tick = match ticks.cmp(&self.last) {
-            std::cmp::Ordering::Greater => "PlusTick",
-            std::cmp::Ordering::Less => "MinusTick",
-            std::cmp::Ordering::Equal => "ZeroPlusTick",
+    /// A taker meets the best levels of the other side. Takers follow each other, lean with the trend, and run against a
+    /// reserve; few of their orders are large.
+    pub(super) fn trade_frame(&mut self, view: &View, ms: i64, seq: u64) -> Option<String> {
+        let lean = match self.is_pressed() {
+            Some(true) => 0.8,
+            Some(false) => 0.2,
+            None => 0.5 + 0.3 * view.push,
         };
-        self.last = ticks;
-        if let Some(minute) = self.day.back_mut() {
-            minute[3] += lots as f64;
-        }
-        let (a, b) = (self.random.bits(), self.random.bits());
-        let id = format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            a >> 32,
-            (a >> 16) & 0xffff,
-            (a & 0x0fff) | 0x5000,
-            (b >> 48) & 0x3fff | 0x8000,
-            b & 0xffff_ffff_ffff,
-        );
+        let (follows, other) = (self.random.uniform() < FOLLOWS, self.random.uniform() < lean);
+        let buy = if follows { self.bought } else { other };
+        let large = if self.random.uniform() < LARGE.0 { LARGE.1 } else { 1.0 };
+        let lots = self.symbol.value / self.symbol.price / self.symbol.lot.to_f64() * large * self.random.exponential();
+        self.sweep(view, ms, seq, buy, (lots as i64).max(1))
+    }
+
+    /// The side on which takers run against an order.
+    pub(super) fn is_pressed(&self) -> Option<bool> {
+        self.crowd.is_pressed(self.book.best_bid().0, self.book.best_ask().0)
+    }
+
+    /// A taker's order takes level by level; what is left after some is given up.
+    fn sweep(&mut self, view: &View, ms: i64, seq: u64, buy: bool, mut lots: i64) -> Option<String> {
+        let side = if buy { "Buy" } else { "Sell" };
         let ts = view.second / MILLISECOND + ms;
-        let (name, price, size) = (self.symbol.name, self.price(ticks), self.size(lots));
-        format!(
-            "{{\"topic\":\"publicTrade.{name}\",\"type\":\"snapshot\",\"ts\":{},\"data\":[{{\"T\":{ts},\"s\":\"{name}\",\
-             \"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\",\"L\":\"{tick}\",\"i\":\"{id}\",\"BT\":false,\"seq\":{seq}}}]}}",
-            ts + 1,
-        )
+        let name = self.symbol.name;
+        let mut data = Vec::new();
+        while 0 < lots && data.len() < SWEPT {
+            let Some((ticks, taken)) = self.book.take(buy, lots, &mut self.crowd) else { break };
+            let tick = match ticks.cmp(&self.last) {
+                std::cmp::Ordering::Greater => "PlusTick",
+                std::cmp::Ordering::Less => "MinusTick",
+                std::cmp::Ordering::Equal => "ZeroPlusTick",
+            };
+            (self.last, self.bought, lots) = (ticks, buy, lots - taken);
+            if let Some(minute) = self.day.back_mut() {
+                minute[3] += taken as f64;
+            }
+            let (a, b) = (self.random.bits(), self.random.bits());
+            let id = format!(
+                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                a >> 32,
+                (a >> 16) & 0xffff,
+                (a & 0x0fff) | 0x5000,
+                (b >> 48) & 0x3fff | 0x8000,
+                b & 0xffff_ffff_ffff,
+            );
+            let (price, size) = (self.price(ticks), self.size(taken));
+            data.push(format!(
+                "{{\"T\":{ts},\"s\":\"{name}\",\"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\",\
+                 \"L\":\"{tick}\",\"i\":\"{id}\",\"BT\":false,\"seq\":{seq}}}"
+            ));
+        }
+        let data = (!data.is_empty()).then(|| data.join(","))?;
+        Some(format!("{{\"topic\":\"publicTrade.{name}\",\"type\":\"snapshot\",\"ts\":{},\"data\":[{data}]}}", ts + 1))
     }
 
     /// Positions against the move of the last minute or two are closed by force, the more the further it goes.
-    pub(super) fn forced_frame(&mut self, price: f64, view: &View) -> Option<String> {
+    /// Each is a taker's order, told before it.
+    pub(super) fn forced_frames(&mut self, price: f64, view: &View, seq: u64) -> Option<(Vec<String>, String)> {
         let open = self.day.iter().rev().nth(1)?[0];
         let moved = libm::log(price / open);
         let strength = moved.abs() / FORCED - 1.0;
@@ -102,16 +133,20 @@ impl Trader {
         // The position's side: a falling price takes longs.
         let side = if moved < 0.0 { "Buy" } else { "Sell" };
         let lots = 6.0 * self.symbol.value / self.symbol.price / self.symbol.lot.to_f64();
-        let mut data = Vec::new();
+        let (mut data, mut trades) = (Vec::new(), Vec::new());
         for _ in 0..=self.forced.below(1 + (2.0 * strength) as u64) {
             let size = ((lots * self.forced.exponential()) as i64).max(1);
+            trades.extend(self.sweep(view, 920, seq, moved > 0.0, size));
             let slipped = 1.0 + moved.signum() * 0.002 * self.forced.uniform();
             let (size, price) = (self.size(size), self.price(((price * slipped).round() as i64).max(1)));
             self.open_interest = (self.open_interest - size.to_f64()).max(self.symbol.lot.to_f64());
             data.push(format!("{{\"T\":{ts},\"s\":\"{name}\",\"S\":\"{side}\",\"v\":\"{size}\",\"p\":\"{price}\"}}"));
         }
         let (data, ts) = (data.join(","), ts + 1);
-        Some(format!("{{\"topic\":\"allLiquidation.{name}\",\"type\":\"snapshot\",\"ts\":{ts},\"data\":[{data}]}}"))
+        Some((
+            trades,
+            format!("{{\"topic\":\"allLiquidation.{name}\",\"type\":\"snapshot\",\"ts\":{ts},\"data\":[{data}]}}"),
+        ))
     }
 
     /// The whole state of the ticker, as snapshots have it.

@@ -1,6 +1,7 @@
 //! A seeded synthetic market: correlated symbols with regimes, speaking Bybit v5 frames. A pure function of its seed.
 
 mod book;
+mod crowd;
 mod frame;
 mod history;
 mod process;
@@ -16,7 +17,8 @@ use prism_schemas::random::Random;
 use prism_schemas::time::{MILLISECOND, MINUTE, SECOND};
 use prism_schemas::{Event, InstrumentId, Market as Kind, Timeframe, Ts};
 
-use book::SyntheticBook;
+use book::{SyntheticBook, grid};
+use crowd::Crowd;
 use history::History;
 use process::Process;
 
@@ -54,9 +56,14 @@ pub struct Market {
 struct Trader {
     symbol: Symbol,
     random: Random,
-    /// Of forced orders, which change nothing else of the market.
+    /// Of forced orders.
     forced: Random,
     book: SyntheticBook,
+    crowd: Crowd,
+    /// Where the book is, in ticks: at the process' price, unless a reserve holds it or it comes back from one.
+    shown: f64,
+    /// Whether the last taker bought.
+    bought: bool,
     update_id: u64,
     /// The level that corresponds to the symbol's price at the start.
     origin: f64,
@@ -79,6 +86,9 @@ impl Market {
                 symbol: *symbol,
                 forced: Random::new(seed, &format!("{} liquidations", symbol.name)),
                 book: SyntheticBook::default(),
+                crowd: Crowd::new(Random::new(seed, &format!("{} crowd", symbol.name))),
+                shown: 0.0,
+                bought: false,
                 update_id: 1_000_000 + random.below(50_000_000),
                 origin: process.level(at),
                 last: 0,
@@ -209,6 +219,17 @@ impl Trader {
         self.symbol.price * libm::exp(level - self.origin) / self.symbol.tick.to_f64()
     }
 
+    /// Where the book stands when the process is at a price: reserves hold it, and it comes back by a few levels a second.
+    fn stand(&mut self, price: f64) -> f64 {
+        let bid = price.floor() as i64;
+        let held = self.crowd.holds(bid);
+        let wanted = if held == bid { price } else { held as f64 };
+        let most = (4 * grid(price)) as f64;
+        let is_first = self.shown == 0.0;
+        self.shown = if is_first { wanted } else { self.shown + (wanted - self.shown).clamp(-most, most) };
+        self.shown
+    }
+
     fn declaration(&self) -> Instrument {
         let Symbol { name, tick, lot, .. } = self.symbol;
         Instrument {
@@ -227,7 +248,7 @@ impl Trader {
     }
 
     fn second(&mut self, view: &View, seq: &mut u64, latency: &mut Random, out: &mut Vec<Frame>) {
-        let price = self.ticks(view.level);
+        let price = self.stand(self.ticks(view.level));
         let number = view.second.div_euclid(SECOND) + view.at;
         let is_quiet = 1 < self.symbol.every;
         if is_quiet && self.announced && number % self.symbol.every != 0 {
@@ -240,7 +261,8 @@ impl Trader {
             out.push(Frame { ts_recv: view.second + ms * MILLISECOND + delay, text });
         };
         let mut trades: Vec<i64> = Vec::new();
-        let mut chance = if is_quiet { 1.0 } else { 0.37 * view.volatility.min(2.0) + 0.13 };
+        let hurry = if self.is_pressed().is_some() { 0.25 } else { 0.0 };
+        let mut chance = if is_quiet { 1.0 } else { 0.37 * view.volatility.min(2.0) + 0.13 + hurry };
         while self.random.uniform() < chance && trades.len() < 6 {
             trades.push(self.random.below(1000) as i64);
             chance = 0.5;
@@ -259,13 +281,15 @@ impl Trader {
             }
             *seq += 1;
             let text = self.trade_frame(view, ms, *seq);
-            send(ms, text);
+            text.into_iter().for_each(|text| send(ms, text));
         }
         if !moved {
             self.book_frame(price, view, book_ms, seq, &mut send);
         }
-        if let Some(text) = self.forced_frame(price, view) {
-            send(930, text);
+        *seq += 1;
+        if let Some((trades, forced)) = self.forced_frames(price, view, *seq) {
+            trades.into_iter().for_each(|text| send(920, text));
+            send(930, forced);
         }
         if is_quiet || number % TICKER_EVERY == 0 || self.day.is_empty() {
             *seq += 1;

@@ -140,6 +140,64 @@ fn the_past_joins_the_present_and_symbols_move_with_bitcoin() {
     }
 }
 
+/// Takers follow each other, and orders with intent are to be seen: a reserve takes many times what it shows, a wall is taken
+/// by trades, a feint goes without one.
+#[test]
+fn takers_follow_each_other_and_orders_have_intent() {
+    let mut market = Market::new(5, &SYMBOLS[..1], START);
+    let mut frames = Vec::new();
+    market.step(START + 2 * 3_600 * SECOND, &mut frames);
+    let mut decoder = Bybit::new(MARKET);
+    let (mut signs, mut sides) = (Vec::new(), [Side::new(), Side::new()]);
+    // By side and price: what was traded there since the book changed last, and while the level was the best.
+    let (mut traded, mut at_best) = (BTreeMap::<(usize, i64), i64>::new(), BTreeMap::<(usize, i64), i64>::new());
+    let (mut n_feints, mut n_walls, mut absorbed) = (0, 0, 0.0f64);
+    let eight = |number: prism_schemas::Decimal| number.mantissa * 10i64.pow(8 - number.decimals);
+    for frame in frames {
+        let mut events = Vec::new();
+        decoder.decode(&frame.text, frame.ts_recv, &mut events).unwrap();
+        for (_, event) in events {
+            match event.body.unwrap() {
+                Body::Trade(trade) => {
+                    let is_buy = trade.side == prism_schemas::event::Side::Buy as i32;
+                    let (price, size) = (eight(trade.price.unwrap()), eight(trade.size.unwrap()));
+                    let key = (usize::from(is_buy), price);
+                    *traded.entry(key).or_default() += size;
+                    *at_best.entry(key).or_default() += size;
+                    signs.push(if is_buy { 1.0 } else { -1.0 });
+                    let shown = sides[usize::from(is_buy)].get(&price).copied().unwrap_or(i64::MAX);
+                    absorbed = absorbed.max(at_best[&key] as f64 / shown as f64);
+                }
+                Body::Book(book) => {
+                    for (at, levels) in [book.bids.as_ref(), book.asks.as_ref()].into_iter().enumerate() {
+                        let (side, levels) = (&mut sides[at], levels.unwrap());
+                        let before = side.clone();
+                        apply(side, levels);
+                        let mut sizes: Vec<i64> = before.values().copied().collect();
+                        sizes.sort_unstable();
+                        let Some(usual) = sizes.get(sizes.len() / 2) else { continue };
+                        for (price, size) in before.iter().filter(|(_, size)| 6 * usual < **size) {
+                            let now = side.get(price).copied().unwrap_or(0);
+                            let taken = traded.get(&(at, *price)).copied().unwrap_or(0);
+                            n_feints += usize::from(now == 0 && taken == 0);
+                            n_walls += usize::from(now < *size && 0 < taken);
+                        }
+                        let best = if at == 0 { side.last_key_value() } else { side.first_key_value() };
+                        let best = best.map(|(price, _)| *price);
+                        at_best.retain(|(of, price), _| *of != at || Some(*price) == best);
+                    }
+                    traded.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+    let persistence = correlation(&signs[1..], &signs[..signs.len() - 1]);
+    assert!((0.4..0.9).contains(&persistence), "{persistence}");
+    assert!(10 < n_feints && 20 < n_walls, "{n_feints} {n_walls}");
+    assert!(4.0 < absorbed, "{absorbed}");
+}
+
 fn correlation(x: &[f64], y: &[f64]) -> f64 {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (mx, my) = (mean(x), mean(y));

@@ -173,6 +173,26 @@ proptest! {
     }
 }
 
+/// A part whose height rose to a power of ten is no part of single prices, whatever finer ones follow.
+#[test]
+fn a_bar_of_parts_has_the_height_of_its_own_trades() {
+    let made =
+        |at: i64, price: (i64, u32)| Made { ts: TEN + at * 1_000 * MS, price, size: (1, 0), buy: true, late: 20 * MS };
+    let coarse = (0..161).map(|n| made(n % 60, (10_000 + n, 2)));
+    for fine in [made(61, (10_003, 2)), made(61, (100_030_5, 4))] {
+        let mut trades: Vec<Made> = coarse.clone().chain([fine]).collect();
+        trades.sort_by_key(|made| made.ts);
+        let mut settings = minutes();
+        settings.timeframes.roles = vec![Timeframe::M1, Timeframe::M5];
+        settings.timeframes.weights = vec![1.0; 2];
+        let bars = log(&trades).run_with(&settings, 600, 1);
+        let bar = bars.bar("A", Timeframe::M5, TEN).unwrap();
+        let told = bar.flow.as_ref().and_then(|flow| flow.footprint.clone()).unwrap();
+        assert_eq!((told.height.price(1, 0), told.levels.len()), (0.1, 17));
+        assert_eq!(told.levels[0].volume[0], 11.0);
+    }
+}
+
 #[test]
 fn only_roles_bars_with_sides_have_a_flow() {
     let mut log = Log::default();
