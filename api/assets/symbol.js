@@ -25,7 +25,7 @@ function table(caption, heads, lines) {
   const head = made.createTHead().insertRow();
   made.createCaption().textContent = caption;
   for (const text of heads) {
-    const cell = element("th", text);
+    const cell = element("th", text, text && "number");
     cell.scope = "col";
     head.append(cell);
   }
@@ -85,8 +85,9 @@ function ladder(rows) {
 }
 
 function wallNote(wall) {
-  const size = wall.times_median == null ? "" : ` ${fixed(wall.times_median, 0)} x median`;
-  return `wall${size}, ${wall.state} ${age(wall.age * 1000)}`;
+  const stands = wall.state === "new" || wall.state === "standing";
+  const size = stands && wall.times_median != null ? ` ${fixed(wall.times_median, 0)}x` : "";
+  return `wall${size}, ${wall.state}, ${age(wall.age * 1000)}`;
 }
 
 function book(answer) {

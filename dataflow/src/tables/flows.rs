@@ -2,53 +2,26 @@
 
 use std::{fmt, sync::Arc};
 
-use prism_schemas::{
-    Ts,
-    table::{FLOW_COLUMNS, ORDER_FLOW},
-};
+use prism_schemas::table::{FLOW_COLUMNS, ORDER_FLOW};
 
 use super::{
     column::Columns,
-    leaf::{Common, Leaf, Row},
+    leaf::{Common, Leaf},
 };
 use crate::{
     bar::Bar,
     flow::{Flow, Sides},
 };
 
-/// A bar as a row of what takers bought and sold in it.
-pub(super) struct Flowed(Arc<Bar>);
-
-impl From<Arc<Bar>> for Flowed {
-    fn from(bar: Arc<Bar>) -> Flowed {
-        Flowed(bar)
-    }
+/// Of the bar, or of one of its slots.
+fn sides(bar: &Bar, part: usize) -> Option<&Sides> {
+    let flow = bar.flow.as_ref()?;
+    part.checked_sub(1).map_or(Some(&flow.whole), |slot| flow.slots.get(slot))
 }
 
-impl Row for Flowed {
-    fn instrument(&self) -> u32 {
-        self.0.instrument
-    }
-
-    fn span(&self) -> (Ts, Ts) {
-        (self.0.start, self.0.end)
-    }
-
-    fn slot(&self) -> u32 {
-        self.0.timeframe as u32
-    }
-
-    fn is_absent(&self) -> bool {
-        self.0.flow.is_none()
-    }
-}
-
-impl Flowed {
-    /// Of the bar, or of one of its slots.
-    fn sides(&self, part: usize) -> Option<&Sides> {
-        let flow = self.0.flow.as_ref()?;
-        part.checked_sub(1).map_or(Some(&flow.whole), |slot| flow.slots.get(slot))
-    }
+/// Whether a bar has a row.
+pub(super) fn has(bar: &Bar) -> bool {
+    bar.flow.is_some()
 }
 
 /// Classes of worth, as they are stored.
@@ -64,21 +37,21 @@ impl fmt::Display for Worth {
     }
 }
 
-pub(super) fn leaf(common: &Common) -> Leaf<Flowed> {
-    let mut columns = Columns::<Flowed>::new().word("timeframe", |row| row.0.timeframe.name());
+pub(super) fn leaf(common: &Common) -> Leaf<Arc<Bar>> {
+    let mut columns = Columns::<Arc<Bar>>::new().word("timeframe", |row| row.timeframe.name());
     for (part, [n_buys, n_sells, buy_volume, sell_volume, buy_turnover, sell_turnover]) in
         FLOW_COLUMNS.iter().enumerate()
     {
         columns = columns
-            .int(n_buys, move |row| Some(row.sides(part)?.bought.n as i64))
-            .int(n_sells, move |row| Some(row.sides(part)?.sold.n as i64))
-            .float(buy_volume, move |row| Some(row.sides(part)?.bought.volume))
-            .float(sell_volume, move |row| Some(row.sides(part)?.sold.volume))
-            .float(buy_turnover, move |row| Some(row.sides(part)?.bought.turnover))
-            .float(sell_turnover, move |row| Some(row.sides(part)?.sold.turnover));
+            .int(n_buys, move |row| Some(sides(row, part)?.bought.n as i64))
+            .int(n_sells, move |row| Some(sides(row, part)?.sold.n as i64))
+            .float(buy_volume, move |row| Some(sides(row, part)?.bought.volume))
+            .float(sell_volume, move |row| Some(sides(row, part)?.sold.volume))
+            .float(buy_turnover, move |row| Some(sides(row, part)?.bought.turnover))
+            .float(sell_turnover, move |row| Some(sides(row, part)?.sold.turnover));
     }
     // An empty text would be none in one store and empty in another.
-    let worth = |row: &Flowed| row.0.flow.clone().filter(|flow| !flow.classes.is_empty()).map(Worth);
+    let worth = |row: &Arc<Bar>| row.flow.clone().filter(|flow| !flow.classes.is_empty()).map(Worth);
     let columns = columns.shown("worth", worth);
     Leaf::new(&ORDER_FLOW, common, columns)
 }

@@ -57,9 +57,9 @@ impl At {
 }
 
 /// The levels of a bar.
-pub(super) fn of(bar: &Arc<Bar>) -> impl Iterator<Item = At> + use<'_> {
+pub(super) fn of(bar: &Arc<Bar>, see: &mut dyn FnMut(At)) {
     let n = footprint(bar).map_or(0, |footprint| footprint.levels.len());
-    (0..n).map(|place| At { bar: bar.clone(), place })
+    (0..n).for_each(|place| see(At { bar: bar.clone(), place }));
 }
 
 pub(super) fn levels(common: &Common) -> Leaf<At> {
@@ -78,78 +78,54 @@ pub(super) fn levels(common: &Common) -> Leaf<At> {
     Leaf::new(&FOOTPRINT, common, columns)
 }
 
-/// A bar as a row of what is made of its footprint.
-pub(super) struct Whole(Arc<Analysed>);
-
-impl From<Arc<Analysed>> for Whole {
-    fn from(row: Arc<Analysed>) -> Whole {
-        Whole(row)
-    }
+fn read<T>(row: &Analysed, of: impl FnOnce(&Footprint) -> T) -> Option<T> {
+    footprint(row.bar()).map(of)
 }
 
-impl Row for Whole {
-    fn instrument(&self) -> u32 {
-        self.0.bar().instrument
-    }
-
-    fn span(&self) -> (Ts, Ts) {
-        (self.0.bar().start, self.0.bar().end)
-    }
-
-    fn slot(&self) -> u32 {
-        self.0.bar().timeframe as u32
-    }
-
-    fn is_absent(&self) -> bool {
-        footprint(self.0.bar()).is_none()
-    }
+fn n_imbalances(row: &Analysed, side: usize) -> Option<i64> {
+    read(row, |of| of.levels.iter().filter(|level| level.is_imbalanced[side]).count() as i64)
 }
 
-impl Whole {
-    fn read<T>(&self, of: impl FnOnce(&Footprint) -> T) -> Option<T> {
-        footprint(self.0.bar()).map(of)
-    }
-
-    fn n_imbalances(&self, side: usize) -> Option<i64> {
-        self.read(|of| of.levels.iter().filter(|level| level.is_imbalanced[side]).count() as i64)
-    }
-
-    /// Of a stack of levels: how many, and where it begins and ends.
-    fn stack(&self, side: usize) -> Option<(i64, f64, f64)> {
-        self.read(|of| {
-            let Stack { first, n } = of.stacks[side]?;
-            let price = |place: u8, halves| of.height.price(of.levels[usize::from(place)].number, halves);
-            Some((n.into(), price(first, 0), price(first + n - 1, 2)))
-        })?
-    }
-
-    fn above(&self) -> Option<Poc> {
-        self.0.naked.as_ref()?.above
-    }
-
-    fn below(&self) -> Option<Poc> {
-        self.0.naked.as_ref()?.below
-    }
+/// Of a stack of levels: how many, and where it begins and ends.
+fn stack(row: &Analysed, side: usize) -> Option<(i64, f64, f64)> {
+    read(row, |of| {
+        let Stack { first, n } = of.stacks[side]?;
+        let price = |place: u8, halves| of.height.price(of.levels[usize::from(place)].number, halves);
+        Some((n.into(), price(first, 0), price(first + n - 1, 2)))
+    })?
 }
 
-pub(super) fn whole(common: &Common) -> Leaf<Whole> {
-    let columns = Columns::<Whole>::new()
-        .word("timeframe", |row| row.0.bar().timeframe.name())
-        .float("height", |row| row.read(|of| of.height.price(1, 0)))
-        .int("n_levels", |row| row.read(|of| of.levels.len() as i64))
-        .float("poc", |row| row.read(Footprint::poc))
-        .float("poc_volume", |row| row.read(|of| of.poc_volume))
-        .int("n_buy_imbalances", |row| row.n_imbalances(0))
-        .int("n_sell_imbalances", |row| row.n_imbalances(1))
-        .int("stacked_buys", |row| Some(row.stack(0).map_or(0, |(n, ..)| n)))
-        .float("stacked_buys_from", |row| Some(row.stack(0)?.1))
-        .float("stacked_buys_to", |row| Some(row.stack(0)?.2))
-        .int("stacked_sells", |row| Some(row.stack(1).map_or(0, |(n, ..)| n)))
-        .float("stacked_sells_from", |row| Some(row.stack(1)?.1))
-        .float("stacked_sells_to", |row| Some(row.stack(1)?.2))
-        .float("naked_poc_above", |row| Some(row.above()?.0))
-        .ts("naked_poc_above_ts", |row| Some(row.above()?.1))
-        .float("naked_poc_below", |row| Some(row.below()?.0))
-        .ts("naked_poc_below_ts", |row| Some(row.below()?.1));
+fn above(row: &Analysed) -> Option<Poc> {
+    row.naked.as_ref()?.above
+}
+
+fn below(row: &Analysed) -> Option<Poc> {
+    row.naked.as_ref()?.below
+}
+
+/// Whether a bar has a row of what is made of its footprint.
+pub(super) fn has(row: &Analysed) -> bool {
+    footprint(row.bar()).is_some()
+}
+
+pub(super) fn whole(common: &Common) -> Leaf<Arc<Analysed>> {
+    let columns = Columns::<Arc<Analysed>>::new()
+        .word("timeframe", |row| row.bar().timeframe.name())
+        .float("height", |row| read(row, |of| of.height.price(1, 0)))
+        .int("n_levels", |row| read(row, |of| of.levels.len() as i64))
+        .float("poc", |row| read(row, Footprint::poc))
+        .float("poc_volume", |row| read(row, |of| of.poc_volume))
+        .int("n_buy_imbalances", |row| n_imbalances(row, 0))
+        .int("n_sell_imbalances", |row| n_imbalances(row, 1))
+        .int("stacked_buys", |row| Some(stack(row, 0).map_or(0, |(n, ..)| n)))
+        .float("stacked_buys_from", |row| Some(stack(row, 0)?.1))
+        .float("stacked_buys_to", |row| Some(stack(row, 0)?.2))
+        .int("stacked_sells", |row| Some(stack(row, 1).map_or(0, |(n, ..)| n)))
+        .float("stacked_sells_from", |row| Some(stack(row, 1)?.1))
+        .float("stacked_sells_to", |row| Some(stack(row, 1)?.2))
+        .float("naked_poc_above", |row| Some(above(row)?.0))
+        .ts("naked_poc_above_ts", |row| Some(above(row)?.1))
+        .float("naked_poc_below", |row| Some(below(row)?.0))
+        .ts("naked_poc_below_ts", |row| Some(below(row)?.1));
     Leaf::new(&FOOTPRINT_ANALYSIS, common, columns)
 }

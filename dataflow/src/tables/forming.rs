@@ -31,7 +31,7 @@ pub(super) fn rows<'s>(
     let common = Common { sink: Arc::new(move |rows| to.form(rows)), ..common.clone() };
     let (mut bars, mut indicators) = (bars::leaf(&common), indicators::leaf(&common, plan));
     let (mut components, mut confluence) = (components::leaf(&common), confluence::leaf(&common, plan));
-    let (mut flows, mut books) = (flows::leaf(&common), books::leaf(&common));
+    let (mut of_flows, mut books) = (flows::leaf(&common), books::leaf(&common));
     let catalogue = plan.catalogue.clone();
     let draw = move |now: &Time, all: &Vec<Forming>| {
         let wants = |table: &Table| audience.wants(Some(table));
@@ -43,7 +43,8 @@ pub(super) fn rows<'s>(
             bars.form(analysed().map(|(row, known)| (row.bar().clone(), known)));
         }
         if wants(&ORDER_FLOW) {
-            flows.form(analysed().map(|(row, known)| (row.bar().clone().into(), known)));
+            let flowing = analysed().filter(|(row, _)| flows::has(row.bar()));
+            of_flows.form(flowing.map(|(row, known)| (row.bar().clone(), known)));
         }
         if wants(&BOOK_FEATURES) {
             books.form(all.iter().flat_map(|of| of.books.iter().map(move |row| (row.clone(), known(of)))));

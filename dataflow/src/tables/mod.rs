@@ -26,6 +26,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use prism_schemas::Versions;
 
 use crate::{
+    analyse::Analysed,
     assemble::{Outputs, Plan},
     bar::Quality,
     operator::in_order_to_end,
@@ -63,13 +64,17 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
     });
     let inputs = plan.catalogue.profile.reads_flow.then(|| (outputs.bars.clone(), outputs.analysed.clone()));
     let flows = inputs.map(|(bars, analysed)| {
-        let open = rows_of(analysed.clone(), "open_interest_analysis rows", open_interest::leaf(&common));
-        let forced = rows_of(analysed.clone(), "liquidation_analysis rows", liquidations::leaf(&common));
-        let prints = rows_of(analysed, "footprint_analysis rows", footprint::whole(&common));
-        let levels = rows_each(bars.clone(), "footprint rows", footprint::levels(&common), |bar, see| {
-            footprint::of(bar).for_each(see);
-        });
-        [rows_of(bars, "order_flow rows", flows::leaf(&common)), open, forced, prints, levels]
+        let made = |name: &str, leaf, has: fn(&Analysed) -> bool| {
+            rows_of(analysed.clone().filter(move |row| has(row)), name, leaf)
+        };
+        let flowing = bars.clone().filter(|bar| flows::has(bar));
+        [
+            rows_of(flowing, "order_flow rows", flows::leaf(&common)),
+            rows_each(bars, "footprint rows", footprint::levels(&common), footprint::of),
+            made("footprint_analysis rows", footprint::whole(&common), footprint::has),
+            made("open_interest_analysis rows", open_interest::leaf(&common), open_interest::has),
+            made("liquidation_analysis rows", liquidations::leaf(&common), liquidations::has),
+        ]
     });
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
@@ -86,8 +91,8 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
 /// The rows of one table.
 ///
 /// Keeps the revisions of keys that were corrected within the horizon, and of open rows that were.
-fn rows_of<'s, D: Clone + 'static, R: Row + From<D>>(rows: Rows<'s, D>, name: &str, leaf: Leaf<R>) -> Rows<'s, ()> {
-    rows_each(rows, name, leaf, |row: &D, see| see(R::from(row.clone())))
+fn rows_of<'s, R: Row + Clone>(rows: Rows<'s, R>, name: &str, leaf: Leaf<R>) -> Rows<'s, ()> {
+    rows_each(rows, name, leaf, |row: &R, see| see(row.clone()))
 }
 
 /// The rows of one table, of which each of the graph's is none or several.

@@ -2,66 +2,42 @@
 
 use std::sync::Arc;
 
-use prism_schemas::{Ts, table::OPEN_INTEREST_ANALYSIS};
+use prism_schemas::table::OPEN_INTEREST_ANALYSIS;
 
 use super::{
     column::Columns,
-    leaf::{Common, Leaf, Row},
+    leaf::{Common, Leaf},
 };
 use crate::{analyse::Analysed, positions::Positions, score::stakes::OpenInterest};
 
-/// A bar as a row of what is open.
-pub(super) struct Open(Arc<Analysed>);
-
-impl From<Arc<Analysed>> for Open {
-    fn from(row: Arc<Analysed>) -> Open {
-        Open(row)
-    }
+fn read(row: &Analysed) -> Option<&OpenInterest> {
+    row.stake.as_ref()?.open_interest.as_ref()
 }
 
-impl Row for Open {
-    fn instrument(&self) -> u32 {
-        self.0.bar().instrument
-    }
-
-    fn span(&self) -> (Ts, Ts) {
-        (self.0.bar().start, self.0.bar().end)
-    }
-
-    fn slot(&self) -> u32 {
-        self.0.bar().timeframe as u32
-    }
-
-    fn is_absent(&self) -> bool {
-        self.read().is_none()
-    }
+fn positions(row: &Analysed) -> Option<&Positions> {
+    row.bar().positions.as_deref()
 }
 
-impl Open {
-    fn read(&self) -> Option<&OpenInterest> {
-        self.0.stake.as_ref()?.open_interest.as_ref()
-    }
-
-    fn positions(&self) -> Option<&Positions> {
-        self.0.bar().positions.as_deref()
-    }
+/// Whether a bar has a row.
+pub(super) fn has(row: &Analysed) -> bool {
+    read(row).is_some()
 }
 
-pub(super) fn leaf(common: &Common) -> Leaf<Open> {
-    let regime = |row: &Open| row.read().and_then(|read| read.regime).map_or("", |(_, word)| word);
-    let columns = Columns::<Open>::new()
-        .word("timeframe", |row| row.0.bar().timeframe.name())
-        .float("open_interest", |row| row.positions()?.open_interest.get())
-        .float("open_interest_value", |row| row.positions()?.worth.get())
-        .float("funding_rate", |row| row.positions()?.funding_rate.get())
-        .float("change_1", |row| row.read()?.changes[0])
-        .float("change_5", |row| row.read()?.changes[1])
-        .float("change_19", |row| row.read()?.changes[2])
+pub(super) fn leaf(common: &Common) -> Leaf<Arc<Analysed>> {
+    let regime = |row: &Arc<Analysed>| read(row).and_then(|read| read.regime).map_or("", |(_, word)| word);
+    let columns = Columns::<Arc<Analysed>>::new()
+        .word("timeframe", |row| row.bar().timeframe.name())
+        .float("open_interest", |row| positions(row)?.open_interest.get())
+        .float("open_interest_value", |row| positions(row)?.worth.get())
+        .float("funding_rate", |row| positions(row)?.funding_rate.get())
+        .float("change_1", |row| read(row)?.changes[0])
+        .float("change_5", |row| read(row)?.changes[1])
+        .float("change_19", |row| read(row)?.changes[2])
         .word("regime", regime)
-        .float("regime_strength", |row| Some(row.read()?.regime?.0))
-        .float("divergence", |row| row.read()?.divergence)
-        .float("structure", |row| row.read()?.structure)
-        .float("crowding", |row| row.read()?.crowding)
-        .float("concentration", |row| row.read()?.concentration);
+        .float("regime_strength", |row| Some(read(row)?.regime?.0))
+        .float("divergence", |row| read(row)?.divergence)
+        .float("structure", |row| read(row)?.structure)
+        .float("crowding", |row| read(row)?.crowding)
+        .float("concentration", |row| read(row)?.concentration);
     Leaf::new(&OPEN_INTEREST_ANALYSIS, common, columns)
 }

@@ -11,9 +11,9 @@ use super::{Trader, View};
 /// A move that closes positions by force: about two deviations of a minute's return.
 const FORCED: f64 = 0.001_2;
 /// How often a taker does what the one before did: large orders are worked in parts.
-const FOLLOWS: f64 = 0.55;
-/// How often an order is large, and how many times.
-const LARGE: (f64, f64) = (0.03, 8.0);
+const FOLLOWS: f64 = 0.2;
+/// The deviation of an order's logarithm: few are much larger than most.
+const UNEQUAL: f64 = 1.6;
 /// Levels that one order takes at most.
 const SWEPT: usize = 6;
 
@@ -74,8 +74,8 @@ impl Trader {
         };
         let (follows, other) = (self.random.uniform() < FOLLOWS, self.random.uniform() < lean);
         let buy = if follows { self.bought } else { other };
-        let large = if self.random.uniform() < LARGE.0 { LARGE.1 } else { 1.0 };
-        let lots = self.symbol.value / self.symbol.price / self.symbol.lot.to_f64() * large * self.random.exponential();
+        let times = libm::exp(UNEQUAL * self.random.normal() - UNEQUAL * UNEQUAL / 2.0);
+        let lots = self.symbol.value / self.symbol.price / self.symbol.lot.to_f64() * times;
         self.sweep(view, ms, seq, buy, (lots as i64).max(1))
     }
 
