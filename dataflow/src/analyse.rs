@@ -15,7 +15,7 @@ use crate::{
     score::{
         component::{Columns, Inputs, MissingColumn, Reading, Scoring},
         flows::{Flowed, Flows, Moves},
-        naked::{Naked, Pocs},
+        naked::Pocs,
         profile::Profile,
         stakes::{Stake, Stakes},
     },
@@ -60,8 +60,6 @@ pub struct Analysed {
     unbroken: u8,
     /// What is made of positions in its contract.
     pub stake: Option<Arc<Stake>>,
-    /// Points of control near its close; none of a bar that forms.
-    pub naked: Option<Arc<Naked>>,
 }
 
 impl Analysed {
@@ -73,8 +71,7 @@ impl Analysed {
 
     /// The row of a gap bar.
     fn gap(interval: &Interval, unbroken: u8) -> Analysed {
-        let (interval, values) = (interval.clone(), Values::default());
-        Analysed { interval, values, n_columns: 0, unbroken, stake: None, naked: None }
+        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken, stake: None }
     }
 
     /// Whether what is made of so many bars before this one reaches over a hole.
@@ -112,7 +109,6 @@ impl Analysed {
             n_columns,
             unbroken: WINDOW_OF_INDICATORS,
             stake: None,
-            naked: None,
         }
     }
 }
@@ -230,7 +226,7 @@ impl Room {
         unbroken: u8,
         indicate: impl FnOnce(&Bar, &mut Vec<Option<f64>>),
         read: impl FnOnce(Inputs<'_>, &mut dyn FnMut(Option<Reading>)),
-    ) -> Analysed {
+    ) -> Arc<Analysed> {
         let Room { row, values, moves } = self;
         row.clear();
         values.clear();
@@ -243,8 +239,7 @@ impl Room {
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         });
         let n_columns = row.len() as u16;
-        let (interval, values) = (interval.clone(), Values::new(values));
-        Analysed { interval, values, n_columns, unbroken, stake, naked: None }
+        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken, stake })
     }
 }
 
@@ -267,10 +262,10 @@ impl Analyst {
     /// What it would make of the next bar, which is no gap: all, or what scores read.
     fn peek_one(&self, interval: &Interval, all: bool) -> Arc<Analysed> {
         let Analyst { unread, indicators, components, flows, stakes, .. } = self;
-        let row = Room::default().make(
+        Room::default().make(
             interval,
             (flows, Flowed::of(&interval.bar).as_ref()),
-            stakes.read(&interval.bar),
+            stakes.read(&interval.bar, None),
             self.unbroken_before(&interval.bar),
             |bar, row| {
                 for (indicator, unread) in indicators.iter().zip(&**unread) {
@@ -281,8 +276,7 @@ impl Analyst {
                 }
             },
             |inputs, told| components.iter().for_each(|component| told(component.peek(inputs))),
-        );
-        Arc::new(row)
+        )
     }
 
     /// Bars between this one and the last hole.
@@ -312,21 +306,20 @@ impl Machine for Analyst {
         if interval.bar.quality == Quality::Gap {
             return Arc::new(Analysed::gap(interval, unbroken));
         }
-        let Analyst { indicators, components, flows, stakes, room, .. } = self;
+        let Analyst { indicators, components, flows, stakes, pocs, room, .. } = self;
         let now = Flowed::of(&interval.bar);
-        let mut row = room.make(
+        let row = room.make(
             interval,
             (flows, now.as_ref()),
-            stakes.read(&interval.bar),
+            stakes.read(&interval.bar, pocs.read(&interval.bar)),
             unbroken,
             |bar, row| indicators.iter_mut().for_each(|indicator| indicator.update(bar, row)),
             |inputs, told| components.iter_mut().for_each(|component| told(component.update(inputs))),
         );
-        row.naked = self.pocs.read(&interval.bar).map(Arc::new);
         flows.push(now);
         stakes.push(&interval.bar);
-        self.pocs.push(&interval.bar);
-        Arc::new(row)
+        pocs.push(&interval.bar);
+        row
     }
 
     fn peek(&self, intervals: &[Interval], all: bool) -> Vec<Arc<Analysed>> {
@@ -345,10 +338,7 @@ impl Machine for Analyst {
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
-        shared::<Analysed>()
-            + out.values.bytes()
-            + out.stake.as_ref().map_or(0, |_| Stake::bytes())
-            + out.naked.as_ref().map_or(0, |_| Naked::bytes())
+        shared::<Analysed>() + out.values.bytes() + out.stake.as_ref().map_or(0, |_| Stake::bytes())
     }
 
     fn save(&self, to: &mut Vec<u8>) {

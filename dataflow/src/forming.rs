@@ -153,7 +153,10 @@ mod tests {
         event::{Shape, Trade},
         indicator::contract::walk,
         refusals::settings,
-        score::rows::{Confluence, RoleScore},
+        score::{
+            rows::{Confluence, RoleScore},
+            stakes::Stake,
+        },
         tables::{Sink, tables},
     };
 
@@ -195,7 +198,10 @@ mod tests {
     /// A row without its levels of price, which do not form.
     fn without_levels(row: &Analysed) -> Arc<Analysed> {
         let mut row = row.clone();
-        row.naked = None;
+        row.stake = row.stake.and_then(|stake| {
+            let stake = Stake { naked: None, ..Stake::clone(&stake) };
+            (stake.open_interest.is_some() || stake.liquidations.is_some()).then(|| Arc::new(stake))
+        });
         if let Some(flow) = &mut Arc::make_mut(&mut row.interval.bar).flow {
             let flow = Arc::make_mut(flow);
             (flow.footprint, flow.poc) = (None, Number::ABSENT);

@@ -2,7 +2,7 @@
 
 use prism_schemas::Ts;
 
-use super::{flow::FlowFold, fold::Fold, footprint::Prints, hot::Hot, series::Slot, sessions::Sessions, tape::Tape};
+use super::{flow::FlowFold, fold::Fold, hot::Hot, sessions::Sessions, tape::Tape};
 use crate::{operator::find, settings::Settings};
 
 impl Tape {
@@ -20,15 +20,14 @@ impl Tape {
             self.settle(hot);
         }
         if let Some(fold) = self.close_series(settings, sessions, 0, finest_start, sealed) {
-            let (flow, prints) = self.finest_flow(finest_start);
+            let flow = self.finest_flow(finest_start);
             for series in &mut self.series[1..] {
                 let timeframe = series.timeframe;
                 let start = timeframe.start(finest_start);
                 let slot = series.slot(start, &settings.time);
                 slot.merge(&fold);
-                if self.flows.contains(&timeframe) {
-                    flow.iter().for_each(|flow| slot.merge_flow(flow, finest_start, end));
-                    prints.iter().for_each(|prints| slot.prints.get_or_insert_default().merge(prints));
+                if let Some(flow) = flow.as_deref().filter(|_| self.flows.contains(&timeframe)) {
+                    slot.merge_flow(flow, finest_start, end).prints.merge(&flow.prints);
                 }
                 Self::traded(series, &self.coverage, settings, sessions, start, end);
             }
@@ -43,12 +42,11 @@ impl Tape {
     }
 
     /// What takers bought and sold in the finest interval that starts at `start`; it keeps that only for bars of its own.
-    fn finest_flow(&mut self, start: Ts) -> (Option<Box<FlowFold>>, Option<Box<Prints>>) {
+    fn finest_flow(&mut self, start: Ts) -> Option<Box<FlowFold>> {
         let finest = &mut self.series[0];
-        let Ok(at) = find(&finest.slots, &start, |slot| slot.start) else { return (None, None) };
-        let Slot { flow, prints, .. } = &mut finest.slots[at];
-        let is_kept = self.flows.contains(&finest.timeframe);
-        if is_kept { (flow.clone(), prints.clone()) } else { (flow.take(), prints.take()) }
+        let at = find(&finest.slots, &start, |slot| slot.start).ok()?;
+        let flow = &mut finest.slots[at].flow;
+        if self.flows.contains(&finest.timeframe) { flow.clone() } else { flow.take() }
     }
 
     fn close_series(

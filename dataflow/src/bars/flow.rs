@@ -1,7 +1,13 @@
 //! The exact fold of trades into a bar's flow: by slot and side, and by worth. It commutes, as that of bars does.
 
-use super::fold::{Part, Scale};
-use crate::flow::{CLASSES, Class, Flow, SLOTS, Side, Sides};
+use super::{
+    fold::{Part, Scale},
+    footprint::Prints,
+};
+use crate::{
+    flow::{CLASSES, Class, Flow, SLOTS, Side, Sides},
+    footprint::Footprint,
+};
 
 /// Trades of one side, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,9 +44,16 @@ pub(super) struct FlowFold {
     slots: [[Sum; 2]; SLOTS],
     /// Smallest first.
     classes: Vec<Worth>,
+    /// By level of price; apart from the rest, since it does not form.
+    pub(super) prints: Prints,
 }
 
 impl FlowFold {
+    /// The same, but for what does not form.
+    pub(super) fn forming(&self) -> FlowFold {
+        FlowFold { slots: self.slots, classes: self.classes.clone(), prints: Prints::default() }
+    }
+
     /// One trade more, in this slot.
     pub(super) fn add(&mut self, slot: usize, buy: bool, part: &Part, scale: &Scale) {
         let Part { volume, turnover, .. } = *part;
@@ -49,7 +62,7 @@ impl FlowFold {
         self.worth(&Worth { class, n: 1, delta: if buy { turnover } else { -turnover } });
     }
 
-    /// All trades of a part of it: the `at`th of `n` parts of equal length.
+    /// All trades of a part of it, the `at`th of `n` parts of equal length, but for what does not form.
     pub(super) fn merge(&mut self, part: &FlowFold, at: usize, n: usize) {
         for (slot, sums) in part.slots.iter().enumerate() {
             let own = &mut self.slots[(SLOTS * at + slot) / n];
@@ -77,6 +90,7 @@ impl FlowFold {
             sum.turnover = sum.turnover.saturating_mul(turnover);
         }
         self.classes.iter_mut().for_each(|worth| worth.delta = worth.delta.saturating_mul(turnover));
+        self.prints.rescale(volume);
     }
 
     /// As components read it.
@@ -90,16 +104,18 @@ impl FlowFold {
             let delta = scale.turnover(worth.delta.abs()) * worth.delta.signum() as f64;
             Class { class: worth.class, n: worth.n, delta }
         };
+        let footprint = self.prints.read(scale);
         Flow {
             whole: sides(&whole),
             slots: self.slots.each_ref().map(sides),
             classes: self.classes.iter().map(class).collect(),
-            ..Flow::default()
+            poc: footprint.as_ref().map(Footprint::poc).into(),
+            footprint,
         }
     }
 
     /// Bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<FlowFold>() + self.classes.capacity() * size_of::<Worth>()
+        size_of::<FlowFold>() + self.classes.capacity() * size_of::<Worth>() + self.prints.bytes()
     }
 }

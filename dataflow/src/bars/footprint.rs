@@ -117,9 +117,8 @@ impl Prints {
         }
     }
 
-    /// Moves it from one scale to one with more decimals.
-    pub(super) fn rescale(&mut self, from: &Scale, to: &Scale) {
-        let (volume, _) = from.ups(to);
+    /// Its sizes are so many times as many units.
+    pub(super) fn rescale(&mut self, volume: i128) {
         let all = self.levels.iter_mut().flat_map(|level| &mut level.volume);
         all.for_each(|own| *own = own.saturating_mul(volume));
     }
@@ -149,9 +148,9 @@ impl Prints {
         Some(Footprint::new(self.height, levels, (poc, scale.volume(most))))
     }
 
-    /// Bytes it takes.
+    /// Bytes it takes beside itself.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Prints>() + self.levels.capacity() * size_of::<At>()
+        self.levels.capacity() * size_of::<At>()
     }
 }
 

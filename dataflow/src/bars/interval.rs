@@ -16,7 +16,6 @@ use crate::{
     bar::{Bar, Count, EventIds, Number, Quality, Source},
     event::Kline,
     flow::Flow,
-    footprint::Footprint,
     settings::{BarSettings, Empty},
 };
 
@@ -90,11 +89,7 @@ impl Instrument<'_> {
     fn traded(&self, timeframe: Timeframe, slot: &Slot, fold: &Fold, covered: bool, last_close: Option<f64>) -> Bar {
         let Fold { open, high, low, close, .. } = *fold;
         let is_flowing = self.flows.contains(&timeframe) && !fold.is_unsided;
-        let flow = slot.flow.as_ref().filter(|_| is_flowing).map(|flow| {
-            let footprint = slot.prints.as_ref().and_then(|prints| prints.read(self.scale));
-            let poc = footprint.as_ref().map(Footprint::poc).into();
-            Arc::new(Flow { poc, footprint, ..flow.read(self.scale) })
-        });
+        let flow = slot.flow.as_ref().filter(|_| is_flowing);
         let quality = match (self.jumps(high, low, last_close), covered) {
             (true, _) => Quality::Suspect,
             (false, false) => Quality::Partial,
@@ -108,7 +103,7 @@ impl Instrument<'_> {
             n_buys: if fold.is_unsided { Count::ABSENT } else { fold.n_buys.into() },
             ids: EventIds::new(fold.first_id, fold.last_id),
             quality,
-            flow,
+            flow: flow.map(|flow| Arc::new(flow.read(self.scale))),
             ..self.plain(timeframe, (slot.start, slot.end), [open, high, low, close, self.scale.volume(fold.volume)])
         }
     }

@@ -122,7 +122,7 @@ impl Series {
     fn open_bars(&self, instrument: &Instrument<'_>, finest: &[&Slot], is_finest: bool) -> Vec<Arc<Bar>> {
         let flows = instrument.flows.contains(&self.timeframe);
         let copy = |slot: &Slot| {
-            let flow = slot.flow.as_ref().filter(|_| flows).cloned();
+            let flow = slot.flow.as_ref().filter(|_| flows).map(|flow| Box::new(flow.forming()));
             let mut copy = Slot::new(slot.start, slot.end, slot.close);
             (copy.fold, copy.flow) = (Some(slot.fold?), flow);
             Some(copy)

@@ -7,7 +7,6 @@ use prism_schemas::{Timeframe, Ts};
 use super::{
     flow::FlowFold,
     fold::{Fold, Part, Scale},
-    footprint::Prints,
     interval::Instrument,
     klines::Klines,
 };
@@ -33,8 +32,6 @@ pub(super) struct Slot {
     pub(super) fold: Option<Fold>,
     /// What takers bought and sold, where that is read of it, or while it is open and a longer one's is.
     pub(super) flow: Option<Box<FlowFold>>,
-    /// The same by level of price.
-    pub(super) prints: Option<Box<Prints>>,
     /// The venue's own bar, or what its own shorter bars make together.
     pub(super) kline: Option<Box<Kline>>,
     /// The venue told that bar itself.
@@ -58,7 +55,6 @@ impl Slot {
             close,
             fold: None,
             flow: None,
-            prints: None,
             kline: None,
             is_told: false,
             rolled: None,
@@ -79,14 +75,17 @@ impl Slot {
     /// Takes a trade of the interval into what takers bought and sold.
     pub(super) fn flow(&mut self, trade: &Trade, part: &Part, scale: &Scale) {
         let slot = SLOTS as i64 * (trade.ts_event - self.start) / (self.end - self.start);
-        self.flow.get_or_insert_default().add(slot as usize, trade.buy, part, scale);
-        self.prints.get_or_insert_default().add(trade, part);
+        let flow = self.flow.get_or_insert_default();
+        flow.add(slot as usize, trade.buy, part, scale);
+        flow.prints.add(trade, part);
     }
 
-    /// Takes in what takers bought and sold in the part of it from `start` to `end`.
-    pub(super) fn merge_flow(&mut self, flow: &FlowFold, start: Ts, end: Ts) {
+    /// Takes in what takers bought and sold in the part of it from `start` to `end`, but for what does not form.
+    pub(super) fn merge_flow(&mut self, flow: &FlowFold, start: Ts, end: Ts) -> &mut FlowFold {
         let (at, n) = ((start - self.start) / (end - start), (self.end - self.start) / (end - start));
-        self.flow.get_or_insert_default().merge(flow, at as usize, n as usize);
+        let own = self.flow.get_or_insert_default();
+        own.merge(flow, at as usize, n as usize);
+        own
     }
 
     /// Takes in trades that are folded already.
@@ -160,8 +159,7 @@ impl Series {
 
     /// Bytes it keeps, its bars included.
     pub(super) fn bytes(&self) -> usize {
-        let folds = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.prints.as_ref()?.bytes());
-        let flow = |slot: &Slot| Some(folds(slot)? + slot.bar.as_ref()?.flow.as_ref()?.bytes());
+        let flow = |slot: &Slot| Some(slot.flow.as_ref()?.bytes() + slot.bar.as_ref()?.flow.as_ref()?.bytes());
         let flow = self.slots.iter().rev().take(ROWS_SEEN).find_map(flow).unwrap_or(0);
         let positions = self.slots.iter().rev().take(ROWS_SEEN).find_map(|slot| slot.bar.as_ref()?.positions.as_ref());
         let positions = positions.map_or(0, |_| Positions::bytes());

@@ -104,7 +104,6 @@ impl Tape {
         for slot in self.series.iter_mut().flat_map(|series| series.slots.iter_mut()) {
             slot.fold.iter_mut().for_each(|fold| fold.rescale(&self.scale, &scale));
             slot.flow.iter_mut().for_each(|flow| flow.rescale(&self.scale, &scale));
-            slot.prints.iter_mut().for_each(|prints| prints.rescale(&self.scale, &scale));
         }
         self.scale = scale;
         Ok(())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use prism_schemas::Ts;
 
-use crate::{bar::Bar, operator::shared};
+use crate::bar::Bar;
 
 /// Bars, the newest, whose points of control are told at the next one.
 pub const READ: usize = 100;
@@ -21,13 +21,6 @@ pub struct Naked {
     pub below: Option<Poc>,
 }
 
-impl Naked {
-    /// Bytes it takes where it is shared.
-    pub(crate) fn bytes() -> usize {
-        shared::<Naked>()
-    }
-}
-
 /// Those of the last bars of a series, oldest first, each with the number of its bar.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Pocs {
@@ -38,6 +31,9 @@ pub(crate) struct Pocs {
 impl Pocs {
     /// Those near the close of the next bar, which is no gap.
     pub(crate) fn read(&self, bar: &Bar) -> Option<Naked> {
+        if self.naked.is_empty() {
+            return None;
+        }
         let near = |is_nearer: fn(f64, f64) -> bool| {
             let beyond = self.naked.iter().filter(|(_, (poc, _))| !reaches(bar, *poc) && is_nearer(bar.close, *poc));
             // Of equal ones the newest.

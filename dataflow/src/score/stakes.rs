@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     component::sign,
+    naked::Naked,
     window::{MISSED_MAX, WINDOW, part},
 };
 use crate::{
@@ -108,13 +109,15 @@ pub struct Liquidations {
     pub reversal_potential: f64,
 }
 
-/// What is made of the positions of a bar and those before it.
+/// What is made of the positions of a bar and those before it, and of where they were traded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stake {
     /// Where the bar has an open interest.
     pub open_interest: Option<OpenInterest>,
     /// Where one of the last 20 bars has a forced order.
     pub liquidations: Option<Liquidations>,
+    /// Points of control near its close, where there are any; none of a bar that forms.
+    pub naked: Option<Naked>,
 }
 
 impl Stake {
@@ -133,15 +136,15 @@ pub(crate) struct Stakes {
 }
 
 impl Stakes {
-    /// What is made of the next bar, which is no gap.
-    pub(crate) fn read(&self, bar: &Bar) -> Option<Arc<Stake>> {
+    /// What is made of the next bar, which is no gap, beside what is naked near it.
+    pub(crate) fn read(&self, bar: &Bar, naked: Option<Naked>) -> Option<Arc<Stake>> {
         let positions = bar.positions.as_deref();
         let open_interest = positions.and_then(|positions| self.open_interest(bar, positions));
         let now = Out::of(bar);
         let is_any = 0.0 < now.worth() || self.out.iter().any(|out| 0.0 < out.worth());
         let liquidations = is_any.then(|| self.liquidations(now).0);
-        let is_told = open_interest.is_some() || liquidations.is_some();
-        is_told.then(|| Arc::new(Stake { open_interest, liquidations }))
+        let is_told = open_interest.is_some() || liquidations.is_some() || naked.is_some();
+        is_told.then(|| Arc::new(Stake { open_interest, liquidations, naked }))
     }
 
     /// Takes it.

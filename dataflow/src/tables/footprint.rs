@@ -96,11 +96,11 @@ fn stack(row: &Analysed, side: usize) -> Option<(i64, f64, f64)> {
 }
 
 fn above(row: &Analysed) -> Option<Poc> {
-    row.naked.as_ref()?.above
+    row.stake.as_ref()?.naked.as_ref()?.above
 }
 
 fn below(row: &Analysed) -> Option<Poc> {
-    row.naked.as_ref()?.below
+    row.stake.as_ref()?.naked.as_ref()?.below
 }
 
 /// Whether a bar has a row of what is made of its footprint.

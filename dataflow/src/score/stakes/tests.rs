@@ -23,7 +23,7 @@ fn bar((close, open_interest, funding_rate): Made) -> Bar {
 fn run(bars: &[Bar]) -> Vec<Option<Arc<Stake>>> {
     let mut stakes = Stakes::default();
     let read = |bar: &Bar| {
-        let stake = stakes.read(bar);
+        let stake = stakes.read(bar, None);
         stakes.push(bar);
         stake
     };
