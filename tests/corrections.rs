@@ -15,7 +15,7 @@ use prism_dataflow::{
     types::Rows as Collection,
 };
 use prism_schemas::{
-    Cell, InstrumentId, Market, Timeframe, Version,
+    Cell, InstrumentId, Market, Table, Timeframe, Version,
     event::event::Body,
     table,
     time::{HOUR, MILLISECOND, MINUTE},
@@ -79,6 +79,15 @@ fn values(row: &Version) -> Vec<&Cell> {
         .collect()
 }
 
+/// Tables whose rows may come to be with a late trade; the others' have come with their bar.
+static BEGIN: [&Table; 5] = [
+    &table::SIGNALS,
+    &table::COMPONENT_SCORES,
+    &table::DIMENSION_SCORES,
+    &table::FOOTPRINT,
+    &table::FOOTPRINT_ANALYSIS,
+];
+
 /// How many rows of each table changed by one trade; each must depend on it and say so.
 fn what_changed<'r>(
     one: &Arrival,
@@ -103,7 +112,7 @@ fn what_changed<'r>(
         assert!(is_own || is_pair, "{label}: another instrument's row");
         assert!(one.event.ts_event < ts(new, "ts_close"), "{label}: an earlier row");
         let Some(old) = old else {
-            let may_begin = [&table::SIGNALS, &table::COMPONENT_SCORES, &table::DIMENSION_SCORES].contains(&new.table);
+            let may_begin = BEGIN.contains(&new.table);
             assert!(may_begin, "{label}: a new row");
             assert!(known <= ts(new, "known_at"), "{label}");
             continue;

@@ -87,11 +87,11 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
     // Rows of confluence, those with coverage of at least 0.24, and all derived rows. Half a minute warms few indicators;
     // books and takers say something at once.
     let expected = [
-        ("hftbacktest", (2070, 1956, 97825)),
-        ("BINANCE", (25, 0, 352)),
-        ("BINANCE_FUTURES", (101, 29, 2420)),
-        ("BINANCE_DELIVERY", (188, 47, 3729)),
-        ("BYBIT", (139, 25, 2953)),
+        ("hftbacktest", (2070, 1956, 182902)),
+        ("BINANCE", (25, 0, 1369)),
+        ("BINANCE_FUTURES", (101, 29, 6102)),
+        ("BINANCE_DELIVERY", (188, 47, 11286)),
+        ("BYBIT", (139, 25, 6583)),
     ];
     assert_eq!(all, expected);
 }

@@ -105,11 +105,11 @@ impl Footprint {
         self.height.price(self.levels[usize::from(self.poc)].number, 1)
     }
 
-    /// The size that takers of a side (0 bought, 1 sold) took at the level that holds a price.
-    pub fn at(&self, price: i64, decimals: u32, side: usize) -> f64 {
+    /// The size that takers of a side (0 bought, 1 sold) took at the level that holds a price, and where that ends.
+    pub fn at(&self, price: i64, decimals: u32, side: usize) -> (f64, f64) {
         let number = self.height.level(price, decimals);
         let at = self.levels.binary_search_by_key(&number, |level| level.number);
-        at.map_or(0.0, |at| self.levels[at].volume[side])
+        (at.map_or(0.0, |at| self.levels[at].volume[side]), self.height.price(number, 2))
     }
 
     /// Bytes it takes.

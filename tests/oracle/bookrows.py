@@ -3,7 +3,9 @@
 from collections import defaultdict, namedtuple
 from fractions import Fraction
 
+import heat
 from orderbook import BROKE, CHANGED, Book, Units
+from walls import Walls
 
 DEPTHS, BANDS, IMBALANCES = (5, 10, 25), (10, 50, 100, 200), (1, 5, 10, 25)
 TAKEN = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1m": 1_000_000}
@@ -16,6 +18,7 @@ AT_END = (
     + [f"imbalance_{n}" for n in IMBALANCES]
     + ["imbalance_weighted"]
     + [f"slippage_{side}_{name}" for name in TAKEN for side in ("buy", "sell")]
+    + heat.COLUMNS
 )
 OVER = ["ofi", "spread_mean", "mid_mean", "imbalance_mean"]
 ALWAYS = ["live_share", "n_updates"]
@@ -66,7 +69,8 @@ class Rows:
         self.units = Units([event for event, _ in events])
         rule = "bybit" if instrument.exchange == "bybit" else "spot" if instrument.market == "spot" else "contracts"
         self.book = Book(rule, self.units)
-        self.intervals, self.at_end = {}, {}
+        self.intervals, self.at_end, self.heat, self.walls = {}, {}, {}, {}
+        self.standing_walls = Walls(self.book.seen)
         self.counted = []  # (instant, when it became known) of each snapshot that counted
         self.first = None  # start of the interval of the first event
         self.ends = sorted(start + settings.base for start in bars)
@@ -123,12 +127,19 @@ class Rows:
                     interval.mid += part * (ask + bid)
                     interval.imbalance += part * share
             start += base
+        first = self.start_of(since) + base
+        if first <= until and first - base not in self.bars:
+            self.standing_walls.end(self.book, first)  # of no bar, but what happened is seen there
         self.take_ends(until)
 
     def take_ends(self, until):
         while self.next_end < len(self.ends) and self.ends[self.next_end] <= until:
             end = self.ends[self.next_end]
             self.at_end[end] = self.numbers()
+            if self.at_end[end]:
+                self.heat[end] = heat.heat(self.book)
+                self.at_end[end] |= heat.columns(self.book, self.heat[end])
+            self.walls[end] = self.standing_walls.end(self.book, end)
             self.next_end += 1
 
     def happen(self, event, instant, known):

@@ -1,7 +1,6 @@
-"""Recomputes `book_features` from raw frames of Binance and Bybit, recorded and made by a seeded generator, and of them,
-of trades and of what is told of contracts, `order_flow`, `open_interest_analysis`, `liquidation_analysis` and what the
-dimensions `orderbook` and `orderflow` have in `component_scores` and `dimension_scores`, and compares every row that prism
-stored. Which bars there are, and how they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
+"""Recomputes what prism stores of order books, and of order flow, footprints, positions and the dimensions `orderbook` and
+`orderflow`, from raw frames of Binance and Bybit, recorded and made, and compares every row. Which bars there are, and how
+they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
@@ -19,13 +18,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import bookscores
+import footprints
 import frames
 import madebooks
 import madeedges
+import madewalls
 import positions
 import tapes
 from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
+from heat import heat_rows
 from orderbook import CHANGED, Book, Units
+from prints import Prints
+from walls import wall_rows
 
 MS, SECOND = 10**6, 10**9
 RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
@@ -33,7 +37,9 @@ TOLERANCE = 1e-9  # absolute, and relative to the larger value
 # Scores are points of 100: these are 1e-10 of that. Those of realised_spread are made of differences of mean prices, over
 # themselves, and `div` of a quarter of differences of scores.
 COLUMN_TOLERANCE = {"raw_score": 1e-8, "score": 1e-8, "div": 1e-8}
-EXACT = ("ts_close", "retracted", "known_at", "revision")
+EXACT = ("ts_close", "since", "retracted", "known_at", "revision", *footprints.LEVEL_COLUMNS, *footprints.ANALYSIS_COLUMNS)
+TIMES = ("ts", "ts_close", "known_at", "since", "naked_poc_above_ts", "naked_poc_below_ts")
+OF_BARS = ("order_flow", "footprint_analysis", "open_interest_analysis", "liquidation_analysis")
 EXAMPLES = 3
 TOPICS = ("books", "trades", "tickers", "liquidations", "reference")
 
@@ -177,7 +183,7 @@ class Differences:
         """`expected` and `stored` by (start, *more)."""
         for key in sorted(expected.keys() | stored.keys()):
             a, b = expected.get(key), stored.get(key)
-            where = " ".join([place, in_words(key[0]), *key[1:]])
+            where = " ".join([place, in_words(key[0]), *map(str, key[1:])])
             self.row(table, where, a, b)
             if any(in_words(key[0]).startswith(wanted) for wanted in shown):
                 print(f"{table} {where}\n  expected {a}\n  stored   {b}")
@@ -208,7 +214,7 @@ def newest(rows, *keys):
     """{(start, *keys): row} of stored rows, times as numbers."""
     found = {}
     for row in rows:
-        row |= {column: nanoseconds(row[column]) for column in ("ts", "ts_close", "known_at") if row.get(column)}
+        row |= {column: nanoseconds(row[column]) for column in TIMES if row.get(column)}
         found[(row["ts"], *(row[key] for key in keys))] = row
     return found
 
@@ -229,10 +235,10 @@ def compare(options, path, told_of, config, log, folder, differences):
         "book_features": (read("book_features"), ()),
         "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "dimension", "component")),
         "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe", "dimension")),
-        "order_flow": (read("order_flow"), ("timeframe",)),
-        "open_interest_analysis": (read("open_interest_analysis"), ("timeframe",)),
-        "liquidation_analysis": (read("liquidation_analysis"), ("timeframe",)),
-    }
+        "footprint": (read("footprint"), ("timeframe", "level")),
+        "book_heat": (read("book_heat"), ("bucket",)),
+        "book_walls": (read("book_walls"), ("wall",)),
+    } | {table: (read(table), ("timeframe",)) for table in OF_BARS}
     arrived, traded, *others = (arrived_of(told_of[topic], settings, topic in TOPICS[:2]) for topic in TOPICS)
     tickers, forced, series = others
     unknown = set(arrived) - set(bars)
@@ -248,7 +254,8 @@ def compare(options, path, told_of, config, log, folder, differences):
         closes = {start: {"ts_close": start + settings.base, "retracted": False} for start in found}
         expected = {"book_features": {(start,): row | closes[start] for start, row in found.items()}}
         values = {(row["timeframe"], nanoseconds(row["ts"])): row["adx_14"] for row in adx[instrument]}
-        once = {nanoseconds(row["ts"]) for row in stored["book_features"][0][instrument] if not row["revision"]}
+        of_store = {table: newest(all_rows[instrument], *keys) for table, (all_rows, keys) in stored.items()}
+        once = {start for (start,), row in of_store["book_features"].items() if not row["revision"]}
         tape = tapes.Tape(instrument, traded.get(instrument, ()), settings, contract)
         roles = role_bars(of_instrument, names)
         flows = {name: tape.flows(roles[name]) for name in names}
@@ -262,9 +269,13 @@ def compare(options, path, told_of, config, log, folder, differences):
             expected[table] = {key: row for name in held for key, row in held[name].rows(of, name).items()}
         expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
         expected["order_flow"] = scored.flows
-        for table, (all_rows, keys) in stored.items():
+        expected["footprint"], expected["footprint_analysis"] = scored.of_footprints(roles, tape)
+        prints = Prints(instrument, traded.get(instrument, ()), settings, contract, tape)
+        expected["book_heat"] = heat_rows(rows, found, of_store["book_features"])
+        expected["book_walls"] = wall_rows(rows, found, of_store["book_features"], prints)
+        for table, of_table in of_store.items():
             place = f"{path.name} {config} {instrument.market} {instrument.symbol}"
-            differences.rows(table, place, expected[table], newest(all_rows[instrument], *keys), options.row)
+            differences.rows(table, place, expected[table], of_table, options.row)
 
 
 # Recordings
@@ -276,6 +287,7 @@ def recordings(options, folder):
         raise SystemExit(f"no recordings in {options.data}")
     folder.mkdir(parents=True, exist_ok=True)
     paths += [madeedges.make_edges(folder), *(madeedges.make_held(folder, market) for market in madeedges.SILENCES)]
+    paths += madewalls.make_all(folder)
     for seed in range(options.seed, options.seed + options.seeds):
         paths += [madebooks.make(folder, kind, seed) for kind in madebooks.KINDS]
     return [path for path in paths if options.only in path.name]
@@ -322,6 +334,7 @@ def dry(path, recording, config, seen):
         scored = bookscores.Scored(found, rows, set(rows), roles, adx, {}, {})
         seen.update(f"component: {timeframe} {component}" for _, timeframe, _, component in scored.components)
         seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
+        seen.update(f"wall: {row['state']}" for row in wall_rows(found, rows, {}, None).values())
         nulls = sum(row[column] is None for row in rows.values() for column in NUMBERS)
         counts = ", ".join(f"{count} {quality}" for quality, count in sorted(qualities.items()))
         lines.append(f"    {instrument.symbol}: {len(events)} events, {len(rows)} rows ({counts}; {nulls} nulls)")

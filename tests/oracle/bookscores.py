@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import namedtuple
 
 import flows
+import footprints
 import scores
 from bookrows import AT_END, NINE, OVER, Interval
 from known import dated, versions
@@ -22,8 +23,8 @@ TAKEN = {"1k": 0.1, "10k": 0.2, "100k": 0.3, "1m": 0.4}
 SOUND = ("ok", "partial")
 
 # Times in ns; `changed`: there was another version of it.
-OF_TRADES = "source open close turnover"
-RoleBar = namedtuple("RoleBar", f"start end quality known changed {OF_TRADES}", defaults=("venue", None, None, None))
+OF_TRADES = "source open close turnover low high"
+RoleBar = namedtuple("RoleBar", f"start end quality known changed {OF_TRADES}", defaults=("venue", *[None] * 5))
 
 
 # Depth
@@ -211,6 +212,7 @@ class Scored:
             for name, weight in zip(bars, ROLE_WEIGHTS)
         ]
         changed = [bar.end for each in bars.values() for bar in each if bar.changed or bar.known != self.close(bar.end)]
+        self.changed_bars = min(changed, default=math.inf)
         self.changed = min(changed + depths.changed, default=math.inf)  # nothing that ended before was ever corrected
         self.components, self.dimensions, self.flows = {}, {}, {}
         self.scored = {}
@@ -225,9 +227,25 @@ class Scored:
 
     def row(self, bar, later, values):
         """With what became known when, if that can be told: `later` are the versions of it."""
-        version = {"known_at": self.close(bar.end), "revision": 0} if bar.end < self.changed else {}
-        if version and later:
-            version = dated(later)
+        row = self.unless(bar.end >= self.changed, bar, values)
+        return row | dated(later) if later and "revision" in row else row
+
+    def of_footprints(self, bars, tape):
+        """({(start, timeframe, level): row}, {(start, timeframe): row}); the first are of their bar alone."""
+        levels, analysis = {}, {}
+        for name in bars:
+            by_start, (of_levels, of_bars) = {bar.start: bar for bar in bars[name]}, tape.footprints(bars[name])
+            for (start, level), found in of_levels.items():
+                row = dict(zip(footprints.LEVEL_COLUMNS, found[-1].values))
+                levels[start, name, level] = self.unless(True, by_start[start], row) | dated(found)
+            for start, values in of_bars.items():
+                bar = by_start[start]
+                analysis[start, name] = self.unless(bar.end >= self.changed_bars, bar, values)
+        return levels, analysis
+
+    def unless(self, changed, bar, values):
+        """A row, with its version where nothing it is made of can have been changed."""
+        version = {} if changed else {"known_at": self.close(bar.end), "revision": 0}
         return {"ts_close": bar.end, **values, "retracted": False, **version}
 
     def roles(self, role, end):

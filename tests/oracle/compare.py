@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 import flows
+import footprints
 from indicators import NAMES
 from timeline import EXCHANGE, MARKET, SYMBOL
 
@@ -15,14 +16,18 @@ NOISY = {"component_scores", "dimension_scores", "confluence"}
 # (table, column): a wider one. Scores are points of 100: this is 1e-10 of that. Those of realised_spread are made of
 # differences of mean prices, over themselves.
 COLUMN_TOLERANCE = {("component_scores", "raw_score"): 1e-8, ("component_scores", "score"): 1e-8}
+EXACT = {"footprint", "footprint_analysis"}  # of these a number is the nearest double of an exact one
 
-TIME, TEXT, INTEGER, FLOAT = "time", "text", "integer", "float"
+TIME, TEXT, INTEGER, FLOAT, FLAG = "time", "text", "integer", "float", "flag"
 
 
 def columns(kind, names):
     return [(name, kind) for name in names.split()]
 
 
+FOOTPRINT_KINDS = {"n_levels": INTEGER, "n_buy_imbalances": INTEGER, "n_sell_imbalances": INTEGER}
+FOOTPRINT_KINDS |= {"stacked_buys": INTEGER, "stacked_sells": INTEGER}
+FOOTPRINT_KINDS |= {"naked_poc_above_ts": TIME, "naked_poc_below_ts": TIME}
 FLOW_COLUMNS = columns(INTEGER, flows.COUNTS) + columns(FLOAT, flows.SUMS)
 # Key columns, then value columns in the order of the expected values.
 TABLES = {
@@ -43,6 +48,18 @@ TABLES = {
         columns(TIME, "ts_close")
         + [(name + end, kind) for end in flows.WHOLE_AND_SLOTS for name, kind in FLOW_COLUMNS]
         + columns(TEXT, "worth"),
+    ),
+    "footprint": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(INTEGER, "level"),
+        columns(TIME, "ts_close")
+        + columns(FLOAT, footprints.LEVEL_PRICES)
+        + columns(INTEGER, footprints.LEVEL_COUNTS)
+        + columns(FLOAT, footprints.LEVEL_SIZES)
+        + columns(FLAG, footprints.LEVEL_FLAGS),
+    ),
+    "footprint_analysis": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts"),
+        columns(TIME, "ts_close") + [(name, FOOTPRINT_KINDS.get(name, FLOAT)) for name in footprints.ANALYSIS_COLUMNS],
     ),
     "component_scores": (
         columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(TEXT, "dimension component"),
@@ -79,7 +96,7 @@ TABLES = {
     ),
 }
 CONSTANT = {"exchange": EXCHANGE, "market": MARKET, "symbol": SYMBOL}
-TAIL = columns(TIME, "known_at") + columns(INTEGER, "revision") + [("retracted", "flag")]
+TAIL = columns(TIME, "known_at") + columns(INTEGER, "revision") + [("retracted", FLAG)]
 
 
 def in_microseconds(value):
@@ -159,7 +176,7 @@ class Comparison:
         kinds = [kind for _, kind in columns_]
         times = [i for i, kind in enumerate(kinds) if kind == TIME]
         key_times = [i for i, (_, kind) in enumerate(keys) if kind == TIME]
-        tolerances = [COLUMN_TOLERANCE.get((name, c), TOLERANCE) for c, _ in columns_]
+        tolerances = [0.0 if name in EXACT else COLUMN_TOLERANCE.get((name, c), TOLERANCE) for c, _ in columns_]
         before = (self.compared, self.differing, self.revised)
         self.invisible = 0
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 
 import compare
 import disputed
+import madefootprints
 import markets
 import relations
 import scenarios
@@ -25,7 +26,8 @@ from timeline import Table, round_up
 SEED = 7
 BENCHMARK = "BTCUSDT"
 LEAST_ROWS = 300_000
-NAMES = "bars indicators order_flow component_scores dimension_scores confluence signals relations".split()
+NAMES = "bars indicators order_flow footprint footprint_analysis component_scores dimension_scores confluence signals"
+NAMES = [*NAMES.split(), "relations"]
 TABLES = {name: (columns(TEXT, "symbol") + keys, values) for name, (keys, values) in compare.TABLES.items()}
 TABLES["relations"] = (
     columns(TEXT, "symbol benchmark timeframe") + columns(INTEGER, "window") + columns(TIME, "ts"),
@@ -207,7 +209,9 @@ def scenario(binary, work, strict, title, imports, replays):
 
 def check(binary, work, strict):
     """(rows compared, rows that differ) of all scenarios; `work` is a folder of this program's own."""
+    madefootprints.check()
     results = [
+        scenario(binary, work, strict, "footprints", madefootprints.scenario(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "one import", scenarios.one_import(SEED), FLAT),
         scenario(binary, work, strict, "several imports", scenarios.several_imports(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "edges", scenarios.edges(SEED), FLAT),

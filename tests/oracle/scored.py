@@ -3,6 +3,7 @@
 import bisect
 
 import flows
+import footprints
 import scores
 from indicators import Indicators
 from markets import FRAMES, PRICE_UNIT, SIZE_UNIT
@@ -10,6 +11,7 @@ from timeline import PROFILE, close_time
 
 ROLES = ("1m", "5m", "1h", "4h")
 UNITS = flows.Units(SIZE_UNIT, PRICE_UNIT * SIZE_UNIT)
+SCALE = footprints.Scale(len(str(PRICE_UNIT)) - 1, SIZE_UNIT)
 INDICATOR_WINDOW, COMPONENT_WINDOW = 200, 50
 
 
@@ -73,12 +75,27 @@ class Scored:
             for i, bar in enumerate(series.bars):
                 values = (bar.end, *series.indicators.row(i), series.quality(i, INDICATOR_WINDOW))
                 self.put("indicators", bar, (name, bar.start), values)
+        self.mark()
         self.score_roles()
         self.score_all()
 
     def put(self, table, bar, key, values):
         rows = self.rows.setdefault(table, {})
         rows.setdefault((self.symbol, *key), []).append((close_time(bar.end), values))
+
+    def mark(self):
+        for name in ROLES:
+            series, prices = footprints.Series(), {}
+            for trade in self.history.trades:
+                of_bar = prices.setdefault(trade.time // FRAMES[name] * FRAMES[name], {})
+                footprints.add(of_bar, trade.price, trade.buy, trade.size)
+            for bar in self.series[name].bars:
+                footprint = footprints.of_prices(prices.get(bar.start), SCALE)
+                values = series.append(bar.start, bar.low, bar.high, bar.close, footprint)
+                if footprint:
+                    self.put("footprint_analysis", bar, (name, bar.start), (bar.end, *values))
+                    for level, values in footprint.rows().items():
+                        self.put("footprint", bar, (name, bar.start, level), (bar.end, *values))
 
     def score_roles(self):
         self.components, self.dimensions = {}, {}

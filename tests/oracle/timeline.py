@@ -3,6 +3,7 @@
 from collections import namedtuple
 
 import flows
+import footprints
 import scores
 from indicators import NAMES, Indicators
 
@@ -13,6 +14,7 @@ CONTRACT_SIZE = 1
 BASE_UNIT = 10**12  # trade volumes are rounded to this part of one unit of base
 JUMP = 2.0
 UNITS = flows.Units(BASE_UNIT, 1)
+SCALE = footprints.Scale(8, BASE_UNIT)
 ROLES = (("1m", 60_000), ("5m", 300_000), ("15m", 900_000), ("1h", 3_600_000))
 BASE = ROLES[0][1]
 EXCHANGE, MARKET, SYMBOL, PROFILE = "bitmex", "inverse", "XBTUSD", "prism"
@@ -40,14 +42,15 @@ def parse_price(text):
 class Sums:
     """What is known of the trades of one interval; exact, and in any order of arrival.
 
-    `slots`: those of a base bar, where `add` made it."""
+    `slots` and `prices`: those of a base bar, where `add` made it."""
 
-    __slots__ = ("trades", "buys", "volume", "buy_volume", "contracts", "high", "low", "first", "last", "slots")
+    __slots__ = ("trades", "buys", "volume", "buy_volume", "contracts", "high", "low", "first", "last", "slots", "prices")
 
     def __init__(self):
         self.trades = self.buys = self.volume = self.buy_volume = self.contracts = 0
         self.high = self.low = self.first = self.last = None
         self.slots = [flows.Taken() for _ in range(flows.SLOTS)]
+        self.prices = {}
 
     def add(self, time, seq, price, size):
         contracts = abs(size)
@@ -72,6 +75,7 @@ class Sums:
             self.buys += 1
             self.buy_volume += volume
         self.slots[flows.SLOTS * (time % BASE) // BASE].add(size > 0, volume, contracts * CONTRACT_SIZE, UNITS)
+        footprints.add(self.prices, price, size > 0, volume)
 
     def merge(self, other):
         if not self.trades:
@@ -110,7 +114,7 @@ class Table:
 
 
 class Series:
-    """Closed bars of one timeframe, their flows, indicators and components."""
+    """Closed bars of one timeframe, their flows, footprints, indicators and components."""
 
     def __init__(self, name, length, first_trade, last_trade):
         self.name, self.length = name, length
@@ -118,6 +122,7 @@ class Series:
         self.start = first_trade // length * length
         self.total = last_trade // length - first_trade // length + 1  # sealing closes nothing after the last trade
         self.bars, self.flows = [], []
+        self.footprints, self.marks, self.mark_rows = [], footprints.Series(), []
         self.indicators = Indicators(length)
         self.components = []  # of each bar: {(dimension, component): (raw value, raw score)}
         self.component_rows = []
@@ -169,6 +174,10 @@ class Series:
         slots = [flows.merged(part for part in parts[i : i + n] if part) for i in range(0, len(parts), n)]
         return flows.Flow(bar.open, bar.close, slots, UNITS)
 
+    def footprint(self, bar, minutes):
+        parts = [minutes[minute].prices for minute in range(bar.start, bar.end, BASE) if minute in minutes]
+        return footprints.of_prices(footprints.merged(parts), SCALE)
+
     @staticmethod
     def slots_of(sums):
         return sums.slots if sums else [None] * flows.SLOTS
@@ -186,13 +195,17 @@ class Series:
         for i in range(known, self.closed_by(time)):
             self.bars.append(self.build(i, minutes))
             self.flows.append(self.flow(self.bars[i], minutes))
+            self.footprints.append(self.footprint(self.bars[i], minutes))
         if first < len(self.bars):
             self.indicators.cut(first)
-            del self.components[first:]
+            self.marks.cut(first)
+            del self.components[first:], self.mark_rows[first:]
             for i in range(first, len(self.bars)):
                 self.indicators.append(self.bars[i])
                 last = self.flows[max(0, i + 1 - scores.WINDOW) : i + 1]
                 self.components.append(scores.components(self.indicators, i) | flows.components(last))
+                bar = self.bars[i]
+                self.mark_rows.append(self.marks.append(bar.start, bar.low, bar.high, bar.close, self.footprints[i]))
         return first
 
     def replace(self, i, minutes):
@@ -201,6 +214,7 @@ class Series:
             return False
         self.bars[i] = bar
         self.flows[i] = self.flow(bar, minutes)
+        self.footprints[i] = self.footprint(bar, minutes)
         return True
 
 
@@ -212,8 +226,9 @@ class Engine:
         self.series = [Series(name, length, first_trade, last_trade) for name, length in ROLES]
         self.confluence = []
         self.signals = scores.Signals()
-        names = ("bars", "indicators", "order_flow", "component_scores", "dimension_scores", "confluence", "signals")
-        self.tables = {name: Table() for name in names}
+        names = "bars indicators order_flow footprint footprint_analysis component_scores dimension_scores confluence signals"
+        self.tables = {name: Table() for name in names.split()}
+        self.levels = footprints.Levels(self.tables["footprint"])
 
     def close_times(self):
         """Every instant at which a bar closes."""
@@ -229,6 +244,8 @@ class Engine:
                 self.tables["indicators"].put((series.name, bar.start), time, (bar.end, *series.indicators.row(i), bar.quality))
                 flow = flows.columns(series.flows[i]).values()
                 self.tables["order_flow"].put((series.name, bar.start), time, (bar.end, *flow))
+                self.levels.put((series.name, bar.start), time, bar.end, series.footprints[i])
+                self.write("footprint_analysis", (series.name, bar.start), time, bar.end, series.mark_rows[i])
         # A bar's scores depend on its own series and on the higher ones: highest first.
         changed_end = None
         for role in reversed(range(len(self.series))):

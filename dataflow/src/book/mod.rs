@@ -12,6 +12,7 @@ mod spans;
 mod tests;
 mod updates;
 pub(crate) mod walls;
+mod watched;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use prism_schemas::{Timeframe, Ts, book::Rules, decimal::POW10};
+use prism_schemas::{Timeframe, Ts, book::Rules};
 
 use super::{
     lane::{Frozen, Grid, Lane, Late},
@@ -11,11 +11,10 @@ use super::{
     sample::{Inverse, N_AT_END},
     spans::Spans,
     updates::BookUpdates,
-    walls::Wall,
+    watched::Watched,
 };
 use crate::{
-    bar::{Bar, Number, Quality, Source},
-    flow::Flow,
+    bar::{Bar, Number, Quality},
     interval::Interval,
     operator::{find, room},
     types::Time,
@@ -92,43 +91,6 @@ impl BookFeatures {
             taken: resting.as_ref().map_or_else(Box::default, |resting| bar.taken(resting, inverse)),
             resting,
         }
-    }
-}
-
-/// A base bar: how well its interval was watched, and what takers took.
-#[derive(Clone, Debug)]
-pub(super) struct Watched {
-    quality: Quality,
-    flow: Option<Arc<Flow>>,
-}
-
-impl Watched {
-    /// Of each wall, how much of what it lost takers took at most.
-    fn taken(&self, resting: &Resting, inverse: Option<Inverse>) -> Box<[Number]> {
-        let (price_decimals, size_decimals) = resting.decimals;
-        let [price_unit, size_unit] = [price_decimals, size_decimals].map(|decimals| POW10[decimals as usize] as f64);
-        let taken = |wall: &Wall| {
-            let (lost, flow) = (wall.lost()? as f64 / size_unit, self.flow.as_ref()?);
-            let side = usize::from(!wall.is_ask);
-            let base = flow.footprint.as_ref().map_or(0.0, |levels| levels.at(wall.price, price_decimals, side));
-            let size = match inverse {
-                None => base,
-                Some(contract) => base * (wall.price as f64 / price_unit) / contract?,
-            };
-            Some(size.min(lost))
-        };
-        resting.walls.iter().map(|wall| taken(wall).into()).collect()
-    }
-}
-
-impl From<&Bar> for Watched {
-    fn from(bar: &Bar) -> Watched {
-        let quality = match (bar.quality, bar.source) {
-            // Trades were not watched all the time.
-            (Quality::Ok, Source::Venue) => Quality::Partial,
-            (quality, _) => quality,
-        };
-        Watched { quality, flow: bar.flow.clone() }
     }
 }
 

@@ -104,9 +104,12 @@ fn expected(trades: &[Made], start: Ts, end: Ts) -> Flow {
     }
 }
 
+/// Of a level: number, trades, sizes and imbalances.
+type Told = (i128, [usize; 2], [f64; 2], [bool; 2]);
+
 /// What METHODS.md says of the levels of these trades: the height as a number of millionths, and of each level its number,
 /// trades, sizes and imbalances, all by counting at every height there is.
-fn footprint(trades: &[Made]) -> Option<(i128, Vec<(i128, [usize; 2], [f64; 2], [bool; 2])>, i128)> {
+fn footprint(trades: &[Made]) -> Option<(i128, Vec<Told>, i128)> {
     let at_six = |(mantissa, decimals): (i64, u32)| i128::from(mantissa) * 10i128.pow(6 - decimals);
     let unit =
         (0..=6).map(|tens| 10i128.pow(6 - tens)).find(|unit| trades.iter().all(|t| at_six(t.price) % unit == 0))?;
@@ -179,7 +182,7 @@ fn a_bar_of_parts_has_the_height_of_its_own_trades() {
     let made =
         |at: i64, price: (i64, u32)| Made { ts: TEN + at * 1_000 * MS, price, size: (1, 0), buy: true, late: 20 * MS };
     let coarse = (0..161).map(|n| made(n % 60, (10_000 + n, 2)));
-    for fine in [made(61, (10_003, 2)), made(61, (100_030_5, 4))] {
+    for fine in [made(61, (10_003, 2)), made(61, (1_000_305, 4))] {
         let mut trades: Vec<Made> = coarse.clone().chain([fine]).collect();
         trades.sort_by_key(|made| made.ts);
         let mut settings = minutes();
