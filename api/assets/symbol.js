@@ -105,9 +105,9 @@ function book(answer) {
     return { price: bucket.price_from, left: isAsk ? null : bucket.size, right: isAsk ? bucket.size : null, note: walls.map(wallNote).join("; ") };
   });
   // Bids stand on the left in the colour of those who may buy.
-  const made_ladder = ladder(rows.reverse());
-  made_ladder.classList.add("book");
-  made.append(made_ladder);
+  const sides = ladder(rows.reverse());
+  sides.classList.add("book");
+  made.append(sides);
   return made;
 }
 
