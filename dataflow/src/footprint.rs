@@ -36,7 +36,7 @@ impl Height {
     }
 
     /// The number of the level that holds a price of so many decimals.
-    pub fn level(self, price: i64, decimals: u32) -> i64 {
+    pub fn level(self, price: i64, decimals: u32) -> i128 {
         let (own, units) = (self.decimals(), self.units());
         let (up, down) = (own.saturating_sub(decimals), decimals.saturating_sub(own));
         let (up, down) = (10i128.pow(up), units * 10i128.pow(down));
@@ -44,14 +44,14 @@ impl Height {
         if let (Ok(up), Ok(down)) = (i64::try_from(up), i64::try_from(down))
             && let Some(price) = price.checked_mul(up)
         {
-            return price / down;
+            return (price / down).into();
         }
-        (i128::from(price) * up / down) as i64
+        i128::from(price) * up / down
     }
 
     /// The price at which a level begins, or so many halves of one further up.
-    pub fn price(self, level: i64, halves: u8) -> f64 {
-        let halves = (2 * i128::from(level) + i128::from(halves)) * self.units();
+    pub fn price(self, level: i128, halves: u8) -> f64 {
+        let halves = (2 * level + i128::from(halves)) * self.units();
         halves as f64 / (2 * 10i128.pow(self.decimals())) as f64
     }
 }
@@ -59,8 +59,8 @@ impl Height {
 /// Trades at a level.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Level {
-    /// How many heights it is above 0.
-    pub number: i64,
+    /// How many heights it is above 0: a price of nineteen digits, and the eighteen decimals of another, fit.
+    pub number: i128,
     /// Trades that takers bought, and sold.
     pub n: [u32; 2],
     /// Their sizes (base).
@@ -126,7 +126,7 @@ fn stack(levels: &[Level], side: usize) -> Option<Stack> {
             from = at + 1;
             continue;
         }
-        if from < at && levels[at - 1].number + 1 < levels[at].number {
+        if from < at && levels[at].number.abs_diff(levels[at - 1].number) != 1 {
             from = at;
         }
         let n = at + 1 - from;
@@ -157,13 +157,13 @@ mod tests {
         assert_eq!((Height(-1).level(12_345, 2), Height(3).level(12_345, 2)), (246, 2));
         assert_eq!((Height(-1).price(246, 0), Height(-1).price(246, 1), Height(3).price(2, 2)), (123.0, 123.25, 150.0));
         // Prices with fewer decimals than the height, and the largest there are.
-        assert_eq!((Height(-3).level(7, 0), Height(0).level(i64::MAX, 0)), (140, i64::MAX));
+        assert_eq!((Height(-3).level(7, 0), Height(0).level(i64::MAX, 0)), (140, i64::MAX.into()));
     }
 
     #[test]
     fn the_longest_stack_counts() {
-        let levels = |marks: &[(i64, bool, bool)]| -> Vec<Level> {
-            let level = |(number, buy, sell): &(i64, bool, bool)| Level {
+        let levels = |marks: &[(i128, bool, bool)]| -> Vec<Level> {
+            let level = |(number, buy, sell): &(i128, bool, bool)| Level {
                 number: *number,
                 n: [1; 2],
                 volume: [1.0; 2],
@@ -171,11 +171,11 @@ mod tests {
             };
             marks.iter().map(level).collect()
         };
-        let stacks = |marks: &[(i64, bool, bool)]| {
+        let stacks = |marks: &[(i128, bool, bool)]| {
             let levels = levels(marks);
             [0, 1].map(|side| stack(&levels, side).map(|stack| (stack.first, stack.n)))
         };
-        let both = |numbers: &[i64]| -> Vec<_> { numbers.iter().map(|number| (*number, true, true)).collect() };
+        let both = |numbers: &[i128]| -> Vec<_> { numbers.iter().map(|number| (*number, true, true)).collect() };
         assert_eq!(stacks(&both(&[1, 2])), [None; 2]);
         assert_eq!(stacks(&both(&[1, 2, 3, 4])), [Some((0, 4)); 2]);
         // A level without trades parts two stacks of the same length.

@@ -12,7 +12,7 @@ const OUTWEIGHS: i128 = 3;
 /// Trades at a level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct At {
-    number: i64,
+    number: i128,
     /// Bought and sold.
     n: [u32; 2],
     volume: [i128; 2],
@@ -83,8 +83,8 @@ impl Prints {
     fn refine(&mut self, decimals: u32) {
         let Some(more) = decimals.checked_sub(self.height.decimals()).filter(|_| self.is_unit) else { return };
         self.height = Height::unit(decimals);
-        let times = 10i64.saturating_pow(more);
-        self.levels.iter_mut().for_each(|level| level.number = level.number.saturating_mul(times));
+        let times = 10i128.pow(more);
+        self.levels.iter_mut().for_each(|level| level.number *= times);
     }
 
     fn put(&mut self, level: &At) {
@@ -106,7 +106,7 @@ impl Prints {
         while self.height < to {
             let (height, times) = self.height.next();
             (self.height, self.is_unit) = (height, false);
-            self.levels.iter_mut().for_each(|level| level.number = level.number.div_euclid(times));
+            self.levels.iter_mut().for_each(|level| level.number /= i128::from(times));
             self.levels.dedup_by(|next, level| {
                 let is_same = next.number == level.number;
                 if is_same {
@@ -130,10 +130,9 @@ impl Prints {
         let outweighs = |at: usize, side: usize| {
             let own = self.levels[at];
             // Buys are held against sells one level below, sells against buys one above.
-            let (next, number) =
-                if side == 0 { (at.checked_sub(1), own.number - 1) } else { (Some(at + 1), own.number + 1) };
+            let next = if side == 0 { at.checked_sub(1) } else { Some(at + 1) };
             let Some(next) = next.and_then(|next| self.levels.get(next)) else { return false };
-            let other = if next.number == number { next.volume[1 - side] } else { 0 };
+            let other = if next.number.abs_diff(own.number) == 1 { next.volume[1 - side] } else { 0 };
             0 < own.volume[side] && other.saturating_mul(OUTWEIGHS) <= own.volume[side] && least(own.volume[side])
         };
         let level = |(at, of): (usize, &At)| Level {

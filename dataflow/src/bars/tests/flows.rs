@@ -162,10 +162,10 @@ proptest! {
                 let bar = bars.bar("A", timeframe, start).unwrap();
                 let flow = bar.flow.as_deref().unwrap();
                 let told = flow.footprint.as_ref().map(|told| {
-                    let level = |at: &Level| (at.number.into(), at.n.map(|n| n as usize), at.volume, at.is_imbalanced);
+                    let level = |at: &Level| (at.number, at.n.map(|n| n as usize), at.volume, at.is_imbalanced);
                     let height = (1e6 * told.height.price(1, 0)).round() as i128;
                     let poc = told.levels[usize::from(told.poc)].number;
-                    (height, told.levels.iter().map(level).collect(), poc.into())
+                    (height, told.levels.iter().map(level).collect(), poc)
                 });
                 prop_assert_eq!(told, footprint(&within), "{} {}", timeframe, start - TEN);
                 let plain = Flow { footprint: None, poc: Number::ABSENT, ..flow.clone() };
@@ -194,6 +194,21 @@ fn a_bar_of_parts_has_the_height_of_its_own_trades() {
         assert_eq!((told.height.price(1, 0), told.levels.len()), (0.1, 17));
         assert_eq!(told.levels[0].volume[0], 11.0);
     }
+}
+
+/// Beside a price of eighteen decimals others need more than nineteen digits.
+#[test]
+fn a_price_of_eighteen_decimals_has_a_level_of_its_own() {
+    let at =
+        |at: i64, price: (i64, u32)| Made { ts: TEN + at * 1_000 * MS, price, size: (1, 0), buy: true, late: 20 * MS };
+    let trades = [at(0, (3_388, 1)), at(1, (1_000_000_000_000_000_001, 18)), at(2, (3_387, 1)), at(3, (3_388, 1))];
+    let mut settings = minutes();
+    settings.timeframes.roles = vec![Timeframe::M1];
+    settings.timeframes.weights = vec![1.0];
+    let bar = log(&trades).run(&settings).bar("A", Timeframe::M1, TEN).unwrap();
+    let told = bar.flow.as_ref().and_then(|flow| flow.footprint.clone()).unwrap();
+    let prices: Vec<(f64, u32)> = told.levels.iter().map(|of| (told.height.price(of.number, 0), of.n[0])).collect();
+    assert_eq!(prices, [(1.0, 1), (338.7, 1), (338.8, 2)]);
 }
 
 #[test]
