@@ -28,7 +28,6 @@ const GOOD: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_millis(250);
 /// Before a replacement that failed is tried again.
 const REPLACE_AGAIN: Duration = Duration::from_secs(60);
-
 /// A connection's state.
 pub(super) struct Machine {
     pub(super) wire: Box<dyn Wire>,
@@ -46,13 +45,15 @@ pub(super) struct Machine {
     back_off: Duration,
     /// Nobody connects, or replaces a connection, before.
     connect_at: Option<Instant>,
-    replace_at: Option<Instant>,
+    pub(super) replace_at: Option<Instant>,
     n_sessions: u64,
     /// What is known to be refused while nothing is connected.
     refused: Subscriptions,
     /// The session that is followed, and the one that takes its place.
     pub(super) main: Option<Session>,
     pub(super) spare: Option<Session>,
+    /// The one whose place was taken, and until when it is heard.
+    pub(super) old: Option<(Session, Instant)>,
     /// What its instruments are said to be, once something was said: whether they are connected.
     pub(super) said: Option<bool>,
     /// When the last message came, once there was one.
@@ -91,6 +92,7 @@ impl Machine {
             refused: Subscriptions::default(),
             main: None,
             spare: None,
+            old: None,
             said: None,
             heard: None,
             delay: Delay::default(),
@@ -102,6 +104,7 @@ impl Machine {
     /// When a tick is due, if nothing happens before.
     pub(super) fn wake(&self, at: Instant) -> Instant {
         let due = self.sessions().filter_map(Session::next_request).chain(self.connect_at.filter(|due| at < *due));
+        let due = due.chain(self.old.iter().map(|(_, until)| *until));
         due.fold(at + QUIET, Instant::min)
     }
 
@@ -144,7 +147,8 @@ impl Machine {
     }
 
     fn session(&mut self, slot: Slot) -> Option<&mut Session> {
-        self.sessions_mut().find(|session| session.slot == slot)
+        let old = self.old.iter_mut().map(|(old, _)| old);
+        self.main.iter_mut().chain(&mut self.spare).chain(old).find(|session| session.slot == slot)
     }
 
     fn is_main(&self, slot: Slot) -> bool {
@@ -232,7 +236,7 @@ impl Machine {
             self.hear(&mut events, now.ts);
             self.take_books(&mut events, now);
         } else {
-            // Until it takes its place only trades of the other connection count: two of them are one.
+            // Of any other connection only trades count: two of them are one.
             let is_either = |event: &Event| matches!(event.body, Some(Body::Trade(_) | Body::Quarantined(_)));
             events.retain(|(_, event)| is_either(event));
         }
@@ -242,6 +246,8 @@ impl Machine {
     fn closed(&mut self, slot: Slot, cause: &str, now: Now) {
         if self.is_main(slot) {
             self.lose(cause, now);
+        } else if self.old.take_if(|(old, _)| old.slot == slot).is_some() {
+            // Its place is taken.
         } else if self.session(slot).is_some() {
             self.give_up(cause, now);
         }
@@ -250,9 +256,8 @@ impl Machine {
     /// The connection that is followed ended: all begins anew after a while.
     fn lose(&mut self, cause: &str, now: Now) {
         let Some(main) = self.main.take() else { return };
-        if let Some(spare) = self.spare.take() {
-            self.outputs.push(Output::Close(spare.slot));
-        }
+        let others = self.spare.take().into_iter().chain(self.old.take().map(|(old, _)| old));
+        self.outputs.extend(others.map(|other| Output::Close(other.slot)));
         self.refused = main.subscriptions.heir();
         self.lost(cause, now);
         if GOOD / self.options.speed <= now.at.saturating_duration_since(main.began) {
@@ -266,7 +271,7 @@ impl Machine {
     }
 
     /// The connection that should take the other's place ended before it could.
-    fn give_up(&mut self, cause: &str, now: Now) {
+    pub(super) fn give_up(&mut self, cause: &str, now: Now) {
         tracing::warn!(venue = self.wire.id(), why = cause, "not replaced, tried again");
         self.spare = None;
         self.replace_at = Some(now.at + REPLACE_AGAIN / self.options.speed);
@@ -349,46 +354,9 @@ impl Machine {
     }
 
     /// A session whose socket is to be opened.
-    fn begin(&mut self, slot: Slot, refused: Subscriptions, now: Now) -> Session {
+    pub(super) fn begin(&mut self, slot: Slot, refused: Subscriptions, now: Now) -> Session {
         self.n_sessions += 1;
         self.outputs.push(Output::Open(slot));
         Session::new(slot, self.n_sessions, (self.maker)(), refused, now.at)
-    }
-
-    /// Before the venue ends a connection another one stands, is subscribed and has its books; then the first is closed.
-    fn replace(&mut self, now: Now) {
-        let Some(main) = self.main.as_ref().filter(|_| self.said == Some(true)) else { return };
-        let age = main.opened.map_or(Duration::ZERO, |opened| now.at.saturating_duration_since(opened));
-        if let Some(spare) = &self.spare {
-            if spare.is_ready(self.has_books(), &self.options, now.at) {
-                self.promote(now);
-            } else if spare.is_late(&self.options, now.at) {
-                self.outputs.push(Output::Close(spare.slot));
-                self.give_up("its subscriptions were not answered", now);
-            }
-        } else if (main.is_leaving || self.options.rotate <= age) && self.replace_at.is_none_or(|due| due <= now.at) {
-            let (slot, refused) = (1 - main.slot, main.subscriptions.heir());
-            self.spare = Some(self.begin(slot, refused, now));
-        }
-    }
-
-    /// The replacement is followed from now on.
-    fn promote(&mut self, now: Now) {
-        let (Some(spare), Some(main)) = (self.spare.take(), self.main.take()) else { return };
-        tracing::info!(venue = self.wire.id(), "a connection was replaced at its age");
-        self.outputs.push(Output::Close(main.slot));
-        let refused = |session: &Session| session.subscriptions.refused().cloned().collect::<Vec<String>>();
-        let (before, after) = (refused(&main), refused(&spare));
-        self.replace_at = None;
-        self.main = Some(spare);
-        for topic in before.iter().filter(|topic| !after.contains(topic)) {
-            let told = self.tell_topic(topic, true, now);
-            self.events.extend(told);
-        }
-        for topic in after.iter().filter(|topic| !before.contains(topic)) {
-            let told = self.tell_topic(topic, false, now);
-            self.events.extend(told);
-        }
-        self.hand_over(now);
     }
 }

@@ -3,6 +3,7 @@
 mod books;
 mod machine;
 mod ports;
+mod replacement;
 mod session;
 #[cfg(test)]
 mod sockets;

@@ -22,14 +22,18 @@ fn a_connection_is_replaced_before_its_end_without_a_word_and_without_a_gap() {
     assert!(driven.closed.is_empty(), "its book is not there");
     driven.events.clear();
     driven.frame(1, &book(true, 8));
-    assert_eq!(driven.closed, [0]);
     assert_eq!(driven.events.len(), 1, "nothing but the book: {:?}", driven.events);
     assert_eq!(driven.kinds(), ["snapshot"]);
+    // What the old one was sent before the new one was subscribed may come after; its book is the new one's.
     driven.frame(0, &trade(103));
-    assert_eq!(driven.kinds(), Vec::<&str>::new(), "it is closed");
+    driven.frame(0, &book(false, 9));
     driven.frame(1, &trade(103));
     driven.frame(1, &book(false, 9));
-    assert_eq!(driven.kinds(), ["trade", "delta"]);
+    assert_eq!((driven.kinds(), driven.closed.len()), (vec!["trade", "trade", "delta"], 0));
+    driven.pass(MS(2_000));
+    assert_eq!(driven.closed, [0]);
+    driven.frame(0, &trade(104));
+    assert_eq!(driven.kinds(), Vec::<&str>::new(), "it is closed");
     driven.pass_with_trades(1, 10, 104);
     assert_eq!((driven.told(), driven.closed.len()), (vec![], 1));
 }
@@ -42,7 +46,6 @@ fn what_is_refused_on_the_replacement_alone_is_told() {
     driven.told();
     driven.answer_unless(1, "allLiquidation");
     driven.frame(1, &book(true, 9));
-    assert_eq!(driven.closed, [0]);
     assert_eq!(driven.told(), [(Feed::Stale, "the venue refuses allLiquidation.BTCUSDT".to_string())]);
 }
 
