@@ -180,8 +180,12 @@ class Maker:
         self.trade_number += 1 + (self.rng.randint(1, 50) if self.rng.random() < 0.004 else 0)
         book, buy = self.book, self.rng.random() < 0.5
         price = book.best(1 if buy else -1) or book.middle // book.tick * book.tick
-        (text, size), = self.texts([(price, book.size())])
-        milliseconds, received = self.time // MS, self.received()
+        self.tell_trade(price, book.size(), buy, self.received())
+
+    def tell_trade(self, price, size, buy, received):
+        """The trade of the present number as a frame."""
+        (text, size), = self.texts([(price, size)])
+        milliseconds = self.time // MS
         if self.bybit:
             trade = {"T": milliseconds, "s": self.symbol, "S": "Buy" if buy else "Sell", "v": size, "p": text, "L": "PlusTick"}
             trade |= {"i": f"{self.trade_number:032x}", "BT": False, "RPI": False, "seq": self.trade_number}

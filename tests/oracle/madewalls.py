@@ -99,16 +99,7 @@ class Staged(Maker):
         """A trade that is received so much later."""
         self.trade_number += 1
         size, received = max(self.rounded(size), self.rounded(self.one)), self.time + 12 * MS + delay
-        milliseconds = self.time // MS
-        (text, amount), = self.texts([(price, size)])
-        if self.bybit:
-            trade = {"T": milliseconds, "s": self.symbol, "S": "Buy" if buy else "Sell", "v": amount, "p": text, "L": "PlusTick"}
-            trade |= {"i": f"{self.trade_number:032x}", "BT": False, "RPI": False, "seq": self.trade_number}
-            self.emit(received, {"topic": f"publicTrade.{self.symbol}", "type": "snapshot", "ts": milliseconds, "data": [trade]})
-            return
-        data = {"e": "trade", "E": milliseconds, "T": milliseconds, "s": self.symbol, "t": self.trade_number}
-        data |= {"p": text, "q": amount, "m": not buy} | ({"M": True} if self.market == "spot" else {"X": "MARKET"})
-        self.emit(received, {"stream": self.stream("trade"), "data": data})
+        self.tell_trade(price, size, buy, received)
 
     def kline(self, start):
         price, end = self.decimal(self.sorted(1)[0], FINEST), start + MINUTE

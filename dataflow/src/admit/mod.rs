@@ -193,15 +193,7 @@ impl Admission {
             }
             Some(Body::Trade(trade)) => {
                 self.note(event.ts_event, event.ts_recv);
-                if self.stream.0 != trade.stream {
-                    self.stream = (trade.stream.clone(), Shape::stream_number(&trade.stream, &self.streams));
-                }
-                let at = number as usize;
-                if self.decimals.len() <= at {
-                    self.decimals.resize(at + 1, [0; 2]);
-                }
-                let (most, stream) = (&mut self.decimals[at], self.stream.1);
-                records.push(match trade_record(event, trade, market, number, known, stream, most) {
+                records.push(match self.trade(event, trade, market, number, known) {
                     Ok(trade) => Record::Trade(trade),
                     Err(detail) => control(refused(number, event, "incomplete_trade", detail)),
                 });
@@ -233,6 +225,25 @@ impl Admission {
             None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
             Some(_) => {}
         }
+    }
+
+    /// A trade as the graph takes it, at the most decimals of its instrument so far; what it lacks if it cannot be used.
+    fn trade(
+        &mut self,
+        event: &Event,
+        trade: &prism_schemas::event::Trade,
+        market: Market,
+        number: u32,
+        known: Time,
+    ) -> Result<Trade, &'static str> {
+        if self.stream.0 != trade.stream {
+            self.stream = (trade.stream.clone(), Shape::stream_number(&trade.stream, &self.streams));
+        }
+        let at = number as usize;
+        if self.decimals.len() <= at {
+            self.decimals.resize(at + 1, [0; 2]);
+        }
+        trade_record(event, trade, market, number, known, self.stream.1, &mut self.decimals[at])
     }
 
     /// What a feed's state says to bars.
