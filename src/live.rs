@@ -109,9 +109,10 @@ impl Serving {
         Box::new(move |rows| updates.tell(rows))
     }
 
-    /// Whoever is connected and follows what forms.
+    /// Whoever follows what forms, or asks.
     pub(crate) fn audience(&self) -> Option<Arc<dyn Audience>> {
-        Some(Arc::new(Connected(self.updates.clone())))
+        self.live.forming.serve();
+        Some(Arc::new(Connected(self.live.clone(), self.updates.clone())))
     }
 
     /// Serves whoever connects until the end.
@@ -131,20 +132,29 @@ impl Serving {
     }
 }
 
-/// Who is connected, as the graph sees them.
-struct Connected(Arc<Updates>);
+/// Who asks and who is connected, as the graph sees them.
+struct Connected(Arc<LiveRows>, Arc<Updates>);
 
 impl Audience for Connected {
     fn wants(&self, table: Option<&Table>) -> bool {
-        self.0.wants(table)
+        self.1.wants(table) || self.0.forming.wants(table)
     }
 
     fn wants_symbol(&self, symbol: &str) -> bool {
-        self.0.wants_symbol(symbol)
+        self.0.forming.wants(None) || self.1.wants_symbol(symbol)
     }
 
     fn form(&self, rows: Versions) {
-        self.0.form(&rows);
+        self.0.forming.form(&rows);
+        self.1.form(&rows);
+    }
+
+    fn asked(&self) -> u64 {
+        self.0.forming.asked()
+    }
+
+    fn formed(&self, worker: usize, workers: usize, asked: u64) {
+        self.0.forming.formed(worker, workers, asked);
     }
 }
 

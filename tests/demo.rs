@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prism_queries::live::FORMING_VIEWS;
 use serde_json::Value;
 
 use crate::support::{Said, command, free_port, http, prism};
@@ -41,6 +42,25 @@ fn ids(answer: &Value) -> Vec<String> {
     ids
 }
 
+/// Rows of open bars can be asked for, and are of the moment.
+fn forms(port: u16, table: &str) {
+    let statement = format!("SELECT count(DISTINCT symbol), min(known_at) FROM live.forming_{table}");
+    let body = serde_json::json!({ "sql": statement }).to_string();
+    let asked = || {
+        for _ in 0..20 {
+            match http(port, "POST", "/api/sql", &body).unwrap() {
+                (503, text) => assert!(text.contains("not_formed"), "{text}"),
+                (200, text) => return serde_json::from_str::<Value>(&text).unwrap()["rows"][0].clone(),
+                other => panic!("{table}: {other:?}"),
+            }
+        }
+        panic!("{table}: it is never known what forms");
+    };
+    let [first, second] = [asked(), asked()];
+    assert!(20 <= first[0].as_i64().unwrap(), "{table}: {first}");
+    assert!(first[1].as_str() < second[1].as_str(), "{table}: {first}, {second}");
+}
+
 /// Pages, endpoints and SQL answer.
 fn answers_what_it_promises(port: u16) {
     for path in ["/", "/health", "/metrics", "/version"] {
@@ -75,6 +95,7 @@ fn answers_what_it_promises(port: u16) {
     let answer = sql(port, "SELECT symbol, score FROM live.confluence ORDER BY score DESC LIMIT 5");
     assert_eq!(answer["columns"].as_array().unwrap().len(), 2, "{answer}");
     assert_eq!(answer["rows"].as_array().unwrap().len(), 5, "{answer}");
+    FORMING_VIEWS.into_iter().for_each(|table| forms(port, table));
     let (status, _) = http(port, "POST", "/api/sql", "{\"sql\": \"DROP TABLE bars\"}").unwrap();
     assert!((400..500).contains(&status), "DROP gives {status}");
     let (status, _) = http(port, "GET", "/api/signals/0123456789abcdef", "").unwrap();

@@ -34,7 +34,8 @@ pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
         // An instrument opens: its components, its book and its trades.
         let open = json!({ "expression": "document.querySelector('#scores tbody a').click()" });
         tab.ask("Runtime.evaluate", open).await;
-        let parts = ["Order flow: scores", "Order book: scores", "ladder book", "point of control"];
+        let parts =
+            ["Order flow: scores", "Order book: scores", "sizes of bids and asks", "ladder book", "point of control"];
         tab.until(|page| parts.iter().all(|part| page.contains(part))).await;
         assert!(tab.console.is_empty(), "the page wrote to the console: {:?}", tab.console);
     });

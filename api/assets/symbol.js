@@ -138,6 +138,7 @@ async function refresh() {
     told(`${market}/orderbook?market=${of.market}`),
     told(`${market}/trades?market=${of.market}`),
   ]).catch(() => [null, null, null]);
+  const heat = orderbook?.book ? await heatUntil(of, orderbook.book.ts).catch(() => []) : [];
   if (shown !== of || !analysis) return;
   const content = detail.querySelector("div");
   const gauges = element("section", null, "gauges");
@@ -146,7 +147,7 @@ async function refresh() {
     gauges.append(gauge(row.dimension.replaceAll("_", " "), row.score, `coverage ${percent(row.coverage)}`));
   }
   const faces = Object.keys(FACES).map((dimension) => components(analysis, dimension));
-  content.replaceChildren(gauges, ...faces, book(orderbook), footprint(trades));
+  content.replaceChildren(gauges, ...faces, heatMap(heat), book(orderbook), footprint(trades));
 }
 
 document.querySelector("#scores").addEventListener("click", (event) => {

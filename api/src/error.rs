@@ -140,6 +140,7 @@ impl ApiError {
                 Error::Timeout { .. } => (S::GATEWAY_TIMEOUT, "sql_timeout", None),
                 Error::Busy { .. } => (S::TOO_MANY_REQUESTS, "sql_busy", Some(1)),
                 Error::StoreAway(_) => (S::SERVICE_UNAVAILABLE, "store_away", Some(STORE_AWAY)),
+                Error::NotFormed(_) => (S::SERVICE_UNAVAILABLE, "not_formed", Some(1)),
                 Error::Store(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             },
         }

@@ -280,6 +280,9 @@ impl Subscriber {
     fn subscribe(&mut self, channel: Channel, symbols: Symbols, forming: bool, out: &mut Vec<String>) {
         let is_followed = forming || !channel.is_told_whole();
         let follower = is_followed.then(|| self.updates.board.follow(channel, symbols.clone(), forming, &self.wake));
+        if forming {
+            self.updates.live().forming.ask();
+        }
         // What is on the board now is wanted too.
         self.formed = 0;
         self.wake.notify_one();

@@ -116,9 +116,12 @@ impl Updates {
         self.board.forms_of(symbol)
     }
 
-    /// Tells subscribers of rows that form: of each key the newest stands, and nothing else is kept of them.
+    /// Tells subscribers of rows that form, where somebody follows their table: of each key the newest stands, and nothing
+    /// else is kept of them.
     pub fn form(&self, rows: &Versions) {
-        self.board.form(rows.to_vec().into_iter().filter_map(Change::forming));
+        if self.wants(Some(rows.table())) {
+            self.board.form(rows.to_vec().into_iter().filter_map(Change::forming));
+        }
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {

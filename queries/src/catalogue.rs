@@ -1,4 +1,4 @@
-//! The catalogue: schemas `prism` (every table), `runs` (stored rows of other runs) and `live` (newest rows in memory).
+//! The catalogue: schemas `prism` (every table), `runs` (stored rows of other runs) and `live` (newest rows in memory, and rows that form).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use prism_schemas::Table;
 use prism_schemas::table::{TABLES, run_tables, table};
 
-use crate::live::{LIVE_VIEWS, LiveRows};
+use crate::live::{FORMING_VIEWS, LIVE_VIEWS, LiveRows};
 use crate::stored::{Place, Store};
 use crate::united::United;
 use crate::view::View;
@@ -60,7 +60,11 @@ impl Catalogue {
         }
         let live = MemorySchemaProvider::new();
         for table in LIVE_VIEWS.into_iter().filter_map(table) {
-            live.register_table(table.name.into(), Arc::new(View::new(table, self.live.clone())))?;
+            live.register_table(table.name.into(), Arc::new(View::closed(table, self.live.clone())))?;
+        }
+        for table in FORMING_VIEWS.into_iter().filter_map(table) {
+            let view = View::forming(table, self.live.clone());
+            live.register_table(format!("forming_{}", table.name), Arc::new(view))?;
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(PRISM, Arc::new(prism))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::live::NotFormed;
 use crate::stored::Unreadable;
 
 /// Why a query gave no answer.
@@ -55,6 +56,9 @@ pub enum Error {
     /// The store does not answer: ask again later.
     #[error("{0}")]
     StoreAway(String),
+    /// What forms is not known yet: ask again later.
+    #[error("{0}")]
+    NotFormed(String),
     /// The store answers, but not with rows: an operator must repair what it says.
     #[error("{0}")]
     Store(String),
@@ -131,6 +135,11 @@ fn from_root(error: &DataFusionError) -> Error {
 fn from_outside(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
     if let Some(error) = error.downcast_ref::<prism_questdb::Error>() {
         return if error.is_away() { Error::StoreAway(error.to_string()) } else { Error::Store(error.to_string()) };
+    }
+    match error.downcast_ref::<NotFormed>() {
+        Some(NotFormed::Nobody) => return Error::not_allowed(NotFormed::Nobody.to_string()),
+        Some(NotFormed::NotYet) => return Error::NotFormed(NotFormed::NotYet.to_string()),
+        None => {}
     }
     match error.downcast_ref::<Unreadable>() {
         Some(error) => Error::Store(error.to_string()),

@@ -1,5 +1,6 @@
 //! Rows in memory: every row not stored yet, and the newest of each series.
 
+mod forming;
 mod sight;
 mod table;
 
@@ -13,6 +14,8 @@ use arrow::error::ArrowError;
 use prism_schemas::table::TABLES;
 use prism_schemas::{Cell, InstrumentId, Market, Table, Ts, Version, Versions};
 
+pub(crate) use self::forming::NotFormed;
+pub use self::forming::{FORMING_VIEWS, Forming};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
@@ -38,6 +41,8 @@ pub struct LiveRows {
     keep: i64,
     tables: Vec<LiveTable>,
     progress: ArcSwap<Progress>,
+    /// What forms, for statements that ask.
+    pub forming: Forming,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,7 +57,7 @@ impl LiveRows {
     /// became known: a history that came at once leaves when it is stored.
     pub fn new(keep: i64) -> LiveRows {
         let tables = TABLES.iter().map(|table| LiveTable::new(table)).collect();
-        LiveRows { keep, tables, progress: ArcSwap::default() }
+        LiveRows { keep, tables, progress: ArcSwap::default(), forming: Forming::default() }
     }
 
     /// Takes versions in any order.

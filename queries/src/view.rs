@@ -1,4 +1,4 @@
-//! `live.<view>`: the newest row in memory of each key without ts.
+//! `live.<view>`: the newest row in memory of each key without ts; `live.forming_<view>`: of bars that are open.
 
 use std::sync::Arc;
 
@@ -18,11 +18,19 @@ pub(crate) struct View {
     table: &'static Table,
     schema: SchemaRef,
     live: Arc<LiveRows>,
+    /// Whether its bars are open.
+    forms: bool,
 }
 
 impl View {
-    pub(crate) fn new(table: &'static Table, live: Arc<LiveRows>) -> View {
-        View { table, schema: table.schema(), live }
+    /// Of rows that closed.
+    pub(crate) fn closed(table: &'static Table, live: Arc<LiveRows>) -> View {
+        View { table, schema: table.schema(), live, forms: false }
+    }
+
+    /// Of rows that form.
+    pub(crate) fn forming(table: &'static Table, live: Arc<LiveRows>) -> View {
+        View { forms: true, ..View::closed(table, live) }
     }
 }
 
@@ -43,7 +51,10 @@ impl TableProvider for View {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batch = self.live.latest_batch(self.table)?;
+        let batch = match self.forms {
+            true => self.live.forming.latest(self.table).await?,
+            false => self.live.latest_batch(self.table)?,
+        };
         MemTable::try_new(self.schema.clone(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
     }
 }

@@ -70,6 +70,14 @@ impl Audience for Api {
     fn form(&self, rows: Versions) {
         self.1.form(&rows);
     }
+
+    fn asked(&self) -> u64 {
+        self.0.forming.asked()
+    }
+
+    fn formed(&self, worker: usize, workers: usize, asked: u64) {
+        self.0.forming.formed(worker, workers, asked);
+    }
 }
 
 /// What clients took, from this time on: ages in ms.

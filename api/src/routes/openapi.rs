@@ -26,6 +26,7 @@ pub(crate) fn routes() -> Routes {
     paths(
         page::index,
         page::script,
+        page::heat,
         page::symbol,
         page::style,
         health::health,

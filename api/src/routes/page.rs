@@ -9,6 +9,7 @@ pub(crate) fn routes() -> Routes {
     Routes::new()
         .get("/", index)
         .get("/assets/app.js", script)
+        .get("/assets/heat.js", heat)
         .get("/assets/symbol.js", symbol)
         .get("/assets/style.css", style)
 }
@@ -31,6 +32,13 @@ pub(crate) async fn script() -> impl IntoResponse {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 pub(crate) async fn symbol() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/symbol.js"))
+}
+
+/// The script of a book's map over time.
+#[utoipa::path(get, path = "/assets/heat.js", tag = "page",
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+pub(crate) async fn heat() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/heat.js"))
 }
 
 /// The page's style.

@@ -259,7 +259,9 @@ async fn unknown_things_are_problems() {
 #[tokio::test]
 async fn the_page_needs_nothing_from_elsewhere() {
     let f = Fixture::new();
-    for path in ["/", "/assets/app.js", "/assets/symbol.js", "/assets/style.css", "/health", "/nothing"] {
+    for path in
+        ["/", "/assets/app.js", "/assets/heat.js", "/assets/symbol.js", "/assets/style.css", "/health", "/nothing"]
+    {
         let (_, headers, text) = f.call(Request::get(path).body(Body::empty()).unwrap()).await;
         assert!(headers["content-security-policy"].to_str().unwrap().contains("script-src 'self'"), "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");

@@ -161,9 +161,11 @@ fn bars_are_told_closed_or_forming_too_and_the_newest_of_each_stands() {
     form(&f, &[bar(now, 1.0)]);
     f.tell(&[bar(now, 2.0)]);
     f.tell(&[bar(now + MINUTE, 3.0)]);
-    form(&f, &[bar(now + 2 * MINUTE, 4.0)]);
     assert_eq!(closes(&told(&mut client)), [(false, 3.0)]);
+    let asked = f.app.live.forming.asked();
     ask(&mut client, &json!({"op": "subscribe", "channel": "bars", "forming": true}));
+    assert!(asked < f.app.live.forming.asked(), "silent instruments form, too");
+    form(&f, &[bar(now + 2 * MINUTE, 4.0)]);
     assert_eq!(closes(&told(&mut client)), [(false, 3.0), (true, 4.0)]);
     drop(client);
     assert!(!f.app.updates.wants(None), "a client that is gone follows nothing");

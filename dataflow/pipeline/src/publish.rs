@@ -68,6 +68,14 @@ impl Audience for Gate {
         rows.known_at().iter().for_each(|micros| self.status.latency(Stage::Graph, 1_000 * micros, now));
         self.audience.form(rows);
     }
+
+    fn asked(&self) -> u64 {
+        self.audience.asked()
+    }
+
+    fn formed(&self, worker: usize, workers: usize, asked: u64) {
+        self.audience.formed(worker, workers, asked);
+    }
 }
 
 /// Takes what comes out of the graph.

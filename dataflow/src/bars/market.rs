@@ -8,6 +8,7 @@ use super::{
     Seal, Spare, Updates,
     hot::{Hot, Taken},
     identities::Known,
+    instruments::Instruments,
     interval::compare,
     open::Followed,
     refused::{refused, refused_kline},
@@ -116,6 +117,12 @@ impl Market {
         let tape = tapes.get_mut(at).and_then(Option::as_mut).filter(|_| is_wanted(at as u32));
         let bars = tape.map(|tape| tape.open_bars(&self.settings, &self.sessions, &mut hot[at], of));
         Some((received, bars.unwrap_or_default()))
+    }
+
+    /// All instruments wait until their open bars are taken, whether or not something comes of them.
+    pub(super) fn begin_round(&mut self) {
+        self.followed.note((0..self.instruments.tapes.len()).map(|at| (at, Ts::MIN)));
+        self.followed.begin_round();
     }
 
     /// Takes one in by all the rules, or has it wait.
@@ -319,36 +326,6 @@ impl Market {
                     self.errors.push((error, control.known, 1));
                 }
             }
-        }
-    }
-}
-
-/// State of the instruments, by number.
-#[derive(Default)]
-struct Instruments {
-    /// Timeframes whose bars have a flow.
-    flows: Arc<[Timeframe]>,
-    tapes: Vec<Option<Tape>>,
-    hot: Vec<Hot>,
-}
-
-impl Instruments {
-    /// The instrument of this number, made if absent.
-    fn get(&mut self, number: u32, settings: &Settings) -> (&mut Tape, &mut Hot) {
-        let at = number as usize;
-        if self.tapes.len() <= at {
-            self.tapes.resize_with(at + 1, || None);
-            self.hot.resize_with(at + 1, Hot::default);
-        }
-        let flows = &self.flows;
-        (self.tapes[at].get_or_insert_with(|| Tape::new(number, settings, flows.clone())), &mut self.hot[at])
-    }
-
-    /// A trade is folded at hand: takes it into what takers bought and sold.
-    fn flow(&mut self, trade: &Trade) {
-        let at = trade.instrument as usize;
-        if let Some(tape) = self.tapes[at].as_mut() {
-            tape.flow(trade, self.hot[at].start());
         }
     }
 }

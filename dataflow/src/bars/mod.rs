@@ -7,6 +7,7 @@ mod fold;
 mod footprint;
 mod hot;
 mod identities;
+mod instruments;
 mod interval;
 mod klines;
 mod market;

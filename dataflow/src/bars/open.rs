@@ -37,7 +37,7 @@ impl OpenBars {
 
     /// Open bars of these timeframes of an instrument of which something came, or other bars closed than before: of the one
     /// that waits longest of those that are wanted, by number; the others wait no longer. Shortest first, those of a timeframe
-    /// in order, with when the newest that came was received.
+    /// in order, with when the newest that came was received, if anything did.
     pub fn take(&self, is_wanted: impl Fn(u32) -> bool, of: impl Fn(Timeframe) -> bool) -> Option<(Ts, Vec<Arc<Bar>>)> {
         let market = &mut *self.0.borrow_mut();
         std::iter::from_fn(|| market.open_bars(&is_wanted, &of)).find(|(_, bars)| !bars.is_empty())
@@ -46,6 +46,16 @@ impl OpenBars {
     /// Whether closed bars are still on their way downstream, where all before `reached` has come.
     pub fn is_ahead_of(&self, reached: Time) -> bool {
         reached < self.0.borrow().sent
+    }
+
+    /// All instruments wait to be taken from now on.
+    pub fn begin_round(&self) {
+        self.0.borrow_mut().begin_round();
+    }
+
+    /// Whether all were taken that waited when the last round began.
+    pub fn is_round_over(&self) -> bool {
+        self.0.borrow().followed.n_left == 0
     }
 
     /// Whether something came of an instrument that was not taken yet.
@@ -58,10 +68,12 @@ impl OpenBars {
 #[derive(Default)]
 pub(super) struct Followed {
     wake: Option<Activator>,
-    /// By number: whether it is among them, and when the newest that came of it was received.
+    /// By number: whether it is among them, and when the newest that came of it since it was last was received.
     of: Vec<(bool, Ts)>,
     /// Who waits longest first.
     some: VecDeque<usize>,
+    /// How many of these are of the round that was begun last.
+    n_left: usize,
 }
 
 impl Followed {
@@ -81,11 +93,17 @@ impl Followed {
         wake.activate();
     }
 
+    /// All that are among them are of a round that begins.
+    pub(super) fn begin_round(&mut self) {
+        self.n_left = self.some.len();
+    }
+
     /// The one that waits longest, with when the newest that came of it was received; it does not wait from then on.
     pub(super) fn take(&mut self) -> Option<(usize, Ts)> {
         let at = self.some.pop_front()?;
-        self.of[at].0 = false;
-        Some((at, self.of[at].1))
+        self.n_left = self.n_left.saturating_sub(1);
+        let (_, received) = std::mem::replace(&mut self.of[at], (false, Ts::MIN));
+        Some((at, received))
     }
 
     fn clear(&mut self) {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use differential_dataflow::AsCollection;
 use prism_schemas::{
     Table,
-    table::{BARS, BOOK_FEATURES, COMPONENT_SCORES, CONFLUENCE, INDICATORS, ORDER_FLOW},
+    table::{BARS, BOOK_FEATURES, COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, INDICATORS, ORDER_FLOW},
 };
 use timely::dataflow::{
     StreamVec,
     operators::{Inspect, vec::Map},
 };
 
-use super::{bars, books, components, confluence, flows, indicators, leaf::Common};
+use super::{bars, books, components, confluence, dimensions, flows, indicators, leaf::Common};
 use crate::{
     assemble::Plan,
     forming::{Audience, Forming},
@@ -32,6 +32,8 @@ pub(super) fn rows<'s>(
     let (mut bars, mut indicators) = (bars::leaf(&common), indicators::leaf(&common, plan));
     let (mut components, mut confluence) = (components::leaf(&common), confluence::leaf(&common, plan));
     let (mut of_flows, mut books) = (flows::leaf(&common), books::leaf(&common));
+    let mut dimensions = dimensions::leaf(&common);
+    let (worker, workers) = (forming.scope().index(), forming.scope().peers());
     let catalogue = plan.catalogue.clone();
     let draw = move |now: &Time, all: &Vec<Forming>| {
         let wants = |table: &Table| audience.wants(Some(table));
@@ -61,12 +63,22 @@ pub(super) fn rows<'s>(
             }
             components.form(rows.into_iter());
         }
+        if wants(&DIMENSION_SCORES) {
+            let mut rows = Vec::new();
+            scores().for_each(|(score, known)| {
+                dimensions::of(score, &catalogue.profile, |row| rows.push((row, known)));
+            });
+            dimensions.form(rows.into_iter());
+        }
         if wants(&CONFLUENCE) {
             let all = scores().filter_map(|(score, known)| match score {
                 Score::Confluence(all) => Some((all.clone(), known)),
                 Score::Role(_) => None,
             });
             confluence.form(all);
+        }
+        if let Some(round) = all.iter().filter_map(|of| of.round).max() {
+            audience.formed(worker, workers, round);
         }
     };
     forming.inspect_batch(draw).flat_map(|_| None::<((), Time, Diff)>).as_collection()

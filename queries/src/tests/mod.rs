@@ -1,6 +1,7 @@
 //! Tests over a catalogue of hand-made rows.
 
 mod equality;
+mod forming;
 mod guard;
 mod hostile;
 mod named;

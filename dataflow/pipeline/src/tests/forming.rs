@@ -18,6 +18,12 @@ impl Audience for Formed {
     fn form(&self, rows: Versions) {
         self.0.lock().unwrap().extend(rows.to_vec());
     }
+
+    fn asked(&self) -> u64 {
+        0
+    }
+
+    fn formed(&self, _: usize, _: usize, _: u64) {}
 }
 
 #[test]
