@@ -77,7 +77,7 @@ services: ## real Kafka and QuestDB without Docker (Java 17 and Maven); SERVICES
 services-stop: ## ends what `make services` started, nothing else
 	@bash tests/services/services.sh stop
 
-bench-books: ## order books of a log through the graph, an update and a level: LOG=data/log or FILES=RECORDINGS
+bench-books: ## a log through the whole graph, an event, an update of a book and a level: LOG=data/log or FILES=RECORDINGS
 	@test -z "$(FILES)" || { rm -rf $(TARGET)/books-log; cargo run --quiet --bin prism -- import $(FILES) --log $(TARGET)/books-log >&2; }
 	@cargo run --quiet --release -p prism-pipeline --example books -- $(if $(FILES),$(TARGET)/books-log,$(LOG))
 

@@ -212,11 +212,17 @@ fn main() -> Result<()> {
         (CancellationToken::new(), Arc::new(Taken { from: AtomicI64::new(Ts::MAX), ages: Mutex::default() }));
     let (address, serving) = served(app, &stop)?;
     let following = followed(address, n_symbols, &taken);
-    // The warm-up is computed, books stand, clients are there.
-    sleep(Duration::from_secs(2));
+    // Clients are there, books stand.
+    sleep(Duration::from_secs(1));
     let mut simulated = start;
     feed(frames(&mut market, rate / 10, &mut simulated), &mut writer, rate / 10, 1)?;
     let all = frames(&mut market, rate * seconds, &mut simulated);
+    // All of the warm-up is computed.
+    let warm = wall();
+    while status.frontier_ts.load(Relaxed) < warm {
+        sleep(Duration::from_millis(10));
+        writer.flush(wall())?;
+    }
     taken.from.store(wall() + SECOND, Relaxed);
     let (before, began) = (processor(), wall());
     let n = feed(all, &mut writer, rate, seconds)?;

@@ -1,4 +1,4 @@
-//! Order books of a log through the graph, from memory: what an update costs, beside the books alone.
+//! A log through the whole graph, from memory: what an event costs, and an update of an order book beside the books alone.
 //!
 //! Run with `make bench-books LOG=data/log`, or `FILES="recording.gz ..."`.
 
@@ -134,7 +134,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let admission = timed(|| drop(std::hint::black_box(admitted(&plan, &messages, true))))
         - timed(|| drop(std::hint::black_box(admitted(&plan, &messages, false))));
-    let with = graph(&plan, &admitted(&plan, &messages, true));
+    let records = admitted(&plan, &messages, true);
+    let n_trades = records.iter().filter(|record| matches!(record, Record::Trade(_))).count();
+    let with = graph(&plan, &records);
     let without = graph(&plan, &admitted(&plan, &messages, false));
     let nanos = |seconds: f64| (seconds * 1e9 / n_updates as f64).round();
     let through = with - without;
@@ -149,6 +151,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "graph_ns_per_level": (through * 1e10 / n_levels as f64).round() / 10.0,
             "updates_per_s": (n_updates as f64 / through).round(),
             "graph_without_books_s": without,
+            "trades": n_trades,
+            "all_ns_per_event": (with * 1e9 / (n_trades + n_updates) as f64).round(),
+            "all_events_per_s": ((n_trades + n_updates) as f64 / with).round(),
         })
     );
     Ok(())
