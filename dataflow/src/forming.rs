@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Instruments that form before others are told of them, and before more is taken in.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 12;
 
 /// Forming rows of an instrument: its open intervals with trades, as of now. Never stored, never in a digest: what stands is
 /// made when they close, and is the same, bit for bit, if nothing more comes.
