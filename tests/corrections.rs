@@ -80,13 +80,23 @@ fn values(row: &Version) -> Vec<&Cell> {
 }
 
 /// Tables whose rows may come to be with a late trade; the others' have come with their bar.
-static BEGIN: [&Table; 5] = [
+static BEGIN: [&Table; 6] = [
     &table::SIGNALS,
+    &table::STRUCTURE_LEVELS,
     &table::COMPONENT_SCORES,
     &table::DIMENSION_SCORES,
     &table::FOOTPRINT,
     &table::FOOTPRINT_ANALYSIS,
 ];
+
+/// The end of the last bar that a row depends on: a signal's is the one that ends it.
+fn depends_until(row: &Version) -> i64 {
+    match row.get("status_ts") {
+        Some(Cell::Ts(end)) => *end,
+        Some(Cell::Null) => i64::MAX,
+        _ => ts(row, "ts_close"),
+    }
+}
 
 /// How many rows of each table changed by one trade; each must depend on it and say so.
 fn what_changed<'r>(
@@ -110,7 +120,8 @@ fn what_changed<'r>(
         let is_pair =
             new.table == &table::RELATIONS && text(new, "market") == id.market.name() && id.symbol == "BTCUSDT";
         assert!(is_own || is_pair, "{label}: another instrument's row");
-        assert!(one.event.ts_event < ts(new, "ts_close"), "{label}: an earlier row");
+        let until = [Some(new), old].into_iter().flatten().map(depends_until).max();
+        assert!(Some(one.event.ts_event) < until, "{label}: an earlier row");
         let Some(old) = old else {
             let may_begin = BEGIN.contains(&new.table);
             assert!(may_begin, "{label}: a new row");

@@ -69,6 +69,7 @@ function scoreRow(row, active) {
     cell("Volume", fixed(row.volume_score, 1), "number"),
     cell("Order flow", fixed(row.orderflow_score, 1), "number"),
     cell("Order book", fixed(row.orderbook_score, 1), "number"),
+    cell("Price structure", fixed(row.pricestructure_score, 1), "number"),
     score,
     cell("Consensus", row.consensus == null ? "–" : `${row.consensus} ${percent(row.consensus_strength)}`, side(row.consensus)),
     cell("Coverage", percent(row.coverage), "number"),

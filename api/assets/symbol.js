@@ -2,7 +2,7 @@
 "use strict";
 
 const REFRESH_MS = 5_000;
-const FACES = { orderflow: "Order flow", orderbook: "Order book" };
+const FACES = { orderflow: "Order flow", orderbook: "Order book", pricestructure: "Price structure" };
 const detail = document.querySelector("#symbol");
 let shown = null; // the instrument, while it is shown
 

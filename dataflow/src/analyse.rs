@@ -1,11 +1,14 @@
 //! Bars to indicators and component readings, one state machine per series.
 
+mod row;
 #[cfg(test)]
 mod tests;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use prism_schemas::{Timeframe, Ts};
+
+pub use row::Analysed;
 
 use crate::{
     bar::{Bar, Quality},
@@ -20,6 +23,7 @@ use crate::{
         stakes::{Stake, Stakes},
     },
     settings::{Empty, Settings},
+    structure::Structure,
     types::Rows,
     values::Values,
 };
@@ -47,72 +51,6 @@ pub const WINDOW_OF_SCORES: u8 = 50;
 /// The longest window of an indicator, in bars.
 pub const WINDOW_OF_INDICATORS: u8 = 200;
 
-/// A bar with all that its own series says about it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Analysed {
-    /// The bar, and what else was read of its interval.
-    pub interval: Interval,
-    /// Indicator values in the order of the kept columns, then raw value and score of each component in the order of the
-    /// profile. Nothing for a gap bar, no readings outside the roles.
-    values: Values,
-    n_columns: u16,
-    /// Bars between this one and the last hole before it; no more than the longest window.
-    unbroken: u8,
-    /// What is made of positions in its contract.
-    pub stake: Option<Arc<Stake>>,
-}
-
-impl Analysed {
-    /// The bar.
-    #[inline]
-    pub fn bar(&self) -> &Arc<Bar> {
-        &self.interval.bar
-    }
-
-    /// The row of a gap bar.
-    fn gap(interval: &Interval, unbroken: u8) -> Analysed {
-        Analysed { interval: interval.clone(), values: Values::default(), n_columns: 0, unbroken, stake: None }
-    }
-
-    /// Whether what is made of so many bars before this one reaches over a hole.
-    pub fn reaches_over_hole(&self, window: u8) -> bool {
-        self.unbroken < window
-    }
-
-    /// How sound its indicators are.
-    pub fn quality(&self) -> Quality {
-        match self.bar().quality {
-            Quality::Ok if self.reaches_over_hole(WINDOW_OF_INDICATORS) => Quality::Partial,
-            quality => quality,
-        }
-    }
-
-    /// The value of a kept column.
-    pub fn indicator(&self, column: usize) -> Option<f64> {
-        if column < usize::from(self.n_columns) { self.values.get(column) } else { None }
-    }
-
-    /// The reading of a component.
-    #[inline]
-    pub fn reading(&self, number: usize) -> Option<Reading> {
-        let at = usize::from(self.n_columns) + 2 * number;
-        Some(Reading { raw: self.values.get(at)?, score: self.values.get(at + 1)? })
-    }
-
-    /// A row for tests: indicator values and no readings.
-    #[cfg(test)]
-    pub(crate) fn of(bar: Bar, indicators: &[f64]) -> Analysed {
-        let n_columns = indicators.len() as u16;
-        Analysed {
-            interval: Arc::new(bar).into(),
-            values: Values::new(indicators),
-            n_columns,
-            unbroken: WINDOW_OF_INDICATORS,
-            stake: None,
-        }
-    }
-}
-
 /// The indicators and components that the settings ask for.
 pub struct Catalogue {
     indicators: Vec<Box<dyn Running>>,
@@ -124,6 +62,8 @@ pub struct Catalogue {
     pub profile: Profile,
     /// The column of ADX 14, which validates divergences.
     pub adx: Option<usize>,
+    /// The column of ATR 14, by which structure is measured.
+    atr: Option<usize>,
 }
 
 /// The settings name something that does not exist.
@@ -157,7 +97,7 @@ impl Catalogue {
         let columns: Vec<String> = indicators.iter().flat_map(|indicator| indicator.names()).collect();
         let (name, row) = (&settings.score.profile, Columns::of(&columns));
         let profile = Profile::new(name, &row)?.ok_or_else(|| CatalogueError::UnknownProfile(name.clone()))?;
-        let adx = columns.iter().position(|column| column == "adx_14");
+        let [adx, atr] = ["adx_14", "atr_14"].map(|name| columns.iter().position(|column| column == name));
         let mut next = 0;
         let unread = indicators.iter().map(|indicator| {
             let mut own = next..next + indicator.names().len();
@@ -166,7 +106,7 @@ impl Catalogue {
             if own.any(|at| row.is_read(at) || adx == Some(at)) { 0 } else { n }
         });
         let unread = unread.collect();
-        Ok(Catalogue { indicators, unread, columns, profile, adx })
+        Ok(Catalogue { indicators, unread, columns, profile, adx, atr })
     }
 
     fn analyst(&self, has_role: bool, are_flat: bool) -> Analyst {
@@ -181,6 +121,8 @@ impl Catalogue {
             flows: Flows::default(),
             stakes: Stakes::default(),
             pocs: Pocs::default(),
+            structure: (has_role && self.profile.reads_structure).then(Box::default),
+            atr: self.atr,
             room: Room::default(),
         }
     }
@@ -204,6 +146,10 @@ struct Analyst {
     stakes: Stakes,
     /// Points of control of the last bars.
     pocs: Pocs,
+    /// What happened at which prices, where that is read.
+    structure: Option<Box<Structure>>,
+    /// As in the catalogue.
+    atr: Option<usize>,
     /// Room for a row.
     room: Room,
 }
@@ -222,11 +168,11 @@ impl Room {
         &mut self,
         interval: &Interval,
         flow: (&Flows, Option<&Flowed>),
-        stake: Option<Arc<Stake>>,
+        (stake, structure): (Option<Arc<Stake>>, Option<&Structure>),
         unbroken: u8,
         indicate: impl FnOnce(&Bar, &mut Vec<Option<f64>>),
         read: impl FnOnce(Inputs<'_>, &mut dyn FnMut(Option<Reading>)),
-    ) -> Arc<Analysed> {
+    ) -> Analysed {
         let Room { row, values, moves } = self;
         row.clear();
         values.clear();
@@ -234,12 +180,12 @@ impl Room {
         values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
         let (flows, now) = flow;
         let (depth, flow) = (interval.depth.as_deref(), flows.read(now, moves));
-        let inputs = Inputs { bar: &interval.bar, row, depth, flow, stake: stake.as_deref() };
+        let inputs = Inputs { bar: &interval.bar, row, depth, flow, stake: stake.as_deref(), structure };
         read(inputs, &mut |reading| {
             values.extend(reading.map_or([f64::NAN; 2], |reading| [reading.raw, reading.score]));
         });
         let n_columns = row.len() as u16;
-        Arc::new(Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken, stake })
+        Analysed { interval: interval.clone(), values: Values::new(values), n_columns, unbroken, stake }
     }
 }
 
@@ -252,6 +198,7 @@ impl Clone for Analyst {
             flows: self.flows.clone(),
             stakes: self.stakes.clone(),
             pocs: self.pocs.clone(),
+            structure: self.structure.clone(),
             room: Room::default(),
             ..*self
         }
@@ -260,12 +207,12 @@ impl Clone for Analyst {
 
 impl Analyst {
     /// What it would make of the next bar, which is no gap: all, or what scores read.
-    fn peek_one(&self, interval: &Interval, all: bool) -> Arc<Analysed> {
-        let Analyst { unread, indicators, components, flows, stakes, .. } = self;
+    fn peek_one(&self, interval: &Interval, all: bool) -> Analysed {
+        let Analyst { unread, indicators, components, flows, stakes, structure, .. } = self;
         Room::default().make(
             interval,
             (flows, Flowed::of(&interval.bar).as_ref()),
-            stakes.read(&interval.bar, None),
+            (stakes.read(&interval.bar, None), structure.as_deref()),
             self.unbroken_before(&interval.bar),
             |bar, row| {
                 for (indicator, unread) in indicators.iter().zip(&**unread) {
@@ -306,12 +253,12 @@ impl Machine for Analyst {
         if interval.bar.quality == Quality::Gap {
             return Arc::new(Analysed::gap(interval, unbroken));
         }
-        let Analyst { indicators, components, flows, stakes, pocs, room, .. } = self;
+        let Analyst { indicators, components, flows, stakes, pocs, structure, room, .. } = self;
         let now = Flowed::of(&interval.bar);
-        let row = room.make(
+        let mut row = room.make(
             interval,
             (flows, now.as_ref()),
-            stakes.read(&interval.bar, pocs.read(&interval.bar)),
+            (stakes.read(&interval.bar, pocs.read(&interval.bar)), structure.as_deref()),
             unbroken,
             |bar, row| indicators.iter_mut().for_each(|indicator| indicator.update(bar, row)),
             |inputs, told| components.iter_mut().for_each(|component| told(component.update(inputs))),
@@ -319,13 +266,17 @@ impl Machine for Analyst {
         flows.push(now);
         stakes.push(&interval.bar);
         pocs.push(&interval.bar);
-        row
+        if let Some(structure) = structure {
+            let unit = self.atr.and_then(|atr| row.indicator(atr));
+            row.tell(structure.push(&interval.bar, unit));
+        }
+        Arc::new(row)
     }
 
     fn peek(&self, intervals: &[Interval], all: bool) -> Vec<Arc<Analysed>> {
         match intervals {
             // Nearly always, and then nothing is copied for longer than it is used.
-            [interval] if interval.bar.quality != Quality::Gap => vec![self.peek_one(interval, all)],
+            [interval] if interval.bar.quality != Quality::Gap => vec![Arc::new(self.peek_one(interval, all))],
             _ => {
                 let mut ahead = self.clone();
                 intervals.iter().map(|interval| ahead.next(interval)).collect()
@@ -338,11 +289,11 @@ impl Machine for Analyst {
     }
 
     fn held(out: &Arc<Analysed>) -> usize {
-        shared::<Analysed>() + out.values.bytes() + out.stake.as_ref().map_or(0, |_| Stake::bytes())
+        shared::<Analysed>() + out.values.bytes() + out.stake.as_ref().map_or(0, |stake| stake.bytes())
     }
 
     fn save(&self, to: &mut Vec<u8>) {
-        save(&(self.ends, self.unbroken, &self.flows, &self.stakes, &self.pocs), to);
+        save(&(self.ends, self.unbroken, &self.flows, &self.stakes, &self.pocs, &self.structure), to);
         self.indicators.iter().for_each(|indicator| indicator.save(to));
         self.components.iter().for_each(|component| component.save(to));
     }
@@ -350,9 +301,9 @@ impl Machine for Analyst {
     fn load(&mut self, from: &mut &[u8]) -> Result<(), BadState> {
         // All or nothing.
         let mut loaded = self.clone();
-        let mut own = (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs);
+        let mut own = (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs, loaded.structure);
         load(&mut own, from)?;
-        (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs) = own;
+        (loaded.ends, loaded.unbroken, loaded.flows, loaded.stakes, loaded.pocs, loaded.structure) = own;
         loaded.indicators.iter_mut().try_for_each(|indicator| indicator.load(from))?;
         loaded.components.iter_mut().try_for_each(|component| component.load(from))?;
         *self = loaded;

@@ -24,6 +24,7 @@ pub mod score;
 pub mod settings;
 pub mod signals;
 pub mod stored;
+pub mod structure;
 pub mod tables;
 pub mod types;
 pub mod values;

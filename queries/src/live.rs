@@ -19,7 +19,7 @@ pub use self::forming::{FORMING_VIEWS, Forming};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 12] = [
+pub const LIVE_VIEWS: [&str; 13] = [
     "confluence",
     "signals",
     "bars",
@@ -31,6 +31,7 @@ pub const LIVE_VIEWS: [&str; 12] = [
     "indicators",
     "open_interest_analysis",
     "liquidation_analysis",
+    "volume_profile",
     "relations",
 ];
 

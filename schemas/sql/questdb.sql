@@ -466,6 +466,48 @@ CREATE TABLE IF NOT EXISTS liquidation_analysis (
 ) TIMESTAMP(ts) PARTITION BY DAY WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
 
+CREATE TABLE IF NOT EXISTS structure_levels (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    event LONG,
+    kind SYMBOL,
+    side SYMBOL,
+    state SYMBOL,
+    price_from DOUBLE,
+    price_to DOUBLE,
+    origin TIMESTAMP,
+    strength DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe, event);
+
+CREATE TABLE IF NOT EXISTS volume_profile (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    poc DOUBLE,
+    vah DOUBLE,
+    val DOUBLE,
+    low DOUBLE,
+    high DOUBLE,
+    volume DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
 CREATE TABLE IF NOT EXISTS component_scores (
     ts TIMESTAMP,
     ts_close TIMESTAMP,
@@ -535,6 +577,10 @@ CREATE TABLE IF NOT EXISTS confluence (
     orderbook_weight DOUBLE,
     orderbook_contribution DOUBLE,
     orderbook_coverage DOUBLE,
+    pricestructure_score DOUBLE,
+    pricestructure_weight DOUBLE,
+    pricestructure_contribution DOUBLE,
+    pricestructure_coverage DOUBLE,
     consensus SYMBOL,
     consensus_strength DOUBLE,
     reliability DOUBLE,

@@ -1,6 +1,7 @@
-"""Recomputes what prism stores of order books, and of order flow, footprints, positions and the dimensions `orderbook` and
-`orderflow`, from raw frames of Binance and Bybit, recorded and made, and compares every row. Which bars there are, and how
-they are, is taken from prism's table `bars`, `adx_14` from `indicators`.
+"""Recomputes what prism stores of order books, and of order flow, footprints, positions, structure and the dimensions
+`orderbook`, `orderflow` and `pricestructure`, from raw frames of Binance and Bybit, recorded and made, and compares every
+row. Which bars there are, and how they are, is taken from prism's table `bars`, `adx_14`, `atr_14` and `vwap_day` from
+`indicators`.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
@@ -18,7 +19,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import bookscores
-import footprints
 import frames
 import madebooks
 import madeedges
@@ -26,6 +26,7 @@ import madewalls
 import positions
 import tapes
 from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
+from differences import Differences
 from heat import heat_rows
 from orderbook import CHANGED, Book, Units
 from prints import Prints
@@ -33,14 +34,8 @@ from walls import wall_rows
 
 MS, SECOND = 10**6, 10**9
 RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
-TOLERANCE = 1e-9  # absolute, and relative to the larger value
-# Scores are points of 100: these are 1e-10 of that. Those of realised_spread are made of differences of mean prices, over
-# themselves, and `div` of a quarter of differences of scores.
-COLUMN_TOLERANCE = {"raw_score": 1e-8, "score": 1e-8, "div": 1e-8}
-EXACT = ("ts_close", "since", "retracted", "known_at", "revision", *footprints.LEVEL_COLUMNS, *footprints.ANALYSIS_COLUMNS)
-TIMES = ("ts", "ts_close", "known_at", "since", "naked_poc_above_ts", "naked_poc_below_ts")
-OF_BARS = ("order_flow", "footprint_analysis", "open_interest_analysis", "liquidation_analysis")
-EXAMPLES = 3
+TIMES = ("ts", "ts_close", "known_at", "since", "origin", "naked_poc_above_ts", "naked_poc_below_ts")
+OF_BARS = ("order_flow", "footprint_analysis", "volume_profile", "open_interest_analysis", "liquidation_analysis")
 TOPICS = ("books", "trades", "tickers", "liquidations", "reference")
 
 CONFIGS = {
@@ -96,10 +91,6 @@ def nanoseconds(text):
     return int(seconds) * SECOND + int(fraction.ljust(9, "0") or 0)
 
 
-def in_words(time_):
-    return datetime.fromtimestamp(time_ // SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ % SECOND // MS:03d}Z"
-
-
 def by_instrument(rows):
     found = defaultdict(list)
     for row in rows:
@@ -153,63 +144,6 @@ def contract_of(rows):
 # Comparison
 
 
-class Differences:
-    def __init__(self):
-        self.compared = self.differing = self.nulls = self.numbers = 0
-        self.kinds, self.examples = Counter(), defaultdict(list)
-        self.qualities, self.tables = Counter(), Counter()
-        self.dated, self.revised = Counter(), Counter()  # rows whose versions are compared, and those that have several
-
-    def tell(self, column, kind, example):
-        self.kinds[column, kind] += 1
-        if len(self.examples[column, kind]) < EXAMPLES:
-            self.examples[column, kind].append(example)
-
-    def row(self, table, where, expected, stored):
-        self.compared += 1
-        self.tables[table] += 1
-        self.dated[table] += bool(expected and "revision" in expected)
-        self.revised[table] += bool(expected and expected.get("revision", 0) != 0)
-        wrong = list(self.differences(expected, stored))
-        for column, kind, a, b in wrong:
-            self.tell(f"{table}: {column}", kind, f"{where}: expected {a!r}, stored {b!r}")
-        self.differing += bool(wrong)
-        if expected and table == "book_features":
-            self.qualities[expected.get("quality", "as before")] += 1
-            self.numbers += sum(column in expected for column in NUMBERS)
-            self.nulls += sum(column in expected and expected[column] is None for column in NUMBERS)
-
-    def rows(self, table, place, expected, stored, shown):
-        """`expected` and `stored` by (start, *more)."""
-        for key in sorted(expected.keys() | stored.keys()):
-            a, b = expected.get(key), stored.get(key)
-            where = " ".join([place, in_words(key[0]), *map(str, key[1:])])
-            self.row(table, where, a, b)
-            if any(in_words(key[0]).startswith(wanted) for wanted in shown):
-                print(f"{table} {where}\n  expected {a}\n  stored   {b}")
-
-    def differences(self, expected, stored):
-        if expected is None or stored is None:
-            yield "row", "is not expected" if expected is None else "is missing", expected, stored
-            return
-        for column, a in expected.items():  # what is not there depends on earlier versions of the bar
-            b = stored.get(column, "no such column")
-            if a == b:
-                continue
-            if isinstance(a, (int, float)) and isinstance(b, (int, float)) and column not in EXACT:
-                if abs(a - b) <= COLUMN_TOLERANCE.get(column, TOLERANCE) * max(1.0, abs(a), abs(b)):
-                    continue
-                yield column, "other number", a, b
-            else:
-                yield column, "null" if a is None or b is None else "other value", a, b
-
-    def show(self):
-        for (column, kind), count in sorted(self.kinds.items()):
-            print(f"differs: {column}, {kind}: {count} rows")
-            for example in self.examples[column, kind]:
-                print(f"    {example}")
-
-
 def newest(rows, *keys):
     """{(start, *keys): row} of stored rows, times as numbers."""
     found = {}
@@ -229,13 +163,14 @@ def compare(options, path, told_of, config, log, folder, differences):
         return by_instrument(select(options.prism, store, f"SELECT {columns} FROM {table} WHERE {where}"))
 
     bars, declared, told = read("bars"), read("instruments"), read("feed_status", where="channel = 'book'")
-    adx = read("indicators", "ts, exchange, market, symbol, timeframe, adx_14")
+    indicators = read("indicators", "ts, exchange, market, symbol, timeframe, adx_14, atr_14, vwap_day")
     of_dimension = f"dimension IN {tuple(bookscores.WEIGHTS)}"
     stored = {
         "book_features": (read("book_features"), ()),
         "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "dimension", "component")),
         "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe", "dimension")),
         "footprint": (read("footprint"), ("timeframe", "level")),
+        "structure_levels": (read("structure_levels"), ("timeframe", "event")),
         "book_heat": (read("book_heat"), ("bucket",)),
         "book_walls": (read("book_walls"), ("wall",)),
     } | {table: (read(table), ("timeframe",)) for table in OF_BARS}
@@ -253,7 +188,7 @@ def compare(options, path, told_of, config, log, folder, differences):
         found = rows.rows()
         closes = {start: {"ts_close": start + settings.base, "retracted": False} for start in found}
         expected = {"book_features": {(start,): row | closes[start] for start, row in found.items()}}
-        values = {(row["timeframe"], nanoseconds(row["ts"])): row["adx_14"] for row in adx[instrument]}
+        values = {(row["timeframe"], nanoseconds(row["ts"])): row for row in indicators[instrument]}
         of_store = {table: newest(all_rows[instrument], *keys) for table, (all_rows, keys) in stored.items()}
         once = {start for (start,), row in of_store["book_features"].items() if not row["revision"]}
         tape = tapes.Tape(instrument, traded.get(instrument, ()), settings, contract)
@@ -269,6 +204,7 @@ def compare(options, path, told_of, config, log, folder, differences):
             expected[table] = {key: row for name in held for key, row in held[name].rows(of, name).items()}
         expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
         expected["order_flow"] = scored.flows
+        expected["structure_levels"], expected["volume_profile"] = scored.of_structure()
         expected["footprint"], expected["footprint_analysis"] = scored.of_footprints(roles, tape)
         prints = Prints(instrument, traded.get(instrument, ()), settings, contract, tape)
         expected["book_heat"] = heat_rows(rows, found, of_store["book_features"])
@@ -330,8 +266,8 @@ def dry(path, recording, config, seen):
         seen["clock"] += len(events) - len(arrived)
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
-        adx = {(name, bar.start): 20.0 for name in roles for bar in roles[name]}
-        scored = bookscores.Scored(found, rows, set(rows), roles, adx, {}, {})
+        indicators = {(name, bar.start): {"adx_14": 20.0} for name in roles for bar in roles[name]}
+        scored = bookscores.Scored(found, rows, set(rows), roles, indicators, {}, {})
         seen.update(f"component: {timeframe} {component}" for _, timeframe, _, component in scored.components)
         seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
         seen.update(f"wall: {row['state']}" for row in wall_rows(found, rows, {}, None).values())

@@ -1,6 +1,6 @@
-"""The dimensions `orderbook` and `orderflow` of one instrument: their rows of `component_scores` and `dimension_scores`,
-from the rows of `book_features`, and the bars of the role timeframes and their flows. METHODS.md 4, 5 and 8, "Depth of a
-bar"."""
+"""The dimensions `orderbook`, `orderflow` and `pricestructure` of one instrument: their rows of `component_scores` and
+`dimension_scores`, from the rows of `book_features`, and the bars of the role timeframes, their flows and indicators.
+METHODS.md 4, 5 and 8, "Depth of a bar"."""
 
 import math
 from bisect import bisect_right
@@ -9,6 +9,7 @@ from collections import namedtuple
 import flows
 import footprints
 import scores
+import structure
 from bookrows import AT_END, NINE, OVER, Interval
 from known import dated, versions
 from scores import ROLE_WEIGHTS, WINDOW, Past, clip, divergence, label, part, rel, squash
@@ -16,6 +17,7 @@ from scores import ROLE_WEIGHTS, WINDOW, Past, clip, divergence, label, part, re
 WEIGHTS = {
     "orderbook": {"liquidity": 0.30, "imbalance": 0.30, "impact": 0.25, "oir": 0.10, "di": 0.05, "ofi": 0.0},
     "orderflow": scores.WEIGHTS["orderflow"],
+    "pricestructure": scores.WEIGHTS["pricestructure"],
 }
 BANDS = {"10bp": 0.4, "50bp": 0.3, "100bp": 0.2, "200bp": 0.1}
 LEVELS = {1: 0.1, 5: 0.2, 10: 0.3, 25: 0.4}
@@ -23,8 +25,8 @@ TAKEN = {"1k": 0.1, "10k": 0.2, "100k": 0.3, "1m": 0.4}
 SOUND = ("ok", "partial")
 
 # Times in ns; `changed`: there was another version of it.
-OF_TRADES = "source open close turnover low high"
-RoleBar = namedtuple("RoleBar", f"start end quality known changed {OF_TRADES}", defaults=("venue", *[None] * 5))
+OF_TRADES = "source open close turnover low high volume"
+RoleBar = namedtuple("RoleBar", f"start end quality known changed {OF_TRADES}", defaults=("venue", *[None] * 6))
 
 
 # Depth
@@ -165,18 +167,23 @@ class Components:
 
 
 class Series:
-    """The bars of a role, gaps included, with the components of each: none of a gap, or without depth and flow.
+    """The bars of a role, gaps included, with the components of each: none of a gap, or without depth, flow and structure.
 
-    What positions say changes later, and is held apart."""
+    What positions say changes later, and is held apart. `structures`: {bar: what was found of it}."""
 
-    def __init__(self, name, weight, bars, depths, flows_of_bars, positions):
+    def __init__(self, name, weight, bars, depths, flows_of_bars, indicators, positions):
         self.name, self.weight = name, weight
         self.bars = sorted(bars)
         self.ends = [bar.end for bar in self.bars]
         self.own, components = [], Components(depths.contract_size())
+        self.structures, series = {}, structure.Series()
         for bar in self.bars:
             found = bar.quality != "gap" and components.append(depths.of(bar), flows_of_bars.get(bar.start))
             self.own.append(found or {})
+            if bar.quality != "gap" and bar.close is not None:  # --dry has no prices
+                values = indicators[name, bar.start]
+                self.structures[bar] = series.append(bar, values["atr_14"], values["vwap_day"])
+                self.own[-1] |= self.structures[bar].components
         self.open_interest = [positions.component(bar) if positions else [] for bar in self.bars]
 
     def as_of(self, end):
@@ -199,16 +206,16 @@ def share(dimension, names):
 
 
 class Scored:
-    """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `adx`: {(timeframe, start):
-    adx_14}; `flows_of_bars`: {timeframe: {start: flow}}; `positions`: {timeframe: Positions}, of contracts.
+    """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `indicators`: {(timeframe, start):
+    row}; `flows_of_bars`: {timeframe: {start: flow}}; `positions`: {timeframe: Positions}, of contracts.
 
     `components` are {(start, timeframe, dimension, component): row}, `dimensions` {(start, timeframe, dimension):
     row}, `flows` {(start, timeframe): row}."""
 
-    def __init__(self, rows, found, once, bars, adx, flows_of_bars, positions):
-        self.close, depths, self.adx = rows.close, Depths(rows, found, once), adx
+    def __init__(self, rows, found, once, bars, indicators, flows_of_bars, positions):
+        self.close, depths, self.indicators = rows.close, Depths(rows, found, once), indicators
         self.series = [
-            Series(name, weight, bars[name], depths, flows_of_bars.get(name, {}), positions.get(name))
+            Series(name, weight, bars[name], depths, flows_of_bars.get(name, {}), indicators, positions.get(name))
             for name, weight in zip(bars, ROLE_WEIGHTS)
         ]
         changed = [bar.end for each in bars.values() for bar in each if bar.changed or bar.known != self.close(bar.end)]
@@ -242,6 +249,18 @@ class Scored:
                 bar = by_start[start]
                 analysis[start, name] = self.unless(bar.end >= self.changed_bars, bar, values)
         return levels, analysis
+
+    def of_structure(self):
+        """({(start, timeframe, event): row}, {(start, timeframe): row})."""
+        events, profiles = {}, {}
+        for series in self.series:
+            for bar, found in series.structures.items():
+                changed = bar.end >= self.changed_bars
+                for number, event in enumerate(found.events):
+                    events[bar.start, series.name, number] = self.unless(changed, bar, event._asdict())
+                if found.profile:
+                    profiles[bar.start, series.name] = self.unless(changed, bar, found.profile._asdict())
+        return events, profiles
 
     def unless(self, changed, bar, values):
         """A row, with its version where nothing it is made of can have been changed."""
@@ -288,7 +307,8 @@ class Scored:
         key = role, place, dimension, bisect_right(self.instants(bar, roles), known)
         if key not in self.scored:
             owns = [(self.series[each].weight, self.series[each].own_at(other, known)) for each, other in roles]
-            self.scored[key] = score(owns[0][1], owns[1:], self.adx.get((series.name, bar.start)), dimension)
+            adx = self.indicators.get((series.name, bar.start), {}).get("adx_14")
+            self.scored[key] = score(owns[0][1], owns[1:], adx, dimension)
         return self.scored[key]
 
     def score_all(self, bar):

@@ -7,6 +7,7 @@ import pyarrow.parquet as parquet
 
 import flows
 import footprints
+import structure
 from indicators import NAMES
 from timeline import EXCHANGE, MARKET, SYMBOL
 
@@ -28,6 +29,7 @@ def columns(kind, names):
 FOOTPRINT_KINDS = {"n_levels": INTEGER, "n_buy_imbalances": INTEGER, "n_sell_imbalances": INTEGER}
 FOOTPRINT_KINDS |= {"stacked_buys": INTEGER, "stacked_sells": INTEGER}
 FOOTPRINT_KINDS |= {"naked_poc_above_ts": TIME, "naked_poc_below_ts": TIME}
+EVENT_KINDS = {"kind": TEXT, "side": TEXT, "state": TEXT, "origin": TIME}
 FLOW_COLUMNS = columns(INTEGER, flows.COUNTS) + columns(FLOAT, flows.SUMS)
 # Key columns, then value columns in the order of the expected values.
 TABLES = {
@@ -61,6 +63,14 @@ TABLES = {
         columns(TEXT, "timeframe") + columns(TIME, "ts"),
         columns(TIME, "ts_close") + [(name, FOOTPRINT_KINDS.get(name, FLOAT)) for name in footprints.ANALYSIS_COLUMNS],
     ),
+    "structure_levels": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(INTEGER, "event"),
+        columns(TIME, "ts_close") + [(name, EVENT_KINDS.get(name, FLOAT)) for name in structure.EVENT_COLUMNS],
+    ),
+    "volume_profile": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts"),
+        columns(TIME, "ts_close") + columns(FLOAT, " ".join(structure.PROFILE_COLUMNS)),
+    ),
     "component_scores": (
         columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(TEXT, "dimension component"),
         columns(TIME, "ts_close")
@@ -82,6 +92,7 @@ TABLES = {
         + columns(FLOAT, "technical_score technical_weight technical_contribution technical_coverage")
         + columns(FLOAT, "volume_score volume_weight volume_contribution volume_coverage")
         + columns(FLOAT, "orderflow_score orderflow_weight orderflow_contribution orderflow_coverage")
+        + columns(FLOAT, "pricestructure_score pricestructure_weight pricestructure_contribution pricestructure_coverage")
         + columns(TEXT, "consensus")
         + columns(FLOAT, "consensus_strength reliability reliability_quality reliability_coverage")
         + columns(FLOAT, "reliability_agreement reliability_calibration price")

@@ -200,18 +200,3 @@ class Series:
         values = (float(above[0]), -above[1]) if above else (None, None)
         values += (float(below[0]), below[1]) if below else (None, None)
         return footprint.analysis() + values
-
-
-class Levels:
-    """The table `footprint` while it is written: levels that are no more are retracted."""
-
-    def __init__(self, table):
-        self.table, self.written = table, {}  # {key of the bar: levels}
-
-    def put(self, key, time, end, footprint):
-        rows = footprint.rows() if footprint else {}
-        for level in self.written.get(key, set()) - rows.keys():
-            self.table.drop((*key, level), time)
-        for level, values in rows.items():
-            self.table.put((*key, level), time, (end, *values))
-        self.written[key] = set(rows)

@@ -15,19 +15,21 @@ import pyarrow.parquet as parquet
 import compare
 import disputed
 import madefootprints
+import madestructure
 import markets
 import relations
 import scenarios
 from compare import FLOAT, INTEGER, TEXT, TIME, Comparison, columns, stored_column
 from history import History
+from known import Table
 from scored import ROLES, Scored
-from timeline import Table, round_up
+from timeline import round_up
 
 SEED = 7
 BENCHMARK = "BTCUSDT"
 LEAST_ROWS = 300_000
-NAMES = "bars indicators order_flow footprint footprint_analysis component_scores dimension_scores confluence signals"
-NAMES = [*NAMES.split(), "relations"]
+NAMES = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile component_scores"
+NAMES = f"{NAMES} dimension_scores confluence signals relations".split()
 TABLES = {name: (columns(TEXT, "symbol") + keys, values) for name, (keys, values) in compare.TABLES.items()}
 TABLES["relations"] = (
     columns(TEXT, "symbol benchmark timeframe") + columns(INTEGER, "window") + columns(TIME, "ts"),
@@ -210,8 +212,10 @@ def scenario(binary, work, strict, title, imports, replays):
 def check(binary, work, strict):
     """(rows compared, rows that differ) of all scenarios; `work` is a folder of this program's own."""
     madefootprints.check()
+    madestructure.check()
     results = [
         scenario(binary, work, strict, "footprints", madefootprints.scenario(SEED), FLAT | OMIT),
+        scenario(binary, work, strict, "structure", madestructure.scenario(), FLAT | OMIT),
         scenario(binary, work, strict, "one import", scenarios.one_import(SEED), FLAT),
         scenario(binary, work, strict, "several imports", scenarios.several_imports(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "edges", scenarios.edges(SEED), FLAT),

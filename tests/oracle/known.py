@@ -1,4 +1,4 @@
-"""Versions of rows that change with what becomes known: which there are, and how the newest is dated."""
+"""Versions of rows that change with what becomes known: which there are, how the newest is dated, and tables of them."""
 
 from collections import namedtuple
 
@@ -48,3 +48,40 @@ def is_same(a, b):
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         return len(a) == len(b) and all(map(is_same, a, b))
     return a == b
+
+
+class Table:
+    """Versions by key: lists of (known_at, retracted, values)."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def put(self, key, time, values):
+        history = self.rows.setdefault(key, [])
+        if not history or history[-1][1:] != (False, values):
+            history.append((time, False, values))
+
+    def drop(self, key, time, change=None):
+        """Retracts a row if it exists; `change` may alter its last values."""
+        history = self.rows.get(key)
+        if history and not history[-1][1]:
+            values = history[-1][2]
+            history.append((time, True, change(values) if change else values))
+
+    def last(self):
+        """Values of every row that is not retracted."""
+        return {key: history[-1][2] for key, history in self.rows.items() if not history[-1][1]}
+
+
+class Numbered:
+    """A table of which each bar has a number of rows, while it is written: those that are no more are retracted."""
+
+    def __init__(self, table):
+        self.table, self.written = table, {}  # {key of the bar: numbers}
+
+    def put(self, key, time, end, rows):
+        for number in self.written.get(key, set()) - rows.keys():
+            self.table.drop((*key, number), time)
+        for number, values in rows.items():
+            self.table.put((*key, number), time, (end, *values))
+        self.written[key] = set(rows)

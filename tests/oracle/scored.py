@@ -1,10 +1,11 @@
-"""What follows from the bars of one instrument that have holes: indicators, components, confluence and signals."""
+"""What follows from the bars of one instrument that have holes: indicators, structure, components, confluence and signals."""
 
 import bisect
 
 import flows
 import footprints
 import scores
+import structure
 from indicators import Indicators
 from markets import FRAMES, PRICE_UNIT, SIZE_UNIT
 from timeline import PROFILE, close_time
@@ -97,14 +98,24 @@ class Scored:
                     for level, values in footprint.rows().items():
                         self.put("footprint", bar, (name, bar.start, level), (bar.end, *values))
 
+    def structure(self, name, bar, found):
+        """Its components."""
+        for number, event in enumerate(found.events):
+            self.put("structure_levels", bar, (name, bar.start, number), (bar.end, *event))
+        if found.profile:
+            self.put("volume_profile", bar, (name, bar.start), (bar.end, *found.profile))
+        return found.components
+
     def score_roles(self):
         self.components, self.dimensions = {}, {}
         own = {}
         for name in ROLES:
             series = self.series[name]
             own[name] = [scores.components(series.indicators, i) for i in range(len(series.bars))]
-            past, of_bars = scores.Past(), flows_of(self.history, name)
-            for found, bar in zip(own[name], series.bars):
+            past, of_bars, structures = scores.Past(), flows_of(self.history, name), structure.Series()
+            for i, (found, bar) in enumerate(zip(own[name], series.bars)):
+                atr, vwap = (series.indicators.columns[column][i] for column in ("atr_14", "vwap_day"))
+                found |= self.structure(name, bar, structures.append(bar, atr, vwap))
                 last = past.last(of_bars.get(bar.start))
                 if last:
                     found |= flows.components(last)

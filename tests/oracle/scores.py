@@ -12,15 +12,19 @@ WEIGHTS = {
         "absorption": 0.08, "quote_refresh": 0.07, "effective_spread": 0.06, "realised_spread": 0.06, "vpin": 0.11,
         "kyle_lambda": 0.08, "adverse_selection": 0.08, "open_interest": 0.10,
     },
+    "pricestructure": {
+        "order_blocks": 0.22, "value_area": 0.18, "vwap": 0.18, "support_resistance": 0.18, "market_structure": 0.16,
+        "range": 0.08,
+    },
 }  # fmt: skip
-# Of all dimensions of the profile; price_structure and sentiment are not made yet: absent everywhere. Where there are no
-# books orderbook is absent, too.
+# Of all dimensions of the profile; sentiment is not made yet: absent everywhere. Where there are no books orderbook is
+# absent, too.
 DIMENSION_WEIGHTS = {
     "technical": 0.15,
     "volume": 0.15,
     "orderflow": 0.225,
     "orderbook": 0.225,
-    "price_structure": 0.15,
+    "pricestructure": 0.15,
     "sentiment": 0.10,
 }
 ROLE_WEIGHTS = (0.10, 0.20, 0.30, 0.40)

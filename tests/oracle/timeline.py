@@ -5,7 +5,9 @@ from collections import namedtuple
 import flows
 import footprints
 import scores
+import structure
 from indicators import NAMES, Indicators
+from known import Numbered, Table
 
 EPOCH = 100
 GRACE = 250
@@ -90,31 +92,8 @@ class Sums:
         self.contracts += other.contracts
 
 
-class Table:
-    """Versions by key: lists of (known_at, retracted, values)."""
-
-    def __init__(self):
-        self.rows = {}
-
-    def put(self, key, time, values):
-        history = self.rows.setdefault(key, [])
-        if not history or history[-1][1:] != (False, values):
-            history.append((time, False, values))
-
-    def drop(self, key, time, change=None):
-        """Retracts a row if it exists; `change` may alter its last values."""
-        history = self.rows.get(key)
-        if history and not history[-1][1]:
-            values = history[-1][2]
-            history.append((time, True, change(values) if change else values))
-
-    def last(self):
-        """Values of every row that is not retracted."""
-        return {key: history[-1][2] for key, history in self.rows.items() if not history[-1][1]}
-
-
 class Series:
-    """Closed bars of one timeframe, their flows, footprints, indicators and components."""
+    """Closed bars of one timeframe, their flows, footprints, indicators, structure and components."""
 
     def __init__(self, name, length, first_trade, last_trade):
         self.name, self.length = name, length
@@ -124,6 +103,7 @@ class Series:
         self.bars, self.flows = [], []
         self.footprints, self.marks, self.mark_rows = [], footprints.Series(), []
         self.indicators = Indicators(length)
+        self.structure, self.found = structure.Series(), []
         self.components = []  # of each bar: {(dimension, component): (raw value, raw score)}
         self.component_rows = []
         self.dimension_rows = []
@@ -199,12 +179,15 @@ class Series:
         if first < len(self.bars):
             self.indicators.cut(first)
             self.marks.cut(first)
-            del self.components[first:], self.mark_rows[first:]
+            self.structure.cut(first)
+            del self.components[first:], self.mark_rows[first:], self.found[first:]
             for i in range(first, len(self.bars)):
-                self.indicators.append(self.bars[i])
-                last = self.flows[max(0, i + 1 - scores.WINDOW) : i + 1]
-                self.components.append(scores.components(self.indicators, i) | flows.components(last))
-                bar = self.bars[i]
+                bar, last = self.bars[i], self.flows[max(0, i + 1 - scores.WINDOW) : i + 1]
+                self.indicators.append(bar)
+                found = self.structure.append(bar, self.indicators.now("atr_14"), self.indicators.now("vwap_day"))
+                self.found.append(found)
+                own = scores.components(self.indicators, i) | flows.components(last) | found.components
+                self.components.append(own)
                 self.mark_rows.append(self.marks.append(bar.start, bar.low, bar.high, bar.close, self.footprints[i]))
         return first
 
@@ -226,9 +209,10 @@ class Engine:
         self.series = [Series(name, length, first_trade, last_trade) for name, length in ROLES]
         self.confluence = []
         self.signals = scores.Signals()
-        names = "bars indicators order_flow footprint footprint_analysis component_scores dimension_scores confluence signals"
-        self.tables = {name: Table() for name in names.split()}
-        self.levels = footprints.Levels(self.tables["footprint"])
+        names = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile component_scores"
+        self.tables = {name: Table() for name in f"{names} dimension_scores confluence signals".split()}
+        self.levels = Numbered(self.tables["footprint"])
+        self.events = Numbered(self.tables["structure_levels"])
 
     def close_times(self):
         """Every instant at which a bar closes."""
@@ -244,8 +228,11 @@ class Engine:
                 self.tables["indicators"].put((series.name, bar.start), time, (bar.end, *series.indicators.row(i), bar.quality))
                 flow = flows.columns(series.flows[i]).values()
                 self.tables["order_flow"].put((series.name, bar.start), time, (bar.end, *flow))
-                self.levels.put((series.name, bar.start), time, bar.end, series.footprints[i])
+                levels = series.footprints[i].rows() if series.footprints[i] else {}
+                self.levels.put((series.name, bar.start), time, bar.end, levels)
                 self.write("footprint_analysis", (series.name, bar.start), time, bar.end, series.mark_rows[i])
+                self.events.put((series.name, bar.start), time, bar.end, dict(enumerate(series.found[i].events)))
+                self.write("volume_profile", (series.name, bar.start), time, bar.end, series.found[i].profile)
         # A bar's scores depend on its own series and on the higher ones: highest first.
         changed_end = None
         for role in reversed(range(len(self.series))):

@@ -74,7 +74,7 @@ impl Seen {
 fn without_levels(row: &Analysed) -> Arc<Analysed> {
     let mut row = row.clone();
     row.stake = row.stake.and_then(|stake| {
-        let stake = Stake { naked: None, ..Stake::clone(&stake) };
+        let stake = Stake { naked: None, structure: None, ..Stake::clone(&stake) };
         (stake.open_interest.is_some() || stake.liquidations.is_some()).then(|| Arc::new(stake))
     });
     if let Some(flow) = &mut Arc::make_mut(&mut row.interval.bar).flow {

@@ -9,6 +9,7 @@ use crate::{
     book::{Depth, Feature},
     operator::{BadState, load, save},
     score::{flows::Flowing, stakes::Stake},
+    structure::Structure,
 };
 
 /// A column of the indicator row, resolved by name once.
@@ -58,6 +59,8 @@ pub struct Inputs<'a> {
     pub flow: Option<Flowing<'a>>,
     /// What is made of positions in its contract, where something is known of them.
     pub stake: Option<&'a Stake>,
+    /// What there was in the series before it, where that is kept.
+    pub structure: Option<&'a Structure>,
 }
 
 impl Inputs<'_> {

@@ -6,6 +6,7 @@ pub mod flows;
 pub mod naked;
 pub mod orderbook;
 pub mod orderflow;
+pub mod pricestructure;
 pub mod profile;
 pub mod rows;
 pub mod stakes;

@@ -2,7 +2,7 @@
 
 use crate::score::{
     component::{Columns, MissingColumn, Scoring},
-    orderbook, orderflow, technical, volume, w1,
+    orderbook, orderflow, pricestructure, technical, volume, w1,
 };
 
 /// A component and its weight within its dimension.
@@ -55,6 +55,8 @@ pub struct Profile {
     pub when_absent: Option<f64>,
     /// Whether a component reads what takers bought and sold.
     pub reads_flow: bool,
+    /// Whether a component reads the structure of a series.
+    pub reads_structure: bool,
     /// Whether scores are on 0..100, so that divergence applies and clips.
     pub divergence: bool,
 }
@@ -70,13 +72,15 @@ impl Profile {
                     volume::dimension(0.15, columns)?,
                     orderflow::dimension(0.225),
                     orderbook::dimension(0.225),
+                    pricestructure::dimension(0.15, columns)?,
                 ],
-                // Price structure .15 and sentiment .1 are to come.
+                // Sentiment .1 is to come.
                 weight: 1.0,
                 finish: |score| score,
                 when_absent: None,
                 divergence: true,
                 reads_flow: true,
+                reads_structure: true,
             }),
             "w1" => Some(w1::profile(columns)?),
             _ => None,

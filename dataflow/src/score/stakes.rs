@@ -16,6 +16,7 @@ use crate::{
     bar::Bar,
     operator::shared,
     positions::{Forced, Positions},
+    structure::Structured,
 };
 
 /// Bars after which one may still have been a cascade that is fading.
@@ -109,8 +110,8 @@ pub struct Liquidations {
     pub reversal_potential: f64,
 }
 
-/// What is made of the positions of a bar and those before it, and of where they were traded.
-#[derive(Clone, Debug, PartialEq)]
+/// What is made of a bar and those before it beside indicators and readings: of positions, and of where they were traded.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stake {
     /// Where the bar has an open interest.
     pub open_interest: Option<OpenInterest>,
@@ -118,12 +119,14 @@ pub struct Stake {
     pub liquidations: Option<Liquidations>,
     /// Points of control near its close, where there are any; none of a bar that forms.
     pub naked: Option<Naked>,
+    /// What it changed in the structure of its series; none of a bar that forms.
+    pub structure: Option<Arc<Structured>>,
 }
 
 impl Stake {
     /// Bytes it takes where it is shared.
-    pub(crate) fn bytes() -> usize {
-        shared::<Stake>()
+    pub(crate) fn bytes(&self) -> usize {
+        shared::<Stake>() + self.structure.as_ref().map_or(0, |structure| structure.bytes())
     }
 }
 
@@ -144,7 +147,7 @@ impl Stakes {
         let is_any = 0.0 < now.worth() || self.out.iter().any(|out| 0.0 < out.worth());
         let liquidations = is_any.then(|| self.liquidations(now).0);
         let is_told = open_interest.is_some() || liquidations.is_some() || naked.is_some();
-        is_told.then(|| Arc::new(Stake { open_interest, liquidations, naked }))
+        is_told.then(|| Arc::new(Stake { open_interest, liquidations, naked, structure: None }))
     }
 
     /// Takes it.

@@ -26,6 +26,7 @@ pub fn profile(columns: &Columns<'_>) -> Result<Profile, MissingColumn> {
         when_absent: Some(50.0),
         divergence: false,
         reads_flow: false,
+        reads_structure: false,
     })
 }
 
@@ -140,7 +141,7 @@ mod tests {
             [0, 1, 2, 3].map(|i| {
                 parts[i]
                     .component
-                    .update(Inputs { bar: &bar, row: &row, depth: None, flow: None, stake: None })
+                    .update(Inputs { bar: &bar, row: &row, depth: None, flow: None, stake: None, structure: None })
                     .map(|reading| reading.score)
             })
         };

@@ -18,6 +18,7 @@ mod refusals;
 mod relations;
 mod revisions;
 mod signals;
+mod structure;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,14 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
             made("liquidation_analysis rows", liquidations::leaf(&common), liquidations::has),
         ]
     });
+    let inputs = plan.catalogue.profile.reads_structure.then(|| outputs.analysed.clone());
+    let structures = inputs.map(|analysed| {
+        let profiles = analysed.clone().filter(|row| structure::has(row));
+        [
+            rows_each(analysed, "structure_levels rows", structure::levels(&common), structure::of),
+            rows_of(profiles, "volume_profile rows", structure::profiles(&common)),
+        ]
+    });
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
         rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
@@ -84,7 +93,12 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
     refusals::rows(outputs.errors, refusals).concatenate(
-        leaves.into_iter().chain(flows.into_iter().flatten()).chain(books.into_iter().flatten()).chain(forming),
+        leaves
+            .into_iter()
+            .chain(flows.into_iter().flatten())
+            .chain(structures.into_iter().flatten())
+            .chain(books.into_iter().flatten())
+            .chain(forming),
     )
 }
 

@@ -127,7 +127,7 @@ pub static CONFLUENCE: Table = Table {
     };
 }
 
-confluence!("technical", "volume", "orderflow", "orderbook");
+confluence!("technical", "volume", "orderflow", "orderbook", "pricestructure");
 
 /// Signals: the current state of each crossing.
 pub static SIGNALS: Table = Table {

@@ -9,6 +9,7 @@ mod newest;
 mod operations;
 mod positions;
 mod reference;
+mod structure;
 
 use std::sync::LazyLock;
 
@@ -19,6 +20,7 @@ pub use market::{BARS, BOOK_COLUMNS, BOOK_FEATURES, FLOW_COLUMNS, INDICATOR_COLU
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
 pub use positions::{LIQUIDATION_ANALYSIS, LIQUIDATIONS, OPEN_INTEREST_ANALYSIS};
 pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
+pub use structure::{STRUCTURE_LEVELS, VOLUME_PROFILE};
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
@@ -39,6 +41,8 @@ pub static TABLES: &[&Table] = &[
     &FOOTPRINT_ANALYSIS,
     &OPEN_INTEREST_ANALYSIS,
     &LIQUIDATION_ANALYSIS,
+    &STRUCTURE_LEVELS,
+    &VOLUME_PROFILE,
     &COMPONENT_SCORES,
     &DIMENSION_SCORES,
     &CONFLUENCE,

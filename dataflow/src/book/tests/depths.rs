@@ -1,5 +1,7 @@
 //! What components read of books over bars of roles.
 
+use std::collections::BTreeSet;
+
 use prism_schemas::table::COMPONENT_SCORES;
 
 use super::*;
@@ -181,8 +183,10 @@ fn the_last_that_forms_is_what_closes() {
         }
     }
     let oir = "oir".into();
-    let newest = formed.iter().filter(|row| row.get("component") == Some(&oir)).map(|row| int(row, "known_at")).max();
-    assert_eq!(newest, Some(last), "when its newest event was received");
+    let known: BTreeSet<Ts> =
+        formed.iter().filter(|row| row.get("component") == Some(&oir)).map(|row| int(row, "known_at")).collect();
+    assert!(known.contains(&last), "when its newest event was received");
+    assert_eq!(known.last(), Some(&(last + MINUTE)), "and up to when none is known to have come");
     // And before, it was what there was until then.
     let first = readings(&formed, "oir", "5m")[1];
     assert!((first.2 - ratio(10)).abs() < 1e-8, "{first:?}");

@@ -37,6 +37,7 @@ fn run(bars: &[Option<Numbers>]) -> BTreeMap<&'static str, Vec<Option<Reading>>>
                 depth: depth.as_ref(),
                 flow: None,
                 stake: None,
+                structure: None,
             });
             readings.entry(weighted.component.name()).or_default().push(reading);
         }

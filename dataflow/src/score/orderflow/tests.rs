@@ -56,8 +56,14 @@ fn run(bars: &[Made]) -> BTreeMap<&'static str, Vec<Option<Reading>>> {
         let now = Flowed::of(&bar);
         let flow = flows.read(now.as_ref(), &mut moves);
         for weighted in &mut all {
-            let reading =
-                weighted.component.update(Inputs { bar: &bar, row: &[], depth: depth.as_ref(), flow, stake: None });
+            let reading = weighted.component.update(Inputs {
+                bar: &bar,
+                row: &[],
+                depth: depth.as_ref(),
+                flow,
+                stake: None,
+                structure: None,
+            });
             readings.entry(weighted.component.name()).or_default().push(reading);
         }
         flows.push(now);

@@ -60,7 +60,8 @@ pub(in crate::score) fn check(mut dimension: Dimension, formulas: &[Formula], ba
         let crate::score::profile::Weighted { component, .. } = part;
         let mut n_readings = 0;
         for (i, bar) in bars.iter().enumerate() {
-            let reading = component.update(Inputs { bar, row: &rows[i], depth: None, flow: None, stake: None });
+            let reading =
+                component.update(Inputs { bar, row: &rows[i], depth: None, flow: None, stake: None, structure: None });
             match (reading, formula(Past { bars: &bars[..=i], rows: &rows[..=i] })) {
                 (Some(Reading { raw, score }), Some(expected)) => {
                     n_readings += 1;
