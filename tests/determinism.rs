@@ -1,9 +1,9 @@
 //! Equal events and settings give equal rows: whatever the workers, the stride, the batches and the order within grace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prism_schemas::{
-    Cell, Timeframe,
+    Cell, Timeframe, Version,
     event::{Feed, Heartbeat, Side, event::Body},
     table,
     time::{HOUR, MILLISECOND, MINUTE, SECOND},
@@ -11,7 +11,7 @@ use prism_schemas::{
 use prism_store::digest::Mode;
 
 use crate::support::{
-    Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, float, in_order, linear, prism, rows_of,
+    Arrival, How, Random, Rows, SEALED, START, Synthetic, Tape, digest, float, in_order, int, linear, prism, rows_of,
     settings, standing, status, text, ts, write_log,
 };
 
@@ -263,5 +263,30 @@ fn a_prefix_of_the_log_gives_the_rows_known_by_its_end() {
         assert_eq!(got.len(), expected.len(), "{part}0 %");
         let btc = linear("BTCUSDT");
         assert!(rows_of(&got, &table::BARS).any(|row| text(row, "symbol") == btc.symbol));
+    }
+}
+
+/// Of no table has a row a version known before a time that the log up to then does not give: nothing looks ahead, and nothing
+/// is drawn anew.
+#[test]
+fn what_comes_later_changes_nothing_that_was_known() {
+    const OPEN: How = How { seal: false, ..SEALED };
+    let tape = Tape::of(&small(11).arrivals(), &settings(CONFIG));
+    let before = |cut: i64, versions: &[Version]| -> BTreeMap<(&str, String, i64, i64), Version> {
+        let known = versions.iter().filter(|row| row.table.derived && ts(row, "known_at") < cut);
+        known.map(|row| ((row.table.name, row.key(), ts(row, "known_at"), int(row, "revision")), row.clone())).collect()
+    };
+    let (all, mut random) = (tape.replay(OPEN), Random(SEED));
+    let mut tables = BTreeSet::new();
+    for _ in 0..5 {
+        let cut = (START + HOUR + random.below(3 * HOUR)) / SECOND * SECOND;
+        let (whole, cut_off) = (before(cut, &all), before(cut, &tape.until(cut as u64).replay(OPEN)));
+        let differs = whole.iter().find(|(key, row)| cut_off.get(key) != Some(row));
+        assert_eq!(differs, None, "not known at {cut} without what came later");
+        assert_eq!(whole.len(), cut_off.len(), "{cut}");
+        tables.extend(whole.keys().map(|(table, ..)| *table));
+    }
+    for table in table::TABLES.iter().filter(|table| table.derived && table.key.contains(&"symbol")) {
+        assert!(tables.contains(table.name), "no row of {} was looked at", table.name);
     }
 }

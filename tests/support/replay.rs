@@ -84,6 +84,13 @@ impl Tape {
         Tape { settings: settings.clone(), registry, partitions: Arc::new(partitions), newest, last_event }
     }
 
+    /// What of it was known before a time.
+    pub(crate) fn until(&self, cut: u64) -> Tape {
+        let known = |records: &Vec<Record>| records.iter().filter(|record| record.known() < cut).cloned().collect();
+        let partitions = Arc::new(self.partitions.iter().map(known).collect());
+        Tape { settings: self.settings.clone(), registry: self.registry.clone(), partitions, newest: cut, ..*self }
+    }
+
     /// Every version of every row, those of one key in order.
     pub(crate) fn replay(&self, how: How) -> Vec<Version> {
         let mut plan = Plan::new(self.settings.clone()).unwrap();
