@@ -86,8 +86,8 @@ fn agree(tape: &Tape, expected: &str, mixes: impl IntoIterator<Item = (usize, u6
 
 /// The log holds what the comparison is about.
 fn is_worth_comparing(rows: &Rows) {
-    let count = |table, of: fn(&prism_schemas::Version) -> bool| rows_of(rows, table).filter(|row| of(row)).count();
-    let revised = |row: &prism_schemas::Version| 0 < crate::support::int(row, "revision");
+    let count = |table, of: fn(&Version) -> bool| rows_of(rows, table).filter(|row| of(row)).count();
+    let revised = |row: &Version| 0 < int(row, "revision");
     for (what, n, least) in [
         ("confluence rows", count(&table::CONFLUENCE, |_| true), 2_500),
         ("complete ones", count(&table::CONFLUENCE, |row| 0.7 < float(row, "coverage").unwrap()), 500),

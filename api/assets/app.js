@@ -114,7 +114,7 @@ function draw() {
     const text = scores.size ? "Nothing fits the filter." : "No scores yet: the first one comes when a bar closes.";
     const line = element("tr", null, "empty");
     const only = element("td", text);
-    only.colSpan = 12;
+    only.colSpan = 13;
     line.append(only);
     body.replaceChildren(line);
   }

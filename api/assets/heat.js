@@ -4,9 +4,18 @@
 const HOUR_MS = 3_600_000;
 const HEAT = `SELECT ts, side, price_from, price_to, size FROM book_heat
   WHERE exchange = $exchange AND market = $market AND symbol = $symbol AND ts >= CAST($from AS TIMESTAMP) AND NOT retracted
-  ORDER BY ts`;
+  ORDER BY ts DESC`;
+let drawn = {}; // the last map, of which instrument and time it is
 
-// Rows of an hour up to a time.
+// The map of an instrument up to a time: anew where that is another one, as it was where it cannot be had.
+async function heatOf(of, ts) {
+  if (drawn.of === of && drawn.ts === ts) return drawn.section;
+  const rows = await heatUntil(of, ts).catch(() => null);
+  if (rows) drawn = { of, ts, section: heatMap(rows) };
+  return drawn.of === of ? drawn.section : element("section", null, "heat");
+}
+
+// Rows of an hour up to a time, newest first.
 async function heatUntil(of, ts) {
   const from = new Date(Date.parse(ts) - HOUR_MS).toISOString();
   const answer = await fetch("/api/sql", {
@@ -14,7 +23,7 @@ async function heatUntil(of, ts) {
     headers: { ...credentials(), "content-type": "application/json" },
     body: JSON.stringify({ sql: HEAT, parameters: { ...of, from } }),
   });
-  return answer.ok ? (await answer.json()).rows : [];
+  return answer.ok ? (await answer.json()).rows : null;
 }
 
 function heatMap(rows) {
@@ -24,7 +33,9 @@ function heatMap(rows) {
     made.append(element("p", "No book.", "empty"));
     return made;
   }
-  const times = [...new Set(rows.map(([ts]) => ts))];
+  const times = [...new Set(rows.map(([ts]) => ts))].reverse();
+  const at = times.map((ts) => Date.parse(ts));
+  const step = at.slice(1).reduce((least, to, n) => Math.min(least, to - at[n]), HOUR_MS);
   const low = rows.reduce((least, row) => Math.min(least, row[2]), Infinity);
   const high = rows.reduce((most, row) => Math.max(most, row[3]), -Infinity);
   const sizes = rows.map((row) => row[4]).sort((a, b) => a - b);
@@ -38,13 +49,13 @@ function heatMap(rows) {
   const draw = canvas.getContext("2d");
   const style = getComputedStyle(detail);
   const colour = { bid: style.getPropertyValue("--up"), ask: style.getPropertyValue("--down") };
-  const at = new Map(times.map((ts, n) => [ts, n]));
-  const width = canvas.width / times.length;
+  const width = (canvas.width * step) / (at.at(-1) - at[0] + step);
+  const x = (ts) => ((Date.parse(ts) - at[0]) / step) * width;
   const y = (of) => canvas.height * (1 - (of - low) / (high - low));
   for (const [ts, side, from, to, size] of rows) {
     draw.globalAlpha = Math.sqrt(Math.min(1, size / much));
     draw.fillStyle = colour[side];
-    draw.fillRect(at.get(ts) * width, y(to), Math.ceil(width), Math.max(1, y(from) - y(to)));
+    draw.fillRect(x(ts), y(to), Math.ceil(width), Math.max(1, y(from) - y(to)));
   }
   made.append(element("p", text, "where"), canvas);
   return made;

@@ -138,7 +138,6 @@ async function refresh() {
     told(`${market}/orderbook?market=${of.market}`),
     told(`${market}/trades?market=${of.market}`),
   ]).catch(() => [null, null, null]);
-  const heat = orderbook?.book ? await heatUntil(of, orderbook.book.ts).catch(() => []) : [];
   if (shown !== of || !analysis) return;
   const content = detail.querySelector("div");
   const gauges = element("section", null, "gauges");
@@ -147,7 +146,11 @@ async function refresh() {
     gauges.append(gauge(row.dimension.replaceAll("_", " "), row.score, `coverage ${percent(row.coverage)}`));
   }
   const faces = Object.keys(FACES).map((dimension) => components(analysis, dimension));
-  content.replaceChildren(gauges, ...faces, heatMap(heat), book(orderbook), footprint(trades));
+  const heat = content.querySelector(".heat") ?? element("section", null, "heat");
+  content.replaceChildren(gauges, ...faces, heat, book(orderbook), footprint(trades));
+  if (!orderbook?.book) return;
+  const newest = await heatOf(of, orderbook.book.ts);
+  if (shown === of) content.querySelector(".heat").replaceWith(newest);
 }
 
 document.querySelector("#scores").addEventListener("click", (event) => {

@@ -116,11 +116,13 @@ impl Updates {
         self.board.forms_of(symbol)
     }
 
-    /// Tells subscribers of rows that form, where somebody follows their table: of each key the newest stands, and nothing
-    /// else is kept of them.
+    /// Tells subscribers of rows that form, where somebody follows their table and symbol: of each key the newest stands, and
+    /// nothing else is kept of them.
     pub fn form(&self, rows: &Versions) {
         if self.wants(Some(rows.table())) {
-            self.board.form(rows.to_vec().into_iter().filter_map(Change::forming));
+            let changes = rows.to_vec().into_iter().filter_map(Change::forming);
+            let wanted: Vec<Change> = changes.filter(|change| self.wants_symbol(&change.symbol)).collect();
+            self.board.form(wanted.into_iter());
         }
     }
 

@@ -277,10 +277,16 @@ impl Machine for Analyst {
         match intervals {
             // Nearly always, and then nothing is copied for longer than it is used.
             [interval] if interval.bar.quality != Quality::Gap => vec![Arc::new(self.peek_one(interval, all))],
-            _ => {
+            [before @ .., last] => {
                 let mut ahead = self.clone();
-                intervals.iter().map(|interval| ahead.next(interval)).collect()
+                let mut rows: Vec<_> = before.iter().map(|interval| ahead.next(interval)).collect();
+                rows.push(match last.bar.quality {
+                    Quality::Gap => ahead.next(last),
+                    _ => Arc::new(ahead.peek_one(last, all)),
+                });
+                rows
             }
+            [] => Vec::new(),
         }
     }
 

@@ -33,12 +33,14 @@ const AT_ONCE: usize = 12;
 
 /// Forming rows of an instrument: its open intervals with trades, as of now. Never stored, never in a digest: what stands is
 /// made when they close, and is the same, bit for bit, if nothing more comes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Forming {
-    /// When the newest trade or book event was received, in whole microseconds; 0 where none came since it last formed.
+    /// When the newest trade or book event was received or, where none came since it last formed, up to when that is known;
+    /// in whole microseconds.
     pub received: Ts,
-    /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order; of the roles'
-    /// timeframes only, where nobody follows bars or indicators.
+    /// Whether it has all timeframes and indicators: else, as nobody followed either, what scores are made of.
+    pub is_whole: bool,
+    /// Open bars with indicators and readings, shortest timeframe first, those of a timeframe in order.
     pub analysed: Vec<Arc<Analysed>>,
     /// Scores of the roles, higher ones first, and the confluence behind each of the base.
     pub scores: Vec<Score>,
@@ -84,18 +86,20 @@ pub struct Peek {
 
 impl Peek {
     /// What forms of the instrument that waits longest of those that are wanted: all, or what scores are made of.
-    fn next(&self, all: bool, audience: &dyn Audience) -> Option<Forming> {
+    fn next(&self, reached: Time, all: bool, audience: &dyn Audience) -> Option<Forming> {
         let is_wanted = |instrument| audience.wants_symbol(&self.registry.id(instrument).symbol);
-        let (received, bars) = self.open.take(is_wanted, |timeframe| all || self.roles.contains(&timeframe))?;
+        let (received, bars) =
+            self.open.take(reached, is_wanted, |timeframe| all || self.roles.contains(&timeframe))?;
         let intervals: Vec<Interval> = match &self.depths {
             Some(depths) => depths.peek(&bars),
             None => bars.into_iter().map(Interval::from).collect(),
         };
         let analysed = self.analysts.peek(&intervals, all);
-        let received = received.max(0) / 1_000 * 1_000;
+        let received = received / 1_000 * 1_000;
         let followed = self.depths.iter().filter(|_| audience.wants(Some(&BOOK_FEATURES)));
         let books = followed.flat_map(|depths| depths.ahead(&analysed)).collect();
-        Some(Forming { received, scores: self.scored.peek(&analysed), analysed, books, round: None })
+        let scores = self.scored.peek(&analysed);
+        Some(Forming { received, is_whole: all, scores, analysed, books, round: None })
     }
 }
 
@@ -131,13 +135,14 @@ pub fn forming<'s>(scores: Rows<'s, Score>, peek: Peek, audience: Arc<dyn Audien
             }
             rounds.begin(&peek.open, audience.asked());
             let all = [&BARS, &INDICATORS].iter().any(|table| audience.wants(Some(table)));
-            let mut rows: Vec<Forming> = std::iter::from_fn(|| peek.next(all, &*audience)).take(AT_ONCE).collect();
+            let next = || peek.next(*held.time(), all, &*audience);
+            let mut rows: Vec<Forming> = std::iter::from_fn(next).take(AT_ONCE).collect();
             rows.extend(rounds.end(&peek.open));
             if !rows.is_empty() {
                 output.activate().session(held).give_container(&mut rows);
             }
             // What came meanwhile is taken in first, so that what forms next is of now.
-            if peek.open.is_waiting() {
+            if peek.open.is_waiting() || rounds.are_due(audience.asked()) {
                 again.activate();
             }
         }
@@ -156,16 +161,21 @@ struct Rounds {
 impl Rounds {
     /// Begins one if one is asked for and none is being made.
     fn begin(&mut self, open: &OpenBars, asked: u64) {
-        if self.now.is_none() && self.made < asked {
+        if self.now.is_none() && self.are_due(asked) {
             open.begin_round();
             self.now = Some(asked);
         }
+    }
+
+    /// Whether one is asked for that was not made yet.
+    fn are_due(&self, asked: u64) -> bool {
+        self.made < asked
     }
 
     /// Says so if the one that is being made is over.
     fn end(&mut self, open: &OpenBars) -> Option<Forming> {
         let round = self.now.take_if(|_| open.is_round_over());
         self.made = round.unwrap_or(self.made);
-        round.map(|_| Forming { received: 0, analysed: Vec::new(), scores: Vec::new(), books: Vec::new(), round })
+        round.map(|_| Forming { round, ..Forming::default() })
     }
 }

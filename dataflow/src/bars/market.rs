@@ -106,13 +106,14 @@ impl Market {
     }
 
     /// Open bars of these timeframes of the next instrument of which something came, none if it is not wanted, and when the
-    /// newest of that was received.
+    /// newest of that was received, or that nothing was until `reached`.
     pub(super) fn open_bars(
         &mut self,
+        reached: Time,
         is_wanted: impl Fn(u32) -> bool,
         of: impl Fn(Timeframe) -> bool,
     ) -> Option<(Ts, Vec<Arc<Bar>>)> {
-        let (at, received) = self.followed.take()?;
+        let (at, received) = self.followed.take(reached)?;
         let Instruments { tapes, hot, .. } = &mut self.instruments;
         let tape = tapes.get_mut(at).and_then(Option::as_mut).filter(|_| is_wanted(at as u32));
         let bars = tape.map(|tape| tape.open_bars(&self.settings, &self.sessions, &mut hot[at], of));

@@ -37,10 +37,15 @@ impl OpenBars {
 
     /// Open bars of these timeframes of an instrument of which something came, or other bars closed than before: of the one
     /// that waits longest of those that are wanted, by number; the others wait no longer. Shortest first, those of a timeframe
-    /// in order, with when the newest that came was received, if anything did.
-    pub fn take(&self, is_wanted: impl Fn(u32) -> bool, of: impl Fn(Timeframe) -> bool) -> Option<(Ts, Vec<Arc<Bar>>)> {
+    /// in order, with when the newest that came was received, or that nothing came until `reached`.
+    pub fn take(
+        &self,
+        reached: Time,
+        is_wanted: impl Fn(u32) -> bool,
+        of: impl Fn(Timeframe) -> bool,
+    ) -> Option<(Ts, Vec<Arc<Bar>>)> {
         let market = &mut *self.0.borrow_mut();
-        std::iter::from_fn(|| market.open_bars(&is_wanted, &of)).find(|(_, bars)| !bars.is_empty())
+        std::iter::from_fn(|| market.open_bars(reached, &is_wanted, &of)).find(|(_, bars)| !bars.is_empty())
     }
 
     /// Whether closed bars are still on their way downstream, where all before `reached` has come.
@@ -68,25 +73,37 @@ impl OpenBars {
 #[derive(Default)]
 pub(super) struct Followed {
     wake: Option<Activator>,
-    /// By number: whether it is among them, and when the newest that came of it since it was last was received.
-    of: Vec<(bool, Ts)>,
+    /// By number.
+    of: Vec<One>,
     /// Who waits longest first.
     some: VecDeque<usize>,
     /// How many of these are of the round that was begun last.
     n_left: usize,
 }
 
+/// One of them.
+#[derive(Clone, Copy, Default)]
+struct One {
+    /// Whether it waits.
+    is_in: bool,
+    /// Whether something was received of it since it was last taken.
+    is_news: bool,
+    /// Up to when all that was received of it is in what was taken, or will be.
+    known: Ts,
+}
+
 impl Followed {
-    /// Something came of these, received then.
+    /// Something came of these, received then; or else, if that is [`Ts::MIN`].
     pub(super) fn note(&mut self, instruments: impl Iterator<Item = (usize, Ts)>) {
         let Some(wake) = &self.wake else { return };
         for (at, received) in instruments {
             if self.of.len() <= at {
-                self.of.resize(at + 1, (false, Ts::MIN));
+                self.of.resize(at + 1, One::default());
             }
-            let (is_in, newest) = &mut self.of[at];
-            *newest = received.max(*newest);
-            if !std::mem::replace(is_in, true) {
+            let one = &mut self.of[at];
+            one.is_news |= received != Ts::MIN;
+            one.known = received.max(one.known);
+            if !std::mem::replace(&mut one.is_in, true) {
                 self.some.push_back(at);
             }
         }
@@ -98,16 +115,20 @@ impl Followed {
         self.n_left = self.some.len();
     }
 
-    /// The one that waits longest, with when the newest that came of it was received; it does not wait from then on.
-    pub(super) fn take(&mut self) -> Option<(usize, Ts)> {
+    /// The one that waits longest, with when the newest that came of it was received, or that nothing came until `reached`; it
+    /// does not wait from then on.
+    pub(super) fn take(&mut self, reached: Time) -> Option<(usize, Ts)> {
         let at = self.some.pop_front()?;
         self.n_left = self.n_left.saturating_sub(1);
-        let (_, received) = std::mem::replace(&mut self.of[at], (false, Ts::MIN));
-        Some((at, received))
+        let One { is_news, known, .. } = self.of[at];
+        // Never before what was told of it.
+        let known = if is_news { known } else { known.max(reached as Ts) };
+        self.of[at] = One { is_in: false, is_news: false, known };
+        Some((at, known))
     }
 
     fn clear(&mut self) {
-        while self.take().is_some() {}
+        while self.take(0).is_some() {}
     }
 }
 

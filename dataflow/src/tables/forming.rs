@@ -35,14 +35,16 @@ pub(super) fn rows<'s>(
     let mut dimensions = dimensions::leaf(&common);
     let (worker, workers) = (forming.scope().index(), forming.scope().peers());
     let catalogue = plan.catalogue.clone();
-    let draw = move |now: &Time, all: &Vec<Forming>| {
+    let draw = move |_: &Time, all: &Vec<Forming>| {
         let wants = |table: &Table| audience.wants(Some(table));
-        // Of what formed without an event since the start it is not known when the newest was received.
-        let known = |of: &Forming| Time::try_from(of.received).ok().filter(|known| 0 < *known).unwrap_or(*now);
+        let known = |of: &Forming| of.received as Time;
         let analysed = || all.iter().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
+        // Nobody followed the others when they were made.
+        let whole = || all.iter().filter(|of| of.is_whole);
+        let of_whole = || whole().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
         let scores = || all.iter().flat_map(|of| of.scores.iter().map(move |score| (score, known(of))));
         if wants(&BARS) {
-            bars.form(analysed().map(|(row, known)| (row.bar().clone(), known)));
+            bars.form(of_whole().map(|(row, known)| (row.bar().clone(), known)));
         }
         if wants(&ORDER_FLOW) {
             let flowing = analysed().filter(|(row, _)| flows::has(row.bar()));
@@ -52,7 +54,7 @@ pub(super) fn rows<'s>(
             books.form(all.iter().flat_map(|of| of.books.iter().map(move |row| (row.clone(), known(of)))));
         }
         if wants(&INDICATORS) {
-            indicators.form(analysed().map(|(row, known)| (row.clone(), known)));
+            indicators.form(of_whole().map(|(row, known)| (row.clone(), known)));
         }
         if wants(&COMPONENT_SCORES) {
             let mut rows = Vec::new();

@@ -1,6 +1,9 @@
 //! What forms, for statements that ask: each is answered by the next round of the graph over all instruments.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,18 +68,18 @@ struct Asking<'f> {
 }
 
 impl Asking<'_> {
-    /// What came of its table.
-    fn rows(&self) -> Vec<RecordBatch> {
+    /// Waits no longer; gives what came of its table.
+    fn end(&self) -> Vec<RecordBatch> {
         let mut asks = self.forming.asks();
-        let own = asks.waiting.iter_mut().find(|ask| ask.round == self.round);
-        own.map(|ask| std::mem::take(&mut ask.rows)).unwrap_or_default()
+        let Some(at) = asks.waiting.iter().position(|ask| ask.round == self.round) else { return Vec::new() };
+        self.forming.n_asks.fetch_sub(1, Relaxed);
+        asks.waiting.swap_remove(at).rows
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.forming.asks().waiting.retain(|ask| ask.round != self.round);
-        self.forming.n_asks.fetch_sub(1, Relaxed);
+        drop(self.end());
     }
 }
 
@@ -88,12 +91,13 @@ impl Forming {
 
     /// Asks for a round over all instruments that somebody follows.
     pub fn ask(&self) -> u64 {
-        self.asked.fetch_add(1, Relaxed) + 1
+        // Whoever sees it sees who asks, too.
+        self.asked.fetch_add(1, Release) + 1
     }
 
     /// Rounds that were asked for: one made from now on is as good as all of them.
     pub fn asked(&self) -> u64 {
-        self.asked.load(Relaxed)
+        self.asked.load(Acquire)
     }
 
     /// Whether a statement waits for rows of this table, or of any where none is named.
@@ -133,7 +137,7 @@ impl Forming {
         let asking = self.wait(table, answer);
         let Ok(Ok(())) = timeout(PATIENCE, answered).await else { return Err(outside(NotFormed::NotYet)) };
         let rows = LiveTable::new(table);
-        rows.apply(&concat_batches(&table.schema(), &asking.rows())?);
+        rows.apply(&concat_batches(&table.schema(), &asking.end())?);
         Ok(rows.seen().latest_batch()?)
     }
 
