@@ -199,7 +199,7 @@ fn a_full_disk_under_questdb_is_told_and_rows_wait_until_there_is_room() {
     std::fs::remove_dir_all(&data).unwrap();
     std::fs::create_dir(&data).unwrap();
     // A disk that grows when the file `room` appears.
-    let start = "mount -t tmpfs -o size=160m tmpfs \"$1\" || exit 1
+    let start = "mount -t tmpfs -o size=320m tmpfs \"$1\" || exit 1
         (while [ ! -e \"$2\" ]; do sleep 0.1; done; mount -o remount,size=4g \"$1\"; mv \"$2\" \"$2.made\") 2>/dev/null &
         exec \"$3\" start questdb";
     let mut start_on_disk = services.shell("unshare");
