@@ -12,7 +12,7 @@ use std::{
 
 use prism_schemas::{
     Cell, InstrumentId, Market, Timeframe, Ts, Version,
-    table::{BARS, COMPONENT_SCORES, CONFLUENCE, INDICATORS, ORDER_FLOW},
+    table::{BARS, COMPONENT_SCORES, CONFLUENCE, DIMENSION_SCORES, INDICATORS, ORDER_FLOW},
     time::{MINUTE, SECOND},
 };
 use timely::{
@@ -111,7 +111,7 @@ fn trades() -> Vec<Trade> {
 }
 
 /// Tables whose rows are drawn while they form.
-static TABLES: [&Table; 5] = [&BARS, &ORDER_FLOW, &INDICATORS, &COMPONENT_SCORES, &CONFLUENCE];
+static TABLES: [&Table; 6] = [&BARS, &ORDER_FLOW, &INDICATORS, &COMPONENT_SCORES, &DIMENSION_SCORES, &CONFLUENCE];
 
 /// Rows by their place.
 type Placed = BTreeMap<[String; 5], Vec<Cell>>;
@@ -213,7 +213,8 @@ fn run(is_followed: bool, at_once: usize) -> (Seen, Seen) {
 /// A row by its place, without what tells when it became known.
 fn put(into: &mut BTreeMap<[String; 5], Vec<Cell>>, row: &Version, is_last: bool) {
     let text = |name| row.get(name).map_or(String::new(), |cell| format!("{cell:?}"));
-    let key = [row.table.name.into(), text("ts"), text("symbol"), text("timeframe"), text("component")];
+    let key =
+        [row.table.name.into(), text("ts"), text("symbol"), text("timeframe"), text("component") + &text("dimension")];
     let moving = ["known_at", "revision"].map(|name| row.table.position(name).unwrap());
     let cells = row.cells.iter().enumerate().filter(|(at, _)| !moving.contains(at)).map(|(_, cell)| cell.clone());
     if is_last || !into.contains_key(&key) {
@@ -225,7 +226,7 @@ fn put(into: &mut BTreeMap<[String; 5], Vec<Cell>>, row: &Version, is_last: bool
 /// what they are not made of.
 #[test]
 fn what_is_drawn_last_is_drawn_again_when_it_closes() {
-    [&TABLES[..], &TABLES[4..]].into_iter().for_each(drawn_last_and_again);
+    [&TABLES[..], &TABLES[5..]].into_iter().for_each(drawn_last_and_again);
 }
 
 fn drawn_last_and_again(wanted: &'static [&'static Table]) {

@@ -40,8 +40,8 @@ pub(super) fn rows<'s>(
         let known = |of: &Forming| of.received as Time;
         let analysed = || all.iter().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
         // Nobody followed the others when they were made.
-        let whole = || all.iter().filter(|of| of.is_whole);
-        let of_whole = || whole().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
+        let whole = all.iter().filter(|of| of.is_whole);
+        let of_whole = || whole.clone().flat_map(|of| of.analysed.iter().map(move |row| (row, known(of))));
         let scores = || all.iter().flat_map(|of| of.scores.iter().map(move |score| (score, known(of))));
         if wants(&BARS) {
             bars.form(of_whole().map(|(row, known)| (row.bar().clone(), known)));
@@ -57,20 +57,14 @@ pub(super) fn rows<'s>(
             indicators.form(of_whole().map(|(row, known)| (row.clone(), known)));
         }
         if wants(&COMPONENT_SCORES) {
-            let mut rows = Vec::new();
-            for (score, known) in scores() {
+            components.form(each(scores(), |score, see| {
                 if let Score::Role(role) = score {
-                    components::of(role, &catalogue.profile, |row| rows.push((row, known)));
+                    components::of(role, &catalogue.profile, see);
                 }
-            }
-            components.form(rows.into_iter());
+            }));
         }
         if wants(&DIMENSION_SCORES) {
-            let mut rows = Vec::new();
-            scores().for_each(|(score, known)| {
-                dimensions::of(score, &catalogue.profile, |row| rows.push((row, known)));
-            });
-            dimensions.form(rows.into_iter());
+            dimensions.form(each(scores(), |score, see| dimensions::of(score, &catalogue.profile, see)));
         }
         if wants(&CONFLUENCE) {
             let all = scores().filter_map(|(score, known)| match score {
@@ -84,4 +78,14 @@ pub(super) fn rows<'s>(
         }
     };
     forming.inspect_batch(draw).flat_map(|_| None::<((), Time, Diff)>).as_collection()
+}
+
+/// The rows that scores give, each known when its score is.
+fn each<'a, R>(
+    scores: impl Iterator<Item = (&'a Score, Time)>,
+    of: impl Fn(&Score, &mut dyn FnMut(R)),
+) -> impl Iterator<Item = (R, Time)> {
+    let mut rows = Vec::new();
+    scores.for_each(|(score, known)| of(score, &mut |row| rows.push((row, known))));
+    rows.into_iter()
 }
