@@ -39,7 +39,7 @@ pub(crate) struct Args {
     format: Format,
 }
 
-type Row = Map<String, Value>;
+pub(crate) type Row = Map<String, Value>;
 
 /// The newest confluence of the symbol; Bybit, linear and spot come first, as in the API.
 const CONFLUENCE: &str = "SELECT * FROM confluence WHERE symbol = $symbol
@@ -129,12 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn analysis(args: &Args) -> Result<Analysis> {
     let symbol = canonical_symbol(&args.symbol);
     let engine = sql::engine(&args.store, args.run.as_deref(), Duration::from_secs(60))?;
-    let optional = |text: &Option<String>| text.clone().map_or(Value::Null, Value::String);
-    let wanted =
-        [("symbol", Value::from(&*symbol)), ("exchange", optional(&args.exchange)), ("market", optional(&args.market))];
-    let Some(confluence) = ask(&engine, CONFLUENCE, &wanted)?.pop() else {
-        return Err(unknown(&engine, &symbol, args)?);
-    };
+    let confluence = newest(&engine, &args.store, &symbol, args.exchange.as_deref(), args.market.as_deref())?;
     let instrument = ["symbol", "exchange", "market"].map(|name| (name, confluence[name].clone()));
     let with = |more: &[(&'static str, Value)]| [&instrument[..], more].concat();
     let close = ("close", confluence["ts_close"].clone());
@@ -155,11 +150,26 @@ fn analysis(args: &Args) -> Result<Analysis> {
     Ok(Analysis { confluence, dimensions, roles, timeframe, components })
 }
 
+/// The newest score of a symbol; an error that says what there is instead, where there is none.
+pub(crate) fn newest(
+    engine: &Engine,
+    store: &str,
+    symbol: &str,
+    exchange: Option<&str>,
+    market: Option<&str>,
+) -> Result<Row> {
+    let wanted = [("symbol", symbol.into()), ("exchange", exchange.into()), ("market", market.into())];
+    match ask(engine, CONFLUENCE, &wanted)?.pop() {
+        Some(row) => Ok(row),
+        None => Err(unknown(engine, symbol, store)?),
+    }
+}
+
 /// Why there is no score, and what there is instead.
-fn unknown(engine: &Engine, symbol: &str, args: &Args) -> Result<anyhow::Error> {
+fn unknown(engine: &Engine, symbol: &str, store: &str) -> Result<anyhow::Error> {
     let known = ask(engine, SYMBOLS, &[])?;
     let known: Vec<&str> = known.iter().filter_map(|row| row["symbol"].as_str()).collect();
-    let here = without_login(&args.store);
+    let here = without_login(store);
     if known.is_empty() {
         return Ok(misuse(format!("no score of {symbol} in {here}, nor of any other symbol")));
     }
@@ -207,11 +217,11 @@ fn is_newest(row: &Row, close: &str) -> bool {
     }
 }
 
-fn number(row: &Row, name: &str) -> f64 {
+pub(crate) fn number(row: &Row, name: &str) -> f64 {
     row[name].as_f64().unwrap_or(f64::NAN)
 }
 
-fn text<'a>(row: &'a Row, name: &str) -> &'a str {
+pub(crate) fn text<'a>(row: &'a Row, name: &str) -> &'a str {
     row[name].as_str().unwrap_or("")
 }
 
@@ -293,7 +303,7 @@ fn roles_table(roles: &[&(Row, Option<f64>)], all: f64) -> comfy_table::Table {
     out
 }
 
-fn dimensions_table(dimensions: &[Row], confluence: &Row) -> comfy_table::Table {
+pub(crate) fn dimensions_table(dimensions: &[Row], confluence: &Row) -> comfy_table::Table {
     let mut out = table(&["DIMENSION (all roles)", "SCORE", "WEIGHT", "IMPACT", "COVERAGE", "GAUGE"]);
     for row in dimensions {
         let score = number(row, "score");

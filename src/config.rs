@@ -11,7 +11,7 @@ use prism_schemas::time::duration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{bounds, misuse};
+use crate::{bounds, layers::merge, misuse};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 
@@ -255,34 +255,6 @@ impl Config {
     }
 }
 
-/// Sections whose keys are somebody else's names.
-const OPEN: [&str; 3] = ["feeds.addresses.", "kafka.properties.", "questdb.ttl."];
-
-/// Puts `over` over `table`; a key that has no default is an error that names the nearest one.
-fn merge(table: &mut Table, over: Table, path: &str) -> Result<(), String> {
-    for (key, value) in over {
-        let name = format!("{path}{key}");
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(table)), Value::Table(over)) => merge(table, over, &format!("{name}."))?,
-            (Some(Value::Table(_)), _) => return Err(format!("{name} is a section")),
-            (Some(have), value) => {
-                // 70 is as good as 70.0 where a float is expected.
-                *have = match (&have, value) {
-                    (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
-                    (_, value) => value,
-                };
-            }
-            (None, value) if OPEN.contains(&path) => drop(table.insert(key, value)),
-            (None, _) => {
-                let nearest = table.keys().max_by(|a, b| strsim::jaro(a, &key).total_cmp(&strsim::jaro(b, &key)));
-                let hint = nearest.map(|near| format!(", did you mean \"{path}{near}\"?")).unwrap_or_default();
-                return Err(format!("unknown key \"{name}\"{hint}"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Reads `256MiB`, `1GiB`, `500KiB` or plain bytes.
 pub(crate) fn parse_bytes(text: &str) -> Option<usize> {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -320,6 +292,17 @@ mod tests {
         let other = load(file, &[]).unwrap();
         assert_eq!(other.kafka.properties.0["security.protocol"], "ssl");
         assert_eq!(other.settings.hash(), load("", &[]).unwrap().settings.hash());
+    }
+
+    #[test]
+    fn a_score_profile_is_a_section_of_ones_own() {
+        let file = "[score]\nprofile = \"mine\"\n[score.profiles.mine]\nvolume = { weight = 1, components = { obv = 0.5 } }\n\
+                    [score.profiles.balanced]\nvolume = { weight = 2.0 }";
+        let profiles = load(file, &[]).unwrap().settings.score.profiles;
+        assert_eq!(profiles["mine"]["volume"].components["obv"], 0.5);
+        // Of one that is there only what is named changes.
+        assert_eq!((profiles["balanced"].len(), profiles["balanced"]["volume"].weight), (6, 2.0));
+        assert!(load("[score.profiles.mine]\nvolume = { wait = 1.0 }", &[]).unwrap_err().contains("wait"));
     }
 
     #[test]

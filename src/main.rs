@@ -12,6 +12,7 @@ mod emulate;
 mod follow;
 mod import;
 mod interrupt;
+mod layers;
 mod liquidations;
 mod live;
 mod output;
@@ -19,6 +20,7 @@ mod place;
 mod record;
 mod replay;
 mod roles;
+mod signal;
 mod snapshot;
 mod sql;
 mod synthetic;
@@ -73,6 +75,8 @@ enum Command {
     Bench(bench::Args),
     /// Print the component breakdown of a symbol's newest score
     Analyze(analyze::Args),
+    /// Print the signal that could be made of symbols' newest scores, with stop, targets and reasons
+    Signal(signal::Args),
     /// Print forced orders of the newest bars, and alert where a bar has too many
     Liquidations(liquidations::Args),
 }
@@ -147,6 +151,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sql(args) => sql::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Signal(args) => signal::run(&args),
         Command::Liquidations(args) => liquidations::run(&args),
     }
 }

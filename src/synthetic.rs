@@ -122,8 +122,10 @@ pub(crate) fn ingest(
         let now = time.now();
         let until = now.min(reached + CHUNK);
         while reached < until {
+            let before = reached;
             reached = until.min(reached + ALIVE);
             market.step(reached, &mut frames);
+            writer.take(market.told(before, reached))?;
             for frame in frames.drain(..) {
                 if let Err(error) = decoder.decode(&frame.text, frame.ts_recv, &mut events) {
                     let nowhere = InstrumentId::new(EXCHANGE, MARKET, "");

@@ -57,7 +57,11 @@ fn configuration_mistakes_are_named() {
         ("[timeframes]\nroles = [\"1m\", \"7m\"]", ["prism.toml", "7m", "timeframe"]),
         ("[timeframes]\nweights = [1.0]", ["prism.toml", "timeframes.weights", "weight"]),
         ("[indicators]\ncolumns = [\"sma_21\"]", ["indicators.columns", "sma_21", "unknown"]),
-        ("[score]\nprofile = \"prysm\"", ["score.profile", "prysm", "prism"]),
+        ("[score]\nprofile = \"prysm\"", ["score.profile", "prysm", "balanced"]),
+        (
+            "[score]\nprofile = \"mine\"\n[score.profiles.mine]\nvolume = { weight = 1.0, components = { rsi = 1.0 } }",
+            ["score.profiles.mine.volume", "rsi", "volume_delta"],
+        ),
         ("[signals]\nbullish = 20.0", ["prism.toml", "bullish", "bearish"]),
         ("[time", ["prism.toml", "line 1", "["]),
     ] {

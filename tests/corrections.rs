@@ -80,8 +80,9 @@ fn values(row: &Version) -> Vec<&Cell> {
 }
 
 /// Tables whose rows may come to be with a late trade; the others' have come with their bar.
-static BEGIN: [&Table; 6] = [
+static BEGIN: [&Table; 7] = [
     &table::SIGNALS,
+    &table::SIGNAL_EVENTS,
     &table::STRUCTURE_LEVELS,
     &table::COMPONENT_SCORES,
     &table::DIMENSION_SCORES,
@@ -89,9 +90,9 @@ static BEGIN: [&Table; 6] = [
     &table::FOOTPRINT_ANALYSIS,
 ];
 
-/// The end of the last bar that a row depends on: a signal's is the one that ends it.
+/// The end of the last bar that a row depends on: a signal's is the one that ends it, an event's its own.
 fn depends_until(row: &Version) -> i64 {
-    match row.get("status_ts") {
+    match row.get("status_ts").or_else(|| row.get("event_ts")) {
         Some(Cell::Ts(end)) => *end,
         Some(Cell::Null) => i64::MAX,
         _ => ts(row, "ts_close"),

@@ -31,11 +31,19 @@ pub(crate) fn shows_live_scores(port: u16, n_symbols: usize) {
         tab.until(|page| rows(page).len() == n_symbols && rows(page) != rows(&drawn)).await;
         // And moves inside the bar.
         tab.until(|page| page.contains(">forming</td>")).await;
-        // An instrument opens: its components, its book and its trades.
+        // An instrument opens: its components, its book and its trades, and what they advise.
         let open = json!({ "expression": "document.querySelector('#scores tbody a').click()" });
         tab.ask("Runtime.evaluate", open).await;
-        let parts =
-            ["Order flow: scores", "Order book: scores", "sizes of bids and asks", "ladder book", "point of control"];
+        let parts = [
+            "Technical: scores",
+            "Order flow: scores",
+            "Order book: scores",
+            "Sentiment: scores",
+            "sizes of bids and asks",
+            "ladder book",
+            "point of control",
+            "What may be done",
+        ];
         tab.until(|page| parts.iter().all(|part| page.contains(part))).await;
         assert!(tab.console.is_empty(), "the page wrote to the console: {:?}", tab.console);
     });

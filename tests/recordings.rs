@@ -87,11 +87,11 @@ fn recordings_replay_to_explained_scores_and_naive_bars() {
     // Rows of confluence, those with coverage of at least 0.24, and all derived rows. Half a minute warms few indicators;
     // books and takers say something at once.
     let expected = [
-        ("hftbacktest", (2070, 1986, 205607)),
-        ("BINANCE", (25, 0, 1369)),
-        ("BINANCE_FUTURES", (101, 42, 6348)),
-        ("BINANCE_DELIVERY", (188, 62, 11683)),
-        ("BYBIT", (139, 36, 6781)),
+        ("hftbacktest", (2070, 1986, 216429)),
+        ("BINANCE", (25, 0, 1371)),
+        ("BINANCE_FUTURES", (101, 42, 6486)),
+        ("BINANCE_DELIVERY", (188, 62, 11913)),
+        ("BYBIT", (139, 36, 7383)),
     ];
     assert_eq!(all, expected);
 }

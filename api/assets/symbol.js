@@ -1,14 +1,45 @@
-// One instrument: its dimensions and components with divergence, its order book and its last trades by price.
+// One instrument: its dimensions and components with divergence, what may be done and why, its order book and its last trades by price.
 "use strict";
 
 const REFRESH_MS = 5_000;
-const FACES = { orderflow: "Order flow", orderbook: "Order book", pricestructure: "Price structure" };
+const FACES = {
+  technical: "Technical",
+  volume: "Volume",
+  orderflow: "Order flow",
+  orderbook: "Order book",
+  pricestructure: "Price structure",
+  sentiment: "Sentiment",
+};
 const detail = document.querySelector("#symbol");
 let shown = null; // the instrument, while it is shown
 
 async function told(path) {
   const answer = await fetch(path, { headers: credentials() });
   return answer.ok ? answer.json() : null;
+}
+
+// The signal that could be made of the newest score.
+async function advised(of) {
+  const answer = await fetch("/api/signals/generate", {
+    method: "POST",
+    headers: { ...credentials(), "content-type": "application/json" },
+    body: JSON.stringify({ symbols: [of.symbol], exchange: of.exchange, market: of.market }),
+  });
+  return answer.ok ? (await answer.json()).signals[0] ?? null : null;
+}
+
+// What a score says, what may be done, and what speaks against relying on it.
+function reasons(advice) {
+  const made = element("section", null, "reasons");
+  if (!advice) return made;
+  made.append(element("h3", `${advice.signal}, long ${fixed(advice.confidence_long, 1)} %, short ${fixed(advice.confidence_short, 1)} %`));
+  for (const [title, sentences] of [["What may be done", advice.actionable_insights], ["Warnings", advice.warnings], ["Why", advice.insights]]) {
+    if (!sentences.length) continue;
+    const list = element("ul");
+    list.append(...sentences.map((sentence) => element("li", sentence.text)));
+    made.append(element("h4", title), list);
+  }
+  return made;
 }
 
 function gauge(name, score, note) {
@@ -133,11 +164,12 @@ async function refresh() {
   if (!of) return;
   const symbol = encodeURIComponent(of.symbol);
   const market = `/api/market/${of.exchange}/${symbol}`;
-  const [analysis, orderbook, trades] = await Promise.all([
+  const [analysis, orderbook, trades, advice] = await Promise.all([
     told(`/api/analysis/${symbol}?exchange=${of.exchange}&market=${of.market}`),
     told(`${market}/orderbook?market=${of.market}`),
     told(`${market}/trades?market=${of.market}`),
-  ]).catch(() => [null, null, null]);
+    advised(of),
+  ]).catch(() => [null, null, null, null]);
   if (shown !== of || !analysis) return;
   const content = detail.querySelector("div");
   const gauges = element("section", null, "gauges");
@@ -147,7 +179,7 @@ async function refresh() {
   }
   const faces = Object.keys(FACES).map((dimension) => components(analysis, dimension));
   const heat = content.querySelector(".heat") ?? element("section", null, "heat");
-  content.replaceChildren(gauges, ...faces, heat, book(orderbook), footprint(trades));
+  content.replaceChildren(gauges, reasons(advice), ...faces, heat, book(orderbook), footprint(trades));
   if (!orderbook?.book) return;
   const newest = await heatOf(of, orderbook.book.ts);
   if (shown === of) content.querySelector(".heat").replaceWith(newest);

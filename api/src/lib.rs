@@ -5,18 +5,22 @@
 //! only. Live changes are told through [`Updates`]; everything else is a named query. A [`Door`] says who may ask, [`Limits`]
 //! what clients may take at most.
 //!
-//! Invariant: nothing here writes, computes a market quantity, or knows where rows come from.
+//! `interpret` makes sentences of rows, for the terminal too; `advice` gathers what they are made of.
+//!
+//! Invariant: nothing here writes, computes a market quantity that is in no row (shares and distances aside), or knows where
+//! rows come from.
 
 #![allow(unused_qualifications, reason = "utoipa writes query types with their full path")]
 
+mod advice;
 mod board;
 mod change;
 mod door;
 mod error;
-mod explain;
 mod extract;
 mod history;
 mod instruments;
+mod interpret;
 mod limits;
 mod outbox;
 mod routes;
@@ -43,8 +47,10 @@ pub use prism_status::{Stage, Status};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::advice::{Advice, advice};
 pub use crate::door::{Audience, Door, DoorError, Secret};
 use crate::error::{ApiError, as_problem};
+pub use crate::interpret::Sentence;
 pub use crate::limits::Limits;
 pub use crate::routes::openapi::document;
 pub use crate::server::serve;

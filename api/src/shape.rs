@@ -103,6 +103,7 @@ row_schemas! {
     DimensionRow = DIMENSION_SCORES,
     ConfluenceRow = CONFLUENCE,
     SignalRow = SIGNALS,
+    EventRow = SIGNAL_EVENTS,
     BookRow = BOOK_FEATURES,
     HeatRow = BOOK_HEAT,
     WallRow = BOOK_WALLS,

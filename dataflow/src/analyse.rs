@@ -16,10 +16,10 @@ use crate::{
     interval::Interval,
     operator::{BadState, Item, Machine, Scan, Watch, load, save, scan_by_key, shared},
     score::{
-        component::{Columns, Inputs, MissingColumn, Reading, Scoring},
+        component::{Columns, Inputs, Reading, Scoring},
         flows::{Flowed, Flows, Moves},
         naked::Pocs,
-        profile::Profile,
+        profile::{Profile, ProfileError},
         stakes::{Stake, Stakes},
     },
     settings::{Empty, Settings},
@@ -72,12 +72,9 @@ pub enum CatalogueError {
     /// Correct `indicators.columns`.
     #[error("indicators.columns: unknown column \"{0}\"")]
     UnknownColumn(String),
-    /// Correct `score.profile`.
-    #[error("score.profile: unknown profile \"{0}\", known are prism and w1")]
-    UnknownProfile(String),
-    /// Add the column to `indicators.columns`.
-    #[error("indicators.columns: {0}")]
-    MissingColumn(#[from] MissingColumn),
+    /// Correct the score profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 impl Catalogue {
@@ -95,8 +92,8 @@ impl Catalogue {
             indicators.retain(|indicator| indicator.names().iter().any(|name| wanted.contains(name)));
         }
         let columns: Vec<String> = indicators.iter().flat_map(|indicator| indicator.names()).collect();
-        let (name, row) = (&settings.score.profile, Columns::of(&columns));
-        let profile = Profile::new(name, &row)?.ok_or_else(|| CatalogueError::UnknownProfile(name.clone()))?;
+        let row = Columns::of(&columns);
+        let profile = Profile::new(&settings.score, &row)?;
         let [adx, atr] = ["adx_14", "atr_14"].map(|name| columns.iter().position(|column| column == name));
         let mut next = 0;
         let unread = indicators.iter().map(|indicator| {

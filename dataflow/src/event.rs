@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bar::{Bar, EventId},
+    positions::Margins,
     types::Time,
 };
 
@@ -151,6 +152,14 @@ pub enum Position {
     OpenInterest(f64),
     /// What will be settled next.
     FundingRate(f64),
+    /// Hours between settlements.
+    FundingInterval(f64),
+    /// Long over short accounts.
+    Accounts(f64),
+    /// Long over short positions of top traders.
+    TopPositions(f64),
+    /// What the smallest tier asks for.
+    Margins(Margins),
     /// A position was closed by force.
     Forced(ForcedOrder),
 }

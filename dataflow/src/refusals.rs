@@ -29,7 +29,7 @@ pub(crate) fn settings() -> Settings {
         "indicators": { "columns": [] },
         "score": { "profile": "prism", "divergence_threshold": 10.0, "divergence_max": 10.0 },
         "relations": { "benchmark": "BTCUSDT", "window": 60 },
-        "signals": { "bullish": 70.0, "bearish": 30.0, "hysteresis": 3.0, "cooldown": "5m" },
+        "signals": { "bullish": 70.0, "bearish": 30.0, "hysteresis": 3.0, "cooldown": "5m", "risk": 0.001, "position_max": 5.0 },
     }))
     .unwrap()
 }

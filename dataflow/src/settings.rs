@@ -1,12 +1,14 @@
 //! The settings that shape results, and their hash.
 
+use std::collections::BTreeMap;
+
 use prism_schemas::{Timeframe, Ts, instrument::fnv1a, time::duration};
 use serde::{Deserialize, Serialize};
 
 use crate::relation::WINDOW_MAX;
 
 /// Changes whenever a formula changes, so that rows of different formulas never share a config_hash.
-const FORMULA_VERSION: u32 = 10;
+const FORMULA_VERSION: u32 = 11;
 
 /// Everything that changes results; nothing that does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,12 +116,26 @@ pub struct IndicatorSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreSettings {
-    /// Name of the score profile.
+    /// Name of the score profile: `prism`, `w1`, or one of `profiles`.
     pub profile: String,
+    /// Profiles of one's own, by name: weights of dimensions.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, BTreeMap<String, DimensionWeights>>,
     /// Points by which higher roles must disagree before a component is adjusted.
     pub divergence_threshold: f64,
     /// Most points of an adjustment.
     pub divergence_max: f64,
+}
+
+/// What a profile makes of a dimension of `prism`; one that it does not name is not scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DimensionWeights {
+    /// Its share in the confluence, among the weights of all.
+    pub weight: f64,
+    /// Shares of its components among each other; those of `prism` if empty. One that is not named is not scored.
+    #[serde(default)]
+    pub components: BTreeMap<String, f64>,
 }
 
 /// How relations are made.
@@ -145,6 +161,10 @@ pub struct SignalSettings {
     /// Least time between two signals of one direction.
     #[serde(with = "duration")]
     pub cooldown: i64,
+    /// Share of the capital that a position of a signal may lose at its stop.
+    pub risk: f64,
+    /// Percent of the capital that it takes at most.
+    pub position_max: f64,
 }
 
 impl Settings {
@@ -195,6 +215,9 @@ impl Settings {
         if signals.hysteresis < 0.0 || !apart {
             return fail("signals: bearish + hysteresis must be below bullish - hysteresis".into());
         }
+        if ![signals.risk, signals.position_max / 100.0].iter().all(|share| (0.0..=1.0).contains(share)) {
+            return fail("signals.risk must be 0 to 1, signals.position_max 0 to 100".into());
+        }
         Ok(())
     }
 
@@ -210,7 +233,10 @@ impl Settings {
 
     /// Hash of everything here and of the formulas, 16 hex digits.
     pub fn hash(&self) -> String {
-        let text = serde_json::to_string(self).unwrap_or_default();
+        // What other profiles say changes nothing.
+        let mut own = self.clone();
+        own.score.profiles.retain(|name, _| *name == self.score.profile);
+        let text = serde_json::to_string(&own).unwrap_or_default();
         format!("{:016x}", fnv1a(format!("{FORMULA_VERSION}|{text}").as_bytes()))
     }
 }

@@ -1,5 +1,8 @@
 //! Signals: crossings of the confluence score, with hysteresis and cooldown.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use prism_schemas::Ts;
@@ -9,6 +12,7 @@ use crate::{
     operator::{Kept, Recent, Watch, in_order_of, room},
     score::rows::{Confluence, Score},
     settings::{Settings, SignalSettings},
+    structure::Setup,
     types::{Diff, Rows},
 };
 
@@ -31,14 +35,34 @@ impl Direction {
 }
 
 /// Where a signal stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Status {
     /// The score is still beyond its threshold, less hysteresis.
     Active,
-    /// The score came back, at the bar that ends here.
-    Closed(Ts),
-    /// The opposite signal was raised, at the bar that ends here.
-    Superseded(Ts),
+    /// The score came back.
+    Closed(Moment),
+    /// The opposite signal was raised.
+    Superseded(Moment),
+}
+
+/// When something became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// End of the base bar.
+    pub ts: Ts,
+    /// Its close, or the price that it reached.
+    pub price: f64,
+    /// The confluence then.
+    pub score: f64,
+}
+
+/// What a signal's price reached while it was active.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reached {
+    /// The stop; nothing after it.
+    pub stop: Option<Moment>,
+    /// Each target.
+    pub targets: [Option<Moment>; 2],
 }
 
 /// A crossing with its current state.
@@ -60,6 +84,65 @@ pub struct Signal {
     pub reliability: f64,
     /// Close of the crossing's bar.
     pub price: f64,
+    /// Where a position in its direction would be given up and closed.
+    pub setup: Option<Setup>,
+    /// What of that was reached.
+    pub reached: Reached,
+}
+
+impl Signal {
+    /// The status' moment, if it ended.
+    pub fn ended(&self) -> Option<Moment> {
+        match self.status {
+            Status::Active => None,
+            Status::Closed(moment) | Status::Superseded(moment) => Some(moment),
+        }
+    }
+
+    /// That which this row raises.
+    fn raised(row: &Confluence, direction: Direction) -> Signal {
+        let bar = row.bar();
+        Signal {
+            instrument: bar.instrument,
+            start: bar.start,
+            end: bar.end,
+            direction,
+            status: Status::Active,
+            score: row.score,
+            reliability: row.reliability(),
+            price: bar.close,
+            setup: row.analysed.structure().and_then(|structure| structure.setups[direction as usize]),
+            reached: Reached::default(),
+        }
+    }
+
+    /// A bar behind the crossing's reached its stop, or targets.
+    fn reach(&mut self, row: &Confluence) {
+        let Some(setup) = self.setup.filter(|_| self.reached.stop.is_none()) else { return };
+        let bar = row.bar();
+        let moment = |price| Moment { ts: bar.end, price, score: row.score };
+        let (is_stopped, is_at): (bool, &dyn Fn(f64) -> bool) = match self.direction {
+            Direction::Bullish => (bar.low <= setup.stop, &|target| target <= bar.high),
+            Direction::Bearish => (setup.stop <= bar.high, &|target| bar.low <= target),
+        };
+        if is_stopped {
+            self.reached.stop = Some(moment(setup.stop));
+            return;
+        }
+        for (reached, target) in self.reached.targets.iter_mut().zip(setup.targets) {
+            if is_at(target) {
+                reached.get_or_insert(moment(target));
+            }
+        }
+    }
+
+    /// The same before bars that start at `first` or later.
+    fn before(&self, first: Ts) -> Signal {
+        let is_before = |moment: &Moment| moment.ts <= first;
+        let Reached { stop, targets } = self.reached;
+        let reached = Reached { stop: stop.filter(is_before), targets: targets.map(|target| target.filter(is_before)) };
+        Signal { status: Status::Active, reached, ..*self }
+    }
 }
 
 /// What the crossings so far leave behind.
@@ -71,24 +154,20 @@ struct State {
     last_end: [Option<Ts>; 2],
 }
 
-#[derive(Clone, Copy)]
 struct Entry {
-    start: Ts,
-    end: Ts,
-    score: f64,
-    reliability: f64,
-    price: f64,
+    /// Scoring keeps it as long.
+    row: Arc<Confluence>,
     /// State before this row.
     before: State,
 }
 
 impl Kept for Entry {
     fn key(&self) -> Ts {
-        self.start
+        self.row.bar().start
     }
 
     fn end(&self) -> Ts {
-        self.end
+        self.row.bar().end
     }
 }
 
@@ -123,7 +202,11 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
                 instruments.resize_with(at + 1, Instrument::default);
             }
             let start = row.bar().start;
-            if instruments[at].entries.apply(start, diff, |_| Entry::of(&row)).is_none() {
+            if instruments[at]
+                .entries
+                .apply(start, diff, |_| Entry { row: row.clone(), before: State::default() })
+                .is_none()
+            {
                 watch.tell("signals", row.bar().instrument, start, diff, time);
                 continue;
             }
@@ -138,9 +221,9 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
             let old = instrument.reopen(first);
             let n_kept = instrument.signals.len();
             if let Some(open) = old.first().filter(|signal| signal.start < first) {
-                instrument.signals.push_back(Signal { status: Status::Active, ..*open });
+                instrument.signals.push_back(open.before(first));
             }
-            instrument.rerun(at as u32, first, &rules);
+            instrument.rerun(first, &rules);
             let new = || instrument.signals.range(n_kept..);
             for signal in &old {
                 emit.replace(Some(*signal), new().find(|new| new.start == signal.start).copied());
@@ -155,79 +238,65 @@ pub fn signals<'s>(scores: Rows<'s, Score>, settings: &Settings, watch: &Watch) 
     })
 }
 
-impl Entry {
-    fn of(row: &Confluence) -> Entry {
-        let (bar, before) = (row.bar(), State::default());
-        Entry {
-            start: bar.start,
-            end: bar.end,
-            score: row.score,
-            reliability: row.reliability(),
-            price: bar.close,
-            before,
-        }
-    }
-}
-
-/// What a row does to the state: the signal it ends, with its new status, and the direction it raises.
-fn step(state: &mut State, entry: &Entry, rules: &SignalSettings) -> (Option<(Ts, Status)>, Option<Direction>) {
+/// What a row does to the state: the new status of the signal it ends, and the direction it raises.
+fn step(state: &mut State, row: &Confluence, rules: &SignalSettings) -> (Option<Status>, Option<Direction>) {
+    let (bar, score) = (row.bar(), row.score);
     let back = match state.active {
-        Some((Direction::Bullish, _)) => entry.score < rules.bullish - rules.hysteresis,
-        Some((Direction::Bearish, _)) => rules.bearish + rules.hysteresis < entry.score,
+        Some((Direction::Bullish, _)) => score < rules.bullish - rules.hysteresis,
+        Some((Direction::Bearish, _)) => rules.bearish + rules.hysteresis < score,
         None => false,
     };
     let ended = if back { state.active.take() } else { None };
     let raised = match state.active {
-        None if rules.bullish <= entry.score => Some(Direction::Bullish),
-        None if entry.score <= rules.bearish => Some(Direction::Bearish),
+        None if rules.bullish <= score => Some(Direction::Bullish),
+        None if score <= rules.bearish => Some(Direction::Bearish),
         _ => None,
     };
     let raised = raised.filter(|direction| {
         let last = state.last_end[*direction as usize];
-        last.is_none_or(|last| rules.cooldown <= entry.end - last)
+        last.is_none_or(|last| rules.cooldown <= bar.end - last)
     });
     if let Some(direction) = raised {
-        state.active = Some((direction, entry.start));
-        state.last_end[direction as usize] = Some(entry.end);
+        state.active = Some((direction, bar.start));
+        state.last_end[direction as usize] = Some(bar.end);
     }
-    let status = if raised.is_some() { Status::Superseded(entry.end) } else { Status::Closed(entry.end) };
-    (ended.map(|(_, start)| (start, status)), raised)
+    let moment = Moment { ts: bar.end, price: bar.close, score };
+    let status = if raised.is_some() { Status::Superseded(moment) } else { Status::Closed(moment) };
+    (ended.map(|_| status), raised)
 }
 
 impl Instrument {
     /// Takes out, oldest first, the signals that rows from `first` on may raise or end.
     fn reopen(&mut self, first: Ts) -> Vec<Signal> {
-        let stands =
-            |signal: &Signal| matches!(signal.status, Status::Closed(end) | Status::Superseded(end) if end <= first);
+        let stands = |signal: &Signal| signal.ended().is_some_and(|ended| ended.ts <= first);
         let n_standing =
             self.signals.iter().rposition(|signal| signal.start < first && stands(signal)).map_or(0, |at| at + 1);
         self.signals.drain(n_standing..).collect()
     }
 
     /// Raises and ends signals again from the row that starts at `first` on.
-    fn rerun(&mut self, number: u32, first: Ts, rules: &SignalSettings) {
+    fn rerun(&mut self, first: Ts, rules: &SignalSettings) {
         let from = self.entries.first_from(first);
         let mut state = match from.checked_sub(1) {
             Some(before) => {
                 let mut state = self.entries[before].before;
-                step(&mut state, &self.entries[before], rules);
+                step(&mut state, &self.entries[before].row, rules);
                 state
             }
             None => self.forgotten,
         };
         for entry in self.entries.from_mut(from) {
             entry.before = state;
-            let (ended, raised) = step(&mut state, entry, rules);
-            if let Some((start, status)) = ended
-                && let Some(signal) = self.signals.iter_mut().rev().find(|signal| signal.start == start)
-            {
-                signal.status = status;
+            let active = state.active.map(|(_, start)| start);
+            let (ended, raised) = step(&mut state, &entry.row, rules);
+            if let Some(signal) = self.signals.back_mut().filter(|signal| active == Some(signal.start)) {
+                signal.reach(&entry.row);
+                if let Some(status) = ended {
+                    signal.status = status;
+                }
             }
             if let Some(direction) = raised {
-                let Entry { start, end, score, reliability, price, .. } = *entry;
-                let status = Status::Active;
-                let signal = Signal { instrument: number, start, end, direction, status, score, reliability, price };
-                self.signals.push_back(signal);
+                self.signals.push_back(Signal::raised(&entry.row, direction));
             }
         }
     }
@@ -237,11 +306,9 @@ impl Instrument {
     fn trim(&mut self, cutoff: Ts, rules: &SignalSettings) {
         while let Some(front) = self.entries.forget(cutoff, true) {
             self.forgotten = front.before;
-            step(&mut self.forgotten, &front, rules);
+            step(&mut self.forgotten, &front.row, rules);
         }
-        while let Some(Status::Closed(end) | Status::Superseded(end)) = self.signals.front().map(|signal| signal.status)
-            && end < cutoff
-        {
+        while self.signals.front().and_then(Signal::ended).is_some_and(|ended| ended.ts < cutoff) {
             self.signals.pop_front();
         }
     }

@@ -7,10 +7,10 @@ use prism_schemas::{
 };
 
 use crate::{
-    bar::{Bar, EventIds, Quality, Source},
+    bar::{Bar, EventIds, Number, Quality, Source},
     event::{Control, Fact},
     flow::{CLASSES, Class, Flow, Side, Sides},
-    positions::{Forced, Positions},
+    positions::{Forced, Margins, Positions},
     registry::Registry,
     settings::Settings,
     types::Time,
@@ -119,10 +119,14 @@ pub fn stored_poc(row: &Version, registry: &Registry) -> Option<(Place, f64)> {
     }
 }
 
-/// What a row of `open_interest_analysis` or `liquidation_analysis` says of positions over a bar, each a part of it. None as for
-/// `stored_flow`.
-pub fn stored_positions(row: &Version, registry: &Registry) -> Option<(Place, Positions)> {
-    let place = place(row, registry)?;
+/// The bar that a row of `open_interest_analysis`, `liquidation_analysis` or `sentiment` is of. None as for `stored_flow`.
+pub fn stored_positions(row: &Version, registry: &Registry) -> Option<Place> {
+    let tables = [&table::OPEN_INTEREST_ANALYSIS, &table::LIQUIDATION_ANALYSIS, &table::SENTIMENT];
+    place(row, registry).filter(|_| tables.contains(&row.table))
+}
+
+/// Adds what such a row says of positions over its bar.
+pub fn add_stored_positions(row: &Version, to: &mut Positions) {
     let float = |column| match row.get(column) {
         Some(Cell::Float(number)) => Some(*number),
         _ => None,
@@ -142,10 +146,21 @@ pub fn stored_positions(row: &Version, registry: &Registry) -> Option<(Place, Po
         };
         (0 < forced.longs.n + forced.shorts.n).then_some(forced)
     };
-    let [open_interest, worth, funding_rate] =
-        ["open_interest", "open_interest_value", "funding_rate"].map(|column| float(column).into());
-    let is_read = [&table::OPEN_INTEREST_ANALYSIS, &table::LIQUIDATION_ANALYSIS].contains(&row.table);
-    is_read.then(|| (place, Positions { open_interest, worth, funding_rate, forced: forced() }))
+    let margins = || {
+        let [leverage, initial, maintenance] = ["leverage_max", "initial_margin", "maintenance_margin"].map(float);
+        Some(Margins { leverage: leverage?, initial: initial?, maintenance: maintenance? })
+    };
+    for (number, column) in [
+        (&mut to.open_interest, "open_interest"),
+        (&mut to.worth, "open_interest_value"),
+        (&mut to.funding_rate, "funding_rate"),
+        (&mut to.funding_interval, "funding_interval"),
+        (&mut to.accounts, "long_short_ratio"),
+        (&mut to.top_positions, "top_position_ratio"),
+    ] {
+        *number = float(column).map_or(*number, Number::from);
+    }
+    (to.forced, to.margins) = (forced().or(to.forced), margins().or(to.margins));
 }
 
 /// A bar by its instrument's number, timeframe and start.

@@ -19,7 +19,7 @@ pub use self::forming::{FORMING_VIEWS, Forming};
 use self::table::LiveTable;
 
 /// The tables that have a view of their newest rows, `live.<name>`.
-pub const LIVE_VIEWS: [&str; 13] = [
+pub const LIVE_VIEWS: [&str; 15] = [
     "confluence",
     "signals",
     "bars",
@@ -31,7 +31,9 @@ pub const LIVE_VIEWS: [&str; 13] = [
     "indicators",
     "open_interest_analysis",
     "liquidation_analysis",
+    "sentiment",
     "volume_profile",
+    "setups",
     "relations",
 ];
 

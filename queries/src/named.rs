@@ -37,6 +37,7 @@ named! {
     BOOK_HEAT = "book_heat" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time));
     BOOK_WALLS = "book_walls" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time));
     COMPONENTS = "components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
+    DIMENSIONS = "dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("ts", Time));
     FOOTPRINT = "footprint" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("at", Time));
     INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     INSTRUMENTS = "instruments" ();
@@ -50,11 +51,16 @@ named! {
     LIVE_INDICATORS = "live_indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_LIQUIDATIONS = "live_liquidations" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_OPEN_INTEREST = "live_open_interest" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    MARKET_STATE = "market_state" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("ts", Time));
+    NEWEST_CONFLUENCE = "newest_confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
+    SETTINGS = "settings" (("hash", Text));
+    SETUP = "setup" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("at", Time));
     SIGNAL = "signal" (("signal_id", Text));
     SIGNALS = "signals" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time), ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
     );
+    SIGNAL_EVENTS = "signal_events" (("signal_id", Text));
     SIGNALS_COUNT = "signals_count" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time)

@@ -466,6 +466,29 @@ CREATE TABLE IF NOT EXISTS liquidation_analysis (
 ) TIMESTAMP(ts) PARTITION BY DAY WAL
 DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
 
+CREATE TABLE IF NOT EXISTS sentiment (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    long_short_ratio DOUBLE,
+    top_position_ratio DOUBLE,
+    funding_rate DOUBLE,
+    funding_interval DOUBLE,
+    funding_hourly DOUBLE,
+    funding_annual DOUBLE,
+    leverage_max DOUBLE,
+    initial_margin DOUBLE,
+    maintenance_margin DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
 CREATE TABLE IF NOT EXISTS structure_levels (
     ts TIMESTAMP,
     ts_close TIMESTAMP,
@@ -501,6 +524,28 @@ CREATE TABLE IF NOT EXISTS volume_profile (
     low DOUBLE,
     high DOUBLE,
     volume DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY DAY WAL
+DEDUP UPSERT KEYS(ts, exchange, market, symbol, timeframe);
+
+CREATE TABLE IF NOT EXISTS setups (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    long_stop DOUBLE,
+    long_basis SYMBOL,
+    long_target_1 DOUBLE,
+    long_target_2 DOUBLE,
+    short_stop DOUBLE,
+    short_basis SYMBOL,
+    short_target_1 DOUBLE,
+    short_target_2 DOUBLE,
     known_at TIMESTAMP,
     revision LONG,
     retracted BOOLEAN,
@@ -581,6 +626,10 @@ CREATE TABLE IF NOT EXISTS confluence (
     pricestructure_weight DOUBLE,
     pricestructure_contribution DOUBLE,
     pricestructure_coverage DOUBLE,
+    sentiment_score DOUBLE,
+    sentiment_weight DOUBLE,
+    sentiment_contribution DOUBLE,
+    sentiment_coverage DOUBLE,
     consensus SYMBOL,
     consensus_strength DOUBLE,
     reliability DOUBLE,
@@ -615,12 +664,41 @@ CREATE TABLE IF NOT EXISTS signals (
     strength DOUBLE,
     reliability DOUBLE,
     price DOUBLE,
+    entry_price DOUBLE,
+    stop_loss DOUBLE,
+    stop_basis SYMBOL,
+    target_1 DOUBLE,
+    target_2 DOUBLE,
+    risk_reward DOUBLE,
+    position_size_percent DOUBLE,
+    stop_ts TIMESTAMP,
+    target_1_ts TIMESTAMP,
+    target_2_ts TIMESTAMP,
     known_at TIMESTAMP,
     revision LONG,
     retracted BOOLEAN,
     config_hash SYMBOL
 ) TIMESTAMP(ts) PARTITION BY MONTH WAL
 DEDUP UPSERT KEYS(ts, signal_id);
+
+CREATE TABLE IF NOT EXISTS signal_events (
+    ts TIMESTAMP,
+    ts_close TIMESTAMP,
+    exchange SYMBOL,
+    market SYMBOL,
+    symbol SYMBOL,
+    timeframe SYMBOL,
+    signal_id SYMBOL,
+    event SYMBOL,
+    event_ts TIMESTAMP,
+    price DOUBLE,
+    score DOUBLE,
+    known_at TIMESTAMP,
+    revision LONG,
+    retracted BOOLEAN,
+    config_hash SYMBOL
+) TIMESTAMP(ts) PARTITION BY MONTH WAL
+DEDUP UPSERT KEYS(ts, signal_id, event);
 
 CREATE TABLE IF NOT EXISTS relations (
     ts TIMESTAMP,

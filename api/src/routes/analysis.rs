@@ -15,9 +15,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::Routes;
 use crate::App;
 use crate::error::{ApiError, Problem};
-use crate::explain::{interpretation, is_current};
 use crate::extract::{Params, Segment};
 use crate::instruments::resolve;
+use crate::interpret::{interpret, is_current};
 use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, Row, parameters, rows};
 
 pub(crate) fn routes() -> Routes {
@@ -86,9 +86,7 @@ pub(crate) async fn analysis(
         dimensions.retain(|row| is_current(row, at));
         components.retain(|row| is_current(row, at));
     }
-    for row in &mut components {
-        row.insert("interpretation".into(), interpretation(row).into());
-    }
+    components.iter_mut().for_each(interpret);
     let timeframes = components.iter().filter_map(|row| row.get("timeframe")?.as_str()?.parse::<Timeframe>().ok());
     let base = timeframes.min().unwrap_or(Timeframe::M1);
     let since = at.or(app.live.newest()).unwrap_or(0).saturating_sub(DAY);

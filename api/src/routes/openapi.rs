@@ -39,6 +39,7 @@ pub(crate) fn routes() -> Routes {
         signals::active,
         signals::of_symbol,
         signals::one,
+        signals::generate,
         bars::bars,
         indicators::indicators,
         analysis::analysis,

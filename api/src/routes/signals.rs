@@ -3,22 +3,23 @@
 use axum::Json;
 use axum::extract::State;
 use prism_queries::{Parameters, named};
-use prism_schemas::canonical_symbol;
-use prism_schemas::time::{DAY, format_ts, parse_ts};
+use prism_schemas::time::{HOUR, format_ts, parse_ts};
+use prism_schemas::{InstrumentId, Market, canonical_symbol};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Routes;
 use crate::App;
+use crate::advice::{Advice, Basis, advice};
 use crate::error::{ApiError, Problem};
-use crate::explain::{interpretation, is_current};
-use crate::extract::{Params, Segment, one_of, time, within};
+use crate::extract::{Body, Params, Segment, one_of, time, within};
 use crate::instruments::resolve;
-use crate::shape::{ComponentRow, Row, SignalRow, rows};
+use crate::interpret::{Sentence, interpret};
+use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, EventRow, Row, SignalRow, rows};
 
-/// Components of a signal are looked for in bars that started at most this long before; longer than any role needs.
-const ROLES_MAX: i64 = 2 * DAY;
+/// Symbols of which signals are generated at once.
+const SYMBOLS_MAX: usize = 20;
 const SORTS: [&str; 9] =
     ["timestamp", "-timestamp", "score", "-score", "strength", "-strength", "reliability", "-reliability", "symbol"];
 
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Routes {
         .get("/api/signals/active", active)
         .get("/api/signals/symbol/{symbol}", of_symbol)
         .get("/api/signals/{signal_id}", one)
+        .post("/api/signals/generate", generate)
 }
 
 /// Some signals.
@@ -180,12 +182,27 @@ pub(crate) async fn page(
 pub(crate) struct OneSignal {
     #[schema(value_type = SignalRow)]
     signal: Row,
+    /// What happened to it, in order.
+    #[schema(value_type = Vec<EventRow>)]
+    events: Vec<Row>,
+    /// What its score says.
+    insights: Vec<Sentence>,
+    /// What may be done about it.
+    actionable_insights: Vec<Sentence>,
+    /// What speaks against relying on it.
+    warnings: Vec<Sentence>,
+    /// Its score.
+    #[schema(value_type = ConfluenceRow)]
+    confluence: Option<Row>,
+    /// The dimensions of its score.
+    #[schema(value_type = Vec<DimensionRow>)]
+    dimensions: Vec<Row>,
     /// Each component of each role timeframe as it stood at the crossing, with `interpretation`.
     #[schema(value_type = Vec<ComponentRow>)]
     components: Vec<Row>,
 }
 
-/// One signal with the components of its score.
+/// One signal with what its score is made of, what that says, and what happened to it.
 #[utoipa::path(get, path = "/api/signals/{signal_id}", operation_id = "signal", tag = "signals",
     params(("signal_id" = String, Path, description = "id of the signal")),
     responses((status = 200, body = OneSignal), (status = 404, body = Problem)))]
@@ -195,20 +212,104 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
     let Some(signal) = found.into_iter().next() else {
         return Err(ApiError::NotFound("there is no signal of this id".into()));
     };
-    let text = |name: &str| signal.get(name).cloned().unwrap_or(Value::Null);
-    let mut components = Vec::new();
-    if let Some(at) = text("ts_close").as_str().and_then(parse_ts) {
-        let mut given: Parameters =
-            ["exchange", "market", "symbol"].into_iter().map(|name| (name.to_string(), text(name))).collect();
-        given.insert("at".into(), format_ts(at).into());
-        given.insert("from".into(), format_ts(at.saturating_sub(ROLES_MAX)).into());
-        components = rows(&app.engine.named(&named::COMPONENTS, &given).await?)?;
-        components.retain(|row| is_current(row, at));
-        for row in &mut components {
-            row.insert("interpretation".into(), interpretation(row).into());
-        }
+    let events = rows(&app.engine.named(&named::SIGNAL_EVENTS, &given).await?)?;
+    let text = |name: &str| signal.get(name).and_then(Value::as_str);
+    let number = |name: &str| signal.get(name).and_then(Value::as_f64);
+    let id = || Some(InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?));
+    let basis = match (id(), text("ts_close").and_then(parse_ts)) {
+        (Some(id), Some(at)) => Basis::read(&app.engine, &id, Some(at)).await?,
+        _ => None,
+    };
+    let setup = || {
+        let targets = [number("target_1")?, number("target_2")?];
+        Some((number("entry_price")?, number("stop_loss")?, text("stop_basis")?, targets))
+    };
+    let mut told = OneSignal {
+        events,
+        insights: basis.as_ref().map_or(Vec::new(), Basis::insights),
+        actionable_insights: basis.as_ref().zip(number("score")).map_or(Vec::new(), |(basis, score)| {
+            basis.actionable(text("signal").unwrap_or(""), score, setup(), number("position_size_percent"))
+        }),
+        warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(text("stop_basis"))),
+        confluence: None,
+        dimensions: Vec::new(),
+        components: Vec::new(),
+        signal,
+    };
+    if let Some(basis) = basis {
+        (told.confluence, told.dimensions, told.components) =
+            (Some(basis.confluence), basis.dimensions, basis.components);
     }
-    Ok(Json(OneSignal { signal, components }))
+    told.components.iter_mut().for_each(interpret);
+    Ok(Json(told))
+}
+
+/// For what signals are generated.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// 1 to 20 symbols, in any spelling.
+    #[schema(example = json!(["BTCUSDT", "ETH/USDT"]))]
+    symbols: Vec<String>,
+    /// Venue, where several have them.
+    exchange: Option<String>,
+    /// spot, linear or inverse, where several have them.
+    market: Option<String>,
+    /// Only those of at least this reliability, 0 to 1; 0 if absent.
+    confidence_threshold: Option<f64>,
+    /// How long a position may last, in hours, above 0; 1 if absent. The longest role timeframe of which twelve bars are within
+    /// it gives stop and targets.
+    time_horizon_hours: Option<f64>,
+}
+
+/// What is advised.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Generated {
+    /// Of each symbol, in the order asked for.
+    signals: Vec<Advice>,
+    /// Symbols of which nothing is advised.
+    skipped: Vec<Skipped>,
+}
+
+/// A symbol of which nothing is advised.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Skipped {
+    /// As it was asked for.
+    symbol: String,
+    /// Why.
+    reason: String,
+}
+
+/// The signal that could be made of each symbol's newest score, beyond thresholds or not. Nothing is stored.
+#[utoipa::path(post, path = "/api/signals/generate", operation_id = "generate_signals", tag = "signals",
+    request_body = Wanted,
+    responses((status = 200, body = Generated), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn generate(State(app): State<App>, Body(wanted): Body<Wanted>) -> Result<Json<Generated>, ApiError> {
+    if !(1..=SYMBOLS_MAX).contains(&wanted.symbols.len()) {
+        return Err(ApiError::field("symbols", format!("symbols must name 1 to {SYMBOLS_MAX} symbols")));
+    }
+    let threshold = wanted.confidence_threshold.unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&threshold) {
+        return Err(ApiError::field("confidence_threshold", "confidence_threshold must be 0 to 1"));
+    }
+    let hours = wanted.time_horizon_hours.unwrap_or(1.0);
+    if !(0.0 < hours && hours <= 8_760.0) {
+        return Err(ApiError::field("time_horizon_hours", "time_horizon_hours must be above 0, and 8760 at most"));
+    }
+    let (mut signals, mut skipped) = (Vec::new(), Vec::new());
+    for symbol in &wanted.symbols {
+        let id = resolve(&app, symbol, wanted.exchange.as_deref(), wanted.market.as_deref()).await?;
+        let reason = match advice(&app.engine, &id, (hours * HOUR as f64) as i64).await? {
+            Some(advice) if threshold <= advice.reliability => {
+                signals.push(advice);
+                continue;
+            }
+            Some(advice) => format!("its reliability of {:.2} is below {threshold}", advice.reliability),
+            None => "it has no score yet, or the settings of its score are not stored yet".into(),
+        };
+        skipped.push(Skipped { symbol: symbol.clone(), reason });
+    }
+    Ok(Json(Generated { signals, skipped }))
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ mod door;
 mod limits;
 mod market;
 mod routes;
+mod signals;
 mod sql;
 mod stream;
 mod updates;

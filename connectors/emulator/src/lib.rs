@@ -43,7 +43,7 @@ use tower_http::compression::CompressionLayer;
 use limits::{Limit, Requests, limited};
 use prism_sources::synthetic::Symbol;
 use prism_venue::Clock;
-use venue::{Sent, Venue};
+use venue::{Sent, Tape, Venue};
 
 /// The venues that the emulator speaks as, each under its name: `http://127.0.0.1:9100/bybit-linear`.
 pub const FACES: [&str; 7] =
@@ -379,12 +379,16 @@ fn split(symbol: &str) -> (&str, &str) {
 }
 
 /// The long/short ratios of a symbol at the start of every five minutes: times and shares of the long side, to four
-/// decimals. They are of takers: the market has no accounts.
+/// decimals. Those of takers are of its trades, as are all of a recording: that has no accounts.
 fn ratios(venue: &mut Venue, symbol: &str, kind: &'static str, now: Ts, limit: usize) -> Option<Vec<(Ts, Decimal)>> {
     let trades = venue.trades.get(symbol)?;
     let newest = || trades.iter().rev().take(1_000);
     let (n_bought, n) = (newest().filter(|done| done.buy).count(), newest().len().max(1));
-    let long = Decimal::new((10_000 * n_bought / n) as i64, 4);
+    let held = match &venue.tape {
+        Tape::Market(market, ..) if kind != "taker" => market.long(symbol, kind),
+        _ => None,
+    };
+    let long = held.unwrap_or(Decimal::new((10_000 * n_bought / n) as i64, 4));
     Some(venue.series(symbol, kind, (Timeframe::M5.length(), now), long, limit))
 }
 

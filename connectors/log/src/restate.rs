@@ -1,5 +1,5 @@
-//! What a live writer says again now and then: which instruments are watched, how their feeds are, what a contract is, and what
-//! tickers said that did not change since.
+//! What a live writer says again now and then: which instruments are watched, how their feeds are, what a contract is, what
+//! tickers said that did not change since, and ratios and margins.
 //!
 //! It changes nothing for who has read it before. Who reads a log whose beginning retention has removed knows it after
 //! one such time, so that its bars can be proven to be whole.
@@ -16,6 +16,8 @@ pub const EVERY: i64 = 10 * MINUTE;
 /// What a ticker said of positions holds while tickers come that do not say otherwise, and is said again after so long: some
 /// venues tell only what changed, and who reads takes what is old for gone.
 const TICKERS_EVERY: i64 = 5 * MINUTE;
+/// What is asked for holds so long, and is said again with the time of which it is.
+const SLOW: i64 = 30 * MINUTE;
 /// Between two looks for such.
 const LOOK: i64 = MINUTE / 2;
 
@@ -35,9 +37,12 @@ struct One {
     declared: Option<Event>,
     /// That it is connected, and what has been said since that still holds.
     states: Vec<FeedStatus>,
-    /// What tickers said last of open interest and funding, and when.
+    /// What tickers said last of open interest, funding and its interval, and when.
     open_interest: Option<(Ticker, Ts)>,
     funding: Option<(Ticker, Ts)>,
+    interval: Option<(Ticker, Ts)>,
+    /// What holds for longer, as it was told last: ratios by kind, and margins.
+    slow: BTreeMap<String, Event>,
     /// When the newest ticker came, whatever it said: without one nobody knows that nothing changed.
     heard: Ts,
 }
@@ -47,21 +52,35 @@ impl One {
         self.states.iter().any(|state| state.status() == Feed::Connected)
     }
 
+    fn slow(&mut self, event: &Event) {
+        let kind = match &event.body {
+            Some(Body::LongShortRatio(ratio)) => ratio.kind.clone(),
+            _ => "margins".to_string(),
+        };
+        if self.slow.get(&kind).is_none_or(|before| before.ts_event <= event.ts_event) {
+            self.slow.insert(kind, event.clone());
+        }
+    }
+
     fn ticker(&mut self, ticker: &Ticker, ts: Ts) {
         self.heard = ts;
-        let Ticker { open_interest, open_interest_value, funding_rate, .. } = *ticker;
+        let Ticker { open_interest, open_interest_value, funding_rate, funding_interval, .. } = *ticker;
         if open_interest.is_some() {
             self.open_interest = Some((Ticker { open_interest, open_interest_value, ..Ticker::default() }, ts));
         }
         if funding_rate.is_some() {
             self.funding = Some((Ticker { funding_rate, ..Ticker::default() }, ts));
         }
+        if funding_interval.is_some() {
+            self.interval = Some((Ticker { funding_interval, ..Ticker::default() }, ts));
+        }
     }
 
     /// What tickers said so long ago that it is to be said again.
     fn old(&mut self, now: Ts) -> impl Iterator<Item = Ticker> {
         let is_heard = now - self.heard < TICKERS_EVERY;
-        let own = [&mut self.open_interest, &mut self.funding].into_iter().flatten().filter(move |_| is_heard);
+        let all = [&mut self.open_interest, &mut self.funding, &mut self.interval];
+        let own = all.into_iter().flatten().filter(move |_| is_heard);
         own.filter(move |(_, ts)| TICKERS_EVERY <= now - *ts).map(move |(ticker, ts)| {
             *ts = now;
             *ticker
@@ -85,13 +104,17 @@ impl Said {
                 self.instruments.get_mut(instrument)?.ticker(ticker, event.ts_recv);
                 return None;
             }
+            Some(Body::LongShortRatio(_) | Body::RiskLimit(_)) => {
+                self.instruments.entry(instrument.clone()).or_default().slow(event);
+                return None;
+            }
             Some(Body::FeedStatus(status)) if status.channel.is_empty() => status,
             _ => return None,
         };
         let one = self.instruments.entry(instrument.clone()).or_default();
         if status.status() == Feed::Disconnected {
             // Nobody watches it any more.
-            (one.open_interest, one.funding) = (None, None);
+            (one.open_interest, one.funding, one.interval) = (None, None, None);
         }
         let states = &mut one.states;
         match status.status() {
@@ -130,7 +153,9 @@ impl Said {
                 index: 0,
                 body: Some(Body::FeedStatus(state.clone())),
             });
-            events.extend(declared.chain(states).map(|event| (instrument.clone(), event)));
+            let slow = one.slow.values().filter(|event| now - event.ts_event < SLOW);
+            let slow = slow.map(|event| Event { ts_recv: now, ..event.clone() });
+            events.extend(declared.chain(states).chain(slow).map(|event| (instrument.clone(), event)));
         }
         events
     }
@@ -158,6 +183,7 @@ fn is_hole(feed: Feed) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use prism_schemas::event::{LongShortRatio, RiskLimit};
     use prism_schemas::time::SECOND;
 
     use super::*;
@@ -237,6 +263,34 @@ mod tests {
         assert_eq!(next(17, &[price(17)]), [[Some(8), None]]);
         assert!(next(18, &[state(18 * MINUTE, Feed::Disconnected)]).is_empty());
         assert!(next(30, &[state(29 * MINUTE, Feed::Connected)]).is_empty());
+    }
+
+    #[test]
+    fn ratios_and_margins_are_said_again_as_they_were_told_while_they_hold() {
+        let event = |ts: Ts, kind: Option<&str>| {
+            let ratio =
+                |kind: &str| Body::LongShortRatio(LongShortRatio { kind: kind.into(), ..LongShortRatio::default() });
+            let body = Some(kind.map_or(Body::RiskLimit(RiskLimit::default()), ratio));
+            Event { ts_event: ts, ts_recv: ts + SECOND, seq: None, index: 0, body }
+        };
+        let mut said = Said::default();
+        said.again(MINUTE);
+        said.hear(&id("A"), &state(MINUTE, Feed::Connected));
+        // An older one that comes later is not the newest.
+        for (minute, kind) in
+            [(1, Some("account")), (6, Some("account")), (2, Some("account")), (3, Some("taker")), (4, None)]
+        {
+            said.hear(&id("A"), &event(minute * MINUTE, kind));
+        }
+        let mut next = |minute: i64| -> Vec<(Ts, Ts)> {
+            let told = said.again(minute * MINUTE).into_iter().map(|(_, event)| event);
+            let slow = told.filter(|event| !matches!(event.body, Some(Body::FeedStatus(_))));
+            slow.map(|event| (event.ts_event / MINUTE, event.ts_recv / MINUTE)).collect()
+        };
+        assert_eq!(next(11), [(6, 11), (4, 11), (3, 11)]);
+        assert_eq!(next(22), [(6, 22), (4, 22), (3, 22)]);
+        assert_eq!(next(35), [(6, 35)]);
+        assert_eq!(next(46), []);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use tokio::sync::mpsc::Sender;
 use super::{Access, Clock, Events, Maker, Options, Rest, Selected, VenueError, http};
 use prism_exchange::{Ask, Fields, Holders, event_of, quarantined};
 
-/// Margin tiers change rarely: they are asked for every so many rounds.
-const RARELY: u64 = 12;
+/// Margin tiers change rarely: they are asked for every so many rounds, and hold for twice as long.
+const RARELY: u64 = 3;
+/// What was refused is asked for again after so many rounds.
+const REFUSED: u64 = 12;
 
 /// Values of the past that are asked for at first.
 const HISTORY: i64 = 200;
@@ -50,7 +52,7 @@ pub(super) async fn poll(
             for of in wanted(&one.native, round) {
                 let name = of(1).name();
                 let question = (one.id.clone(), name);
-                if refused.get(&question).is_some_and(|at| round < at + RARELY) {
+                if refused.get(&question).is_some_and(|at| round < at + REFUSED) {
                     continue;
                 }
                 let last = told.get(&question).and_then(Told::newest);

@@ -12,7 +12,7 @@ use prism_log::{Log, LogError, RESTATED_EVERY};
 use prism_schemas::{
     Cell, Topic, Ts, Version,
     store::RowStore,
-    table::{FEAR_GREED, FUNDING, OPEN_INTEREST, QUARANTINE, RATIOS},
+    table::{FEAR_GREED, FUNDING, OPEN_INTEREST, QUARANTINE, RATIOS, RISK_LIMITS},
     time::{MINUTE, format_ts},
 };
 
@@ -31,7 +31,7 @@ pub fn reach(settings: &Settings) -> i64 {
 }
 
 /// After the first record that is left, so long passes until bars can be whole: trades may be ahead of their receive time,
-/// and how feeds are must be said again.
+/// and how feeds are, and what holds for longer, must be said again.
 fn unsure(settings: &Settings) -> i64 {
     settings.time.max_ahead + RESTATED_EVERY + settings.time.epoch
 }
@@ -163,9 +163,14 @@ fn first_known(
 /// What is stored of the series that venues tell with their past, and of tickers.
 fn passed(store: &dyn RowStore) -> Result<Passthrough> {
     let mut passed = Passthrough::default();
-    for (table, name) in
-        [(&OPEN_INTEREST, "open_interest"), (&FUNDING, "funding"), (&RATIOS, "ratio"), (&FEAR_GREED, "fear_greed")]
-    {
+    let tables = [
+        (&OPEN_INTEREST, "open_interest"),
+        (&FUNDING, "funding"),
+        (&RATIOS, "ratio"),
+        (&RISK_LIMITS, "risk_limit"),
+        (&FEAR_GREED, "fear_greed"),
+    ];
+    for (table, name) in tables {
         let mut see = |row: Version| {
             let text = |column: &str| match row.get(column) {
                 Some(Cell::Text(text)) => text,

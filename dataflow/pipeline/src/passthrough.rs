@@ -125,7 +125,7 @@ impl Passthrough {
                     let [kind, period] = [&ratio.kind, &ratio.period].map(|text| Cell::from(&**text));
                     put(&table::RATIOS, names(), vec![kind, period, number(ratio.long), number(ratio.short)]);
                 }
-                Some(Body::RiskLimit(limit)) => {
+                Some(Body::RiskLimit(limit)) if self.take(of, "risk_limit", HISTORY, ts) => {
                     for (n, tier) in (1..).zip(&limit.tiers) {
                         let values = [tier.limit, tier.leverage_max, tier.maintenance_margin, tier.initial_margin];
                         put(&table::RISK_LIMITS, names(), [vec![Cell::Int(n)], values.map(number).to_vec()].concat());

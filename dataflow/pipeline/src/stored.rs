@@ -15,13 +15,13 @@ use prism_dataflow::{
     flow::Flow,
     positions::Positions,
     score::{naked, stakes},
-    stored::{Place, start_of, stored_bar, stored_flow, stored_poc, stored_positions},
+    stored::{Place, add_stored_positions, start_of, stored_bar, stored_flow, stored_poc, stored_positions},
     types::Time,
 };
 use prism_schemas::{
     Cell, Timeframe, Ts, Version,
     store::RowStore,
-    table::{BARS, FOOTPRINT_ANALYSIS, LIQUIDATION_ANALYSIS, OPEN_INTEREST_ANALYSIS, ORDER_FLOW},
+    table::{BARS, FOOTPRINT_ANALYSIS, LIQUIDATION_ANALYSIS, OPEN_INTEREST_ANALYSIS, ORDER_FLOW, SENTIMENT},
     time::DAY,
 };
 
@@ -144,13 +144,12 @@ impl StoredBarsOut {
             }
         };
         store.scan(&FOOTPRINT_ANALYSIS, &mut see).map_err(told)?;
-        for table in [&OPEN_INTEREST_ANALYSIS, &LIQUIDATION_ANALYSIS] {
+        for table in [&OPEN_INTEREST_ANALYSIS, &LIQUIDATION_ANALYSIS, &SENTIMENT] {
             let mut see = |row: Version| {
-                if let Some((place, positions)) = stored_positions(&row, registry)
+                if let Some(place) = stored_positions(&row, registry)
                     && let Some(beside) = self.beside(&mut all, &row, hash, place)
                 {
-                    let forced = positions.forced;
-                    beside.positions.get_or_insert(positions).forced = forced;
+                    add_stored_positions(&row, beside.positions.get_or_insert(Positions::NONE));
                 }
             };
             store.scan(table, &mut see).map_err(told)?;

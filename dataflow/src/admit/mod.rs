@@ -213,7 +213,13 @@ impl Admission {
             Some(Body::Instrument(instrument)) => {
                 records.extend(contract_size(number, event, instrument).map(control));
             }
-            Some(Body::Ticker(_) | Body::OpenInterest(_) | Body::Liquidation(_)) if market != Market::Spot => {
+            Some(
+                Body::Ticker(_)
+                | Body::OpenInterest(_)
+                | Body::LongShortRatio(_)
+                | Body::RiskLimit(_)
+                | Body::Liquidation(_),
+            ) if market != Market::Spot => {
                 let is_inverse = market == Market::Inverse;
                 records.extend(positions(number, event, before, is_inverse, self.clock.time.max_ahead).map(control));
             }

@@ -3,10 +3,14 @@
 use prism_schemas::{
     Decimal, Event, Ts,
     event::{Side, event::Body},
+    time::HOUR,
 };
 
 use super::records::refused;
-use crate::event::{Fact, ForcedOrder, Position};
+use crate::{
+    event::{Fact, ForcedOrder, Position},
+    positions::Margins,
+};
 
 /// What an event of a contract says of positions; what cannot be is refused. `before` are the events before it in its message.
 pub(super) fn positions(
@@ -30,15 +34,33 @@ pub(super) fn positions(
 }
 
 /// What is told, and whether its numbers can be.
-fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 2] {
+fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 3] {
     let is_above = |number: Decimal| 0 < number.mantissa;
     let open = |size: Decimal| (is_above(size), Position::OpenInterest(size.to_f64()));
+    let one = |told| [told, None, None];
     match &event.body {
         Some(Body::Ticker(ticker)) => {
             let funding = ticker.funding_rate.map(|rate| (true, Position::FundingRate(rate.to_f64())));
-            [ticker.open_interest.map(open), funding]
+            let interval = ticker.funding_interval;
+            let hours = |interval| (0 < interval, Position::FundingInterval(interval as f64 / HOUR as f64));
+            [ticker.open_interest.map(open), funding, interval.map(hours)]
         }
-        Some(Body::OpenInterest(told)) => [told.size.map(open), None],
+        Some(Body::OpenInterest(told)) => one(told.size.map(open)),
+        Some(Body::LongShortRatio(ratio)) => {
+            let [long, short] = [ratio.long, ratio.short].map(Option::unwrap_or_default);
+            let over = long.to_f64() / short.to_f64();
+            let position = match &*ratio.kind {
+                "account" => Position::Accounts(over),
+                "top_position" => Position::TopPositions(over),
+                _ => return one(None),
+            };
+            one(Some((is_above(long) && is_above(short), position)))
+        }
+        Some(Body::RiskLimit(limit)) => one(limit.tiers.first().map(|tier| {
+            let all = [tier.leverage_max, tier.initial_margin, tier.maintenance_margin].map(Option::unwrap_or_default);
+            let [leverage, initial, maintenance] = all.map(|of| of.to_f64());
+            (all.into_iter().all(is_above), Position::Margins(Margins { leverage, initial, maintenance }))
+        })),
         Some(Body::Liquidation(order)) => {
             let [price, size] = [order.price, order.size].map(Option::unwrap_or_default);
             let position = Position::Forced(ForcedOrder {
@@ -48,8 +70,8 @@ fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 2] {
                 n: event.n_twins(before),
                 is_all: order.completeness == "all",
             });
-            [Some((is_above(price) && is_above(size), position)), None]
+            one(Some((is_above(price) && is_above(size), position)))
         }
-        _ => [None, None],
+        _ => one(None),
     }
 }

@@ -8,7 +8,7 @@ use super::timeline::Timeline;
 use crate::{
     bar::{Bar, Number},
     event::{ForcedOrder, Position},
-    positions::{Forced, HOLDS, Positions},
+    positions::{Forced, HOLDS, Margins, Positions, holds_longer},
 };
 
 /// Forced orders that are kept of an instrument; beyond, the oldest are forgotten.
@@ -28,12 +28,19 @@ struct Identity {
     n: u32,
 }
 
+/// Numbers that hold for a while: open interest, funding rate, its interval, ratios of accounts and of top positions.
+const NUMBERS: usize = 5;
+/// Of these, the first ones hold for less long than the others.
+const SHORTER: usize = 2;
+
 /// Of an instrument. Of what holds for a while the newest of each finest interval is enough: bars end where these do.
 #[derive(Debug)]
 pub(super) struct Holdings {
     finest: Timeframe,
-    open_interest: Timeline<Said>,
-    funding_rate: Timeline<Said>,
+    /// How long what is asked for less often holds.
+    holds_longer: i64,
+    numbers: [Timeline<Said>; NUMBERS],
+    margins: Timeline<(Ts, Margins)>,
     /// And whether the venue tells each.
     forced: BTreeMap<Identity, bool>,
     is_inverse: bool,
@@ -41,43 +48,65 @@ pub(super) struct Holdings {
 
 impl Holdings {
     /// Of which nothing is known.
-    pub(super) fn new(finest: Timeframe) -> Holdings {
-        let (open_interest, funding_rate) = (Timeline::new(), Timeline::new());
-        Holdings { finest, open_interest, funding_rate, forced: BTreeMap::new(), is_inverse: false }
+    pub(super) fn new(finest: Timeframe, horizon: i64) -> Holdings {
+        let (holds_longer, numbers) = (holds_longer(horizon), [const { Timeline::new() }; NUMBERS]);
+        Holdings { finest, holds_longer, numbers, margins: Timeline::new(), forced: BTreeMap::new(), is_inverse: false }
     }
 
     /// Takes what was told of an event time.
     pub(super) fn learn(&mut self, at: Ts, position: Position, is_inverse: bool) {
         self.is_inverse = is_inverse;
         let start = self.finest.start(at);
-        let newest = |a: Said, b: Said| if a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt() { b } else { a };
-        match position {
-            Position::OpenInterest(size) => self.open_interest.learn(start, (at, size), newest),
-            Position::FundingRate(rate) => self.funding_rate.learn(start, (at, rate), newest),
+        let (of, number) = match position {
+            Position::OpenInterest(size) => (0, size),
+            Position::FundingRate(rate) => (1, rate),
+            Position::FundingInterval(hours) => (2, hours),
+            Position::Accounts(ratio) => (3, ratio),
+            Position::TopPositions(ratio) => (4, ratio),
+            Position::Margins(margins) => {
+                let newest = |a: (Ts, Margins), b: (Ts, Margins)| {
+                    if a.0.cmp(&b.0).then(a.1.order(&b.1)).is_lt() { b } else { a }
+                };
+                return self.margins.learn(start, (at, margins), newest);
+            }
             Position::Forced(ForcedOrder { buy, price, size, n, is_all }) => {
                 let identity = Identity { ts: at, buy, price: price.to_bits(), size: size.to_bits(), n };
                 *self.forced.entry(identity).or_insert(true) &= is_all;
                 if FORCED_MAX < self.forced.len() {
                     self.forced.pop_first();
                 }
+                return;
             }
-        }
+        };
+        let newest = |a: Said, b: Said| if a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt() { b } else { a };
+        self.numbers[of].learn(start, (at, number), newest);
     }
 
     /// Those of a bar, given what a contract is worth in quote, if it is inverse and known; none if nothing is known of it.
     pub(super) fn of(&self, bar: &Bar, contract: Option<f64>) -> Option<Positions> {
-        let holding = |of: &Timeline<Said>| {
-            let (_, (at, number)) = of.until(bar.end - 1).next()?;
-            (bar.end - HOLDS <= at).then_some(number)
-        };
-        let open_interest = holding(&self.open_interest);
+        let mut numbers = [Number::ABSENT; NUMBERS];
+        for (at, (number, told)) in numbers.iter_mut().zip(&self.numbers).enumerate() {
+            *number = newest(told, bar, self.holds(at)).into();
+        }
+        let [open_interest, funding_rate, funding_interval, accounts, top_positions] = numbers;
         let price = if self.is_inverse { contract } else { Some(bar.close) };
-        let worth = open_interest.zip(price).map(|(size, price)| size * price);
-        let funding_rate = Number::from(holding(&self.funding_rate));
-        let forced = self.forced(bar, contract);
-        let is_any = open_interest.is_some() || funding_rate.get().is_some() || forced.is_some();
-        let open_interest = open_interest.into();
-        is_any.then(|| Positions { open_interest, worth: worth.into(), funding_rate, forced })
+        let worth = open_interest.get().zip(price).map(|(size, price)| size * price).into();
+        let (margins, forced) = (newest(&self.margins, bar, self.holds_longer), self.forced(bar, contract));
+        let of = Positions {
+            open_interest,
+            worth,
+            funding_rate,
+            funding_interval,
+            accounts,
+            top_positions,
+            margins,
+            forced,
+        };
+        (of != Positions::NONE).then_some(of)
+    }
+
+    fn holds(&self, number: usize) -> i64 {
+        if number < SHORTER { HOLDS } else { self.holds_longer }
     }
 
     fn forced(&self, bar: &Bar, contract: Option<f64>) -> Option<Forced> {
@@ -102,8 +131,10 @@ impl Holdings {
 
     /// Forgets what no bar that ends after `cutoff`, or starts at or after `oldest`, reads.
     pub(super) fn forget(&mut self, oldest: Ts, cutoff: Ts) {
-        let from = self.finest.start(cutoff - HOLDS);
-        [&mut self.open_interest, &mut self.funding_rate].into_iter().for_each(|of| of.forget(from));
+        let from = [HOLDS, self.holds_longer].map(|holds| self.finest.start(cutoff - holds));
+        self.margins.forget(from[1]);
+        let numbers = self.numbers.iter_mut().enumerate();
+        numbers.for_each(|(at, of)| of.forget(from[usize::from(SHORTER <= at)]));
         while self.forced.first_key_value().is_some_and(|(order, _)| order.ts < oldest) {
             self.forced.pop_first();
         }
@@ -111,14 +142,21 @@ impl Holdings {
 
     /// Bytes it keeps.
     pub(super) fn bytes(&self) -> usize {
-        let said = self.open_interest.len() + self.funding_rate.len();
-        said * size_of::<(Ts, Said)>() + self.forced.len() * 2 * size_of::<(Identity, bool)>()
+        let said: usize = self.numbers.iter().map(Timeline::len).sum();
+        let margins = self.margins.len() * size_of::<(Ts, (Ts, Margins))>();
+        said * size_of::<(Ts, Said)>() + margins + self.forced.len() * 2 * size_of::<(Identity, bool)>()
     }
+}
+
+/// What holds at a bar's end.
+fn newest<V: Copy>(told: &Timeline<(Ts, V)>, bar: &Bar, holds: i64) -> Option<V> {
+    let (_, (at, value)) = told.until(bar.end - 1).next()?;
+    (bar.end - holds <= at).then_some(value)
 }
 
 #[cfg(test)]
 mod tests {
-    use prism_schemas::time::{MINUTE, SECOND};
+    use prism_schemas::time::{HOUR, MINUTE, SECOND};
 
     use super::*;
 
@@ -131,7 +169,7 @@ mod tests {
     }
 
     fn learnt(told: &[(Ts, Position)], is_inverse: bool) -> Holdings {
-        let mut holdings = Holdings::new(Timeframe::M1);
+        let mut holdings = Holdings::new(Timeframe::M1, 2 * HOUR);
         told.iter().for_each(|(at, position)| holdings.learn(*at, *position, is_inverse));
         holdings
     }
@@ -177,7 +215,7 @@ mod tests {
         let told = (0..100).flat_map(|n| [(n * MINUTE, Position::OpenInterest(n as f64)), sale(n * MINUTE, 0, true)]);
         let mut holdings = learnt(&told.collect::<Vec<_>>(), false);
         holdings.forget(30 * MINUTE, 60 * MINUTE);
-        assert_eq!((holdings.open_interest.len(), holdings.forced.len()), (50, 70));
+        assert_eq!((holdings.numbers[0].len(), holdings.forced.len()), (50, 70));
         (100..100_000).for_each(|n| {
             let (at, order) = sale(n, 0, true);
             holdings.learn(at, order, false);

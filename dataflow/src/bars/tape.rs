@@ -62,7 +62,7 @@ impl Tape {
             coverage: Coverage::default(),
             series: settings.timeframes.maintained.iter().map(|timeframe| Series::new(*timeframe)).collect(),
             flows,
-            holdings: Holdings::new(settings.timeframes.maintained[0]),
+            holdings: Holdings::new(settings.timeframes.maintained[0], settings.time.horizon),
         }
     }
 

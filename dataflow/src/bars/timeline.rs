@@ -11,7 +11,7 @@ pub(super) struct Timeline<V> {
 
 impl<V: Copy> Timeline<V> {
     /// Of which nothing is known.
-    pub(super) fn new() -> Timeline<V> {
+    pub(super) const fn new() -> Timeline<V> {
         Timeline { values: Vec::new() }
     }
 

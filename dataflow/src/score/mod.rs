@@ -9,6 +9,7 @@ pub mod orderflow;
 pub mod pricestructure;
 pub mod profile;
 pub mod rows;
+pub mod sentiment;
 pub mod stakes;
 pub mod technical;
 pub mod volume;

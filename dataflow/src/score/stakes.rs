@@ -104,6 +104,8 @@ pub struct Liquidations {
     pub weighted_imbalance: Option<f64>,
     /// How much more was forced out than in the bar before, over the usual.
     pub acceleration: f64,
+    /// Worth of the bar's own over the mean.
+    pub over_mean: f64,
     /// In words.
     pub cascade: &'static str,
     /// -100..100, above 0 where forced sales are over.
@@ -219,7 +221,7 @@ impl Stakes {
             let ages = (0..n).rev();
             last().zip(ages).map(|(out, age)| of(out) * libm::exp2(-(age as f64) / HALF_LIFE)).sum::<f64>()
         });
-        let acceleration = (worth - before) / mean;
+        let (acceleration, over_mean) = ((worth - before) / mean, worth / mean);
         let side = now.imbalance().unwrap_or(0.0);
         let is_whole = n == WINDOW;
         let is_cascade = is_whole && 3.0 * mean <= worth && 0.6 <= side.abs() && now.moved == -sign(side);
@@ -241,7 +243,7 @@ impl Stakes {
             _ => 0.0,
         };
         let weighted_imbalance = imbalance(longs, shorts);
-        (Liquidations { weighted_imbalance, acceleration, cascade, reversal_potential }, is_cascade)
+        (Liquidations { weighted_imbalance, acceleration, over_mean, cascade, reversal_potential }, is_cascade)
     }
 }
 

@@ -19,7 +19,7 @@ pub fn profile(columns: &Columns<'_>) -> Result<Profile, MissingColumn> {
         Weighted { weight: 0.2, component: Box::new(C4::new(columns)?) },
     ];
     Ok(Profile {
-        name: "w1",
+        name: "w1".into(),
         dimensions: vec![Dimension { name: "w1", weight: 1.0, components }],
         weight: 1.0,
         finish: |raw| 50.0 + 50.0 * libm::tanh(1.5 * raw),

@@ -1,9 +1,11 @@
-//! Prices at which something happened in a series: swings, breaks, gaps, blocks, levels and where most was traded.
+//! Prices at which something happened in a series: swings, breaks, gaps, blocks, levels, where most was traded, and setups
+//! made of them.
 
 mod blocks;
 mod gaps;
 mod levels;
 mod profile;
+mod setups;
 mod swings;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ pub use blocks::{Block, Blocks};
 pub use gaps::Gaps;
 pub use levels::{Level, Levels};
 pub use profile::Profile;
+pub use setups::{Setup, Setups};
 pub use swings::{Swing, Swings};
 
 use crate::{bar::Bar, operator::shared};
@@ -99,6 +102,8 @@ pub struct Structured {
     pub changes: Box<[Change]>,
     /// Where most was traded in the last bars, this one included.
     pub profile: Option<Profile>,
+    /// Where positions of either direction would be given up and closed.
+    pub setups: Setups,
 }
 
 impl Structured {
@@ -182,8 +187,9 @@ impl Structure {
         }
         self.profile = if last.len() == BARS { Profile::of(last) } else { None };
         self.n_bars += 1;
-        let profile = self.profile;
-        (!changes.is_empty() || profile.is_some()).then(|| Arc::new(Structured { changes: changes.into(), profile }))
+        let (profile, setups) = (self.profile, setups::setups(self, bar.close, unit));
+        let is_any = !changes.is_empty() || profile.is_some() || setups != [None; 2];
+        is_any.then(|| Arc::new(Structured { changes: changes.into(), profile, setups }))
     }
 
     /// The number of the next bar.

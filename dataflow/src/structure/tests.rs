@@ -125,3 +125,25 @@ fn a_zone_pulls_on_its_side() {
     assert_eq!(pulls(Way::Bullish), [0.125, 0.5, 1.0, 0.75, 0.0, 0.0]);
     assert_eq!(pulls(Way::Bearish), [0.0, 0.0, 0.0, 0.25, 1.0, 0.5]);
 }
+
+#[test]
+fn a_stop_is_behind_what_stands_and_targets_are_at_twice_its_distance_at_least() {
+    let (structure, _) = run(&RISE);
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    let [long, short] = setups::setups(&structure, 12.8, Some(2.0)).map(Option::unwrap);
+    // Of the swing low and the block, which begin at 9, the swing.
+    assert_eq!((long.basis, short.basis), ("swing_low", "atr"));
+    let distance = 12.8 - 0.998 * 9.0;
+    assert!(near(long.stop, 12.8 - distance) && near(short.stop, 15.8));
+    assert!(near(long.targets[0], 12.8 + 2.0 * distance) && near(long.targets[1], 12.8 + 3.0 * distance));
+    assert!(near(short.targets[0], 6.8) && near(short.targets[1], 3.8));
+    // The level of 9 is within reach of a short from 15 with a stop 3 away: at two to four times that.
+    let [_, short] = setups::setups(&structure, 15.0, Some(2.0)).map(Option::unwrap);
+    assert!(near(short.targets[0], 9.0) && near(short.targets[1], 6.0));
+    // Too far away to be a stop, or not away at all; no price below 0.
+    let [long, short] = setups::setups(&structure, 12.8, Some(0.5)).map(Option::unwrap);
+    assert!(long.basis == "atr" && near(long.stop, 12.05) && near(short.stop, 13.55));
+    let [long, short] = setups::setups(&structure, 9.0, Some(2.0));
+    assert!(long.unwrap().basis == "atr" && short.is_none());
+    assert_eq!(setups::setups(&structure, 9.0, None), [None; 2]);
+}

@@ -33,9 +33,8 @@ pub(super) fn leaf(common: &Common, plan: &Plan) -> Leaf<Arc<Confluence>> {
         Vote::Sell => "SELL",
         Vote::Neutral => "NEUTRAL",
     };
-    let profile = plan.catalogue.profile.name;
     let mut columns = Columns::<Arc<Confluence>>::new()
-        .word("profile", move |_| profile)
+        .constant("profile", &plan.catalogue.profile.name)
         .float("score", |row| Some(row.score))
         .float("coverage", |row| Some(row.coverage));
     for (dimension, names) in DIMENSION_COLUMNS {

@@ -17,6 +17,7 @@ mod open_interest;
 mod refusals;
 mod relations;
 mod revisions;
+mod sentiment;
 mod signals;
 mod structure;
 #[cfg(test)]
@@ -56,6 +57,8 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         told.take(&error, time);
         told.flush();
     });
+    let flows = plan.catalogue.profile.reads_flow.then(|| flow_tables(&outputs, &common));
+    let structures = plan.catalogue.profile.reads_structure.then(|| structure_tables(&outputs, &common));
     let forming = outputs.forming.zip(plan.forming.clone());
     let forming = forming.map(|(rows, audience)| forming::rows(rows, &common, plan, audience));
     let books = outputs.books.map(|books| {
@@ -63,33 +66,12 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
         let walls = rows_each(books.clone(), "book_walls rows", books::walls(&common), books::standing);
         [rows_of(books, "book_features rows", books::leaf(&common)), heat, walls]
     });
-    let inputs = plan.catalogue.profile.reads_flow.then(|| (outputs.bars.clone(), outputs.analysed.clone()));
-    let flows = inputs.map(|(bars, analysed)| {
-        let made = |name: &str, leaf, has: fn(&Analysed) -> bool| {
-            rows_of(analysed.clone().filter(move |row| has(row)), name, leaf)
-        };
-        let flowing = bars.clone().filter(|bar| flows::has(bar));
-        [
-            rows_of(flowing, "order_flow rows", flows::leaf(&common)),
-            rows_each(bars, "footprint rows", footprint::levels(&common), footprint::of),
-            made("footprint_analysis rows", footprint::whole(&common), footprint::has),
-            made("open_interest_analysis rows", open_interest::leaf(&common), open_interest::has),
-            made("liquidation_analysis rows", liquidations::leaf(&common), liquidations::has),
-        ]
-    });
-    let inputs = plan.catalogue.profile.reads_structure.then(|| outputs.analysed.clone());
-    let structures = inputs.map(|analysed| {
-        let profiles = analysed.clone().filter(|row| structure::has(row));
-        [
-            rows_each(analysed, "structure_levels rows", structure::levels(&common), structure::of),
-            rows_of(profiles, "volume_profile rows", structure::profiles(&common)),
-        ]
-    });
     let leaves = [
         rows_of(outputs.bars, "bars rows", bars::leaf(&common)),
         rows_of(outputs.analysed, "indicators rows", indicators::leaf(&common, plan)),
         scores(outputs.scores, &common, plan),
-        rows_of(outputs.signals, "signals rows", signals::leaf(&common, plan)),
+        rows_of(outputs.signals.clone(), "signals rows", signals::leaf(&common, plan)),
+        rows_each(outputs.signals, "signal_events rows", signals::events(&common, plan), signals::events_of),
         rows_of(outputs.relations, "relations rows", relations::leaf(&common, plan)),
     ];
     refusals::rows(outputs.errors, refusals).concatenate(
@@ -100,6 +82,34 @@ pub fn tables<'r>(outputs: Outputs<'r>, plan: &Plan, sink: &Sink) -> Rows<'r, ()
             .chain(books.into_iter().flatten())
             .chain(forming),
     )
+}
+
+/// The tables of what takers did, and of positions.
+fn flow_tables<'r>(outputs: &Outputs<'r>, common: &Common) -> [Rows<'r, ()>; 6] {
+    let made = |name: &str, leaf, has: fn(&Analysed) -> bool| {
+        rows_of(outputs.analysed.clone().filter(move |row| has(row)), name, leaf)
+    };
+    let flowing = outputs.bars.clone().filter(|bar| flows::has(bar));
+    [
+        rows_of(flowing, "order_flow rows", flows::leaf(common)),
+        rows_each(outputs.bars.clone(), "footprint rows", footprint::levels(common), footprint::of),
+        made("footprint_analysis rows", footprint::whole(common), footprint::has),
+        made("open_interest_analysis rows", open_interest::leaf(common), open_interest::has),
+        made("liquidation_analysis rows", liquidations::leaf(common), liquidations::has),
+        made("sentiment rows", sentiment::leaf(common), sentiment::has),
+    ]
+}
+
+/// The tables of structure.
+fn structure_tables<'r>(outputs: &Outputs<'r>, common: &Common) -> [Rows<'r, ()>; 3] {
+    let made = |name: &str, leaf, has: fn(&Analysed) -> bool| {
+        rows_of(outputs.analysed.clone().filter(move |row| has(row)), name, leaf)
+    };
+    [
+        rows_each(outputs.analysed.clone(), "structure_levels rows", structure::levels(common), structure::of),
+        made("volume_profile rows", structure::profiles(common), structure::has),
+        made("setups rows", structure::setups(common), structure::has_setup),
+    ]
 }
 
 /// The rows of one table.

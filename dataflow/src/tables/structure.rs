@@ -1,10 +1,10 @@
-//! Tables `structure_levels` and `volume_profile`.
+//! Tables `structure_levels`, `volume_profile` and `setups`.
 
 use std::sync::Arc;
 
 use prism_schemas::{
     Ts,
-    table::{STRUCTURE_LEVELS, VOLUME_PROFILE},
+    table::{SETUPS, STRUCTURE_LEVELS, VOLUME_PROFILE},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     analyse::Analysed,
-    structure::{Change, Profile},
+    structure::{Change, Profile, Setup, Way},
 };
 
 /// What a bar changed, by its place.
@@ -77,4 +77,29 @@ pub(super) fn profiles(common: &Common) -> Leaf<Arc<Analysed>> {
         .float("high", |row| Some(profile(row)?.high))
         .float("volume", |row| Some(profile(row)?.volume));
     Leaf::new(&VOLUME_PROFILE, common, columns)
+}
+
+fn setup(row: &Analysed, way: Way) -> Option<Setup> {
+    row.structure()?.setups[way as usize]
+}
+
+/// Whether there is a setup at the bar.
+pub(super) fn has_setup(row: &Analysed) -> bool {
+    Way::BOTH.into_iter().any(|way| setup(row, way).is_some())
+}
+
+pub(super) fn setups(common: &Common) -> Leaf<Arc<Analysed>> {
+    let long = |row: &Arc<Analysed>| setup(row, Way::Bullish);
+    let short = |row: &Arc<Analysed>| setup(row, Way::Bearish);
+    let columns = Columns::<Arc<Analysed>>::new()
+        .word("timeframe", |row| row.bar().timeframe.name())
+        .float("long_stop", move |row| Some(long(row)?.stop))
+        .word("long_basis", move |row| long(row).map_or("", |setup| setup.basis))
+        .float("long_target_1", move |row| Some(long(row)?.targets[0]))
+        .float("long_target_2", move |row| Some(long(row)?.targets[1]))
+        .float("short_stop", move |row| Some(short(row)?.stop))
+        .word("short_basis", move |row| short(row).map_or("", |setup| setup.basis))
+        .float("short_target_1", move |row| Some(short(row)?.targets[0]))
+        .float("short_target_2", move |row| Some(short(row)?.targets[1]));
+    Leaf::new(&SETUPS, common, columns)
 }

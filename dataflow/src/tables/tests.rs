@@ -9,7 +9,7 @@ use crate::{
     analyse::Analysed,
     bar::Bar,
     refusals::settings,
-    signals::{Direction, Signal, Status},
+    signals::{Direction, Moment, Reached, Signal, Status},
 };
 
 /// What comes out goes into the list.
@@ -60,6 +60,8 @@ fn a_signal_counts_its_versions_while_it_is_active_and_is_withdrawn_with_its_las
         score: 80.0,
         reliability: 1.0,
         price: 1.0,
+        setup: None,
+        reached: Reached::default(),
     };
     let mut change = |time, old: Option<Status>, new: Option<Status>| {
         // In whichever order they come.
@@ -67,7 +69,7 @@ fn a_signal_counts_its_versions_while_it_is_active_and_is_withdrawn_with_its_las
         old.into_iter().for_each(|status| leaf.take(signal(status), -1));
         leaf.settle(time);
     };
-    let [active, closed] = [Status::Active, Status::Closed(9_000)];
+    let [active, closed] = [Status::Active, Status::Closed(Moment { ts: 9_000, price: 1.0, score: 60.0 })];
     change(1_000, None, Some(active));
     change(2_000, Some(active), Some(active));
     change(3_000, Some(active), Some(closed));

@@ -1,4 +1,4 @@
-//! Tables of analysis: scores, signals and relations.
+//! Tables of analysis: scores and relations.
 
 use super::{Column, Kind::*, Table, col};
 
@@ -127,40 +127,7 @@ pub static CONFLUENCE: Table = Table {
     };
 }
 
-confluence!("technical", "volume", "orderflow", "orderbook", "pricestructure");
-
-/// Signals: the current state of each crossing.
-pub static SIGNALS: Table = Table {
-    name: "signals",
-    doc: "Threshold crossings of the confluence score, with their current state.",
-    columns: &[
-        TS,
-        TS_CLOSE,
-        EXCHANGE,
-        MARKET,
-        SYMBOL,
-        col("timeframe", Symbol, "", "base timeframe"),
-        col("signal_id", Symbol, "", "hash of instrument, profile, bar and direction"),
-        col("profile", Symbol, "", "score profile"),
-        col("signal", Symbol, "", "BULLISH or BEARISH"),
-        col("direction", Symbol, "", "long or short"),
-        col("status", Symbol, "", "active, closed, superseded or withdrawn"),
-        col("status_reason", Text, "", "why it has this status"),
-        col("status_ts", Ts, "", "end of the bar that changed the status"),
-        col("score", F64, "0..100", "confluence at the crossing"),
-        col("strength", F64, "0..1", "distance from neutral"),
-        col("reliability", F64, "0..1", "reliability at the crossing"),
-        col("price", F64, "quote", "close of the crossing's bar"),
-        KNOWN_AT,
-        REVISION,
-        RETRACTED,
-        CONFIG_HASH,
-    ],
-    designated: "ts",
-    key: &["ts", "signal_id"],
-    partition_by: "MONTH",
-    derived: true,
-};
+confluence!("technical", "volume", "orderflow", "orderbook", "pricestructure", "sentiment");
 
 /// Regression of each symbol's returns on its benchmark's.
 pub static RELATIONS: Table = Table {

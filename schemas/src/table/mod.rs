@@ -9,18 +9,20 @@ mod newest;
 mod operations;
 mod positions;
 mod reference;
+mod signals;
 mod structure;
 
 use std::sync::LazyLock;
 
-pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS, SIGNALS};
+pub use analysis::{COMPONENT_SCORES, CONFLUENCE, DIMENSION_COLUMNS, DIMENSION_SCORES, RELATIONS};
 pub use books::{BOOK_HEAT, BOOK_WALLS};
 pub use footprint::{FOOTPRINT, FOOTPRINT_ANALYSIS};
 pub use market::{BARS, BOOK_COLUMNS, BOOK_FEATURES, FLOW_COLUMNS, INDICATOR_COLUMNS, INDICATORS, ORDER_FLOW};
 pub use operations::{FEED_STATUS, INSTRUMENTS, LATE_EVENTS, QUARANTINE, QUOTAS, RUNS};
-pub use positions::{LIQUIDATION_ANALYSIS, LIQUIDATIONS, OPEN_INTEREST_ANALYSIS};
+pub use positions::{LIQUIDATION_ANALYSIS, LIQUIDATIONS, OPEN_INTEREST_ANALYSIS, SENTIMENT};
 pub use reference::{FEAR_GREED, FUNDING, OPEN_INTEREST, RATIOS, RISK_LIMITS};
-pub use structure::{STRUCTURE_LEVELS, VOLUME_PROFILE};
+pub use signals::{SIGNAL_EVENTS, SIGNALS};
+pub use structure::{SETUPS, STRUCTURE_LEVELS, VOLUME_PROFILE};
 
 /// Every table, inputs before what is derived from them.
 pub static TABLES: &[&Table] = &[
@@ -41,12 +43,15 @@ pub static TABLES: &[&Table] = &[
     &FOOTPRINT_ANALYSIS,
     &OPEN_INTEREST_ANALYSIS,
     &LIQUIDATION_ANALYSIS,
+    &SENTIMENT,
     &STRUCTURE_LEVELS,
     &VOLUME_PROFILE,
+    &SETUPS,
     &COMPONENT_SCORES,
     &DIMENSION_SCORES,
     &CONFLUENCE,
     &SIGNALS,
+    &SIGNAL_EVENTS,
     &RELATIONS,
     &LATE_EVENTS,
     &QUARANTINE,

@@ -63,6 +63,37 @@ pub static OPEN_INTEREST_ANALYSIS: Table = Table {
     derived: true,
 };
 
+/// What leans on positions per role timeframe.
+pub static SENTIMENT: Table = Table {
+    name: "sentiment",
+    doc: "Who is long, what holding costs and what margins are asked for at the closes of role timeframes; METHODS.md defines each number.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        col("market", Symbol, "", "linear or inverse"),
+        SYMBOL,
+        col("timeframe", Symbol, "", "role timeframe"),
+        col("long_short_ratio", F64, "", "accounts that are long over those that are short"),
+        col("top_position_ratio", F64, "", "long over short positions of the venue's top traders"),
+        col("funding_rate", F64, "", "what longs pay shorts at the next settlement, as a share"),
+        col("funding_interval", F64, "hours", "between settlements, where the venue says it"),
+        col("funding_hourly", F64, "", "the funding rate over an hour"),
+        col("funding_annual", F64, "", "the funding rate over a year of 365 days"),
+        col("leverage_max", F64, "", "greatest leverage of the venue's smallest tier"),
+        col("initial_margin", F64, "0..1", "share of a position's value that opens it, in that tier"),
+        col("maintenance_margin", F64, "0..1", "share below which it is closed by force"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "timeframe"],
+    partition_by: "DAY",
+    derived: true,
+};
+
 /// Forced orders per role timeframe.
 pub static LIQUIDATION_ANALYSIS: Table = Table {
     name: "liquidation_analysis",

@@ -69,3 +69,33 @@ pub static VOLUME_PROFILE: Table = Table {
     partition_by: "DAY",
     derived: true,
 };
+
+/// Where positions would be given up and closed, per role timeframe.
+pub static SETUPS: Table = Table {
+    name: "setups",
+    doc: "Where a position entered at the close of a bar of a role timeframe would be given up and closed, for either direction; METHODS.md says how.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        MARKET,
+        SYMBOL,
+        col("timeframe", Symbol, "", "role timeframe"),
+        col("long_stop", F64, "quote", "where a long position is given up"),
+        col("long_basis", Symbol, "", "what that is behind: swing_low, order_block or atr"),
+        col("long_target_1", F64, "quote", "at twice the distance of the stop at least"),
+        col("long_target_2", F64, "quote", "at three times that distance at least"),
+        col("short_stop", F64, "quote", "where a short position is given up"),
+        col("short_basis", Symbol, "", "what that is behind: swing_high, order_block or atr"),
+        col("short_target_1", F64, "quote", "at twice the distance of the stop at least"),
+        col("short_target_2", F64, "quote", "at three times that distance at least"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "exchange", "market", "symbol", "timeframe"],
+    partition_by: "DAY",
+    derived: true,
+};

@@ -155,6 +155,7 @@ impl Trader {
         // Positions build up in trends; a premium and the funding rate lean with them.
         let drift = 0.000_02 * view.push.abs() + 0.000_06 * self.random.normal();
         self.open_interest *= libm::exp(drift);
+        self.holders.step(view.push);
         let tick = self.symbol.tick.to_f64();
         let mid = self.ticks(view.level);
         let index = mid * (1.0 - 0.000_2 * view.push);

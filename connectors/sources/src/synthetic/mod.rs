@@ -4,6 +4,7 @@ mod book;
 mod crowd;
 mod frame;
 mod history;
+mod holders;
 mod process;
 mod symbols;
 
@@ -15,11 +16,12 @@ use prism_schemas::event::event::Body;
 use prism_schemas::event::{Feed, FeedStatus, Instrument};
 use prism_schemas::random::Random;
 use prism_schemas::time::{MILLISECOND, MINUTE, SECOND};
-use prism_schemas::{Event, InstrumentId, Market as Kind, Timeframe, Ts};
+use prism_schemas::{Decimal, Event, InstrumentId, Market as Kind, Timeframe, Ts};
 
 use book::{SyntheticBook, grid};
 use crowd::Crowd;
 use history::History;
+use holders::Holders;
 use process::Process;
 
 /// The venue whose frames the market speaks.
@@ -69,6 +71,7 @@ struct Trader {
     origin: f64,
     last: i64,
     open_interest: f64,
+    holders: Holders,
     /// Minutes of the last day, oldest first: (open, high, low, volume in lots), prices in ticks.
     day: VecDeque<[f64; 4]>,
     announced: bool,
@@ -92,6 +95,7 @@ impl Market {
                 update_id: 1_000_000 + random.below(50_000_000),
                 origin: process.level(at),
                 last: 0,
+                holders: Holders::new(Random::new(seed, &format!("{} holders", symbol.name))),
                 open_interest: symbol.value / symbol.price * 40_000.0 * (0.5 + random.uniform()),
                 day: VecDeque::new(),
                 announced: false,
@@ -187,6 +191,23 @@ impl Market {
         while let Some(frame) = self.pending.pop_front_if(|frame| frame.ts_recv <= until) {
             frames.push(frame);
         }
+    }
+
+    /// What the venue tells beside its frames, where a time at which it does is after `after` and not after `until`, which is how
+    /// far the market was stepped: ratios of who is long, and margins.
+    pub fn told(&self, after: Ts, until: Ts) -> impl Iterator<Item = (InstrumentId, Event)> + '_ {
+        let first = (after.div_euclid(MINUTE) + 1) * MINUTE;
+        let times = (first..=until).step_by(MINUTE as usize);
+        times.flat_map(move |at| {
+            let each = self.instruments().into_iter().zip(&self.traders);
+            each.flat_map(move |(id, trader)| trader.holders.told(at).map(move |body| (id.clone(), plain(at, body))))
+        })
+    }
+
+    /// The share of a symbol's accounts that is long, or of top traders' positions (`top_position`).
+    pub fn long(&self, symbol: &str, kind: &str) -> Option<Decimal> {
+        let trader = self.traders.iter().find(|trader| trader.symbol.name == symbol)?;
+        Some(Decimal::new(trader.holders.long(kind), 4))
     }
 
     fn simulate(&mut self) {

@@ -115,7 +115,7 @@ fn the_past_joins_the_present_and_symbols_move_with_bitcoin() {
     for (id, event) in &events[SYMBOLS.len()..] {
         let Some(Body::Kline(bar)) = &event.body else { panic!() };
         assert!(bar.closed && event.ts_recv <= START);
-        let number = |number: &Option<prism_schemas::Decimal>| number.unwrap().to_f64();
+        let number = |number: &Option<Decimal>| number.unwrap().to_f64();
         let (open, high, low, close) = (number(&bar.open), number(&bar.high), number(&bar.low), number(&bar.close));
         assert!(0.0 < low && low <= open.min(close) && open.max(close) <= high);
         bars.entry((id.symbol.clone(), bar.timeframe.clone())).or_default().push((bar.start, open, close));
@@ -152,7 +152,7 @@ fn takers_follow_each_other_and_orders_have_intent() {
     // By side and price: what was traded there since the book changed last, and while the level was the best.
     let (mut traded, mut at_best) = (BTreeMap::<(usize, i64), i64>::new(), BTreeMap::<(usize, i64), i64>::new());
     let (mut n_feints, mut n_walls, mut absorbed) = (0, 0, 0.0f64);
-    let eight = |number: prism_schemas::Decimal| number.mantissa * 10i64.pow(8 - number.decimals);
+    let eight = |number: Decimal| number.mantissa * 10i64.pow(8 - number.decimals);
     for frame in frames {
         let mut events = Vec::new();
         decoder.decode(&frame.text, frame.ts_recv, &mut events).unwrap();

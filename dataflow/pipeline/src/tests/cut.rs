@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::SystemTime};
 
 use prism_log::{Options, SegmentLog, SyncPolicy};
 use prism_schemas::{
+    event::{LongShortRatio, RiskLimit, risk_limit::Tier},
     store::RowStore,
     table::{FEED_STATUS, QUARANTINE, TABLES},
 };
@@ -85,6 +86,24 @@ impl Market {
         }
     }
 
+    /// Who is long, and now and then what margins are asked for.
+    fn holders(&mut self, at: usize, ts_event: Ts, ts_recv: Ts) {
+        let number = |mantissa: u64| Some(Decimal::new(mantissa as i64, 2));
+        let body = match self.random(9) {
+            0 => {
+                let (kind, long, short) = ("account".into(), number(30 + self.random(40)), number(50));
+                Body::LongShortRatio(LongShortRatio { kind, period: "5m".into(), long, short })
+            }
+            1 => {
+                let (leverage_max, initial_margin) = (number(1_000 * (1 + self.random(9))), number(5));
+                let tier = Tier { limit: None, leverage_max, maintenance_margin: number(2), initial_margin };
+                Body::RiskLimit(RiskLimit { tiers: vec![tier] })
+            }
+            _ => return,
+        };
+        self.push(at, ts_event, ts_recv, body);
+    }
+
     /// Seconds `from` to `to` of trades and positions; every 20th comes seven seconds late.
     fn seconds(&mut self, from: i64, to: i64) {
         for second in from..to {
@@ -99,6 +118,7 @@ impl Market {
                     self.trade(at, ts, ts);
                 }
                 self.positions(at, ts + 50 * MILLISECOND, ts + 60 * MILLISECOND);
+                self.holders(at, ts + 50 * MILLISECOND, ts + 60 * MILLISECOND);
                 if self.random(20) == 0 {
                     self.positions(at, ts - 7 * SECOND, ts + 900 * MILLISECOND);
                     self.trade(at, ts - 7 * SECOND, ts + 900 * MILLISECOND);

@@ -2,7 +2,7 @@
 
 use prism_schemas::{
     Decimal, Timeframe, Ts,
-    event::{Feed, Liquidation, OpenInterest, Side, Ticker, event::Body},
+    event::{Feed, Liquidation, LongShortRatio, OpenInterest, RiskLimit, Side, Ticker, event::Body, risk_limit::Tier},
     time::{HOUR, MINUTE},
 };
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{Log, MS, TEN, minutes, settings};
 use crate::{
     flow,
-    positions::{Forced, Positions},
+    positions::{Forced, Margins, Positions},
 };
 
 /// Something told: of when, and how long after.
@@ -24,7 +24,12 @@ struct Made {
 #[derive(Clone, Copy, Debug)]
 enum What {
     Series(i64),
-    Ticker(Option<i64>, Option<i64>),
+    /// Open interest, funding rate, and the hours between settlements.
+    Ticker(Option<i64>, Option<i64>, Option<i64>),
+    /// Whose, long and short.
+    Ratio(&'static str, i64, i64),
+    /// Leverage; a tenth of it is the initial margin, and half of that the maintenance margin.
+    Margins(i64),
     /// Whether it buys, price, size, and whether all are told.
     Forced(bool, i64, i64, bool),
 }
@@ -34,7 +39,10 @@ fn made() -> impl Strategy<Value = Made> {
     let some = || prop::option::of(1..1_000i64);
     let what = prop_oneof![
         (1..1_000i64).prop_map(What::Series),
-        (some(), some()).prop_map(|(open, rate)| What::Ticker(open, rate)),
+        (some(), some(), some()).prop_map(|(open, rate, hours)| What::Ticker(open, rate, hours)),
+        (prop_oneof![Just("account"), Just("top_position"), Just("taker")], 0..9i64, 1..9i64)
+            .prop_map(|(kind, long, short)| What::Ratio(kind, long, short)),
+        (0..9i64).prop_map(What::Margins),
         (any::<bool>(), 1..3i64, 1..3i64, any::<bool>())
             .prop_map(|(buy, price, size, all)| What::Forced(buy, price, size, all)),
     ];
@@ -51,9 +59,21 @@ fn log(told: &[Made]) -> Log {
     for made in told {
         let body = match made.what {
             What::Series(size) => Body::OpenInterest(OpenInterest { size: number(size), ..OpenInterest::default() }),
-            What::Ticker(open, rate) => {
+            What::Ticker(open, rate, hours) => {
                 let [open_interest, funding_rate] = [open, rate].map(|of| of.and_then(number));
-                Body::Ticker(Ticker { open_interest, funding_rate, ..Ticker::default() }.into())
+                let funding_interval = hours.map(|hours| hours * HOUR);
+                Body::Ticker(Ticker { open_interest, funding_rate, funding_interval, ..Ticker::default() }.into())
+            }
+            What::Ratio(kind, long, short) => {
+                let (kind, [long, short]) = (kind.into(), [long, short].map(number));
+                Body::LongShortRatio(LongShortRatio { kind, period: "5m".into(), long, short })
+            }
+            What::Margins(leverage) => {
+                let of = |mantissa, decimals| Some(Decimal::new(mantissa, decimals));
+                let (initial_margin, maintenance_margin) = (of(leverage, 1), of(5 * leverage, 2));
+                let tier = Tier { limit: None, leverage_max: of(leverage, 0), maintenance_margin, initial_margin };
+                let larger = Tier { leverage_max: of(1, 0), ..tier };
+                Body::RiskLimit(RiskLimit { tiers: vec![tier, larger] })
             }
             What::Forced(buy, price, size, all) => Body::Liquidation(Liquidation {
                 side: if buy { Side::Buy } else { Side::Sell }.into(),
@@ -68,27 +88,12 @@ fn log(told: &[Made]) -> Log {
     log
 }
 
-/// What METHODS.md says of a bar from `start` to `end` that closed at this price.
-fn expected(told: &[Made], start: Ts, end: Ts, close: f64) -> Option<Positions> {
+/// What it says of forced orders among what is used.
+fn forced(used: &[&Made], start: Ts, end: Ts) -> Option<Forced> {
     let read = |number: i64| number as f64 / 10.0;
-    let used: Vec<&Made> = told
-        .iter()
-        // Horizon 2h, base 1m.
-        .filter(|made| made.ts + made.late - Timeframe::M1.end(Timeframe::M1.start(made.ts)) <= 2 * HOUR)
-        .collect();
-    let newest = |of: &dyn Fn(&What) -> Option<i64>| {
-        let said = used.iter().filter_map(|made| Some((made.ts, of(&made.what)?)));
-        said.filter(|(ts, _)| end - 10 * MINUTE <= *ts && *ts < end).max().map(|(_, number)| read(number))
-    };
-    let open = newest(&|what| match what {
-        What::Series(size) => Some(*size),
-        What::Ticker(open, _) => *open,
-        What::Forced(..) => None,
-    });
-    let rate = newest(&|what| if let What::Ticker(_, rate) = what { *rate } else { None });
     let mut orders: Vec<(Ts, bool, i64, i64)> = Vec::new();
     let mut is_all = true;
-    for made in &used {
+    for made in used {
         if let What::Forced(buy, price, size, all) = made.what
             && (start..end).contains(&made.ts)
         {
@@ -108,10 +113,53 @@ fn expected(told: &[Made], start: Ts, end: Ts, close: f64) -> Option<Positions> 
         }
     };
     let largest = orders.iter().map(|(.., price, size)| worth(*price, *size)).fold(0.0, f64::max);
-    let forced = (!orders.is_empty()).then(|| Forced { longs: side(false), shorts: side(true), largest, is_all });
-    let is_any = open.is_some() || rate.is_some() || forced.is_some();
-    let worth = open.map(|open| open * close).into();
-    is_any.then(|| Positions { open_interest: open.into(), worth, funding_rate: rate.into(), forced })
+    (!orders.is_empty()).then(|| Forced { longs: side(false), shorts: side(true), largest, is_all })
+}
+
+/// What METHODS.md says of a bar from `start` to `end` that closed at this price.
+fn expected(told: &[Made], start: Ts, end: Ts, close: f64) -> Option<Positions> {
+    let read = |number: i64| number as f64 / 10.0;
+    let used: Vec<&Made> = told
+        .iter()
+        // Horizon 2h, base 1m.
+        .filter(|made| made.ts + made.late - Timeframe::M1.end(Timeframe::M1.start(made.ts)) <= 2 * HOUR)
+        .collect();
+    let newest = |minutes: i64, of: &dyn Fn(&What) -> Option<f64>| {
+        let said = used.iter().filter_map(|made| Some((made.ts, of(&made.what)?)));
+        let holds = said.filter(|(ts, _)| end - minutes * MINUTE <= *ts && *ts < end);
+        holds.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, number)| number)
+    };
+    let open = newest(10, &|what| match what {
+        What::Series(size) => Some(read(*size)),
+        What::Ticker(open, ..) => open.map(read),
+        _ => None,
+    });
+    let rate = newest(10, &|what| if let What::Ticker(_, rate, _) = what { rate.map(read) } else { None });
+    let hours = newest(30, &|what| if let What::Ticker(.., hours) = what { hours.map(|of| of as f64) } else { None });
+    let ratio = |whose| {
+        newest(30, &|what| match what {
+            What::Ratio(kind, long, short) if *kind == whose && 0 < *long => Some(read(*long) / read(*short)),
+            _ => None,
+        })
+    };
+    let leverage = newest(30, &|what| match what {
+        What::Margins(leverage) if 0 < *leverage => Some(*leverage as f64),
+        _ => None,
+    });
+    let margins =
+        leverage.map(|leverage| Margins { leverage, initial: leverage / 10.0, maintenance: 5.0 * leverage / 100.0 });
+    let forced = forced(&used, start, end);
+    let of = Positions {
+        open_interest: open.into(),
+        worth: open.map(|open| open * close).into(),
+        funding_rate: rate.into(),
+        funding_interval: hours.into(),
+        accounts: ratio("account").into(),
+        top_positions: ratio("top_position").into(),
+        margins,
+        forced,
+    };
+    (of != Positions::NONE).then_some(of)
 }
 
 proptest! {

@@ -13,7 +13,7 @@ fn bar((close, open_interest, funding_rate): Made) -> Bar {
         open_interest: open_interest.into(),
         worth: open_interest.map(|open| open * close).into(),
         funding_rate: funding_rate.into(),
-        forced: None,
+        ..Positions::NONE
     };
     let bar = Bar::ohlcv(0, [close, close, close, close, 10.0]);
     Bar { turnover: (10.0 * close).into(), positions: Some(Arc::new(positions)), ..bar }
@@ -90,7 +90,7 @@ fn what_stands_still_or_is_too_short_says_nothing() {
 fn forced((worth, moved): (f64, f64)) -> Bar {
     let longs = Side { n: 1, volume: worth / 100.0, turnover: worth };
     let forced = (0.0 < worth).then_some(Forced { longs, largest: worth, ..Forced::NONE });
-    let positions = Positions { open_interest: None.into(), worth: None.into(), funding_rate: None.into(), forced };
+    let positions = Positions { forced, ..Positions::NONE };
     Bar { positions: Some(Arc::new(positions)), ..Bar::ohlcv(0, [100.0, 101.0, 90.0, 100.0 + moved, 1.0]) }
 }
 

@@ -1,0 +1,246 @@
+//! What a score advises: the signal that could be made of an instrument's newest score, with its setup, sentences and
+//! warnings.
+
+use prism_queries::{Engine, Error, Parameters, named};
+use prism_schemas::time::{DAY, format_ts, parse_ts};
+use prism_schemas::{InstrumentId, Timeframe, Ts};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::interpret::{Plan, Sentence, actionable, insights, is_current, warnings};
+use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, Row, parameters, rows};
+
+/// Rows of roles are looked for in bars that started at most this long before; longer than any role needs.
+pub(crate) const ROLES_MAX: i64 = 2 * DAY;
+/// Bars of the timeframe whose setup is taken that a horizon holds at least.
+const BARS_OF_HORIZON: i64 = 12;
+
+/// Confidence from which on it is HIGH, MEDIUM, LOW; below it is NEUTRAL.
+const LEVELS: [(f64, &str); 3] = [(80.0, "HIGH"), (60.0, "MEDIUM"), (40.0, "LOW")];
+
+/// The rules that signals follow, as the run's settings have them.
+#[derive(Clone, Copy)]
+struct Rules {
+    bullish: f64,
+    bearish: f64,
+    hysteresis: f64,
+    risk: f64,
+    position_max: f64,
+}
+
+/// What is advised of an instrument.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Advice {
+    /// Venue.
+    pub exchange: String,
+    /// spot, linear or inverse.
+    pub market: String,
+    /// Canonical symbol.
+    pub symbol: String,
+    /// End of the bar whose score it is, RFC 3339.
+    pub at: String,
+    /// When that score became known, RFC 3339.
+    pub known_at: Value,
+    /// BULLISH or BEARISH beyond the thresholds of signals, else NEUTRAL.
+    pub signal: String,
+    /// The confluence, 0 to 100.
+    pub score: f64,
+    /// Its distance from neutral, 0 to 1.
+    pub strength: f64,
+    /// How far it can be relied on, 0 to 1.
+    pub reliability: f64,
+    /// For a rise, in percent: the score.
+    pub confidence_long: f64,
+    /// For a fall, in percent: what is left.
+    pub confidence_short: f64,
+    /// HIGH, MEDIUM, LOW by the larger of them; NEUTRAL without a signal.
+    pub level: &'static str,
+    /// The role timeframe of the setup: the longest of which twelve bars are within the horizon.
+    pub timeframe: String,
+    /// Close of the bar.
+    pub entry_price: Option<f64>,
+    /// Where a position in the score's direction would be given up.
+    pub stop_loss: Option<f64>,
+    /// What the stop is behind.
+    pub stop_basis: Option<String>,
+    /// Where it would be closed.
+    pub targets: Vec<f64>,
+    /// Distance of the first target over that of the stop.
+    pub risk_reward: Option<f64>,
+    /// Share of the capital that it would take, in percent.
+    pub position_size_percent: Option<f64>,
+    /// What the score says.
+    pub insights: Vec<Sentence>,
+    /// What may be done.
+    pub actionable_insights: Vec<Sentence>,
+    /// What speaks against relying on it.
+    pub warnings: Vec<Sentence>,
+    /// The score.
+    #[schema(value_type = ConfluenceRow)]
+    pub confluence: Row,
+    /// Its dimensions over all roles.
+    #[schema(value_type = Vec<DimensionRow>)]
+    pub dimensions: Vec<Row>,
+    /// Its components at each role.
+    #[schema(value_type = Vec<ComponentRow>)]
+    pub components: Vec<Row>,
+}
+
+/// What a score rests on.
+pub(crate) struct Basis {
+    pub(crate) confluence: Row,
+    pub(crate) dimensions: Vec<Row>,
+    /// Of each role as of the close.
+    pub(crate) components: Vec<Row>,
+    base: Timeframe,
+    state: Option<Row>,
+    rules: Option<Rules>,
+}
+
+fn number(row: &Row, name: &str) -> Option<f64> {
+    row.get(name)?.as_f64()
+}
+
+fn of(row: &Row, name: &str) -> Value {
+    row.get(name).cloned().unwrap_or(Value::Null)
+}
+
+impl Basis {
+    /// Of the newest score, or of the newest that had closed at a time.
+    pub(crate) async fn read(engine: &Engine, id: &InstrumentId, at: Option<Ts>) -> Result<Option<Basis>, Error> {
+        let with = |more: &[(&str, Value)]| -> Parameters {
+            let more = more.iter().map(|(name, value)| ((*name).to_string(), value.clone()));
+            parameters(id).into_iter().chain(more).collect()
+        };
+        let from = |at: Ts| json!(format_ts(at.saturating_sub(ROLES_MAX)));
+        let asked = [("at", json!(at.map(format_ts))), ("from", at.map_or(Value::Null, from))];
+        let Some(confluence) = rows(&engine.named(&named::NEWEST_CONFLUENCE, &with(&asked)).await?)?.pop() else {
+            return Ok(None);
+        };
+        let (ts, close) = (of(&confluence, "ts"), of(&confluence, "ts_close"));
+        let Some(end) = close.as_str().and_then(parse_ts) else { return Ok(None) };
+        let dimensions = rows(&engine.named(&named::DIMENSIONS, &with(&[("ts", ts.clone())])).await?)?;
+        let asked = [("at", close), ("from", from(end))];
+        let mut components = rows(&engine.named(&named::COMPONENTS, &with(&asked)).await?)?;
+        components.retain(|row| is_current(row, end));
+        let length = ts.as_str().and_then(parse_ts).map_or(0, |start| end - start);
+        let base = Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == length).unwrap_or(Timeframe::M1);
+        let asked = [("timeframe", base.name().into()), ("ts", ts)];
+        let state = rows(&engine.named(&named::MARKET_STATE, &with(&asked)).await?)?.pop();
+        let hash = [("hash".to_string(), of(&confluence, "config_hash"))].into();
+        let settings = rows(&engine.named(&named::SETTINGS, &hash).await?)?.pop();
+        let rules = settings.and_then(|row| Rules::of(row.get("config")?.as_str()?));
+        Ok(Some(Basis { confluence, dimensions, components, base, state, rules }))
+    }
+
+    /// The role of which twelve bars are within a horizon, the longest; else the base.
+    fn role(&self, horizon: Ts) -> Timeframe {
+        let roles = self.components.iter().filter_map(|row| row.get("timeframe")?.as_str()?.parse::<Timeframe>().ok());
+        let fits = roles.filter(|role| role.length().saturating_mul(BARS_OF_HORIZON) <= horizon);
+        fits.max().unwrap_or(self.base)
+    }
+
+    /// What the score says.
+    pub(crate) fn insights(&self) -> Vec<Sentence> {
+        insights(&self.confluence, &self.dimensions, &self.components)
+    }
+
+    /// What speaks against relying on it, and on a stop behind this.
+    pub(crate) fn warnings(&self, stop_basis: Option<&str>) -> Vec<Sentence> {
+        warnings(&self.confluence, &self.dimensions, self.state.as_ref(), stop_basis)
+    }
+
+    /// What may be done with a setup: entry, stop, what that is behind, targets.
+    pub(crate) fn actionable(
+        &self,
+        direction: &str,
+        score: f64,
+        setup: Option<(f64, f64, &str, [f64; 2])>,
+        size: Option<f64>,
+    ) -> Vec<Sentence> {
+        let Some(Rules { bullish, bearish, hysteresis, .. }) = self.rules else { return Vec::new() };
+        actionable(&Plan { direction, score, bullish, bearish, hysteresis, setup, size })
+    }
+}
+
+impl Rules {
+    fn of(config: &str) -> Option<Rules> {
+        let config: Value = serde_json::from_str(config).ok()?;
+        let rule = |name: &str| config["signals"][name].as_f64();
+        Some(Rules {
+            bullish: rule("bullish")?,
+            bearish: rule("bearish")?,
+            hysteresis: rule("hysteresis")?,
+            risk: rule("risk")?,
+            position_max: rule("position_max")?,
+        })
+    }
+
+    fn direction(&self, score: f64) -> &'static str {
+        match score {
+            score if self.bullish <= score => "BULLISH",
+            score if score <= self.bearish => "BEARISH",
+            _ => "NEUTRAL",
+        }
+    }
+}
+
+/// What the newest score of an instrument advises within a horizon (ns); none where there is no score, or its settings, which say
+/// what raises a signal, are not stored yet.
+pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<Option<Advice>, Error> {
+    let Some(basis) = Basis::read(engine, id, None).await? else { return Ok(None) };
+    let Some((score, rules)) = number(&basis.confluence, "score").zip(basis.rules) else { return Ok(None) };
+    let role = basis.role(horizon);
+    let close = of(&basis.confluence, "ts_close");
+    let end = close.as_str().and_then(parse_ts).unwrap_or(0);
+    let mut asked = parameters(id);
+    asked.insert("timeframe".into(), role.name().into());
+    asked.insert("from".into(), format_ts(end.saturating_sub(ROLES_MAX)).into());
+    asked.insert("at".into(), close.clone());
+    let setup = rows(&engine.named(&named::SETUP, &asked).await?)?.pop().filter(|row| is_current(row, end));
+    let entry = number(&basis.confluence, "price");
+    let side = if 50.0 <= score { "long" } else { "short" };
+    // A longer bar's stop and targets stand where they were told, and price may be beyond them by now.
+    let setup = setup.as_ref().zip(entry).and_then(|(row, entry)| {
+        let of = |name: &str| number(row, &format!("{side}_{name}"));
+        let basis = row.get(&format!("{side}_basis"))?.as_str()?;
+        let (stop, targets) = (of("stop")?, [of("target_1")?, of("target_2")?]);
+        let is_ahead = (stop < entry && entry < targets[0]) || (targets[0] < entry && entry < stop);
+        is_ahead.then_some((entry, stop, basis, targets))
+    });
+    let reliability = number(&basis.confluence, "reliability").unwrap_or(0.0);
+    let distance = setup.map(|(entry, stop, ..)| (entry - stop).abs() / entry);
+    let size = distance.map(|away| (100.0 * rules.risk / away).min(rules.position_max) * reliability);
+    let signal = rules.direction(score);
+    let most = score.max(100.0 - score);
+    let level = LEVELS.iter().find(|(from, _)| *from <= most).map_or("NEUTRAL", |(_, level)| level);
+    let stop_basis = setup.map(|(.., basis, _)| basis);
+    Ok(Some(Advice {
+        exchange: id.exchange.clone(),
+        market: id.market.name().into(),
+        symbol: id.symbol.clone(),
+        at: close.as_str().unwrap_or_default().into(),
+        known_at: of(&basis.confluence, "known_at"),
+        signal: signal.into(),
+        score,
+        strength: (score - 50.0).abs() / 50.0,
+        reliability,
+        confidence_long: score,
+        confidence_short: 100.0 - score,
+        level: if signal == "NEUTRAL" { "NEUTRAL" } else { level },
+        timeframe: role.name().into(),
+        entry_price: entry,
+        stop_loss: setup.map(|(_, stop, ..)| stop),
+        stop_basis: stop_basis.map(Into::into),
+        targets: setup.map_or(Vec::new(), |(.., targets)| targets.into()),
+        risk_reward: setup.map(|(entry, stop, _, targets)| (targets[0] - entry).abs() / (entry - stop).abs()),
+        position_size_percent: size,
+        insights: basis.insights(),
+        actionable_insights: basis.actionable(signal, score, setup, size),
+        warnings: basis.warnings(stop_basis),
+        confluence: basis.confluence,
+        dimensions: basis.dimensions,
+        components: basis.components,
+    }))
+}

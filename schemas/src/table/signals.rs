@@ -1,0 +1,78 @@
+//! Tables of signals: crossings of the score, and what happened to them.
+
+use super::{
+    Kind::*,
+    Table,
+    analysis::{CONFIG_HASH, EXCHANGE, KNOWN_AT, MARKET, RETRACTED, REVISION, SYMBOL, TS, TS_CLOSE},
+    col,
+};
+
+/// Signals: the current state of each crossing.
+pub static SIGNALS: Table = Table {
+    name: "signals",
+    doc: "Threshold crossings of the confluence score, with their current state.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        MARKET,
+        SYMBOL,
+        col("timeframe", Symbol, "", "base timeframe"),
+        col("signal_id", Symbol, "", "hash of instrument, profile, bar and direction"),
+        col("profile", Symbol, "", "score profile"),
+        col("signal", Symbol, "", "BULLISH or BEARISH"),
+        col("direction", Symbol, "", "long or short"),
+        col("status", Symbol, "", "active, closed, superseded or withdrawn"),
+        col("status_reason", Text, "", "why it has this status"),
+        col("status_ts", Ts, "", "end of the bar that changed the status"),
+        col("score", F64, "0..100", "confluence at the crossing"),
+        col("strength", F64, "0..1", "distance from neutral"),
+        col("reliability", F64, "0..1", "reliability at the crossing"),
+        col("price", F64, "quote", "close of the crossing's bar"),
+        col("entry_price", F64, "quote", "where a position would be entered: that close"),
+        col("stop_loss", F64, "quote", "where it would be given up"),
+        col("stop_basis", Symbol, "", "what the stop is behind: swing_low, swing_high, order_block or atr"),
+        col("target_1", F64, "quote", "where it would be closed first, at twice the distance of the stop at least"),
+        col("target_2", F64, "quote", "where the rest of it would be closed"),
+        col("risk_reward", F64, "", "distance of the first target over that of the stop"),
+        col("position_size_percent", F64, "%", "share of the capital it would take"),
+        col("stop_ts", Ts, "", "end of the bar that reached the stop"),
+        col("target_1_ts", Ts, "", "end of the bar that reached the first target"),
+        col("target_2_ts", Ts, "", "end of the bar that reached the second target"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "signal_id"],
+    partition_by: "MONTH",
+    derived: true,
+};
+
+/// What happened to signals.
+pub static SIGNAL_EVENTS: Table = Table {
+    name: "signal_events",
+    doc: "What happened to each signal; an event that a correction took back is retracted.",
+    columns: &[
+        TS,
+        TS_CLOSE,
+        EXCHANGE,
+        MARKET,
+        SYMBOL,
+        col("timeframe", Symbol, "", "base timeframe"),
+        col("signal_id", Symbol, "", "that of `signals`"),
+        col("event", Symbol, "", "raised, target_1, target_2, stop, closed or superseded"),
+        col("event_ts", Ts, "", "end of the bar at which it happened"),
+        col("price", F64, "quote", "close of that bar, or the price that was reached"),
+        col("score", F64, "0..100", "confluence of that bar"),
+        KNOWN_AT,
+        REVISION,
+        RETRACTED,
+        CONFIG_HASH,
+    ],
+    designated: "ts",
+    key: &["ts", "signal_id", "event"],
+    partition_by: "MONTH",
+    derived: true,
+};
