@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use prism_api::{Advice, Sentence, advice};
+use prism_api::{Advice, Sentence, advice, price};
 use prism_queries::Engine;
 use prism_schemas::{InstrumentId, Market, Ts, canonical_symbol, time::parse_duration};
 
@@ -131,9 +131,12 @@ fn shown(of: &Advice) -> String {
         let away = 100.0 * (entry - stop).abs() / entry;
         let _ = writeln!(
             out,
-            "as a {side} by {timeframe}: entry {entry}  stop {stop} ({away:.2} %, {})  targets {first} {second}  \
-             risk:reward 1:{:.1}  size {:.2} %",
+            "as a {side} by {timeframe}: entry {}  stop {} ({away:.2} %, {})  targets {} {}  risk:reward 1:{:.1}  size {:.2} %",
+            price(entry),
+            price(stop),
             of.stop_basis.as_deref().unwrap_or("").replace('_', " "),
+            price(*first),
+            price(*second),
             of.risk_reward.unwrap_or(0.0),
             of.position_size_percent.unwrap_or(0.0),
         );

@@ -29,7 +29,7 @@ async function advised(of) {
 }
 
 // What a score says, what may be done, and what speaks against relying on it.
-function reasons(advice) {
+function whys(advice) {
   const made = element("section", null, "reasons");
   if (!advice) return made;
   made.append(element("h3", `${advice.signal}, long ${fixed(advice.confidence_long, 1)} %, short ${fixed(advice.confidence_short, 1)} %`));
@@ -82,7 +82,7 @@ function components(analysis, dimension) {
     line.append(head);
     for (const timeframe of timeframes) {
       const row = of[timeframe];
-      const text = row ? `${fixed(row.score, 0)}${row.div ? ` (${row.div > 0 ? "+" : ""}${fixed(row.div, 0)} ${row.div_type})` : ""}` : "–";
+      const text = row ? `${fixed(row.score, 0)}${row.div ? ` (${row.div > 0 ? "+" : ""}${fixed(row.div, 0)})` : ""}` : "–";
       const cell = element("td", text, `number ${row && 70 <= row.score ? "up" : row && row.score <= 30 ? "down" : ""}`);
       if (row) cell.title = row.interpretation;
       line.append(cell);
@@ -179,7 +179,7 @@ async function refresh() {
   }
   const faces = Object.keys(FACES).map((dimension) => components(analysis, dimension));
   const heat = content.querySelector(".heat") ?? element("section", null, "heat");
-  content.replaceChildren(gauges, reasons(advice), ...faces, heat, book(orderbook), footprint(trades));
+  content.replaceChildren(gauges, whys(advice), ...faces, heat, book(orderbook), footprint(trades));
   if (!orderbook?.book) return;
   const newest = await heatOf(of, orderbook.book.ts);
   if (shown === of) content.querySelector(".heat").replaceWith(newest);

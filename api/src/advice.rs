@@ -146,9 +146,9 @@ impl Basis {
         insights(&self.confluence, &self.dimensions, &self.components)
     }
 
-    /// What speaks against relying on it, and on a stop behind this.
-    pub(crate) fn warnings(&self, stop_basis: Option<&str>) -> Vec<Sentence> {
-        warnings(&self.confluence, &self.dimensions, self.state.as_ref(), stop_basis)
+    /// What speaks against relying on it, on a stop behind this, and on a first target of so many times the risk.
+    pub(crate) fn warnings(&self, stop_basis: Option<&str>, risk_reward: Option<f64>) -> Vec<Sentence> {
+        warnings(&self.confluence, self.state.as_ref(), stop_basis, risk_reward)
     }
 
     /// What may be done with a setup: entry, stop, what that is behind, targets.
@@ -216,6 +216,7 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
     let most = score.max(100.0 - score);
     let level = LEVELS.iter().find(|(from, _)| *from <= most).map_or("NEUTRAL", |(_, level)| level);
     let stop_basis = setup.map(|(.., basis, _)| basis);
+    let risk_reward = setup.map(|(entry, stop, _, targets)| (targets[0] - entry).abs() / (entry - stop).abs());
     Ok(Some(Advice {
         exchange: id.exchange.clone(),
         market: id.market.name().into(),
@@ -234,11 +235,11 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
         stop_loss: setup.map(|(_, stop, ..)| stop),
         stop_basis: stop_basis.map(Into::into),
         targets: setup.map_or(Vec::new(), |(.., targets)| targets.into()),
-        risk_reward: setup.map(|(entry, stop, _, targets)| (targets[0] - entry).abs() / (entry - stop).abs()),
+        risk_reward,
         position_size_percent: size,
         insights: basis.insights(),
         actionable_insights: basis.actionable(signal, score, setup, size),
-        warnings: basis.warnings(stop_basis),
+        warnings: basis.warnings(stop_basis, risk_reward),
         confluence: basis.confluence,
         dimensions: basis.dimensions,
         components: basis.components,

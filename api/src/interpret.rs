@@ -1,6 +1,10 @@
 //! Sentences made from the numbers of a score: one interpretation for API, terminal, alerts and reports.
 
+#[cfg(test)]
+mod tests;
+
 use prism_schemas::Timeframe;
+use prism_schemas::table::DIMENSION_COLUMNS;
 use prism_schemas::time::parse_ts;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -20,6 +24,8 @@ const WILD: f64 = 1.5;
 const DEAR_SPREAD: f64 = 5.0;
 /// What a market order of 100,000 costs from which on a market is told as thin (basis points).
 const THIN: f64 = 20.0;
+/// What a first target pays at least, in times of the risk, where the price has not moved.
+const WORTH: f64 = 2.0 - 1e-9;
 /// Coverage below which it is told what is missing.
 const COVERED: f64 = 0.75;
 /// Reliability below which it is told why.
@@ -57,14 +63,34 @@ fn sentence(about: &'static str, template: &str, data: &[(&str, Value)]) -> Opti
 fn spelt(value: &Value, form: &str) -> Option<String> {
     match (value, form) {
         (Value::String(text), _) => Some(text.clone()),
-        (Value::Number(number), "") => Some(number.to_string()),
+        (Value::Number(number), "") => Some(price(number.as_f64()?)),
         (Value::Number(number), "%") => Some(format!("{:.0} %", 100.0 * number.as_f64()?)),
         (Value::Number(number), form) => {
             let decimals: usize = form.trim_start_matches('+').parse().ok()?;
             let number = number.as_f64()?;
-            Some(if form.starts_with('+') { format!("{number:+.decimals$}") } else { format!("{number:.decimals$}") })
+            let text =
+                if form.starts_with('+') { format!("{number:+.decimals$}") } else { format!("{number:.decimals$}") };
+            // Nothing has no sign.
+            let is_nothing = text.chars().all(|letter| "+-.0".contains(letter));
+            Some(if is_nothing { text.trim_start_matches(['+', '-']).into() } else { text })
         }
         _ => None,
+    }
+}
+
+/// A price to eight digits, without noughts at its end.
+pub fn price(price: f64) -> String {
+    let (mut size, mut decimals) = (price.abs(), 7_usize);
+    while 10.0 <= size && 0 < decimals {
+        (size, decimals) = (size / 10.0, decimals - 1);
+    }
+    while 0.0 < size && size < 1.0 && decimals < 20 {
+        (size, decimals) = (size * 10.0, decimals + 1);
+    }
+    let text = format!("{price:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
     }
 }
 
@@ -105,7 +131,7 @@ pub(crate) fn of_component(row: &Row) -> Option<Sentence> {
         "{component} on {timeframe} {lean}: {label}, score {score:1}, which with weight {weight:2} adds \
                         {impact:1} points to {dimension}"
             .to_string();
-    if let Some(div) = number(row, "div").filter(|div| *div != 0.0) {
+    if let Some(div) = number(row, "div").filter(|div| 0.05 <= div.abs()) {
         data.extend([("div", json!(div)), ("side", json!(if div > 0.0 { "higher" } else { "lower" }))]);
         template += "; higher timeframes score {side}, which moved it by {div:+1}";
     }
@@ -252,9 +278,9 @@ pub(crate) fn actionable(plan: &Plan<'_>) -> Vec<Sentence> {
 /// What speaks against relying on it: how the market trades, what the stop rests on, and what data lack.
 pub(crate) fn warnings(
     confluence: &Row,
-    dimensions: &[Row],
     state: Option<&Row>,
     basis: Option<&str>,
+    risk_reward: Option<f64>,
 ) -> Vec<Sentence> {
     let of = |name| state.and_then(|row| number(row, name));
     let mut told = Vec::new();
@@ -284,14 +310,23 @@ pub(crate) fn warnings(
         let text = "The stop rests on the usual range alone: no swing or order block is within five of them.";
         told.extend(sentence("structure", text, &[]));
     }
+    if let Some(times) = risk_reward.filter(|times| *times < WORTH) {
+        let template =
+            "The first target pays only {times:1} times the risk: the price has moved since the setup's bar closed.";
+        told.extend(sentence("risk_reward", template, &[("times", json!(times))]));
+    }
     if let Some(quality) = text(confluence, "quality").filter(|quality| *quality != "ok") {
         let template = "The data are {quality}: bars are missing, or windows reach over a hole.";
         told.extend(sentence("data_quality", template, &[("quality", json!(quality))]));
     }
-    let present: Vec<&str> = dimensions.iter().filter_map(|row| text(row, "dimension")).collect();
     if let Some(coverage) = number(confluence, "coverage").filter(|coverage| *coverage < COVERED) {
-        let data = [("coverage", json!(coverage)), ("present", json!(present.join(", ")))];
-        let template = "Only {coverage:%} of the score's weight is present: {present}.";
+        let part = |(dimension, columns): &(&str, [&str; 4])| {
+            let part = number(confluence, columns[3]).filter(|part| *part < 1.0)?;
+            Some(format!("{dimension} {:.0} %", 100.0 * part))
+        };
+        let parts: Vec<String> = DIMENSION_COLUMNS.iter().filter_map(part).collect();
+        let data = [("coverage", json!(coverage)), ("parts", json!(parts.join(", ")))];
+        let template = "Only {coverage:%} of the score's weight is present: {parts}.";
         told.extend(sentence("coverage", template, &data));
     }
     if let Some(reliability) = number(confluence, "reliability").filter(|reliability| *reliability < RELIABLE) {
@@ -306,115 +341,4 @@ pub(crate) fn warnings(
         }
     }
     told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(value: &Value) -> Row {
-        value.as_object().unwrap().clone()
-    }
-
-    fn component(name: &str, score: f64, weight: f64) -> Row {
-        row(&json!({"component": name, "timeframe": "5m", "dimension": "technical", "label": "moderately overbought",
-            "raw_value": 64.0, "score": score, "weight": weight, "impact": weight * score, "div": 0.0}))
-    }
-
-    #[test]
-    fn sentences_say_the_numbers() {
-        let mut rsi = component("rsi", 71.25, 0.2);
-        rsi.insert("div".into(), json!(-3.5));
-        let told = of_component(&rsi).unwrap();
-        assert_eq!(
-            told.text,
-            "rsi on 5m supports a rise: moderately overbought, score 71.2, which with weight 0.20 adds 14.2 points to \
-             technical; higher timeframes score lower, which moved it by -3.5."
-        );
-        for name in ["score", "weight", "impact", "raw_value", "div", "component", "label"] {
-            assert_eq!(told.data[name], rsi[name], "{name}");
-        }
-        rsi.insert("score".into(), Value::Null);
-        assert_eq!(of_component(&rsi), None);
-    }
-
-    fn confluence() -> Row {
-        row(&json!({"symbol": "BTCUSDT", "score": 72.5, "coverage": 0.6, "reliability": 0.3, "quality": "partial",
-            "reliability_quality": 0.5, "reliability_coverage": 0.7, "reliability_agreement": 0.86,
-            "reliability_calibration": 1.0, "consensus": "BUY", "consensus_strength": 0.8}))
-    }
-
-    #[test]
-    fn what_weighs_most_is_told_first_and_what_is_absent_is_not() {
-        let dimensions = [row(&json!({"dimension": "technical", "score": 80.0, "weight": 0.4}))];
-        let components: Vec<Row> = [("a", 60.0), ("b", 90.0), ("c", 40.0), ("d", 55.0), ("e", 80.0), ("f", 50.0)]
-            .map(|(name, score)| component(name, score, 0.2))
-            .into();
-        let told = insights(&confluence(), &dimensions, &components);
-        let about: Vec<&str> = told.iter().map(|one| one.about).collect();
-        assert_eq!(about, ["confluence", "dimension", "consensus", "component", "component", "component", "component"]);
-        let named: Vec<&Value> = told.iter().filter_map(|one| one.data.get("component")).collect();
-        assert_eq!(named, ["b", "e", "a", "c"]);
-        assert!(told[0].text.contains("72.5") && told[0].text.contains("60 %") && told[0].text.contains("0.30"));
-        assert!(
-            (told[1].data["points"].as_f64().unwrap() - 12.0).abs() < 1e-9 && told[1].text.contains("+12.0 points")
-        );
-        let mut without = confluence();
-        without.insert("consensus".into(), Value::Null);
-        assert!(insights(&without, &[], &[]).iter().all(|one| one.about == "confluence"));
-    }
-
-    #[test]
-    fn a_plan_is_said_in_prices_and_shares() {
-        let plan = |direction, setup| Plan {
-            direction,
-            score: 72.5,
-            bullish: 70.0,
-            bearish: 30.0,
-            hysteresis: 3.0,
-            setup,
-            size: Some(4.0),
-        };
-        let long = Some((100.0, 98.0, "swing_low", [104.0, 107.0]));
-        let told: Vec<String> = actionable(&plan("BULLISH", long)).into_iter().map(|one| one.text).collect();
-        assert_eq!(
-            told,
-            [
-                "Enter long near 100.0 and give it up at 98.0, 2.00 % away, behind the swing low.",
-                "Close a part at 104.0, 2.0 times the risk, and the rest at 107.0, 3.5 times.",
-                "Take 4.00 % of the capital: the stop costs 0.080 % of it.",
-                "The signal ends when the score falls below 67.",
-            ]
-        );
-        assert_eq!(actionable(&plan("BEARISH", None)).len(), 1);
-        let none = actionable(&plan("NEUTRAL", long));
-        assert_eq!((none.len(), none[0].about), (1, "no_position"));
-    }
-
-    #[test]
-    fn what_speaks_against_it_is_told() {
-        let state = row(
-            &json!({"atr_14": 3.0, "atr_50": 1.5, "spread_bps": 7.0, "slippage_buy_100k": 30.0, "slippage_sell_100k": null}),
-        );
-        let dimensions = [row(&json!({"dimension": "technical"})), row(&json!({"dimension": "volume"}))];
-        let about = |state, basis| -> Vec<&str> {
-            warnings(&confluence(), &dimensions, state, basis).into_iter().map(|one| one.about).collect()
-        };
-        assert_eq!(
-            about(Some(&state), Some("atr")),
-            ["volatility", "liquidity", "liquidity", "structure", "data_quality", "coverage", "reliability"]
-        );
-        assert_eq!(about(None, Some("swing_low")), ["data_quality", "coverage", "reliability"]);
-        let told = warnings(&confluence(), &dimensions, None, None);
-        assert_eq!(told[1].text, "Only 60 % of the score's weight is present: technical, volume.");
-        assert_eq!(told[2].text, "Reliability is 0.30, held down most by quality (0.50).");
-    }
-
-    #[test]
-    fn a_row_is_current_until_the_next_bar_closes() {
-        let row = json!({"timeframe": "5m", "ts_close": "2024-08-09T00:05:00Z"});
-        let at = |text: &str| is_current(row.as_object().unwrap(), parse_ts(text).unwrap());
-        assert!(!at("2024-08-09T00:04:59Z") && at("2024-08-09T00:05:00Z") && at("2024-08-09T00:09:00Z"));
-        assert!(!at("2024-08-09T00:10:00Z"));
-    }
 }

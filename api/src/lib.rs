@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::advice::{Advice, advice};
 pub use crate::door::{Audience, Door, DoorError, Secret};
 use crate::error::{ApiError, as_problem};
-pub use crate::interpret::Sentence;
+pub use crate::interpret::{Sentence, price};
 pub use crate::limits::Limits;
 pub use crate::routes::openapi::document;
 pub use crate::server::serve;

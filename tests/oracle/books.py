@@ -1,7 +1,7 @@
-"""Recomputes what prism stores of order books, and of order flow, footprints, positions, structure and the dimensions
-`orderbook`, `orderflow` and `pricestructure`, from raw frames of Binance and Bybit, recorded and made, and compares every
-row. Which bars there are, and how they are, is taken from prism's table `bars`, `adx_14`, `atr_14` and `vwap_day` from
-`indicators`.
+"""Recomputes what prism stores of order books, and of order flow, footprints, positions, structure, the dimensions
+`orderbook`, `orderflow`, `pricestructure` and `sentiment`, and confluence, from raw frames of Binance and Bybit, recorded and
+made, and compares every row. Which bars there are, and how they are, is taken from prism's table `bars`; what is read of
+indicators, the other dimensions and the quality of confluence, which `oracle.py` compares, from prism, too.
 
 `books.py --prism BIN --data DIR` compares; `--dry` needs no prism and shows what would be expected.
 """
@@ -19,11 +19,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import bookscores
+import confluences
 import frames
 import madebooks
 import madeedges
 import madewalls
 import positions
+import sentiment
+import setups
+import signals
 import tapes
 from bookrows import NUMBERS, Bar, Rows, Settings, arrivals, rounded_up
 from differences import Differences
@@ -34,8 +38,17 @@ from walls import wall_rows
 
 MS, SECOND = 10**6, 10**9
 RECORDED = ("hftbacktest/*.gz", "cryptofeed_v3_agpl/BYBIT.first25s.jsonl.zst", "cryptofeed/BINANCE*.jsonl.zst")
-TIMES = ("ts", "ts_close", "known_at", "since", "origin", "naked_poc_above_ts", "naked_poc_below_ts")
-OF_BARS = ("order_flow", "footprint_analysis", "volume_profile", "open_interest_analysis", "liquidation_analysis")
+TIMES = (*signals.TIMES, "known_at", "since", "origin", "naked_poc_above_ts", "naked_poc_below_ts")
+OF_POSITIONS = ("open_interest_analysis", "liquidation_analysis", "sentiment")
+OF_BARS = ("order_flow", "footprint_analysis", "volume_profile", "setups", *OF_POSITIONS)
+KEYS = {  # of the tables that are compared, beside ts
+    "book_features": (), "component_scores": ("timeframe", "dimension", "component"),
+    "dimension_scores": ("timeframe", "dimension"), "footprint": ("timeframe", "level"), "structure_levels": ("timeframe", "event"),
+    "book_heat": ("bucket",), "book_walls": ("wall",), "confluence": (), "signals": ("signal_id",),
+    "signal_events": ("signal_id", "event"),
+} | dict.fromkeys(OF_BARS, ("timeframe",))  # fmt: skip
+OF_DIMENSION = f"dimension IN {tuple(bookscores.WEIGHTS)}"
+INDICATORS = ("adx_14", "vwap_day", *sentiment.READ)
 TOPICS = ("books", "trades", "tickers", "liquidations", "reference")
 
 CONFIGS = {
@@ -65,7 +78,8 @@ def config_text(settings, timeframes, more):
     names = ", ".join(f'"{name}"' for name in timeframes.split())
     times = {"epoch": settings.epoch, "grace": settings.grace, "horizon": settings.horizon, "max_ahead": settings.max_ahead}
     lines = [f'{key} = "{value // MS}ms"' for key, value in times.items()]
-    return "\n".join(["[time]", *lines, "[timeframes]", f"maintained = [{names}]", f"roles = [{names}]", more])
+    lines += ["[timeframes]", f"maintained = [{names}]", f"roles = [{names}]", signals.text(signals.BRISK), more]
+    return "\n".join(["[time]", *lines])
 
 
 # prism
@@ -163,23 +177,14 @@ def compare(options, path, told_of, config, log, folder, differences):
         return by_instrument(select(options.prism, store, f"SELECT {columns} FROM {table} WHERE {where}"))
 
     bars, declared, told = read("bars"), read("instruments"), read("feed_status", where="channel = 'book'")
-    indicators = read("indicators", "ts, exchange, market, symbol, timeframe, adx_14, atr_14, vwap_day")
-    of_dimension = f"dimension IN {tuple(bookscores.WEIGHTS)}"
-    stored = {
-        "book_features": (read("book_features"), ()),
-        "component_scores": (read("component_scores", where=of_dimension), ("timeframe", "dimension", "component")),
-        "dimension_scores": (read("dimension_scores", where=of_dimension), ("timeframe", "dimension")),
-        "footprint": (read("footprint"), ("timeframe", "level")),
-        "structure_levels": (read("structure_levels"), ("timeframe", "event")),
-        "book_heat": (read("book_heat"), ("bucket",)),
-        "book_walls": (read("book_walls"), ("wall",)),
-    } | {table: (read(table), ("timeframe",)) for table in OF_BARS}
-    arrived, traded, *others = (arrived_of(told_of[topic], settings, topic in TOPICS[:2]) for topic in TOPICS)
-    tickers, forced, series = others
+    indicators = read("indicators", ", ".join(("ts, exchange, market, symbol, timeframe", *INDICATORS)))
+    others = read("dimension_scores", where=f"NOT {OF_DIMENSION}")
+    stored = {table: read(table, where=OF_DIMENSION if "dimension" in keys else "TRUE") for table, keys in KEYS.items()}
+    arrived, traded, *of_told = (arrived_of(told_of[topic], settings, topic in TOPICS[:2]) for topic in TOPICS)
     unknown = set(arrived) - set(bars)
     if unknown:
         print(f"{path.name}, {config}: no bars of {', '.join(sorted(i.symbol for i in unknown))}")
-    for instrument in sorted(set(arrived).union(traded, *(rows for rows, _ in stored.values()))):
+    for instrument in sorted(set(arrived).union(traded, *stored.values())):
         states = [(nanoseconds(r["ts"]), r["status"], nanoseconds(r["known_at"])) for r in told[instrument]]
         contract = contract_of(declared[instrument]) if instrument.market == "inverse" else None
         names, of_instrument = timeframes.split(), bars[instrument]
@@ -189,22 +194,28 @@ def compare(options, path, told_of, config, log, folder, differences):
         closes = {start: {"ts_close": start + settings.base, "retracted": False} for start in found}
         expected = {"book_features": {(start,): row | closes[start] for start, row in found.items()}}
         values = {(row["timeframe"], nanoseconds(row["ts"])): row for row in indicators[instrument]}
-        of_store = {table: newest(all_rows[instrument], *keys) for table, (all_rows, keys) in stored.items()}
+        of_store = {table: newest(stored[table][instrument], *keys) for table, keys in KEYS.items()}
         once = {start for (start,), row in of_store["book_features"].items() if not row["revision"]}
         tape = tapes.Tape(instrument, traded.get(instrument, ()), settings, contract)
         roles = role_bars(of_instrument, names)
         flows = {name: tape.flows(roles[name]) for name in names}
-        held = {}
+        sentiments = {}
         if instrument.market != "spot":
-            of_told = [*tickers.get(instrument, ()), *series.get(instrument, ())], forced.get(instrument, ())
-            told_ = positions.Told(*of_told, settings, contract, instrument.market == "inverse")
+            tickers, forced, series = (entries.get(instrument, ()) for entries in of_told)
+            told_ = positions.Told([*tickers, *series], forced, settings, contract, instrument.market == "inverse")
             held = {name: positions.Positions(told_, roles[name]) for name in names}
-        scored = bookscores.Scored(rows, found, once, roles, values, flows, held)
-        for table, of in ("open_interest_analysis", "open"), ("liquidation_analysis", "forced"):
-            expected[table] = {key: row for name in held for key, row in held[name].rows(of, name).items()}
+            sentiments = {name: sentiment.Sentiment(held[name], atrs_of(values, name)) for name in names}
+        expected |= of_positions(sentiments)
+        of_others = newest(others[instrument], "timeframe", "dimension")
+        scored = bookscores.Scored(rows, found, once, roles, values, flows, sentiments, of_others)
         expected |= {"component_scores": scored.components, "dimension_scores": scored.dimensions}
+        qualities = {start: row["quality"] for (start,), row in of_store["confluence"].items()}
+        expected["confluence"] = confluences.rows(scored, qualities)
+        of_signals = signals.rows(scored, expected["confluence"], instrument, signals.BRISK)
+        expected |= zip(signals.TABLES, of_signals)
         expected["order_flow"] = scored.flows
         expected["structure_levels"], expected["volume_profile"] = scored.of_structure()
+        expected["setups"] = setups.rows(scored)
         expected["footprint"], expected["footprint_analysis"] = scored.of_footprints(roles, tape)
         prints = Prints(instrument, traded.get(instrument, ()), settings, contract, tape)
         expected["book_heat"] = heat_rows(rows, found, of_store["book_features"])
@@ -212,6 +223,19 @@ def compare(options, path, told_of, config, log, folder, differences):
         for table, of_table in of_store.items():
             place = f"{path.name} {config} {instrument.market} {instrument.symbol}"
             differences.rows(table, place, expected[table], of_table, options.row)
+
+
+def atrs_of(indicators, name):
+    return {start: row["atr_14"] for (timeframe, start), row in indicators.items() if timeframe == name}
+
+
+def of_positions(sentiments):
+    """{table: {(start, timeframe): row}}."""
+    found = {table: {} for table in OF_POSITIONS}
+    for name, told in sentiments.items():
+        for table, histories in zip(OF_POSITIONS, (told.held.open, told.held.forced, told.told)):
+            found[table] |= told.held.rows(histories, name)
+    return found
 
 
 # Recordings
@@ -222,7 +246,8 @@ def recordings(options, folder):
     if not paths:
         raise SystemExit(f"no recordings in {options.data}")
     folder.mkdir(parents=True, exist_ok=True)
-    paths += [madeedges.make_edges(folder), *(madeedges.make_held(folder, market) for market in madeedges.SILENCES)]
+    paths.append(madeedges.make_edges(folder))
+    paths += [make(folder, market) for make in (madeedges.make_held, madeedges.make_forgotten) for market in madeedges.SILENCES]
     paths += madewalls.make_all(folder)
     for seed in range(options.seed, options.seed + options.seeds):
         paths += [madebooks.make(folder, kind, seed) for kind in madebooks.KINDS]
@@ -267,7 +292,7 @@ def dry(path, recording, config, seen):
         qualities = Counter(row["quality"] for row in rows.values())
         seen.update({f"row: {quality}": count for quality, count in qualities.items()})
         indicators = {(name, bar.start): {"adx_14": 20.0} for name in roles for bar in roles[name]}
-        scored = bookscores.Scored(found, rows, set(rows), roles, indicators, {}, {})
+        scored = bookscores.Scored(found, rows, set(rows), roles, indicators, {}, {}, {})
         seen.update(f"component: {timeframe} {component}" for _, timeframe, _, component in scored.components)
         seen.update(f"divergence: {row['div_type']}" for row in scored.components.values())
         seen.update(f"wall: {row['state']}" for row in wall_rows(found, rows, {}, None).values())

@@ -1,14 +1,17 @@
-"""The dimensions `orderbook`, `orderflow` and `pricestructure` of one instrument: their rows of `component_scores` and
-`dimension_scores`, from the rows of `book_features`, and the bars of the role timeframes, their flows and indicators.
-METHODS.md 4, 5 and 8, "Depth of a bar"."""
+"""The dimensions `orderbook`, `orderflow`, `pricestructure` and `sentiment` of one instrument: their rows of
+`component_scores` and `dimension_scores`, from the rows of `book_features`, and the bars of the role timeframes, their flows,
+indicators and positions; and the rows of `confluence`. METHODS.md 4, 5 and 8, "Depth of a bar"."""
 
 import math
 from bisect import bisect_right
 from collections import namedtuple
+from functools import partial
 
 import flows
 import footprints
 import scores
+import sentiment
+import setups
 import structure
 from bookrows import AT_END, NINE, OVER, Interval
 from known import dated, versions
@@ -18,6 +21,7 @@ WEIGHTS = {
     "orderbook": {"liquidity": 0.30, "imbalance": 0.30, "impact": 0.25, "oir": 0.10, "di": 0.05, "ofi": 0.0},
     "orderflow": scores.WEIGHTS["orderflow"],
     "pricestructure": scores.WEIGHTS["pricestructure"],
+    "sentiment": scores.WEIGHTS["sentiment"],
 }
 BANDS = {"10bp": 0.4, "50bp": 0.3, "100bp": 0.2, "200bp": 0.1}
 LEVELS = {1: 0.1, 5: 0.2, 10: 0.3, 25: 0.4}
@@ -92,12 +96,13 @@ class Components:
         self.costs, self.imbalances, self.impacts, self.flows, self.refreshes = (Past() for _ in range(5))
 
     def append(self, depth, flow):
-        """{(dimension, component): (raw value, raw score)} of the next bar; a component that is absent is left out."""
+        """({(dimension, component): (raw value, raw score)} of the next bar, its last flows or None); a component that is
+        absent is left out."""
         efficiency = self.efficiency(depth)
         refreshes = self.refreshes.window(flow and flows.refresh(flow, self.makers(depth)))
         last = self.flows.last(flow)
         of_flow = flows.components(last, refreshes, efficiency) if last else {}
-        return self.of_depth(depth, efficiency) | of_flow
+        return self.of_depth(depth, efficiency) | of_flow, last
 
     def makers(self, depth):
         """What the change of the best prices is worth, in quote."""
@@ -169,22 +174,27 @@ class Components:
 class Series:
     """The bars of a role, gaps included, with the components of each: none of a gap, or without depth, flow and structure.
 
-    What positions say changes later, and is held apart. `structures`: {bar: what was found of it}."""
+    What positions say changes later, and is held apart: `told` holds the versions of components by them, of each bar.
+    `structures`: {bar: what was found of it}, `setups`: {bar: its setup or None}."""
 
-    def __init__(self, name, weight, bars, depths, flows_of_bars, indicators, positions):
+    def __init__(self, name, weight, bars, depths, flows_of_bars, indicators, sentiments):
         self.name, self.weight = name, weight
         self.bars = sorted(bars)
         self.ends = [bar.end for bar in self.bars]
         self.own, components = [], Components(depths.contract_size())
-        self.structures, series = {}, structure.Series()
+        self.structures, self.setups, series = {}, {}, structure.Series()
         for bar in self.bars:
-            found = bar.quality != "gap" and components.append(depths.of(bar), flows_of_bars.get(bar.start))
-            self.own.append(found or {})
-            if bar.quality != "gap" and bar.close is not None:  # --dry has no prices
+            self.own.append({})
+            if bar.quality == "gap":
+                continue
+            found, last = components.append(depths.of(bar), flows_of_bars.get(bar.start))
+            self.own[-1] |= found
+            if bar.close is not None:  # --dry has no prices
                 values = indicators[name, bar.start]
                 self.structures[bar] = series.append(bar, values["atr_14"], values["vwap_day"])
-                self.own[-1] |= self.structures[bar].components
-        self.open_interest = [positions.component(bar) if positions else [] for bar in self.bars]
+                self.setups[bar] = setups.of_newest(series, values["atr_14"])
+                self.own[-1] |= self.structures[bar].components | sentiment.of_market(bar, values, last)
+        self.told = [sentiments.histories(bar.start) if sentiments else {} for bar in self.bars]
 
     def as_of(self, end):
         """Place of the newest bar that ends at or before an instant, or None."""
@@ -193,11 +203,12 @@ class Series:
 
     def own_at(self, place, known):
         """The components of a bar, as they were known at an instant."""
-        values = None
-        for version in self.open_interest[place]:
-            if version.known is None or version.known <= known:
-                values = version.values
-        return self.own[place] | ({("orderflow", "open_interest"): values} if values else {})
+        told = {}
+        for key, history in self.told[place].items():
+            for version in history:
+                if version.known is None or version.known <= known:
+                    told[key] = version.values
+        return self.own[place] | {key: values for key, values in told.items() if values}
 
 
 def share(dimension, names):
@@ -207,22 +218,23 @@ def share(dimension, names):
 
 class Scored:
     """`found` and `once` as of Depths; `bars`: {timeframe: RoleBars}, the base's first; `indicators`: {(timeframe, start):
-    row}; `flows_of_bars`: {timeframe: {start: flow}}; `positions`: {timeframe: Positions}, of contracts.
+    row}; `flows_of_bars`: {timeframe: {start: flow}}; `sentiments`: {timeframe: Sentiment}, of contracts; `others`: rows of
+    `dimension_scores` of the other dimensions, {(start, timeframe, dimension): row}.
 
     `components` are {(start, timeframe, dimension, component): row}, `dimensions` {(start, timeframe, dimension):
     row}, `flows` {(start, timeframe): row}."""
 
-    def __init__(self, rows, found, once, bars, indicators, flows_of_bars, positions):
-        self.close, depths, self.indicators = rows.close, Depths(rows, found, once), indicators
+    def __init__(self, rows, found, once, bars, indicators, flows_of_bars, sentiments, others):
+        self.close, depths, self.indicators, self.others = rows.close, Depths(rows, found, once), indicators, others
         self.series = [
-            Series(name, weight, bars[name], depths, flows_of_bars.get(name, {}), indicators, positions.get(name))
+            Series(name, weight, bars[name], depths, flows_of_bars.get(name, {}), indicators, sentiments.get(name))
             for name, weight in zip(bars, ROLE_WEIGHTS)
         ]
         changed = [bar.end for each in bars.values() for bar in each if bar.changed or bar.known != self.close(bar.end)]
         self.changed_bars = min(changed, default=math.inf)
         self.changed = min(changed + depths.changed, default=math.inf)  # nothing that ended before was ever corrected
         self.components, self.dimensions, self.flows = {}, {}, {}
-        self.scored = {}
+        self.scored, self.known_instants = {}, {}
         for role, series in enumerate(self.series):
             for place, bar in enumerate(series.bars):
                 flow = flows_of_bars.get(series.name, {}).get(bar.start)
@@ -274,10 +286,14 @@ class Scored:
 
     def instants(self, bar, roles):
         """When what a row says may have become known."""
-        histories = [self.series[role].open_interest[place] for role, place in roles]
+        key = bar.end, *roles
+        if key in self.known_instants:
+            return self.known_instants[key]
+        histories = [history for role, place in roles for history in self.series[role].told[place].values()]
         known = {version.known for history in histories for version in history} - {None}
         first = self.close(bar.end)
-        return [first, *sorted(each for each in known if each > first)]
+        self.known_instants[key] = [first, *sorted(each for each in known if each > first)]
+        return self.known_instants[key]
 
     def score(self, role, place, bar):
         roles, name = self.roles(role, bar.end), self.series[role].name
@@ -290,15 +306,22 @@ class Scored:
             self.put_dimension(bar, name, dimension, instants, lambda of, at: self.score_at(role, place, of, at)[1])
 
     def put_dimension(self, bar, name, dimension, instants, of):
-        """Its weight depends on which dimensions there are."""
-        values = of(dimension, math.inf)
+
+        def version(known):
+            return with_weights(self.all_dimensions(bar, name, of, known)).get(dimension)
+
+        values = version(math.inf)
         if values:
-
-            def version(known):
-                there = of(dimension, known)
-                return there and (there, [other for other in WEIGHTS if of(other, known)])
-
             self.dimensions[bar.start, name, dimension] = self.row(bar, versions(instants, version), values)
+
+    def all_dimensions(self, bar, name, of, known):
+        """{dimension: row} of a bar; those that are not in WEIGHTS as they are in the end."""
+        found = {}
+        for dimension in scores.DIMENSION_WEIGHTS:
+            row = of(dimension, known) if dimension in WEIGHTS else self.others.get((bar.start, name, dimension))
+            if row:
+                found[dimension] = {"score": row["score"], "coverage": row["coverage"]}
+        return found
 
     def score_at(self, role, place, dimension, known):
         """({component: row}, the dimension's row or None) of a bar, as they were known at an instant."""
@@ -315,17 +338,23 @@ class Scored:
         if bar.quality == "gap":
             return
         roles = self.roles(0, bar.end)
-
-        def of(dimension, known):
-            present = [(role, place, self.score_at(role, place, dimension, known)) for role, place in roles]
-            present = [(self.series[role].weight, *scored) for role, place, scored in present if scored[1]]
-            if not present:
-                return None
-            total = sum(weight * row["score"] for weight, _, row in present) / sum(weight for weight, _, _ in present)
-            return {"score": total, "coverage": share(dimension, {name for _, rows, _ in present for name in rows})}
-
         for dimension in WEIGHTS:
+            of = partial(self.over_roles, roles)
             self.put_dimension(bar, "all", dimension, self.instants(bar, roles), of)
+
+    def over_roles(self, roles, dimension, known):
+        present = [(role, self.score_at(role, place, dimension, known)) for role, place in roles]
+        present = [(self.series[role].weight, *scored) for role, scored in present if scored[1]]
+        if not present:
+            return None
+        total = sum(weight * row["score"] for weight, _, row in present) / sum(weight for weight, _, _ in present)
+        return {"score": total, "coverage": share(dimension, {name for _, rows, _ in present for name in rows})}
+
+
+def with_weights(dimensions):
+    total = sum(scores.DIMENSION_WEIGHTS[name] for name in dimensions)
+    weights = {name: scores.DIMENSION_WEIGHTS[name] / total for name in dimensions}
+    return {name: row | {"weight": weights[name], "impact": weights[name] * row["score"]} for name, row in dimensions.items()}
 
 
 def score(own, higher, adx, dimension):

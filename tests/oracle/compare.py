@@ -7,6 +7,7 @@ import pyarrow.parquet as parquet
 
 import flows
 import footprints
+import setups
 import structure
 from indicators import NAMES
 from timeline import EXCHANGE, MARKET, SYMBOL
@@ -71,6 +72,10 @@ TABLES = {
         columns(TEXT, "timeframe") + columns(TIME, "ts"),
         columns(TIME, "ts_close") + columns(FLOAT, " ".join(structure.PROFILE_COLUMNS)),
     ),
+    "setups": (
+        columns(TEXT, "timeframe") + columns(TIME, "ts"),
+        columns(TIME, "ts_close") + [(name, TEXT if name.endswith("basis") else FLOAT) for name in setups.COLUMNS],
+    ),
     "component_scores": (
         columns(TEXT, "timeframe") + columns(TIME, "ts") + columns(TEXT, "dimension component"),
         columns(TIME, "ts_close")
@@ -93,6 +98,7 @@ TABLES = {
         + columns(FLOAT, "volume_score volume_weight volume_contribution volume_coverage")
         + columns(FLOAT, "orderflow_score orderflow_weight orderflow_contribution orderflow_coverage")
         + columns(FLOAT, "pricestructure_score pricestructure_weight pricestructure_contribution pricestructure_coverage")
+        + columns(FLOAT, "sentiment_score sentiment_weight sentiment_contribution sentiment_coverage")
         + columns(TEXT, "consensus")
         + columns(FLOAT, "consensus_strength reliability reliability_quality reliability_coverage")
         + columns(FLOAT, "reliability_agreement reliability_calibration price")
@@ -103,7 +109,14 @@ TABLES = {
         columns(TIME, "ts ts_close")
         + columns(TEXT, "timeframe profile signal status")
         + columns(TIME, "status_ts")
-        + columns(FLOAT, "score strength reliability price"),
+        + columns(FLOAT, "score strength reliability price entry_price stop_loss")
+        + columns(TEXT, "stop_basis")
+        + columns(FLOAT, "target_1 target_2 risk_reward position_size_percent")
+        + columns(TIME, "stop_ts target_1_ts target_2_ts"),
+    ),
+    "signal_events": (
+        columns(TEXT, "signal_id event"),
+        columns(TIME, "ts ts_close") + columns(TEXT, "timeframe") + columns(TIME, "event_ts") + columns(FLOAT, "price score"),
     ),
 }
 CONSTANT = {"exchange": EXCHANGE, "market": MARKET, "symbol": SYMBOL}

@@ -23,8 +23,11 @@ import pyarrow as pa
 # was asked for, if known; levels are (price, size) texts as sent.
 Event = namedtuple("Event", "received time snapshot first last previous asked bids asks")
 Trade = namedtuple("Trade", "received time number price size buy")  # `number`: the venue's id; price and size as sent
-# What a ticker says, as Fractions, None where it says nothing; `open`, what is open, counted once.
-Ticker = namedtuple("Ticker", "received time open funding")
+# What a ticker says, as Fractions, None where it says nothing; `open`, what is open, counted once; `interval` in hours.
+Ticker = namedtuple("Ticker", "received time open funding interval")
+# As Fractions; of margins those of the smallest tier, as shares.
+Ratio = namedtuple("Ratio", "received time kind long short")
+Margins = namedtuple("Margins", "received time leverage initial maintenance")
 Forced = namedtuple("Forced", "received time sale price size all")  # `sale` closes a long; `all`: the venue tells each
 Instrument = namedtuple("Instrument", "exchange market symbol")
 
@@ -33,10 +36,11 @@ MARKETS = {  # by host
     "dstream.binance.com": "inverse", "dapi.binance.com": "inverse",
 }  # fmt: skip
 DEPTH_URL = re.compile(r"https?://([^/:]+)[^?]*/depth\?(.*)")
-SERIES_URL = re.compile(r"https?://([^/:]+)[^?]*/(open-interest|openInterestHist|openInterest)\?(.*)")
+SERIES_URL = re.compile(r"https?://([^/:]+)[^?]*/([\w-]+)\?(.*)")
 WINDOW = 5 * 10**6  # ns
 BINANCE_TRADES = {"trade": "t", "aggTrade": "a"}  # and where their number is
-BYBIT_NUMBERS = ("singleOpenInterest", "openInterest", "fundingRate")
+BYBIT_NUMBERS = ("singleOpenInterest", "openInterest", "fundingRate", "fundingIntervalHour")
+BINANCE_RATIOS = {"globalLongShortAccountRatio": "account", "topLongShortPositionRatio": "top_position"}
 BYBIT_FORCED = {
     "allLiquidation": ("T", "s", "S", "p", "v"),
     "liquidation": ("updatedTime", "symbol", "side", "price", "size"),
@@ -180,12 +184,13 @@ class Recording:
 def bybit_ticker(received, message):
     """Bybit counts both sides of what is open in `openInterest`."""
     data = {name: Fraction(text) for name, text in message["data"].items() if name in BYBIT_NUMBERS and text}
-    once, both, funding = (data.get(name) for name in BYBIT_NUMBERS)
-    return Ticker(received, message["ts"] * 10**6, both / 2 if once is None and both is not None else once, funding)
+    once, both, funding, interval = (data.get(name) for name in BYBIT_NUMBERS)
+    open_ = both / 2 if once is None and both is not None else once
+    return Ticker(received, message["ts"] * 10**6, open_, funding, interval)
 
 
 def binance_ticker(received, data):
-    return Ticker(received, data["E"] * 10**6, None, Fraction(data["r"]) if data.get("r") else None)
+    return Ticker(received, data["E"] * 10**6, None, Fraction(data["r"]) if data.get("r") else None, None)
 
 
 def binance_forced(received, order):
@@ -196,20 +201,56 @@ def binance_forced(received, order):
 
 
 def series_of(received, url, answer):
-    """[(instrument, Ticker)] of an answer that tells what was open. Binance counts it once, Bybit twice."""
+    """[(instrument, Ticker, Ratio or Margins)] of an answer that tells of contracts."""
     found = SERIES_URL.match(url)
     if not found:
         return []
-    query = dict(part.split("=") for part in found[3].split("&") if part)
-    if found[1] == "api.bybit.com":
-        instrument = Instrument("bybit", query["category"], query["symbol"])
-        told = [(entry["timestamp"], Fraction(entry["openInterest"]) / 2) for entry in answer["result"]["list"]]
-    else:
-        instrument = Instrument("binance", MARKETS[found[1]], query["symbol"])
+    host, what, query = found[1], found[2], dict(part.split("=") for part in found[3].split("&") if part)
+    if host == "api.bybit.com" and what in OF_BYBIT:
+        told, time = defaultdict(list), answer["time"] * 10**6
+        for entry in answer["result"]["list"]:
+            told[Instrument("bybit", query["category"], entry.get("symbol") or query["symbol"])].append(entry)
+        return [(instrument, event) for instrument in told for event in OF_BYBIT[what](received, time, told[instrument])]
+    if MARKETS.get(host) in ("linear", "inverse"):
+        instrument = Instrument("binance", MARKETS[host], query.get("symbol"))
         answers = answer if isinstance(answer, list) else [answer]
-        time, size = ("timestamp", "sumOpenInterest") if found[2] == "openInterestHist" else ("time", "openInterest")
-        told = [(each[time], each[size]) for each in answers]
-    return [(instrument, Ticker(received, int(time) * 10**6, Fraction(size), None)) for time, size in told]
+        return [(instrument, event) for event in binance_series(received, what, answers)]
+    return []
+
+
+def binance_series(received, what, answers):
+    if what in BINANCE_RATIOS:
+        return [ratio(received, BINANCE_RATIOS[what], each, "longAccount", "shortAccount") for each in answers]
+    if what in ("openInterest", "openInterestHist"):
+        time, size = ("timestamp", "sumOpenInterest") if what == "openInterestHist" else ("time", "openInterest")
+        return [Ticker(received, each[time] * 10**6, Fraction(each[size]), None, None) for each in answers]
+    return []
+
+
+def ratio(received, kind, entry, long, short):
+    return Ratio(received, int(entry["timestamp"]) * 10**6, kind, Fraction(entry[long]), Fraction(entry[short]))
+
+
+def bybit_open(received, _, listed):
+    """Counted twice."""
+    told = [(int(entry["timestamp"]) * 10**6, Fraction(entry["openInterest"]) / 2) for entry in listed]
+    return [Ticker(received, time, size, None, None) for time, size in told]
+
+
+def bybit_ratios(received, _, listed):
+    return [ratio(received, "account", entry, "buyRatio", "sellRatio") for entry in listed]
+
+
+def bybit_margins(received, time, tiers):
+    """In percent of inverse contracts: an initial margin is the reciprocal of the leverage."""
+    tier = min(tiers, key=lambda tier: Fraction(tier["riskLimitValue"]))
+    leverage, *margins = (Fraction(str(tier[name])) for name in ("maxLeverage", "initialMargin", "maintenanceMargin"))
+    product = leverage * margins[0]
+    unit = 100 if abs(product - 100) < abs(product - 1) else 1
+    return [Margins(received, time, leverage, *(margin / unit for margin in margins))]
+
+
+OF_BYBIT = {"open-interest": bybit_open, "account-ratio": bybit_ratios, "risk-limit": bybit_margins}
 
 
 def partitions(entries, number_of):

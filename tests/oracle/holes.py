@@ -15,10 +15,12 @@ import pyarrow.parquet as parquet
 import compare
 import disputed
 import madefootprints
+import madesetups
 import madestructure
 import markets
 import relations
 import scenarios
+import signals
 from compare import FLOAT, INTEGER, TEXT, TIME, Comparison, columns, stored_column
 from history import History
 from known import Table
@@ -28,8 +30,8 @@ from timeline import round_up
 SEED = 7
 BENCHMARK = "BTCUSDT"
 LEAST_ROWS = 300_000
-NAMES = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile component_scores"
-NAMES = f"{NAMES} dimension_scores confluence signals relations".split()
+NAMES = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile setups component_scores"
+NAMES = f"{NAMES} dimension_scores confluence signals signal_events relations".split()
 TABLES = {name: (columns(TEXT, "symbol") + keys, values) for name, (keys, values) in compare.TABLES.items()}
 TABLES["relations"] = (
     columns(TEXT, "symbol benchmark timeframe") + columns(INTEGER, "window") + columns(TIME, "ts"),
@@ -39,7 +41,9 @@ CONSTANT = {"exchange": "binance", "market": "linear"}
 SETTINGS = "[timeframes]\nmaintained = [{}]\nroles = [{}]\n".format(
     *(", ".join(f'"{name}"' for name in names) for names in (markets.FRAMES, ROLES))
 )
-FLAT, OMIT = {"flat": SETTINGS}, {"omit": SETTINGS + '[bars]\nempty = "omit"\n'}
+# Of these there are many signals; without such a section of settings there are few.
+OF_SIGNALS = {"flat": signals.OFTEN, "omit": signals.DEFAULT}
+FLAT, OMIT = {"flat": SETTINGS + signals.text(signals.OFTEN)}, {"omit": SETTINGS + '[bars]\nempty = "omit"\n'}
 RULES = ("duplicate", "kline_differs", "kline_holds_more", "kline_too_late")
 
 Floors = namedtuple("Floors", "trades klines states")  # the newest receive time of each topic before an import
@@ -68,13 +72,13 @@ def by_symbol(imports):
     return symbols
 
 
-def state(symbols, earlier, since, before, until, flat):
+def state(symbols, earlier, since, before, until, name):
     """{table: {key: versions}} of all instruments, from what is known before an instant, and their histories; `earlier`
     are those before `since`."""
-    rows, histories = {name: {} for name in NAMES}, {}
+    rows, histories, flat = {table: {} for table in NAMES}, {}, name == "flat"
     for symbol, entries in sorted(symbols.items()):
         histories[symbol] = History(symbol, entries, earlier.get(symbol), since, before, until, flat)
-        for table, found in Scored(histories[symbol]).rows.items():
+        for table, found in Scored(histories[symbol], OF_SIGNALS[name]).rows.items():
             rows[table].update(found)
     bars = {symbol: history.bars[ROLES[0]] for symbol, history in histories.items()}
     for symbol in bars.keys() - {BENCHMARK} if BENCHMARK in bars else ():
@@ -82,27 +86,25 @@ def state(symbols, earlier, since, before, until, flat):
     return rows, histories
 
 
-def run(imports, flat):
-    """The tables with all versions. Between two instants at which something becomes known late, rows only come."""
+def run(imports, name):
+    """The tables of a replay with all versions. Between two instants at which something becomes known late, rows only come."""
     symbols, until = by_symbol(imports), largest_event_time(imports)
     floors = {round_up(floor) for entries in symbols.values() for floors, _ in entries for floor in floors}
     instants = [*sorted({0} | floors), float("inf")]
-    tables, histories = {name: Table() for name in NAMES}, {}
+    tables, histories = {table: Table() for table in NAMES}, {}
     for since, before in zip(instants, instants[1:]):
-        rows, histories = state(symbols, histories, since, before, until, flat)
-        for name, table in tables.items():
-            for key, versions in rows[name].items():
+        rows, histories = state(symbols, histories, since, before, until, name)
+        for of_table, table in tables.items():
+            for key, versions in rows[of_table].items():
                 versions = [(max(known, since), values) for known, values in versions if known < before]
+                if not versions or versions[0][0] > since:
+                    table.drop(key, since)  # something of a signal that did not happen and happens again
                 for i, (known, values) in enumerate(versions):
                     if i + 1 == len(versions) or versions[i + 1][0] > known:
                         table.put(key, known, values)
-            for key in table.rows.keys() - rows[name].keys():
-                table.drop(key, since, withdrawn if name == "signals" else None)
+            for key in table.rows.keys() - rows[of_table].keys():
+                table.drop(key, since, signals.withdrawn if of_table == "signals" else None)
     return tables, histories
-
-
-def withdrawn(values):
-    return values[:5] + ("withdrawn",) + values[6:]
 
 
 # What is stored.
@@ -194,11 +196,12 @@ def scenario(binary, work, strict, title, imports, replays):
     for name in replays:
         started = time.monotonic()
         print(f"{title}, {name}:")
-        tables, histories = run(imports, name == "flat")
+        tables, histories = run(imports, name)
         comparison = Comparison(folder / name, strict, TABLES, CONSTANT)
         for table in NAMES:
             if tables[table].rows:
                 comparison.table(table, tables[table].rows)
+        print(signals.summary(tables["signal_events"]))
         comparison.late_events(sum(history.too_late for history in histories.values()))
         check_statuses(comparison, histories)
         check_quarantine(comparison, histories)
@@ -213,9 +216,11 @@ def check(binary, work, strict):
     """(rows compared, rows that differ) of all scenarios; `work` is a folder of this program's own."""
     madefootprints.check()
     madestructure.check()
+    madesetups.check()
     results = [
         scenario(binary, work, strict, "footprints", madefootprints.scenario(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "structure", madestructure.scenario(), FLAT | OMIT),
+        scenario(binary, work, strict, "setups", madesetups.scenario(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "one import", scenarios.one_import(SEED), FLAT),
         scenario(binary, work, strict, "several imports", scenarios.several_imports(SEED), FLAT | OMIT),
         scenario(binary, work, strict, "edges", scenarios.edges(SEED), FLAT),

@@ -1,6 +1,7 @@
 """Made recordings of what seldom happens by chance: of books, and of positions."""
 
 from madebooks import BYBIT, FINEST, HFT, MS, SECOND, Maker, head, write
+from madecrowds import HOLDS, TIERS
 
 MINUTE = 60 * SECOND
 SILENCES = {"linear": 50, "inverse": 49}  # bars of a second without open interest
@@ -155,6 +156,56 @@ class Held(Maker):
         self.facts.tell({"singleOpenInterest": "4321.5"}, time, time + 20 * MS)
 
 
+class Forgotten(Maker):
+    """Bybit's contracts, of which all is told so that it is forgotten at once, and then not told for so many bars; before
+    that each alone, and in the end rates that hardly change."""
+
+    def run(self):
+        self.ahead = 0
+        self.time = self.time // SECOND * SECOND
+        self.seconds(30, None)
+        for tell in self.tell_interval, self.tell_ratio, self.tell_margins, self.tell_rate:
+            self.seconds(1, lambda holds: holds - 3 * SECOND, [tell])
+            self.seconds(4, None)
+        for silence in sorted(SILENCES.values()):
+            self.seconds(23, lambda holds: holds - 5 * SECOND, every=4)
+            self.seconds(2 + silence, None)  # two seconds are left of it
+            self.seconds(30, lambda holds: 0)
+        self.seconds(25, lambda holds: 0, [self.tell_steady_rate])
+
+    def seconds(self, count, age, tells=(), every=1):
+        """With what is told in some of them, of so long ago, by how long it holds."""
+        tells = tells or (self.tell_interval, self.tell_ratio, self.tell_margins, self.tell_rate)
+        for number in range(count):
+            begin = self.time
+            for tell in tells if age and number % every == 0 else ():
+                tell(lambda holds: begin - age(holds))
+            for part in (100, 400, 700, 900):
+                self.time = begin + part * MS
+                self.book.change()
+                self.trade()
+            self.time = begin + SECOND
+
+    def tell_interval(self, time):
+        self.facts.tell({"fundingIntervalHour": self.rng.choice(["8", "4"])}, time(HOLDS), self.time + 620 * MS)
+
+    def tell_ratio(self, time):
+        crowd = self.facts.crowd
+        crowd.share = min(max(crowd.share + self.rng.gauss(0, 0.02), 0.1), 0.9)
+        crowd.bybit_ratios([time(HOLDS)])
+
+    def tell_margins(self, time):
+        crowd = self.facts.crowd
+        crowd.answer("risk-limit", {"list": [crowd.entry(1, self.rng.choice(TIERS), self.symbol)]}, time(HOLDS))
+
+    def tell_rate(self, time):
+        told = {"fundingRate": f"{self.rng.randint(-80, 80) / 10**5:.5f}", "singleOpenInterest": str(self.rng.randint(70, 80))}
+        self.facts.tell(told, time(600 * SECOND), self.time + 20 * MS)
+
+    def tell_steady_rate(self, time):
+        self.facts.tell({"fundingRate": f"0.000100{self.rng.randint(0, 7):02}"}, time(600 * SECOND), self.time + 20 * MS)
+
+
 def make_edges(folder):
     return write(folder / "edges.txt", [], Edges((HFT, "spot"), 0).lines)
 
@@ -163,3 +214,9 @@ def make_held(folder, market):
     kind = BYBIT, market
     maker = Held(kind, "held")
     return write(folder / f"held-{market}.jsonl", head(kind, maker.symbol, [maker.conn]), maker.lines)
+
+
+def make_forgotten(folder, market):
+    kind = BYBIT, market
+    maker = Forgotten(kind, "forgotten")
+    return write(folder / f"forgotten-{market}.jsonl", head(kind, maker.symbol, [maker.conn]), maker.lines)

@@ -3,6 +3,8 @@ everything that goes wrong with them."""
 
 import random
 
+import madecrowds
+
 MS, SECOND = 10**6, 10**9
 LATE = [0.3, 0.9, 2, 15, 40, 61, 130, 700, 7_300, 9_000]  # seconds
 AHEAD = [0.4, 1.5, 4, 9, 12, 60, 5_000]
@@ -14,10 +16,11 @@ class Facts:
     def __init__(self, maker, seed):
         self.maker, self.rng = maker, random.Random(f"facts {seed}")
         self.harm, self.answers = self.rng.choice([0.0, 0.3, 1]), True
-        self.open, self.rate = self.rng.randint(10_000, 900_000), self.rng.randint(-30, 60)
+        self.open, self.rate = self.rng.randint(10_000, 900_000), self.rng.randint(-30, 60) * self.rng.choice([1, 1, 4])
         self.constant = 0, 0  # what is open stays the same between these times
         self.burst_until, self.burst_sale = 0, False
         self.kept = []  # frames of forced orders
+        self.crowd = madecrowds.Crowd(self, seed)
 
     def step(self):
         rng, time = self.rng, self.maker.time
@@ -35,14 +38,16 @@ class Facts:
             self.forced()
         if rng.random() < 0.01 and self.answers:
             self.series()
+        self.crowd.step()
 
-    def moved(self, time):
+    def moved(self, time, rng=None):
         """A time as it is told, and now and then another one."""
-        fault = self.rng.random()
+        rng = rng or self.rng
+        fault = rng.random()
         if fault < 0.08 * self.harm:
-            return time - round(self.rng.choice(LATE) * SECOND)
+            return time - round(rng.choice(LATE) * SECOND)
         if fault < 0.12 * self.harm:
-            return time + round(self.rng.choice(AHEAD) * SECOND)
+            return time + round(rng.choice(AHEAD) * SECOND)
         return time
 
     # What is open, and funding
@@ -165,7 +170,7 @@ class Facts:
         order |= {"ap": filled[0], "z": filled[1], "l": "1"}
         return {"stream": maker.stream("forceOrder"), "data": {"e": "forceOrder", "E": time + 3, "o": order}}
 
-    def received(self):
-        maker, delay = self.maker, self.rng.choice([5, 12, 40, 90]) * MS + self.rng.randrange(10**6)
-        time = maker.time + maker.ahead + delay
-        return -(-time // (50 * MS)) * 50 * MS if self.rng.random() < 0.3 else time
+    def received(self, rng=None):
+        rng, maker = rng or self.rng, self.maker
+        time = maker.time + maker.ahead + rng.choice([5, 12, 40, 90]) * MS + rng.randrange(10**6)
+        return -(-time // (50 * MS)) * 50 * MS if rng.random() < 0.3 else time

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import holes
 import recording
+import signals
 import timeline
 from compare import Comparison
 
 SOURCE = "bitmex_1m_trades/Bitmex_XBTUSD_1M.csv.zst"
 CSV, CONFIG, HOLES = "Bitmex_XBTUSD_late.csv", "oracle.toml", "holes"
+OF_SIGNALS = signals.OFTEN._replace(bullish=51.0, bearish=49.0, hysteresis=0.5)
 LEAST_ROWS = 100_000  # of a comparison over the full recording
 
 
@@ -37,7 +39,7 @@ def run_prism(binary, csv, work):
     """Imports and replays the recording; the folder of the store."""
     names = ", ".join(f'"{name}"' for name, _ in timeline.ROLES)
     config = work / CONFIG
-    config.write_text(f"[timeframes]\nmaintained = [{names}]\nroles = [{names}]\n")
+    config.write_text(f"[timeframes]\nmaintained = [{names}]\nroles = [{names}]\n{signals.text(OF_SIGNALS)}")
     log, store = work / "log", work / "store"
     for folder in (log, store):
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,13 +63,14 @@ def check(options, work):
     store = run_prism(options.prism, csv, work)
 
     started = time.monotonic()
-    engine, too_late = timeline.run(lines)
+    engine, too_late = timeline.run(lines, OF_SIGNALS)
     print(f"recomputation: {time.monotonic() - started:.1f} s", flush=True)
 
     started = time.monotonic()
     comparison = Comparison(store, options.strict)
     for name, table in engine.tables.items():
         comparison.table(name, table.rows)
+    print(signals.summary(engine.tables["signal_events"]))
     comparison.late_events(too_late)
     comparison.check_config_hash()
     print(f"comparison: {time.monotonic() - started:.1f} s")

@@ -1,16 +1,19 @@
 """What is open, what holding it costs, and who was forced out, in the bars of contracts: `open_interest_analysis` and
-`liquidation_analysis` with their versions, and the component `open_interest`. METHODS.md 2, "Positions of a bar"."""
+`liquidation_analysis` with their versions, and the component `open_interest`; and what else is told of those who hold it.
+METHODS.md 2, "Positions of a bar"."""
 
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, namedtuple
 
 from bookrows import rounded_up, start_of
+from frames import Margins, Ratio, Ticker
 from known import Version, dated, versions
 from scores import FORGETS_AFTER, WINDOW, part, sign
 
 SECOND = 10**9
-LOOKS_BACK = 600 * SECOND  # for what is open
+LOOKS_BACK = {"open": 600 * SECOND, "funding": 600 * SECOND}  # for what is open, and what it costs
+HOLDS = 600 * SECOND, 1_800 * SECOND  # all else: at least, at most
 HORIZONS = (1, 5, 19)  # bars
 NOTHING = 1e-12
 DEAR = 0.0005  # of a funding rate
@@ -25,15 +28,33 @@ Fact = namedtuple("Fact", "time value known")
 Order = namedtuple("Order", "time buy price size known lossy")
 
 
-class Told:
-    """What is used of what was told of an instrument: `tickers` and `forced` are [(event, when it became known)]."""
+def positive(value):
+    return value if value is not None and value > 0 else None
 
-    def __init__(self, tickers, forced, settings, contract, inverse):
+
+def ratio(event):
+    return float(event.long) / float(event.short) if min(event.long, event.short) > 0 else None
+
+
+# {name: (of which events, their value or None)}; margins are (leverage, initial, maintenance).
+VALUES = {
+    "open": (Ticker, lambda event: positive(event.open)),
+    "funding": (Ticker, lambda event: event.funding),
+    "interval": (Ticker, lambda event: positive(event.interval)),
+    "account": (Ratio, lambda event: ratio(event) if event.kind == "account" else None),
+    "top_position": (Ratio, lambda event: ratio(event) if event.kind == "top_position" else None),
+    "margins": (Margins, lambda event: event[2:] if min(event[2:]) > 0 else None),
+}
+
+
+class Told:
+    """What is used of what was told of an instrument: `events` and `forced` are [(event, when it became known)]."""
+
+    def __init__(self, events, forced, settings, contract, inverse):
         self.settings, self.contract, self.inverse = settings, contract, inverse
-        self.open = self.facts(tickers, lambda event: event.open if event.open and event.open > 0 else None)
-        self.funding = self.facts(tickers, lambda event: event.funding)
+        self.facts = {name: self.used(events, *of) for name, of in VALUES.items()}
         self.orders = self.each_once(forced)
-        told = {(fact.known, fact.time) for fact in [*self.open, *self.funding, *self.orders]}
+        told = {(fact.known, fact.time) for facts in [*self.facts.values(), self.orders] for fact in facts}
         told |= {(order.lossy, order.time) for order in self.orders if order.lossy < NEVER}
         self.late = sorted((known, time) for known, time in told if known > self.close(self.base_end(time)))
 
@@ -47,8 +68,9 @@ class Told:
         in_time = 0 <= event.time <= event.received + self.settings.max_ahead
         return in_time and known - self.base_end(event.time) <= self.settings.horizon
 
-    def facts(self, tickers, value_of):
-        values = ((event.time, value_of(event), known) for event, known in tickers if self.is_used(event, known))
+    def used(self, events, kind, value_of):
+        used = [(event, known) for event, known in events if isinstance(event, kind) and self.is_used(event, known)]
+        values = ((event.time, value_of(event), known) for event, known in used)
         return sorted(Fact(time, value, known) for time, value, known in values if value is not None)
 
     def each_once(self, forced):
@@ -63,10 +85,13 @@ class Told:
                     lossy.setdefault((of_venue, number), known)
         return sorted(Order(*key[0], known, lossy.get(key, NEVER)) for key, known in known_first.items())
 
-    def newest(self, facts, end):
+    def newest(self, name, end):
         """[(from when on, value)] of the newest of the facts at the end of a bar; the first is that of its close."""
+        least, most = HOLDS
+        facts, longer = self.facts[name], max(least, min(most, self.settings.horizon))
+        since = end - LOOKS_BACK.get(name, longer)
         close, place, later, standing = self.close(end), bisect_left(facts, (end,)), [], None
-        while place and facts[place - 1].time >= end - LOOKS_BACK and standing is None:
+        while place and facts[place - 1].time >= since and standing is None:
             place -= 1
             if facts[place].known <= close:
                 standing = facts[place]
@@ -127,8 +152,7 @@ class Positions:
         self.told = told
         self.all_bars = sorted(bars)
         self.bars = [bar for bar in self.all_bars if bar.quality != "gap"]
-        self.opens = [told.newest(told.open, bar.end) for bar in self.bars]
-        self.fundings = [told.newest(told.funding, bar.end) for bar in self.bars]
+        self.newest = {name: [told.newest(name, bar.end) for bar in self.bars] for name in VALUES}
         self.orders = [self.within(bar) for bar in self.bars]
         self.unsure = [bar.start for bar in self.all_bars if bar.changed or bar.known != told.close(bar.end)]
         contract = {told.contract[1]} if told.contract else set()
@@ -152,10 +176,10 @@ class Positions:
         later = {known for known, time in self.told.late if time < bar.end and bar.known < known}
         return versions(sorted({bar.known, *later}), lambda known: row(place, known)[0])
 
-    def rows(self, of, name):
-        """{(start, timeframe): row} of what is there in the end, `of` open or forced."""
+    def rows(self, histories, name):
+        """{(start, timeframe): row} of what is there in the end of `histories`, {start: [Version]}."""
         found, ends = {}, {bar.start: bar.end for bar in self.bars}
-        for start, told in getattr(self, of).items():
+        for start, told in histories.items():
             if told and told[-1].values:
                 found[start, name] = {"ts_close": ends[start], **told[-1].values, "retracted": False}
                 if told[-1].known is not None:
@@ -164,11 +188,14 @@ class Positions:
 
     # What is open
 
-    def last(self, place, known):
-        """([places of the last 20 bars that have an O, or fewer, oldest first], the oldest place that was looked at)."""
+    def now(self, name, place, known):
+        return at(self.newest[name][place], known)
+
+    def last(self, name, place, known):
+        """([places of the last 20 bars that have it, or fewer, oldest first], the oldest place that was looked at)."""
         found, without, oldest = [], 0, place
         for oldest in range(place, -1, -1):
-            if at(self.opens[oldest], known) is not None:
+            if self.now(name, oldest, known) is not None:
                 found.append(oldest)
                 without = 0
             else:
@@ -179,17 +206,17 @@ class Positions:
 
     def open_row(self, place, known):
         """({column: value} or None, the oldest place that it reads)."""
-        bar, open_ = self.bars[place], at(self.opens[place], known)
+        bar, open_ = self.bars[place], self.now("open", place, known)
         if open_ is None:
             return None, place
-        funding = at(self.fundings[place], known)
+        funding = self.now("funding", place, known)
         contract = self.told.worth_of_contract(known)
         worth = float(open_) * bar.close if not self.told.inverse else contract and float(open_ * contract)
         row = {"open_interest": float(open_), "open_interest_value": worth}
         row |= {"funding_rate": None if funding is None else float(funding)} | dict.fromkeys(OPEN_NUMBERS.split())
-        last, oldest = self.last(place, known)
+        last, oldest = self.last("open", place, known)
         if len(last) == WINDOW:
-            opens = [float(at(self.opens[each], known)) for each in last]
+            opens = [float(self.now("open", each, known)) for each in last]
             bars = [self.bars[each] for each in last]
             row |= open_numbers(opens, [each.close for each in bars], row["funding_rate"])
             turnovers = [each.turnover for each in bars]
@@ -197,9 +224,9 @@ class Positions:
                 row["concentration"] = worth / sum(turnovers)
         return row, oldest
 
-    def component(self, bar):
+    def component(self, start):
         """[(known, (raw value, raw score) or None)] of the component `open_interest`; as `open` otherwise."""
-        return [Version(known, row and of_component(row)) for known, row in self.open.get(bar.start, ())]
+        return [Version(known, row and of_component(row)) for known, row in self.open.get(start, ())]
 
     # Forced orders
 

@@ -5,10 +5,13 @@ import bisect
 import flows
 import footprints
 import scores
+import sentiment
+import setups
+import signals
 import structure
 from indicators import Indicators
 from markets import FRAMES, PRICE_UNIT, SIZE_UNIT
-from timeline import PROFILE, close_time
+from timeline import close_time
 
 ROLES = ("1m", "5m", "1h", "4h")
 UNITS = flows.Units(SIZE_UNIT, PRICE_UNIT * SIZE_UNIT)
@@ -65,7 +68,7 @@ def flows_of(history, name):
 class Scored:
     """`rows` holds {table: {key: versions}}, each version (when its inputs are known, values)."""
 
-    def __init__(self, history):
+    def __init__(self, history, of_signals):
         self.history, self.symbol = history, history.symbol
         self.rows = {}
         self.series = {name: Series(name, bars, history.flat) for name, bars in history.bars.items()}
@@ -78,7 +81,7 @@ class Scored:
                 self.put("indicators", bar, (name, bar.start), values)
         self.mark()
         self.score_roles()
-        self.score_all()
+        self.score_all(of_signals)
 
     def put(self, table, bar, key, values):
         rows = self.rows.setdefault(table, {})
@@ -98,16 +101,18 @@ class Scored:
                     for level, values in footprint.rows().items():
                         self.put("footprint", bar, (name, bar.start, level), (bar.end, *values))
 
-    def structure(self, name, bar, found):
+    def structure(self, name, bar, found, setup):
         """Its components."""
         for number, event in enumerate(found.events):
             self.put("structure_levels", bar, (name, bar.start, number), (bar.end, *event))
         if found.profile:
             self.put("volume_profile", bar, (name, bar.start), (bar.end, *found.profile))
+        if setup:
+            self.put("setups", bar, (name, bar.start), (bar.end, *setups.values(setup)))
         return found.components
 
     def score_roles(self):
-        self.components, self.dimensions = {}, {}
+        self.components, self.dimensions, self.setups = {}, {}, {}
         own = {}
         for name in ROLES:
             series = self.series[name]
@@ -115,8 +120,12 @@ class Scored:
             past, of_bars, structures = scores.Past(), flows_of(self.history, name), structure.Series()
             for i, (found, bar) in enumerate(zip(own[name], series.bars)):
                 atr, vwap = (series.indicators.columns[column][i] for column in ("atr_14", "vwap_day"))
-                found |= self.structure(name, bar, structures.append(bar, atr, vwap))
+                of_structure = structures.append(bar, atr, vwap)
+                self.setups[name, i] = setup = setups.of_newest(structures, atr)
+                found |= self.structure(name, bar, of_structure, setup)
                 last = past.last(of_bars.get(bar.start))
+                read = {column: series.indicators.columns[column][i] for column in sentiment.READ}
+                found |= sentiment.of_market(bar, read, last)
                 if last:
                     found |= flows.components(last)
                     values = (bar.end, *flows.columns(last[-1]).values())
@@ -139,10 +148,9 @@ class Scored:
                 for dimension, values in dimensions.items():
                     self.put("dimension_scores", bar, (name, bar.start, dimension), (bar.end, *values))
 
-    def score_all(self):
+    def score_all(self, of_signals):
         base = self.series[ROLES[0]]
-        ends = [bar.end for bar in base.bars]
-        signals, confluence = scores.Signals(), []
+        found = signals.Signals(("binance", "linear", self.symbol), of_signals)
         for i, bar in enumerate(base.bars):
             roles, quality = [], bar.quality
             for weight, name in zip(scores.ROLE_WEIGHTS, ROLES):
@@ -158,22 +166,8 @@ class Scored:
             for dimension, values in everything.items():
                 self.put("dimension_scores", bar, ("all", bar.start, dimension), (bar.end, *values))
             row = scores.confluence_row(everything, roles, bar._replace(quality=quality))
-            confluence.append(row)
             if row:
                 self.put("confluence", bar, (bar.start,), (bar.end, *row))
-                signals.append(i, row[1], ends)
-        for row, direction, ended, status in signals.list:
-            self.signal(base.bars, row, confluence[row], direction, ended, status)
-
-    def signal(self, bars, row, confluence, direction, ended, status):
-        bar, score, reliability = bars[row], confluence[1], confluence[scores.RELIABILITY]
-        key = (signal_id(self.symbol, bar.start, direction),)
-        head = (bar.start, bar.end, ROLES[0], PROFILE, direction)
-        tail = (score, abs(score - 50) / 50, reliability, bar.close)
-        self.put("signals", bar, key, (*head, "active", None, *tail))
-        if ended is not None:
-            self.put("signals", bars[ended], key, (*head, status, bars[ended].end, *tail))
-
-
-def signal_id(symbol, start, direction):
-    return scores.fnv1a(f"binance|linear|{symbol}|{PROFILE}|{start * 1_000_000}|{direction}")
+                found.append(i, signals.Point(bar, row[1], row[scores.RELIABILITY], self.setups[base.name, i]))
+        for table, key, bar, values in signals.versions(found, base.name):
+            self.put(table, bar, key, values)

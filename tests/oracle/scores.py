@@ -1,4 +1,4 @@
-"""Components of a bar, their divergence between timeframes, dimension scores, confluence and signals."""
+"""Components of a bar, their divergence between timeframes, dimension scores and confluence."""
 
 import math
 
@@ -16,9 +16,12 @@ WEIGHTS = {
         "order_blocks": 0.22, "value_area": 0.18, "vwap": 0.18, "support_resistance": 0.18, "market_structure": 0.16,
         "range": 0.08,
     },
+    "sentiment": {  # without positions volume_sentiment and market_mood alone, see sentiment.py
+        "long_short_ratio": 0.20, "funding_rate": 0.15, "funding_volatility": 0.10, "liquidations": 0.15,
+        "volume_sentiment": 0.10, "market_mood": 0.15, "risk": 0.15,
+    },
 }  # fmt: skip
-# Of all dimensions of the profile; sentiment is not made yet: absent everywhere. Where there are no books orderbook is
-# absent, too.
+# Of all dimensions of the profile; where there are no books orderbook is absent.
 DIMENSION_WEIGHTS = {
     "technical": 0.15,
     "volume": 0.15,
@@ -35,9 +38,6 @@ DIVERGENCE_MAX = 10.0
 RELIABILITY = 5 + 4 * len(WEIGHTS)  # its place in a row of confluence
 QUALITY = {"ok": 1.0, "partial": 0.5, "suspect": 0.25}
 TIE = 1e-12  # vote weights this close are a tie
-
-BULLISH, BEARISH, HYSTERESIS = 70.0, 30.0, 3.0
-COOLDOWN = 300_000
 
 
 def sign(x, same=0.0):
@@ -318,41 +318,3 @@ def confluence_row(everything, roles, bar):
         ("prism", score, coverage, *parts, side, strength)
         + (reliability, quality, covered, agreement, 1.0, bar.close, bar.quality)
     )
-
-
-def fnv1a(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) % 2**64
-    return f"{value:016x}"
-
-
-class Signals:
-    """The signals of a row of confluence scores; cutting it forgets what happened from a row on."""
-
-    def __init__(self):
-        self.list = []  # each [row it was raised at, direction, row it ended at or None, status]
-
-    def cut(self, first):
-        self.list = [signal for signal in self.list if signal[0] < first]
-        for signal in self.list:
-            if signal[2] is not None and signal[2] >= first:
-                signal[2:] = [None, "active"]
-
-    def may_raise(self, direction, row, ends):
-        raised = [signal[0] for signal in self.list if signal[1] == direction]
-        return not raised or ends[row] - ends[raised[-1]] >= COOLDOWN
-
-    def append(self, row, score, ends):
-        """Takes the score of the next row; `ends` are the bar ends by row."""
-        wanted = "BULLISH" if score >= BULLISH else "BEARISH" if score <= BEARISH else None
-        open_signal = self.list[-1] if self.list and self.list[-1][2] is None else None
-        if open_signal:
-            bullish = open_signal[1] == "BULLISH"
-            if bullish and score >= BULLISH - HYSTERESIS or not bullish and score <= BEARISH + HYSTERESIS:
-                return
-            open_signal[2:] = [row, "closed"]
-        if wanted and self.may_raise(wanted, row, ends):
-            if open_signal:
-                open_signal[3] = "superseded"
-            self.list.append([row, wanted, None, "active"])

@@ -5,6 +5,9 @@ from collections import namedtuple
 import flows
 import footprints
 import scores
+import sentiment
+import setups
+import signals
 import structure
 from indicators import NAMES, Indicators
 from known import Numbered, Table
@@ -19,7 +22,7 @@ UNITS = flows.Units(BASE_UNIT, 1)
 SCALE = footprints.Scale(8, BASE_UNIT)
 ROLES = (("1m", 60_000), ("5m", 300_000), ("15m", 900_000), ("1h", 3_600_000))
 BASE = ROLES[0][1]
-EXCHANGE, MARKET, SYMBOL, PROFILE = "bitmex", "inverse", "XBTUSD", "prism"
+EXCHANGE, MARKET, SYMBOL = INSTRUMENT = "bitmex", "inverse", "XBTUSD"
 
 Bar = namedtuple(
     "Bar",
@@ -103,7 +106,7 @@ class Series:
         self.bars, self.flows = [], []
         self.footprints, self.marks, self.mark_rows = [], footprints.Series(), []
         self.indicators = Indicators(length)
-        self.structure, self.found = structure.Series(), []
+        self.structure, self.found, self.setups = structure.Series(), [], []
         self.components = []  # of each bar: {(dimension, component): (raw value, raw score)}
         self.component_rows = []
         self.dimension_rows = []
@@ -180,14 +183,16 @@ class Series:
             self.indicators.cut(first)
             self.marks.cut(first)
             self.structure.cut(first)
-            del self.components[first:], self.mark_rows[first:], self.found[first:]
+            del self.components[first:], self.mark_rows[first:], self.found[first:], self.setups[first:]
             for i in range(first, len(self.bars)):
                 bar, last = self.bars[i], self.flows[max(0, i + 1 - scores.WINDOW) : i + 1]
                 self.indicators.append(bar)
                 found = self.structure.append(bar, self.indicators.now("atr_14"), self.indicators.now("vwap_day"))
                 self.found.append(found)
+                self.setups.append(setups.of_newest(self.structure, self.indicators.now("atr_14")))
                 own = scores.components(self.indicators, i) | flows.components(last) | found.components
-                self.components.append(own)
+                read = {name: self.indicators.now(name) for name in sentiment.READ}
+                self.components.append(own | sentiment.of_market(bar, read, last))
                 self.mark_rows.append(self.marks.append(bar.start, bar.low, bar.high, bar.close, self.footprints[i]))
         return first
 
@@ -204,13 +209,14 @@ class Series:
 class Engine:
     """All series and tables; `step` takes everything known at one instant into account."""
 
-    def __init__(self, first_trade, last_trade):
+    def __init__(self, first_trade, last_trade, of_signals):
         self.minutes = {}  # Sums by start of the base bar
         self.series = [Series(name, length, first_trade, last_trade) for name, length in ROLES]
         self.confluence = []
-        self.signals = scores.Signals()
-        names = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile component_scores"
-        self.tables = {name: Table() for name in f"{names} dimension_scores confluence signals".split()}
+        self.signals = signals.Written(INSTRUMENT, ROLES[0][0], of_signals)
+        names = "bars indicators order_flow footprint footprint_analysis structure_levels volume_profile setups"
+        names = f"{names} component_scores dimension_scores confluence"
+        self.tables = {name: Table() for name in names.split()} | self.signals.tables
         self.levels = Numbered(self.tables["footprint"])
         self.events = Numbered(self.tables["structure_levels"])
 
@@ -233,6 +239,7 @@ class Engine:
                 self.write("footprint_analysis", (series.name, bar.start), time, bar.end, series.mark_rows[i])
                 self.events.put((series.name, bar.start), time, bar.end, dict(enumerate(series.found[i].events)))
                 self.write("volume_profile", (series.name, bar.start), time, bar.end, series.found[i].profile)
+                self.write("setups", (series.name, bar.start), time, bar.end, setups.values(series.setups[i]))
         # A bar's scores depend on its own series and on the higher ones: highest first.
         changed_end = None
         for role in reversed(range(len(self.series))):
@@ -290,33 +297,11 @@ class Engine:
             row = scores.confluence_row(everything, roles, bar)
             self.confluence.append(row)
             self.write("confluence", (bar.start,), time, bar.end, row)
-        self.update_signals(first, time)
+        self.signals.update(first, {i: self.point(i) for i in range(first, len(base.bars)) if self.confluence[i]}, time)
 
-    def update_signals(self, first, time):
-        base = self.series[0]
-        ends = [bar.end for bar in base.bars] if first < len(base.bars) else []
-        old = {(signal[0], signal[1]) for signal in self.signals.list if signal[0] >= first}
-        self.signals.cut(first)
-        touched = max(0, len(self.signals.list) - 1)  # the newest that stays may end otherwise now
-        for i in range(first, len(base.bars)):
-            if self.confluence[i] is not None:
-                self.signals.append(i, self.confluence[i][1], ends)
-        for row, direction, ended, status in self.signals.list[touched:]:
-            bar, confluence = base.bars[row], self.confluence[row]
-            score, reliability = confluence[1], confluence[scores.RELIABILITY]
-            status_time = None if ended is None else base.bars[ended].end
-            strength = abs(score - 50) / 50
-            values = (bar.start, bar.end, base.name, PROFILE, direction, status, status_time)
-            values += (score, strength, reliability, bar.close)
-            self.tables["signals"].put(self.signal_key(row, direction), time, values)
-            old.discard((row, direction))
-        for row, direction in old:
-            withdrawn = lambda values: values[:5] + ("withdrawn",) + values[6:]
-            self.tables["signals"].drop(self.signal_key(row, direction), time, withdrawn)
-
-    def signal_key(self, row, direction):
-        start = self.series[0].bars[row].start
-        return (scores.fnv1a(f"{EXCHANGE}|{MARKET}|{SYMBOL}|{PROFILE}|{start * 1_000_000}|{direction}"),)
+    def point(self, i):
+        base, row = self.series[0], self.confluence[i]
+        return signals.Point(base.bars[i], row[1], row[scores.RELIABILITY], base.setups[i])
 
 
 def parse(lines):
@@ -332,11 +317,11 @@ def parse(lines):
         yield time, prices[price], int(size), round_up(newest)
 
 
-def run(lines):
+def run(lines, of_signals):
     """The engine after the whole recording was replayed and sealed, and the number of trades beyond the horizon."""
     times = [int(line.split(",", 1)[0]) for line in lines]
     first_trade, last_trade = min(times), max(times)
-    engine = Engine(first_trade, last_trade)
+    engine = Engine(first_trade, last_trade, of_signals)
     closes = engine.close_times()
     due = 0  # index of the next close time
     too_late = 0
@@ -370,13 +355,13 @@ def run(lines):
             dirty.add(minute)
             dirty_time = known
     advance(float("inf"))
-    check_final_values(engine, first_trade, last_trade)
+    check_final_values(engine, first_trade, last_trade, of_signals)
     return engine, too_late
 
 
-def check_final_values(engine, first_trade, last_trade):
+def check_final_values(engine, first_trade, last_trade, of_signals):
     """The last versions must be what one pass over the complete bars gives."""
-    fresh = Engine(first_trade, last_trade)
+    fresh = Engine(first_trade, last_trade, of_signals)
     fresh.minutes = engine.minutes
     fresh.step(fresh.close_times()[-1])
     for name, table in engine.tables.items():

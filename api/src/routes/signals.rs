@@ -230,7 +230,7 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
         actionable_insights: basis.as_ref().zip(number("score")).map_or(Vec::new(), |(basis, score)| {
             basis.actionable(text("signal").unwrap_or(""), score, setup(), number("position_size_percent"))
         }),
-        warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(text("stop_basis"))),
+        warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(text("stop_basis"), number("risk_reward"))),
         confluence: None,
         dimensions: Vec::new(),
         components: Vec::new(),

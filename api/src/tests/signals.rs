@@ -73,7 +73,7 @@ async fn a_signal_is_generated_of_any_symbol_and_says_why() {
     };
     assert_eq!(
         texts("actionable_insights")[0],
-        "Enter long near 72500.0 and give it up at 72000.0, 0.69 % away, behind the swing low."
+        "Enter long near 72500 and give it up at 72000, 0.69 % away, behind the swing low."
     );
     assert!(texts("insights")[0].starts_with("The confluence of BTCUSDT is 72.5 of 100 and supports a rise"));
     assert_eq!(one["insights"][0]["data"]["score"], one["score"]);

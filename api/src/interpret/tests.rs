@@ -1,0 +1,121 @@
+//! What is said of rows made by hand.
+
+use super::*;
+
+fn row(value: &Value) -> Row {
+    value.as_object().unwrap().clone()
+}
+
+fn component(name: &str, score: f64, weight: f64) -> Row {
+    row(&json!({"component": name, "timeframe": "5m", "dimension": "technical", "label": "moderately overbought",
+        "raw_value": 64.0, "score": score, "weight": weight, "impact": weight * score, "div": 0.0}))
+}
+
+#[test]
+fn sentences_say_the_numbers() {
+    let mut rsi = component("rsi", 71.25, 0.2);
+    rsi.insert("div".into(), json!(-3.5));
+    let told = of_component(&rsi).unwrap();
+    assert_eq!(
+        told.text,
+        "rsi on 5m supports a rise: moderately overbought, score 71.2, which with weight 0.20 adds 14.2 points to \
+         technical; higher timeframes score lower, which moved it by -3.5."
+    );
+    for name in ["score", "weight", "impact", "raw_value", "div", "component", "label"] {
+        assert_eq!(told.data[name], rsi[name], "{name}");
+    }
+    rsi.insert("score".into(), Value::Null);
+    assert_eq!(of_component(&rsi), None);
+}
+
+fn confluence() -> Row {
+    row(&json!({"symbol": "BTCUSDT", "score": 72.5, "coverage": 0.6, "reliability": 0.3, "quality": "partial",
+        "reliability_quality": 0.5, "reliability_coverage": 0.7, "reliability_agreement": 0.86,
+        "reliability_calibration": 1.0, "consensus": "BUY", "consensus_strength": 0.8, "technical_coverage": 0.8, "volume_coverage": 1.0,
+        "sentiment_coverage": 0.0}))
+}
+
+#[test]
+fn prices_have_eight_digits_and_nothing_has_no_sign() {
+    for (number, text) in [
+        (3_115.919_399_999_999_8, "3115.9194"),
+        (72_500.0, "72500"),
+        (0.000_012_345_678_9, "0.000012345679"),
+        (123_456_789.0, "123456789"),
+        (0.0, "0"),
+    ] {
+        assert_eq!(price(number), text);
+    }
+    assert_eq!(spelt(&json!(-0.04), "+1").unwrap() + &spelt(&json!(0.06), "+1").unwrap(), "0.0+0.1");
+}
+
+#[test]
+fn what_weighs_most_is_told_first_and_what_is_absent_is_not() {
+    let dimensions = [row(&json!({"dimension": "technical", "score": 80.0, "weight": 0.4}))];
+    let components: Vec<Row> = [("a", 60.0), ("b", 90.0), ("c", 40.0), ("d", 55.0), ("e", 80.0), ("f", 50.0)]
+        .map(|(name, score)| component(name, score, 0.2))
+        .into();
+    let told = insights(&confluence(), &dimensions, &components);
+    let about: Vec<&str> = told.iter().map(|one| one.about).collect();
+    assert_eq!(about, ["confluence", "dimension", "consensus", "component", "component", "component", "component"]);
+    let named: Vec<&Value> = told.iter().filter_map(|one| one.data.get("component")).collect();
+    assert_eq!(named, ["b", "e", "a", "c"]);
+    assert!(told[0].text.contains("72.5") && told[0].text.contains("60 %") && told[0].text.contains("0.30"));
+    assert!((told[1].data["points"].as_f64().unwrap() - 12.0).abs() < 1e-9 && told[1].text.contains("+12.0 points"));
+    let mut without = confluence();
+    without.insert("consensus".into(), Value::Null);
+    assert!(insights(&without, &[], &[]).iter().all(|one| one.about == "confluence"));
+}
+
+#[test]
+fn a_plan_is_said_in_prices_and_shares() {
+    let plan = |direction, setup| Plan {
+        direction,
+        score: 72.5,
+        bullish: 70.0,
+        bearish: 30.0,
+        hysteresis: 3.0,
+        setup,
+        size: Some(4.0),
+    };
+    let long = Some((100.0, 98.0, "swing_low", [104.0, 107.0]));
+    let told: Vec<String> = actionable(&plan("BULLISH", long)).into_iter().map(|one| one.text).collect();
+    assert_eq!(
+        told,
+        [
+            "Enter long near 100 and give it up at 98, 2.00 % away, behind the swing low.",
+            "Close a part at 104, 2.0 times the risk, and the rest at 107, 3.5 times.",
+            "Take 4.00 % of the capital: the stop costs 0.080 % of it.",
+            "The signal ends when the score falls below 67.",
+        ]
+    );
+    assert_eq!(actionable(&plan("BEARISH", None)).len(), 1);
+    let none = actionable(&plan("NEUTRAL", long));
+    assert_eq!((none.len(), none[0].about), (1, "no_position"));
+}
+
+#[test]
+fn what_speaks_against_it_is_told() {
+    let state = row(
+        &json!({"atr_14": 3.0, "atr_50": 1.5, "spread_bps": 7.0, "slippage_buy_100k": 30.0, "slippage_sell_100k": null}),
+    );
+    let about = |state, basis, times| -> Vec<&str> {
+        warnings(&confluence(), state, basis, times).into_iter().map(|one| one.about).collect()
+    };
+    assert_eq!(
+        about(Some(&state), Some("atr"), Some(1.5)),
+        ["volatility", "liquidity", "liquidity", "structure", "risk_reward", "data_quality", "coverage", "reliability"]
+    );
+    assert_eq!(about(None, Some("swing_low"), Some(2.0)), ["data_quality", "coverage", "reliability"]);
+    let told = warnings(&confluence(), None, None, None);
+    assert_eq!(told[1].text, "Only 60 % of the score's weight is present: technical 80 %, sentiment 0 %.");
+    assert_eq!(told[2].text, "Reliability is 0.30, held down most by quality (0.50).");
+}
+
+#[test]
+fn a_row_is_current_until_the_next_bar_closes() {
+    let row = json!({"timeframe": "5m", "ts_close": "2024-08-09T00:05:00Z"});
+    let at = |text: &str| is_current(row.as_object().unwrap(), parse_ts(text).unwrap());
+    assert!(!at("2024-08-09T00:04:59Z") && at("2024-08-09T00:05:00Z") && at("2024-08-09T00:09:00Z"));
+    assert!(!at("2024-08-09T00:10:00Z"));
+}
