@@ -4,7 +4,7 @@ use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Result;
 use comfy_table::{Cell, Color};
-use prism_queries::Engine;
+use prism_queries::{Engine, named};
 use prism_schemas::{Timeframe, canonical_symbol, time::parse_ts, without_login};
 use serde_json::{Map, Value};
 
@@ -66,9 +66,6 @@ const ROLES: &str = "SELECT * FROM (
         WHERE symbol = $symbol AND exchange = $exchange AND market = $market AND timeframe <> 'all' AND ts_close <= $close
     ) AS newest
     WHERE n = 1 ORDER BY ts_close - ts, dimension";
-
-/// The settings that shaped a row.
-const SETTINGS: &str = "SELECT config FROM runs WHERE config_hash = $hash ORDER BY frontier DESC LIMIT 1";
 
 /// Symbols that have a score.
 const SYMBOLS: &str = "SELECT DISTINCT symbol FROM confluence ORDER BY symbol";
@@ -140,7 +137,7 @@ fn analysis(args: &Args) -> Result<Analysis> {
         let at = text(&confluence, "ts_close");
         return Err(misuse(format!("no bar of {symbol} at {timeframe} had closed with a component at {at}")));
     }
-    let settings = ask(&engine, SETTINGS, &[("hash", confluence["config_hash"].clone())])?;
+    let settings = ask(&engine, named::SETTINGS.sql, &[("hash", confluence["config_hash"].clone())])?;
     let weights = weights(settings.first());
     let mut roles = ask(&engine, ROLES, &with(&[close]))?;
     // A role whose newest bar has no score, as after a gap, counts as absent.

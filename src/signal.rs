@@ -71,9 +71,15 @@ fn length(text: &str) -> Result<Ts, String> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut told: Vec<String> = Vec::new();
     loop {
-        // A store that another process fills is opened anew: its files are others then.
-        let engine = sql::engine(&args.store, args.run.as_deref(), Duration::from_secs(60))?;
-        let all = args.symbols.iter().map(|symbol| of_symbol(&engine, args, symbol)).collect::<Result<Vec<_>>>()?;
+        let all = match look(args) {
+            // The store may be away for a while.
+            Err(error) if args.continuous && !told.is_empty() => {
+                tracing::warn!("{error:#}");
+                thread::sleep(Duration::from_secs(args.interval));
+                continue;
+            }
+            all => all?,
+        };
         let now: Vec<String> = all.iter().map(|one| format!("{} {}", one.at, one.known_at)).collect();
         if now != told {
             let is_new = |at: &usize| told.get(*at) != now.get(*at);
@@ -92,6 +98,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+fn look(args: &Args) -> Result<Vec<Advice>> {
+    // A store that another process fills is opened anew: its files are others then.
+    let engine = sql::engine(&args.store, args.run.as_deref(), Duration::from_secs(60))?;
+    args.symbols.iter().map(|symbol| of_symbol(&engine, args, symbol)).collect()
+}
+
 fn of_symbol(engine: &Engine, args: &Args, symbol: &str) -> Result<Advice> {
     let symbol = canonical_symbol(symbol);
     let row = newest(engine, &args.store, &symbol, args.exchange.as_deref(), args.market.as_deref())?;
@@ -99,7 +111,7 @@ fn of_symbol(engine: &Engine, args: &Args, symbol: &str) -> Result<Advice> {
     let id = InstrumentId::new(text(&row, "exchange"), market, &symbol);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("start a runtime")?;
     let told = runtime.block_on(advice(engine, &id, args.horizon))?;
-    told.ok_or_else(|| misuse(format!("{symbol} has no score yet")))
+    told.ok_or_else(|| misuse(format!("the settings of {symbol}'s score are not stored yet")))
 }
 
 /// Replaces the file at once, so that nobody reads half of it.

@@ -15,6 +15,7 @@ mod page;
 mod readme;
 mod recordings;
 mod services;
+mod signal;
 mod sql;
 mod statements;
 mod support;

@@ -2,13 +2,13 @@
 //! warnings.
 
 use prism_queries::{Engine, Error, Parameters, named};
-use prism_schemas::time::{DAY, format_ts, parse_ts};
+use prism_schemas::time::{DAY, MINUTE, format_ts, parse_ts};
 use prism_schemas::{InstrumentId, Timeframe, Ts};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::interpret::{Plan, Sentence, actionable, insights, is_current, warnings};
+use crate::interpret::{Plan, Sentence, actionable, insights, is_current, old, warnings};
 use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, Row, parameters, rows};
 
 /// Rows of roles are looked for in bars that started at most this long before; longer than any role needs.
@@ -16,17 +16,21 @@ pub(crate) const ROLES_MAX: i64 = 2 * DAY;
 /// Bars of the timeframe whose setup is taken that a horizon holds at least.
 const BARS_OF_HORIZON: i64 = 12;
 
+/// Base bars after which a score is old.
+const BARS_UNTIL_OLD: i64 = 3;
+
 /// Confidence from which on it is HIGH, MEDIUM, LOW; below it is NEUTRAL.
 const LEVELS: [(f64, &str); 3] = [(80.0, "HIGH"), (60.0, "MEDIUM"), (40.0, "LOW")];
 
 /// The rules that signals follow, as the run's settings have them.
-#[derive(Clone, Copy)]
 struct Rules {
     bullish: f64,
     bearish: f64,
     hysteresis: f64,
     risk: f64,
     position_max: f64,
+    /// Role timeframes with their weights.
+    roles: Vec<(String, f64)>,
 }
 
 /// What is advised of an instrument.
@@ -94,6 +98,8 @@ pub(crate) struct Basis {
     /// Of each role as of the close.
     pub(crate) components: Vec<Row>,
     base: Timeframe,
+    /// How much longer everything is known, ns.
+    age: Ts,
     state: Option<Row>,
     rules: Option<Rules>,
 }
@@ -114,10 +120,20 @@ impl Basis {
             parameters(id).into_iter().chain(more).collect()
         };
         let from = |at: Ts| json!(format_ts(at.saturating_sub(ROLES_MAX)));
-        let asked = [("at", json!(at.map(format_ts))), ("from", at.map_or(Value::Null, from))];
-        let Some(confluence) = rows(&engine.named(&named::NEWEST_CONFLUENCE, &with(&asked)).await?)?.pop() else {
-            return Ok(None);
+        let frontier = rows(&engine.named(&named::FRONTIER, &Parameters::new()).await?)?.pop();
+        let frontier = frontier.and_then(|row| parse_ts(row.get("frontier")?.as_str()?));
+        // In memory, then among what is stored of the last days: a look through all of it takes long.
+        let mut newest = match at {
+            Some(_) => None,
+            None => rows(&engine.named(&named::LIVE_CONFLUENCE, &parameters(id)).await?)?.pop(),
         };
+        for until in [at.or(frontier), at] {
+            if newest.is_none() {
+                let asked = [("at", json!(until.map(format_ts))), ("from", until.map_or(Value::Null, from))];
+                newest = rows(&engine.named(&named::NEWEST_CONFLUENCE, &with(&asked)).await?)?.pop();
+            }
+        }
+        let Some(confluence) = newest else { return Ok(None) };
         let (ts, close) = (of(&confluence, "ts"), of(&confluence, "ts_close"));
         let Some(end) = close.as_str().and_then(parse_ts) else { return Ok(None) };
         let dimensions = rows(&engine.named(&named::DIMENSIONS, &with(&[("ts", ts.clone())])).await?)?;
@@ -131,7 +147,8 @@ impl Basis {
         let hash = [("hash".to_string(), of(&confluence, "config_hash"))].into();
         let settings = rows(&engine.named(&named::SETTINGS, &hash).await?)?.pop();
         let rules = settings.and_then(|row| Rules::of(row.get("config")?.as_str()?));
-        Ok(Some(Basis { confluence, dimensions, components, base, state, rules }))
+        let age = frontier.map_or(0, |frontier| frontier - end);
+        Ok(Some(Basis { confluence, dimensions, components, base, age, state, rules }))
     }
 
     /// The role of which twelve bars are within a horizon, the longest; else the base.
@@ -143,7 +160,8 @@ impl Basis {
 
     /// What the score says.
     pub(crate) fn insights(&self) -> Vec<Sentence> {
-        insights(&self.confluence, &self.dimensions, &self.components)
+        let roles = self.rules.as_ref().map_or(&[][..], |rules| &rules.roles);
+        insights(&self.confluence, &self.dimensions, &self.components, roles)
     }
 
     /// What speaks against relying on it, on a stop behind this, and on a first target of so many times the risk.
@@ -168,7 +186,11 @@ impl Rules {
     fn of(config: &str) -> Option<Rules> {
         let config: Value = serde_json::from_str(config).ok()?;
         let rule = |name: &str| config["signals"][name].as_f64();
+        let list = |name: &str| config["timeframes"][name].as_array().cloned().unwrap_or_default();
+        let roles = list("roles").into_iter().zip(list("weights"));
+        let roles = roles.filter_map(|(role, weight)| Some((role.as_str()?.to_string(), weight.as_f64()?)));
         Some(Rules {
+            roles: roles.collect(),
             bullish: rule("bullish")?,
             bearish: rule("bearish")?,
             hysteresis: rule("hysteresis")?,
@@ -190,7 +212,7 @@ impl Rules {
 /// what raises a signal, are not stored yet.
 pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<Option<Advice>, Error> {
     let Some(basis) = Basis::read(engine, id, None).await? else { return Ok(None) };
-    let Some((score, rules)) = number(&basis.confluence, "score").zip(basis.rules) else { return Ok(None) };
+    let Some((score, rules)) = number(&basis.confluence, "score").zip(basis.rules.as_ref()) else { return Ok(None) };
     let role = basis.role(horizon);
     let close = of(&basis.confluence, "ts_close");
     let end = close.as_str().and_then(parse_ts).unwrap_or(0);
@@ -200,19 +222,26 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
     asked.insert("at".into(), close.clone());
     let setup = rows(&engine.named(&named::SETUP, &asked).await?)?.pop().filter(|row| is_current(row, end));
     let entry = number(&basis.confluence, "price");
-    let side = if 50.0 <= score { "long" } else { "short" };
-    // A longer bar's stop and targets stand where they were told, and price may be beyond them by now.
+    let signal = rules.direction(score);
+    let side = match signal {
+        "BULLISH" => "long",
+        "BEARISH" => "short",
+        _ if 50.0 <= score => "long",
+        _ => "short",
+    };
+    let is_old = BARS_UNTIL_OLD * basis.base.length() < basis.age;
+    // A longer bar's stop and targets stand where they were told, and price may have come too near to either by now: of their
+    // distance from each other the stop had a fifth to a third.
     let setup = setup.as_ref().zip(entry).and_then(|(row, entry)| {
         let of = |name: &str| number(row, &format!("{side}_{name}"));
         let basis = row.get(&format!("{side}_basis"))?.as_str()?;
         let (stop, targets) = (of("stop")?, [of("target_1")?, of("target_2")?]);
-        let is_ahead = (stop < entry && entry < targets[0]) || (targets[0] < entry && entry < stop);
-        is_ahead.then_some((entry, stop, basis, targets))
+        let (before, ahead) = ((entry - stop) / (targets[0] - stop), (targets[0] - entry) / (targets[0] - stop));
+        (!is_old && 0.1 <= before && before <= ahead).then_some((entry, stop, basis, targets))
     });
     let reliability = number(&basis.confluence, "reliability").unwrap_or(0.0);
     let distance = setup.map(|(entry, stop, ..)| (entry - stop).abs() / entry);
     let size = distance.map(|away| (100.0 * rules.risk / away).min(rules.position_max) * reliability);
-    let signal = rules.direction(score);
     let most = score.max(100.0 - score);
     let level = LEVELS.iter().find(|(from, _)| *from <= most).map_or("NEUTRAL", |(_, level)| level);
     let stop_basis = setup.map(|(.., basis, _)| basis);
@@ -238,8 +267,13 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
         risk_reward,
         position_size_percent: size,
         insights: basis.insights(),
-        actionable_insights: basis.actionable(signal, score, setup, size),
-        warnings: basis.warnings(stop_basis, risk_reward),
+        actionable_insights: if is_old { Vec::new() } else { basis.actionable(signal, score, setup, size) },
+        warnings: is_old
+            .then(|| old(&id.symbol, basis.age as f64 / MINUTE as f64))
+            .flatten()
+            .into_iter()
+            .chain(basis.warnings(stop_basis, risk_reward))
+            .collect(),
         confluence: basis.confluence,
         dimensions: basis.dimensions,
         components: basis.components,

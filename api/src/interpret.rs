@@ -156,7 +156,12 @@ pub(crate) fn is_current(row: &Row, at: i64) -> bool {
 }
 
 /// What a score says: itself, its dimensions, the votes of its timeframes, and the components that weigh most.
-pub(crate) fn insights(confluence: &Row, dimensions: &[Row], components: &[Row]) -> Vec<Sentence> {
+pub(crate) fn insights(
+    confluence: &Row,
+    dimensions: &[Row],
+    components: &[Row],
+    roles: &[(String, f64)],
+) -> Vec<Sentence> {
     let whole = || {
         let score = number(confluence, "score")?;
         let data = [
@@ -188,10 +193,22 @@ pub(crate) fn insights(confluence: &Row, dimensions: &[Row], components: &[Row])
             ("consensus", json!(text(confluence, "consensus")?)),
             ("strength", json!(number(confluence, "consensus_strength")?)),
         ];
-        sentence("consensus", "The timeframes vote {consensus} with {strength:%} of their weight.", &data)
+        match number(confluence, "consensus_strength") {
+            Some(0.0) => sentence("consensus", "The timeframes agree on no side.", &data),
+            _ => sentence("consensus", "The timeframes vote {consensus} with {strength:%} of their weight.", &data),
+        }
     };
     let mut weighty: Vec<&Row> = components.iter().collect();
-    let pull = |row: &&Row| Some(number(row, "weight")? * (number(row, "score")? - 50.0));
+    // How far it moves the confluence from neutral, but for the weight of roles that are absent.
+    let of_role =
+        |row: &Row| roles.iter().find(|(role, _)| text(row, "timeframe") == Some(role)).map(|(_, weight)| *weight);
+    let of_dimension_of = |row: &Row| {
+        let own = dimensions.iter().find(|have| text(have, "dimension") == text(row, "dimension"));
+        number(own?, "weight")
+    };
+    let pull = |row: &&Row| {
+        Some(of_role(row)? * of_dimension_of(row)? * number(row, "weight")? * (number(row, "score")? - 50.0))
+    };
     weighty.sort_by(|a, b| pull(b).unwrap_or(0.0).total_cmp(&pull(a).unwrap_or(0.0)));
     let for_a_rise = weighty.iter().take(COMPONENTS_TOLD).filter(|row| pull(row).is_some_and(|pull| 0.0 < pull));
     let for_a_fall = weighty.iter().rev().take(COMPONENTS_TOLD).filter(|row| pull(row).is_some_and(|pull| pull < 0.0));
@@ -232,27 +249,23 @@ pub(crate) fn actionable(plan: &Plan<'_>) -> Vec<Sentence> {
                 ("bullish", json!(bullish)),
                 ("bearish", json!(bearish)),
             ];
-            let template = "No position: the score of {score:1} is {up:1} points below {bullish:0}, which raises a \
-                            bullish signal, and {down:1} above {bearish:0}, which raises a bearish one.";
+            let template = "No position: the score of {score:1} is {up:1} points below {bullish}, which raises a \
+                            bullish signal, and {down:1} above {bearish}, which raises a bearish one.";
             return sentence("no_position", template, &data).into_iter().collect();
         }
     };
     if let Some((entry, stop, basis, [first, second])) = plan.setup {
         let distance = (entry - stop).abs();
-        let behind = basis.replace('_', " ");
+        let behind = match basis {
+            "atr" => "by the usual range".to_string(),
+            basis => format!("behind the {}", basis.replace('_', " ")),
+        };
         let data = [
             ("side", json!(side)),
             ("entry", json!(entry)),
             ("stop", json!(stop)),
             ("away", json!(100.0 * distance / entry)),
-            (
-                "behind",
-                json!(if basis == "atr" {
-                    "at one and a half usual ranges".into()
-                } else {
-                    format!("behind the {behind}")
-                }),
-            ),
+            ("behind", json!(behind)),
         ];
         let template = "Enter {side} near {entry} and give it up at {stop}, {away:2} % away, {behind}.";
         told.extend(sentence("entry", template, &data));
@@ -271,8 +284,32 @@ pub(crate) fn actionable(plan: &Plan<'_>) -> Vec<Sentence> {
         }
     }
     let data = [("over", json!(over)), ("ends", json!(ends))];
-    told.extend(sentence("end", "The signal ends when the score {over} {ends:0}.", &data));
+    told.extend(sentence("end", "The signal ends when the score {over} {ends}.", &data));
     told
+}
+
+/// That a score is so many minutes older than what is known of others.
+pub(crate) fn old(symbol: &str, minutes: f64) -> Option<Sentence> {
+    let template =
+        "The score of {symbol} is {minutes:0} minutes older than what is known of others: nothing is advised by it.";
+    sentence("old", template, &[("symbol", json!(symbol)), ("minutes", json!(minutes))])
+}
+
+/// What became of a signal that is over, or whose stop was reached; none of one that may still be followed.
+pub(crate) fn outcome(signal: &Row) -> Option<Sentence> {
+    let status = text(signal, "status")?;
+    let reached = [("target_1_ts", "first target"), ("target_2_ts", "second target"), ("stop_ts", "stop")];
+    let reached = reached.into_iter().filter_map(|(column, name)| Some(format!("{name} at {}", text(signal, column)?)));
+    let reached: Vec<String> = reached.collect();
+    let reached = if reached.is_empty() { "nothing".into() } else { reached.join(", ") };
+    let mut data = vec![("status", json!(status)), ("reached", json!(reached))];
+    if status == "active" {
+        text(signal, "stop_ts")?;
+        let template = "The signal is {status}, but its price reached: {reached}. There is nothing to enter.";
+        return sentence("over", template, &data);
+    }
+    data.push(("since", json!(text(signal, "status_ts").or_else(|| text(signal, "known_at"))?)));
+    sentence("over", "The signal is {status} since {since}; its price reached: {reached}.", &data)
 }
 
 /// What speaks against relying on it: how the market trades, what the stop rests on, and what data lack.
@@ -300,14 +337,13 @@ pub(crate) fn warnings(
     let dearest = ["slippage_buy_100k", "slippage_sell_100k"].into_iter().filter_map(of).max_by(f64::total_cmp);
     if let Some(cost) = dearest.filter(|cost| THIN <= *cost) {
         let data = [("cost", json!(cost))];
-        told.extend(sentence(
-            "liquidity",
-            "A market order of 100,000 moves the price by {cost:1} basis points.",
-            &data,
-        ));
+        let template = "A market order of 100,000 costs {cost:1} basis points against the middle of the book.";
+        told.extend(sentence("liquidity", template, &data));
+    } else if of("spread_bps").is_some() && dearest.is_none() {
+        told.extend(sentence("liquidity", "The book near the price holds less than 100,000.", &[]));
     }
     if basis == Some("atr") {
-        let text = "The stop rests on the usual range alone: no swing or order block is within five of them.";
+        let text = "The stop is by the usual range: no swing or order block asks for more, or none is near.";
         told.extend(sentence("structure", text, &[]));
     }
     if let Some(times) = risk_reward.filter(|times| *times < WORTH) {
@@ -316,7 +352,10 @@ pub(crate) fn warnings(
         told.extend(sentence("risk_reward", template, &[("times", json!(times))]));
     }
     if let Some(quality) = text(confluence, "quality").filter(|quality| *quality != "ok") {
-        let template = "The data are {quality}: bars are missing, or windows reach over a hole.";
+        let template = match quality {
+            "partial" => "The data are {quality}: trades are missing, or windows reach over a hole.",
+            _ => "The data are {quality}: the price leapt.",
+        };
         told.extend(sentence("data_quality", template, &[("quality", json!(quality))]));
     }
     if let Some(coverage) = number(confluence, "coverage").filter(|coverage| *coverage < COVERED) {

@@ -204,6 +204,11 @@ impl Settings {
         if (1..streams.len()).any(|at| streams[..at].contains(&streams[at])) {
             return fail("bars.streams must name each stream once".into());
         }
+        if let Some(own) = ["prism", "w1"].into_iter().find(|own| self.score.profiles.contains_key(*own)) {
+            return fail(format!(
+                "score.profiles: {own} is there already and is not yours to change: use another name"
+            ));
+        }
         if self.bars.jump.is_nan() || self.bars.jump <= 1.0 {
             return fail("bars.jump must be above 1".into());
         }

@@ -39,6 +39,7 @@ named! {
     COMPONENTS = "components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
     DIMENSIONS = "dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("ts", Time));
     FOOTPRINT = "footprint" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("at", Time));
+    FRONTIER = "frontier" ();
     INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     INSTRUMENTS = "instruments" ();
     LIVE_BARS = "live_bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
@@ -60,7 +61,7 @@ named! {
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time), ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
     );
-    SIGNAL_EVENTS = "signal_events" (("signal_id", Text));
+    SIGNAL_EVENTS = "signal_events" (("ts", Time), ("signal_id", Text));
     SIGNALS_COUNT = "signals_count" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time)

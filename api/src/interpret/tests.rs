@@ -49,13 +49,44 @@ fn prices_have_eight_digits_and_nothing_has_no_sign() {
     assert_eq!(spelt(&json!(-0.04), "+1").unwrap() + &spelt(&json!(0.06), "+1").unwrap(), "0.0+0.1");
 }
 
+/// Of which the longer weighs more.
+fn roles() -> Vec<(String, f64)> {
+    vec![("5m".into(), 0.2), ("4h".into(), 0.4)]
+}
+
+#[test]
+fn what_weighs_most_weighs_in_its_dimension_and_its_role() {
+    let of = |dimension: &str, weight: f64| row(&json!({"dimension": dimension, "score": 60.0, "weight": weight}));
+    let mut components = [component("fast", 80.0, 0.3), component("slow", 75.0, 0.3), component("small", 90.0, 0.5)];
+    components[1].insert("timeframe".into(), json!("4h"));
+    components[2].insert("dimension".into(), json!("sentiment"));
+    let told = insights(&confluence(), &[of("technical", 0.3), of("sentiment", 0.1)], &components, &roles());
+    let named: Vec<&Value> = told.iter().filter_map(|one| one.data.get("component")).collect();
+    // .4 x .3 x .3 x 25 = .9, .2 x .1 x .5 x 40 = .4, .2 x .3 x .3 x 30 = .54.
+    assert_eq!(named, ["slow", "fast", "small"]);
+}
+
+#[test]
+fn what_became_of_a_signal_is_said_and_one_that_is_over_is_not_entered() {
+    let signal = |status: &str, stop: Value| {
+        row(&json!({"status": status, "status_ts": "T2", "stop_ts": stop, "target_1_ts": "T1", "target_2_ts": null}))
+    };
+    assert_eq!(outcome(&signal("active", Value::Null)), None);
+    let told = |status, stop| outcome(&signal(status, stop)).unwrap().text;
+    assert_eq!(told("closed", Value::Null), "The signal is closed since T2; its price reached: first target at T1.");
+    assert_eq!(
+        told("active", json!("T2")),
+        "The signal is active, but its price reached: first target at T1, stop at T2. There is nothing to enter."
+    );
+}
+
 #[test]
 fn what_weighs_most_is_told_first_and_what_is_absent_is_not() {
     let dimensions = [row(&json!({"dimension": "technical", "score": 80.0, "weight": 0.4}))];
     let components: Vec<Row> = [("a", 60.0), ("b", 90.0), ("c", 40.0), ("d", 55.0), ("e", 80.0), ("f", 50.0)]
         .map(|(name, score)| component(name, score, 0.2))
         .into();
-    let told = insights(&confluence(), &dimensions, &components);
+    let told = insights(&confluence(), &dimensions, &components, &roles());
     let about: Vec<&str> = told.iter().map(|one| one.about).collect();
     assert_eq!(about, ["confluence", "dimension", "consensus", "component", "component", "component", "component"]);
     let named: Vec<&Value> = told.iter().filter_map(|one| one.data.get("component")).collect();
@@ -64,7 +95,7 @@ fn what_weighs_most_is_told_first_and_what_is_absent_is_not() {
     assert!((told[1].data["points"].as_f64().unwrap() - 12.0).abs() < 1e-9 && told[1].text.contains("+12.0 points"));
     let mut without = confluence();
     without.insert("consensus".into(), Value::Null);
-    assert!(insights(&without, &[], &[]).iter().all(|one| one.about == "confluence"));
+    assert!(insights(&without, &[], &[], &[]).iter().all(|one| one.about == "confluence"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::advice::{Advice, Basis, advice};
 use crate::error::{ApiError, Problem};
 use crate::extract::{Body, Params, Segment, one_of, time, within};
 use crate::instruments::resolve;
-use crate::interpret::{Sentence, interpret};
+use crate::interpret::{Sentence, interpret, outcome};
 use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, EventRow, Row, SignalRow, rows};
 
 /// Symbols of which signals are generated at once.
@@ -212,7 +212,9 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
     let Some(signal) = found.into_iter().next() else {
         return Err(ApiError::NotFound("there is no signal of this id".into()));
     };
-    let events = rows(&app.engine.named(&named::SIGNAL_EVENTS, &given).await?)?;
+    let mut asked = given;
+    asked.insert("ts".into(), signal.get("ts").cloned().unwrap_or(Value::Null));
+    let events = rows(&app.engine.named(&named::SIGNAL_EVENTS, &asked).await?)?;
     let text = |name: &str| signal.get(name).and_then(Value::as_str);
     let number = |name: &str| signal.get(name).and_then(Value::as_f64);
     let id = || Some(InstrumentId::new(text("exchange")?, Market::parse(text("market")?)?, text("symbol")?));
@@ -227,9 +229,13 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
     let mut told = OneSignal {
         events,
         insights: basis.as_ref().map_or(Vec::new(), Basis::insights),
-        actionable_insights: basis.as_ref().zip(number("score")).map_or(Vec::new(), |(basis, score)| {
-            basis.actionable(text("signal").unwrap_or(""), score, setup(), number("position_size_percent"))
-        }),
+        actionable_insights: match (outcome(&signal), basis.as_ref().zip(number("score"))) {
+            (Some(outcome), _) => vec![outcome],
+            (None, Some((basis, score))) => {
+                basis.actionable(text("signal").unwrap_or(""), score, setup(), number("position_size_percent"))
+            }
+            (None, None) => Vec::new(),
+        },
         warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(text("stop_basis"), number("risk_reward"))),
         confluence: None,
         dimensions: Vec::new(),
@@ -298,7 +304,13 @@ pub(crate) async fn generate(State(app): State<App>, Body(wanted): Body<Wanted>)
     }
     let (mut signals, mut skipped) = (Vec::new(), Vec::new());
     for symbol in &wanted.symbols {
-        let id = resolve(&app, symbol, wanted.exchange.as_deref(), wanted.market.as_deref()).await?;
+        let id = match resolve(&app, symbol, wanted.exchange.as_deref(), wanted.market.as_deref()).await {
+            Err(error @ ApiError::UnknownSymbol { .. }) if 1 < wanted.symbols.len() => {
+                skipped.push(Skipped { symbol: symbol.clone(), reason: error.to_string() });
+                continue;
+            }
+            other => other?,
+        };
         let reason = match advice(&app.engine, &id, (hours * HOUR as f64) as i64).await? {
             Some(advice) if threshold <= advice.reliability => {
                 signals.push(advice);

@@ -93,7 +93,10 @@ async fn the_horizon_chooses_the_setup() {
     assert_eq!((&one["timeframe"], &one["stop_loss"]), (&json!("4h"), &json!(69_600.0)));
     // Stop 4 % away.
     assert!((one["position_size_percent"].as_f64().unwrap() - 2.0).abs() < 1e-9, "{one}");
-    // Price has gone beyond the stop of a longer bar since: nothing is advised by it.
+    // Price has gone beyond the stop of a longer bar since, or nearly: nothing is advised by it.
+    f.tell(&[setup("4h", 4 * HOUR, [72_000.0, 78_300.0, 81_200.0])]);
+    let (_, answer) = generate(&f, json!({"symbols": ["BTCUSDT"], "time_horizon_hours": 48})).await;
+    assert_eq!(answer["signals"][0]["stop_loss"], Value::Null);
     f.tell(&[setup("4h", 4 * HOUR, [73_000.0, 78_300.0, 81_200.0])]);
     let (_, answer) = generate(&f, json!({"symbols": ["BTCUSDT"], "time_horizon_hours": 48})).await;
     assert_eq!(answer["signals"][0]["stop_loss"], Value::Null);
@@ -114,6 +117,7 @@ async fn what_is_not_advised_is_skipped_with_its_reason_and_mistakes_are_named()
         (json!({"symbols": ["BTCUSDT"], "time_horizon_hours": 0}), 400, "time_horizon_hours"),
         (json!({"symbols": ["BTCUSDT"], "horizon": 1}), 400, "horizon"),
         (json!({"symbols": ["NOTHING"]}), 404, "unknown"),
+        (json!({"symbols": ["NOTHING", "BTCUSDT"]}), 200, "unknown symbol"),
     ] {
         let (had, answer) = generate(&f, body.clone()).await;
         assert!(had == status && answer.to_string().contains(word), "{body}: {answer}");
@@ -130,4 +134,31 @@ async fn a_stored_signal_tells_what_happened_and_what_it_rests_on() {
     // It has no setup: only when it ends is said.
     assert_eq!(one["actionable_insights"][0]["text"], "The signal ends when the score falls below 67.");
     assert!(one["components"][0]["interpretation"].as_str().is_some());
+}
+
+#[tokio::test]
+async fn a_score_that_is_old_advises_nothing() {
+    let f = fixture();
+    let mut later = Version { table: &RUNS, cells: vec![Cell::Null; RUNS.columns.len()] };
+    for (name, cell) in [
+        ("ts", Cell::Ts(ts(NOW))),
+        ("run_id", "other".into()),
+        ("config_hash", "decaf".into()),
+        ("frontier", Cell::Ts(ts(NOW) + HOUR)),
+    ] {
+        later.cells[RUNS.position(name).unwrap()] = cell;
+    }
+    f.tell(&[later]);
+    let (_, answer) = generate(&f, json!({"symbols": ["BTCUSDT"]})).await;
+    let one = &answer["signals"][0];
+    assert_eq!((&one["stop_loss"], &one["actionable_insights"]), (&Value::Null, &json!([])));
+    assert_eq!(one["warnings"][0]["data"]["minutes"], 60.0);
+}
+
+#[tokio::test]
+async fn a_signal_that_is_over_is_not_entered() {
+    let f = fixture();
+    let one = f.ok("/api/signals/cc03").await;
+    let told = one["actionable_insights"].as_array().unwrap();
+    assert!(told.len() == 1 && told[0]["about"] == "over", "{told:?}");
 }

@@ -54,8 +54,12 @@ impl One {
 
     fn slow(&mut self, event: &Event) {
         let kind = match &event.body {
-            Some(Body::LongShortRatio(ratio)) => ratio.kind.clone(),
-            _ => "margins".to_string(),
+            Some(Body::LongShortRatio(ratio)) if ["account", "top_position"].contains(&&*ratio.kind) => {
+                ratio.kind.clone()
+            }
+            Some(Body::RiskLimit(_)) => "margins".to_string(),
+            // Of these nobody makes anything.
+            _ => return,
         };
         if self.slow.get(&kind).is_none_or(|before| before.ts_event <= event.ts_event) {
             self.slow.insert(kind, event.clone());
@@ -287,8 +291,8 @@ mod tests {
             let slow = told.filter(|event| !matches!(event.body, Some(Body::FeedStatus(_))));
             slow.map(|event| (event.ts_event / MINUTE, event.ts_recv / MINUTE)).collect()
         };
-        assert_eq!(next(11), [(6, 11), (4, 11), (3, 11)]);
-        assert_eq!(next(22), [(6, 22), (4, 22), (3, 22)]);
+        assert_eq!(next(11), [(6, 11), (4, 11)]);
+        assert_eq!(next(22), [(6, 22), (4, 22)]);
         assert_eq!(next(35), [(6, 35)]);
         assert_eq!(next(46), []);
     }

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::Sender;
 use super::{Access, Clock, Events, Maker, Options, Rest, Selected, VenueError, http};
 use prism_exchange::{Ask, Fields, Holders, event_of, quarantined};
 
-/// Margin tiers change rarely: they are asked for every so many rounds, and hold for twice as long.
-const RARELY: u64 = 3;
+/// Margin tiers change rarely: they are asked for every so many rounds. They hold for 30 minutes, and a round over many instruments
+/// takes longer than the time between two.
+const RARELY: u64 = 2;
 /// What was refused is asked for again after so many rounds.
 const REFUSED: u64 = 12;
 

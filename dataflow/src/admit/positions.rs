@@ -2,7 +2,7 @@
 
 use prism_schemas::{
     Decimal, Event, Ts,
-    event::{Side, event::Body},
+    event::{Side, event::Body, risk_limit::Tier},
     time::HOUR,
 };
 
@@ -33,6 +33,12 @@ pub(super) fn positions(
     told(event, before).into_iter().flatten().map(fact)
 }
 
+/// The tier of the smallest limit; of equal ones the first.
+fn smallest(tiers: &[Tier]) -> Option<&Tier> {
+    let limit = |tier: &&Tier| tier.limit.map_or(f64::INFINITY, |limit| limit.to_f64());
+    tiers.iter().min_by(|a, b| limit(a).total_cmp(&limit(b)))
+}
+
 /// What is told, and whether its numbers can be.
 fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 3] {
     let is_above = |number: Decimal| 0 < number.mantissa;
@@ -56,7 +62,7 @@ fn told(event: &Event, before: &[Event]) -> [Option<(bool, Position)>; 3] {
             };
             one(Some((is_above(long) && is_above(short), position)))
         }
-        Some(Body::RiskLimit(limit)) => one(limit.tiers.first().map(|tier| {
+        Some(Body::RiskLimit(limit)) => one(smallest(&limit.tiers).map(|tier| {
             let all = [tier.leverage_max, tier.initial_margin, tier.maintenance_margin].map(Option::unwrap_or_default);
             let [leverage, initial, maintenance] = all.map(|of| of.to_f64());
             (all.into_iter().all(is_above), Position::Margins(Margins { leverage, initial, maintenance }))

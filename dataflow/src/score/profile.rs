@@ -144,13 +144,13 @@ impl Profile {
                 });
             }
             let all: Vec<f64> = of.components.iter().map(|have| have.weight).collect();
-            if !(0.0 < own.weight && own.weight.is_finite() && all.iter().all(is_weight) && 0.0 < all.iter().sum()) {
-                return wrong(format!(".{dimension}: weights must be 0 or above, and not all 0"));
+            if !(is_weight(&own.weight) && all.iter().all(is_weight) && 0.0 < all.iter().sum()) {
+                return wrong(format!(".{dimension}: weights must be 0 or above, those of components not all 0"));
             }
         }
-        self.dimensions.retain(|have| weights.contains_key(have.name));
+        self.dimensions.retain(|have| weights.get(have.name).is_some_and(|own| 0.0 < own.weight));
         if self.dimensions.is_empty() {
-            return wrong(" names no dimension".into());
+            return wrong(" names no dimension of a weight above 0".into());
         }
         self.weight = self.dimensions.iter().map(|have| have.weight).sum();
         Ok(Profile { name: name.into(), ..self })
@@ -192,6 +192,7 @@ mod tests {
         for (text, expected) in [
             (r#"{"other": {}}"#, "unknown profile \"mine\", known are prism, w1, other"),
             (r#"{"mine": {}}"#, "mine names no dimension"),
+            (r#"{"mine": {"volume": {"weight": 0.0}}}"#, "mine names no dimension"),
             (r#"{"mine": {"technic": {"weight": 1.0}}}"#, "no dimension \"technic\", but technical, volume"),
             (
                 r#"{"mine": {"volume": {"weight": 1.0, "components": {"rsi": 1.0}}}}"#,

@@ -15,12 +15,14 @@ pub(super) struct Holders {
     random: Random,
     accounts: f64,
     top_positions: f64,
+    /// Both as they were when they were to be told last.
+    told: [f64; 2],
 }
 
 impl Holders {
     /// A few more accounts are long than short.
     pub(super) fn new(random: Random) -> Holders {
-        Holders { random, accounts: 0.4, top_positions: 0.0 }
+        Holders { random, accounts: 0.4, top_positions: 0.0, told: [0.4, 0.0] }
     }
 
     /// Some seconds pass while the trend is so strong, about -1..1.
@@ -29,13 +31,20 @@ impl Holders {
         self.top_positions += 0.02 * (0.8 * push - self.top_positions) + 0.01 * self.random.normal();
     }
 
+    /// A second begins.
+    pub(super) fn second(&mut self, at: Ts) {
+        if at % RATIOS_EVERY == 0 {
+            self.told = [self.accounts, self.top_positions];
+        }
+    }
+
     /// The share of them that is long, in ten thousandths: of all accounts, or of top traders' positions.
     pub(super) fn long(&self, kind: &str) -> i64 {
-        let log = if kind == "top_position" { self.top_positions } else { self.accounts };
+        let log = self.told[usize::from(kind == "top_position")];
         (10_000.0 / (1.0 + libm::exp(-log))).round() as i64
     }
 
-    /// What the venue tells at this time.
+    /// What the venue tells at this time, of the newest at which it tells something.
     pub(super) fn told(&self, at: Ts) -> impl Iterator<Item = Body> {
         let ratio = |kind: &str| {
             let [long, short] = [self.long(kind), 10_000 - self.long(kind)].map(|share| Some(Decimal::new(share, 4)));

@@ -269,6 +269,7 @@ impl Trader {
     }
 
     fn second(&mut self, view: &View, seq: &mut u64, latency: &mut Random, out: &mut Vec<Frame>) {
+        self.holders.second(view.second);
         let price = self.stand(self.ticks(view.level));
         let number = view.second.div_euclid(SECOND) + view.at;
         let is_quiet = 1 < self.symbol.every;

@@ -72,8 +72,10 @@ fn log(told: &[Made]) -> Log {
                 let of = |mantissa, decimals| Some(Decimal::new(mantissa, decimals));
                 let (initial_margin, maintenance_margin) = (of(leverage, 1), of(5 * leverage, 2));
                 let tier = Tier { limit: None, leverage_max: of(leverage, 0), maintenance_margin, initial_margin };
-                let larger = Tier { leverage_max: of(1, 0), ..tier };
-                Body::RiskLimit(RiskLimit { tiers: vec![tier, larger] })
+                let (tier, larger) =
+                    (Tier { limit: of(5, 0), ..tier }, Tier { limit: of(6, 0), leverage_max: of(1, 0), ..tier });
+                // In whichever order.
+                Body::RiskLimit(RiskLimit { tiers: vec![larger, tier] })
             }
             What::Forced(buy, price, size, all) => Body::Liquidation(Liquidation {
                 side: if buy { Side::Buy } else { Side::Sell }.into(),

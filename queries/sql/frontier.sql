@@ -1,0 +1,2 @@
+-- Until when everything is known and stored.
+SELECT max(frontier) AS frontier FROM runs
