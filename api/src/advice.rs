@@ -100,6 +100,8 @@ pub(crate) struct Basis {
     base: Timeframe,
     /// How much longer everything is known, ns.
     age: Ts,
+    /// Whether it is in memory.
+    is_live: bool,
     state: Option<Row>,
     rules: Option<Rules>,
 }
@@ -127,28 +129,44 @@ impl Basis {
             Some(_) => None,
             None => rows(&engine.named(&named::LIVE_CONFLUENCE, &parameters(id)).await?)?.pop(),
         };
-        for until in [at.or(frontier), at] {
+        let is_live = newest.is_some();
+        for since in [at.or(frontier).map_or(Value::Null, from), Value::Null] {
             if newest.is_none() {
-                let asked = [("at", json!(until.map(format_ts))), ("from", until.map_or(Value::Null, from))];
+                let asked = [("at", json!(at.map(format_ts))), ("from", since)];
                 newest = rows(&engine.named(&named::NEWEST_CONFLUENCE, &with(&asked)).await?)?.pop();
             }
         }
         let Some(confluence) = newest else { return Ok(None) };
         let (ts, close) = (of(&confluence, "ts"), of(&confluence, "ts_close"));
         let Some(end) = close.as_str().and_then(parse_ts) else { return Ok(None) };
-        let dimensions = rows(&engine.named(&named::DIMENSIONS, &with(&[("ts", ts.clone())])).await?)?;
-        let asked = [("at", close), ("from", from(end))];
-        let mut components = rows(&engine.named(&named::COMPONENTS, &with(&asked)).await?)?;
-        components.retain(|row| is_current(row, end));
         let length = ts.as_str().and_then(parse_ts).map_or(0, |start| end - start);
         let base = Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == length).unwrap_or(Timeframe::M1);
-        let asked = [("timeframe", base.name().into()), ("ts", ts)];
-        let state = rows(&engine.named(&named::MARKET_STATE, &with(&asked)).await?)?.pop();
+        let (of_roles, of_base) = (
+            with(&[("at", close), ("from", from(end))]),
+            with(&[("timeframe", base.name().into()), ("ts", ts.clone())]),
+        );
+        let (dimensions, components, state) = match is_live {
+            true => (
+                engine.named(&named::LIVE_DIMENSIONS, &parameters(id)).await?,
+                engine.named(&named::LIVE_COMPONENTS, &parameters(id)).await?,
+                engine.named(&named::LIVE_MARKET_STATE, &of_base).await?,
+            ),
+            false => (
+                engine.named(&named::DIMENSIONS, &with(&[("ts", ts)])).await?,
+                engine.named(&named::COMPONENTS, &of_roles).await?,
+                engine.named(&named::MARKET_STATE, &of_base).await?,
+            ),
+        };
+        let (mut dimensions, mut components, state) = (rows(&dimensions)?, rows(&components)?, rows(&state)?.pop());
+        dimensions.retain(|row| of(row, "timeframe") == "all" && is_current(row, end));
+        components.retain(|row| is_current(row, end));
+        let weight = |row: &Row| number(row, "weight").unwrap_or(0.0);
+        dimensions.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
         let hash = [("hash".to_string(), of(&confluence, "config_hash"))].into();
         let settings = rows(&engine.named(&named::SETTINGS, &hash).await?)?.pop();
         let rules = settings.and_then(|row| Rules::of(row.get("config")?.as_str()?));
         let age = frontier.map_or(0, |frontier| frontier - end);
-        Ok(Some(Basis { confluence, dimensions, components, base, age, state, rules }))
+        Ok(Some(Basis { confluence, dimensions, components, base, age, is_live, state, rules }))
     }
 
     /// The role of which twelve bars are within a horizon, the longest; else the base.
@@ -217,10 +235,14 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
     let close = of(&basis.confluence, "ts_close");
     let end = close.as_str().and_then(parse_ts).unwrap_or(0);
     let mut asked = parameters(id);
-    asked.insert("timeframe".into(), role.name().into());
-    asked.insert("from".into(), format_ts(end.saturating_sub(ROLES_MAX)).into());
-    asked.insert("at".into(), close.clone());
-    let setup = rows(&engine.named(&named::SETUP, &asked).await?)?.pop().filter(|row| is_current(row, end));
+    if !basis.is_live {
+        asked.insert("timeframe".into(), role.name().into());
+        asked.insert("from".into(), format_ts(end.saturating_sub(ROLES_MAX)).into());
+        asked.insert("at".into(), close.clone());
+    }
+    let setups = if basis.is_live { &named::LIVE_SETUPS } else { &named::SETUP };
+    let setups = rows(&engine.named(setups, &asked).await?)?;
+    let setup = setups.into_iter().find(|row| of(row, "timeframe") == role.name() && is_current(row, end));
     let entry = number(&basis.confluence, "price");
     let signal = rules.direction(score);
     let side = match signal {

@@ -51,7 +51,9 @@ named! {
     LIVE_FOOTPRINTS = "live_footprints" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_INDICATORS = "live_indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     LIVE_LIQUIDATIONS = "live_liquidations" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_MARKET_STATE = "live_market_state" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("ts", Time));
     LIVE_OPEN_INTEREST = "live_open_interest" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
+    LIVE_SETUPS = "live_setups" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);
     MARKET_STATE = "market_state" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("ts", Time));
     NEWEST_CONFLUENCE = "newest_confluence" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
     SETTINGS = "settings" (("hash", Text));
