@@ -167,7 +167,7 @@ fn a_full_disk_under_the_spool_is_named_and_nothing_is_lost() {
     let arrivals = market(19, 60_000);
     services.fill("spool", &arrivals[..20_000]);
     std::fs::create_dir_all(services.spool()).unwrap();
-    let program = command_on_a_small_disk(&services.spool(), "1m");
+    let program = command_on_a_small_disk(&services.spool(), "2m");
     let mut compute = services.start_compute(program, "spool", 1);
     until(60, || services.said(), || services.frontier().is_some());
     services.script("kill", &["questdb"]);

@@ -53,7 +53,9 @@ async fn what_venues_only_tell_when_asked_is_asked_for() {
                 }
                 _ => None,
             };
-            assert_eq!(following.count(|body| tiers(body) == Some(0.005)), if has_tiers { 3 } else { 0 }, "{face}");
+            // Of each instrument, and again every other round.
+            let n_tiers = following.count(|body| tiers(body) == Some(0.005));
+            assert!(if has_tiers { 3 <= n_tiers } else { n_tiers == 0 }, "{face}: {n_tiers}");
             following.end().await;
         },
     )
