@@ -59,11 +59,11 @@ named! {
     SETTINGS = "settings" (("hash", Text));
     SETUP = "setup" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("at", Time));
     SIGNAL = "signal" (("signal_id", Text));
+    SIGNAL_EVENTS = "signal_events" (("ts", Time), ("signal_id", Text));
     SIGNALS = "signals" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time), ("sort", Text), ("sign", Float), ("limit", Int), ("offset", Int)
     );
-    SIGNAL_EVENTS = "signal_events" (("ts", Time), ("signal_id", Text));
     SIGNALS_COUNT = "signals_count" (
         INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("signal_type", Text), ("status", Text), ("min_score", Float),
         ("from", Time), ("to", Time)
