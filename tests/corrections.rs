@@ -51,8 +51,7 @@ fn without(all: &[Arrival], at: usize) -> (Vec<Arrival>, Arrival) {
 
 /// The market with one more trade, received at `ts_recv`.
 fn with(rest: &[Arrival], one: &Arrival, ts_recv: i64) -> Vec<Arrival> {
-    let mut all = rest.to_vec();
-    all.push(one.clone());
+    let mut all = [rest, std::slice::from_ref(one)].concat();
     all.last_mut().unwrap().event.ts_recv = ts_recv;
     in_order(&mut all);
     all

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::interpret::{Plan, Sentence, actionable, insights, is_current, old, warnings};
+use crate::interpret::{
+    Plan, Position, Sentence, actionable, insights, is_current, old, warnings_of_data, warnings_of_market,
+};
 use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, Row, parameters, rows};
 
 /// Rows of roles are looked for in bars that started at most this long before; longer than any role needs.
@@ -98,6 +100,8 @@ pub(crate) struct Basis {
     /// Of each role as of the close.
     pub(crate) components: Vec<Row>,
     base: Timeframe,
+    /// When it closed.
+    end: Ts,
     /// How much longer everything is known, ns.
     age: Ts,
     /// Whether it is in memory.
@@ -115,14 +119,15 @@ fn of(row: &Row, name: &str) -> Value {
 }
 
 impl Basis {
-    /// Of the newest score, or of the newest that had closed at a time.
+    /// Of the newest score, or of that which closed at a time.
     pub(crate) async fn read(engine: &Engine, id: &InstrumentId, at: Option<Ts>) -> Result<Option<Basis>, Error> {
         let with = |more: &[(&str, Value)]| -> Parameters {
             let more = more.iter().map(|(name, value)| ((*name).to_string(), value.clone()));
             parameters(id).into_iter().chain(more).collect()
         };
         let from = |at: Ts| json!(format_ts(at.saturating_sub(ROLES_MAX)));
-        let frontier = rows(&engine.named(&named::FRONTIER, &Parameters::new()).await?)?.pop();
+        let run = [("run".to_string(), json!(engine.options().run))].into();
+        let frontier = rows(&engine.named(&named::FRONTIER, &run).await?)?.pop();
         let frontier = frontier.and_then(|row| parse_ts(row.get("frontier")?.as_str()?));
         // In memory, then among what is stored of the last days: a look through all of it takes long.
         let mut newest = match at {
@@ -131,14 +136,15 @@ impl Basis {
         };
         let is_live = newest.is_some();
         for since in [at.or(frontier).map_or(Value::Null, from), Value::Null] {
-            if newest.is_none() {
+            if newest.is_none() && (at.is_none() || !since.is_null()) {
                 let asked = [("at", json!(at.map(format_ts))), ("from", since)];
                 newest = rows(&engine.named(&named::NEWEST_CONFLUENCE, &with(&asked)).await?)?.pop();
             }
         }
         let Some(confluence) = newest else { return Ok(None) };
         let (ts, close) = (of(&confluence, "ts"), of(&confluence, "ts_close"));
-        let Some(end) = close.as_str().and_then(parse_ts) else { return Ok(None) };
+        let end = close.as_str().and_then(parse_ts).filter(|end| at.is_none_or(|at| at == *end));
+        let Some(end) = end else { return Ok(None) };
         let length = ts.as_str().and_then(parse_ts).map_or(0, |start| end - start);
         let base = Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == length).unwrap_or(Timeframe::M1);
         let (of_roles, of_base) = (
@@ -166,7 +172,7 @@ impl Basis {
         let settings = rows(&engine.named(&named::SETTINGS, &hash).await?)?.pop();
         let rules = settings.and_then(|row| Rules::of(row.get("config")?.as_str()?));
         let age = frontier.map_or(0, |frontier| frontier - end);
-        Ok(Some(Basis { confluence, dimensions, components, base, age, is_live, state, rules }))
+        Ok(Some(Basis { confluence, dimensions, components, base, end, age, is_live, state, rules }))
     }
 
     /// The role of which twelve bars are within a horizon, the longest; else the base.
@@ -182,21 +188,56 @@ impl Basis {
         insights(&self.confluence, &self.dimensions, &self.components, roles)
     }
 
-    /// What speaks against relying on it, on a stop behind this, and on a first target of so many times the risk.
-    pub(crate) fn warnings(&self, stop_basis: Option<&str>, risk_reward: Option<f64>) -> Vec<Sentence> {
-        warnings(&self.confluence, self.state.as_ref(), stop_basis, risk_reward)
+    /// What speaks against relying on it, and on a position.
+    pub(crate) fn warnings(&self, position: Option<&Position<'_>>) -> Vec<Sentence> {
+        let mut told = warnings_of_market(self.state.as_ref(), position);
+        told.extend(warnings_of_data(&self.confluence));
+        told
     }
 
-    /// What may be done with a setup: entry, stop, what that is behind, targets.
+    /// What may be done.
     pub(crate) fn actionable(
         &self,
         direction: &str,
         score: f64,
-        setup: Option<(f64, f64, &str, [f64; 2])>,
+        position: Option<Position<'_>>,
         size: Option<f64>,
     ) -> Vec<Sentence> {
         let Some(Rules { bullish, bearish, hysteresis, .. }) = self.rules else { return Vec::new() };
-        actionable(&Plan { direction, score, bullish, bearish, hysteresis, setup, size })
+        actionable(&Plan { direction, score, bullish, bearish, hysteresis, position, size })
+    }
+
+    /// Whether others are known for much longer.
+    fn is_old(&self) -> bool {
+        BARS_UNTIL_OLD * self.base.length() < self.age
+    }
+
+    /// The setup of a role as of the score.
+    async fn setup(&self, engine: &Engine, id: &InstrumentId, role: Timeframe) -> Result<Option<Row>, Error> {
+        let mut asked = parameters(id);
+        let query = match self.is_live {
+            true => &named::LIVE_SETUPS,
+            false => {
+                asked.insert("timeframe".into(), role.name().into());
+                asked.insert("from".into(), format_ts(self.end.saturating_sub(ROLES_MAX)).into());
+                asked.insert("at".into(), format_ts(self.end).into());
+                &named::SETUP
+            }
+        };
+        let found = rows(&engine.named(query, &asked).await?)?;
+        Ok(found.into_iter().find(|row| of(row, "timeframe") == role.name() && is_current(row, self.end)))
+    }
+
+    /// The position that follows from a setup, on this side; none of a score that is old. A longer bar's stop and targets stand
+    /// where they were told, and price may have come too near to either by now: of their distance from each other the stop
+    /// had a fifth to a third.
+    fn position<'a>(&self, setup: Option<&'a Row>, side: &str) -> Option<Position<'a>> {
+        let (row, entry) = setup.zip(number(&self.confluence, "price"))?;
+        let of = |name: &str| number(row, &format!("{side}_{name}"));
+        let (stop, targets) = (of("stop")?, [of("target_1")?, of("target_2")?]);
+        let (before, ahead) = ((entry - stop) / (targets[0] - stop), (targets[0] - entry) / (targets[0] - stop));
+        let basis = row.get(&format!("{side}_basis"))?.as_str()?;
+        (!self.is_old() && 0.1 <= before && before <= ahead).then_some(Position { entry, stop, basis, targets })
     }
 }
 
@@ -231,48 +272,26 @@ impl Rules {
 pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<Option<Advice>, Error> {
     let Some(basis) = Basis::read(engine, id, None).await? else { return Ok(None) };
     let Some((score, rules)) = number(&basis.confluence, "score").zip(basis.rules.as_ref()) else { return Ok(None) };
-    let role = basis.role(horizon);
-    let close = of(&basis.confluence, "ts_close");
-    let end = close.as_str().and_then(parse_ts).unwrap_or(0);
-    let mut asked = parameters(id);
-    if !basis.is_live {
-        asked.insert("timeframe".into(), role.name().into());
-        asked.insert("from".into(), format_ts(end.saturating_sub(ROLES_MAX)).into());
-        asked.insert("at".into(), close.clone());
-    }
-    let setups = if basis.is_live { &named::LIVE_SETUPS } else { &named::SETUP };
-    let setups = rows(&engine.named(setups, &asked).await?)?;
-    let setup = setups.into_iter().find(|row| of(row, "timeframe") == role.name() && is_current(row, end));
-    let entry = number(&basis.confluence, "price");
-    let signal = rules.direction(score);
+    let (role, signal) = (basis.role(horizon), rules.direction(score));
     let side = match signal {
         "BULLISH" => "long",
         "BEARISH" => "short",
         _ if 50.0 <= score => "long",
         _ => "short",
     };
-    let is_old = BARS_UNTIL_OLD * basis.base.length() < basis.age;
-    // A longer bar's stop and targets stand where they were told, and price may have come too near to either by now: of their
-    // distance from each other the stop had a fifth to a third.
-    let setup = setup.as_ref().zip(entry).and_then(|(row, entry)| {
-        let of = |name: &str| number(row, &format!("{side}_{name}"));
-        let basis = row.get(&format!("{side}_basis"))?.as_str()?;
-        let (stop, targets) = (of("stop")?, [of("target_1")?, of("target_2")?]);
-        let (before, ahead) = ((entry - stop) / (targets[0] - stop), (targets[0] - entry) / (targets[0] - stop));
-        (!is_old && 0.1 <= before && before <= ahead).then_some((entry, stop, basis, targets))
-    });
+    let setup = basis.setup(engine, id, role).await?;
+    let position = basis.position(setup.as_ref(), side);
     let reliability = number(&basis.confluence, "reliability").unwrap_or(0.0);
-    let distance = setup.map(|(entry, stop, ..)| (entry - stop).abs() / entry);
-    let size = distance.map(|away| (100.0 * rules.risk / away).min(rules.position_max) * reliability);
-    let most = score.max(100.0 - score);
-    let level = LEVELS.iter().find(|(from, _)| *from <= most).map_or("NEUTRAL", |(_, level)| level);
-    let stop_basis = setup.map(|(.., basis, _)| basis);
-    let risk_reward = setup.map(|(entry, stop, _, targets)| (targets[0] - entry).abs() / (entry - stop).abs());
+    // As `signals` has it.
+    let size = position.map(|of| (100.0 * rules.risk / of.risk()).min(rules.position_max) * reliability);
+    let level = LEVELS.iter().find(|(from, _)| *from <= score.max(100.0 - score) && signal != "NEUTRAL");
+    let is_old = basis.is_old();
+    let told_old = is_old.then(|| old(&id.symbol, basis.age as f64 / MINUTE as f64)).flatten();
     Ok(Some(Advice {
         exchange: id.exchange.clone(),
         market: id.market.name().into(),
         symbol: id.symbol.clone(),
-        at: close.as_str().unwrap_or_default().into(),
+        at: format_ts(basis.end),
         known_at: of(&basis.confluence, "known_at"),
         signal: signal.into(),
         score,
@@ -280,22 +299,17 @@ pub async fn advice(engine: &Engine, id: &InstrumentId, horizon: Ts) -> Result<O
         reliability,
         confidence_long: score,
         confidence_short: 100.0 - score,
-        level: if signal == "NEUTRAL" { "NEUTRAL" } else { level },
+        level: level.map_or("NEUTRAL", |(_, level)| level),
         timeframe: role.name().into(),
-        entry_price: entry,
-        stop_loss: setup.map(|(_, stop, ..)| stop),
-        stop_basis: stop_basis.map(Into::into),
-        targets: setup.map_or(Vec::new(), |(.., targets)| targets.into()),
-        risk_reward,
+        entry_price: number(&basis.confluence, "price"),
+        stop_loss: position.map(|of| of.stop),
+        stop_basis: position.map(|of| of.basis.into()),
+        targets: position.map_or(Vec::new(), |of| of.targets.into()),
+        risk_reward: position.map(|of| of.times(of.targets[0])),
         position_size_percent: size,
         insights: basis.insights(),
-        actionable_insights: if is_old { Vec::new() } else { basis.actionable(signal, score, setup, size) },
-        warnings: is_old
-            .then(|| old(&id.symbol, basis.age as f64 / MINUTE as f64))
-            .flatten()
-            .into_iter()
-            .chain(basis.warnings(stop_basis, risk_reward))
-            .collect(),
+        actionable_insights: if is_old { Vec::new() } else { basis.actionable(signal, score, position, size) },
+        warnings: told_old.into_iter().chain(basis.warnings(position.as_ref())).collect(),
         confluence: basis.confluence,
         dimensions: basis.dimensions,
         components: basis.components,

@@ -216,6 +216,31 @@ pub(crate) fn insights(
     all.chain(for_a_rise.chain(for_a_fall).filter_map(|row| of_component(row))).collect()
 }
 
+/// A position that could be taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Position<'a> {
+    /// Where it is entered.
+    pub entry: f64,
+    /// Where it is given up.
+    pub stop: f64,
+    /// What the stop is behind.
+    pub basis: &'a str,
+    /// Where it is closed.
+    pub targets: [f64; 2],
+}
+
+impl Position<'_> {
+    /// What it loses at the stop, as a share of what it is worth.
+    pub(crate) fn risk(&self) -> f64 {
+        (self.entry - self.stop).abs() / self.entry
+    }
+
+    /// Distance of a target, in times of that of the stop.
+    pub(crate) fn times(&self, target: f64) -> f64 {
+        (target - self.entry).abs() / (self.entry - self.stop).abs()
+    }
+}
+
 /// What may be done about it. `direction` is BULLISH, BEARISH or NEUTRAL.
 pub(crate) struct Plan<'a> {
     /// Which way.
@@ -228,8 +253,8 @@ pub(crate) struct Plan<'a> {
     pub bearish: f64,
     /// How far it comes back before a signal ends.
     pub hysteresis: f64,
-    /// Entry, stop, what the stop is behind, and targets; none without a setup.
-    pub setup: Option<(f64, f64, &'a str, [f64; 2])>,
+    /// The position that could be taken, if there is a setup.
+    pub position: Option<Position<'a>>,
     /// Percent of the capital.
     pub size: Option<f64>,
 }
@@ -254,8 +279,8 @@ pub(crate) fn actionable(plan: &Plan<'_>) -> Vec<Sentence> {
             return sentence("no_position", template, &data).into_iter().collect();
         }
     };
-    if let Some((entry, stop, basis, [first, second])) = plan.setup {
-        let distance = (entry - stop).abs();
+    if let Some(position) = plan.position {
+        let Position { entry, stop, basis, targets: [first, second] } = position;
         let behind = match basis {
             "atr" => "by the usual range".to_string(),
             basis => format!("behind the {}", basis.replace('_', " ")),
@@ -264,22 +289,21 @@ pub(crate) fn actionable(plan: &Plan<'_>) -> Vec<Sentence> {
             ("side", json!(side)),
             ("entry", json!(entry)),
             ("stop", json!(stop)),
-            ("away", json!(100.0 * distance / entry)),
+            ("away", json!(100.0 * position.risk())),
             ("behind", json!(behind)),
         ];
         let template = "Enter {side} near {entry} and give it up at {stop}, {away:2} % away, {behind}.";
         told.extend(sentence("entry", template, &data));
-        let times = |target: f64| json!((target - entry).abs() / distance);
         let data = [
             ("first", json!(first)),
-            ("first_times", times(first)),
+            ("first_times", json!(position.times(first))),
             ("second", json!(second)),
-            ("second_times", times(second)),
+            ("second_times", json!(position.times(second))),
         ];
         let template = "Close a part at {first}, {first_times:1} times the risk, and the rest at {second}, {second_times:1} times.";
         told.extend(sentence("targets", template, &data));
         if let Some(size) = plan.size {
-            let data = [("size", json!(size)), ("loss", json!(size * distance / entry))];
+            let data = [("size", json!(size)), ("loss", json!(size * position.risk()))];
             told.extend(sentence("size", "Take {size:2} % of the capital: the stop costs {loss:3} % of it.", &data));
         }
     }
@@ -312,45 +336,47 @@ pub(crate) fn outcome(signal: &Row) -> Option<Sentence> {
     sentence("over", "The signal is {status} since {since}; its price reached: {reached}.", &data)
 }
 
-/// What speaks against relying on it: how the market trades, what the stop rests on, and what data lack.
-pub(crate) fn warnings(
-    confluence: &Row,
-    state: Option<&Row>,
-    basis: Option<&str>,
-    risk_reward: Option<f64>,
-) -> Vec<Sentence> {
+/// What speaks against entering now: how the market trades (indicators and book), and what the position's stop rests on.
+pub(crate) fn warnings_of_market(state: Option<&Row>, position: Option<&Position<'_>>) -> Vec<Sentence> {
     let of = |name| state.and_then(|row| number(row, name));
     let mut told = Vec::new();
-    if let Some((now, usual)) =
-        of("atr_14").zip(of("atr_50")).filter(|(now, usual)| WILD * usual <= *now && 0.0 < *usual)
-    {
-        let data = [("times", json!(now / usual))];
-        told.extend(sentence(
-            "volatility",
-            "Bars range {times:1} times as far as usual: stops are reached by chance.",
-            &data,
-        ));
+    let times = of("atr_14").zip(of("atr_50")).map(|(now, usual)| now / usual);
+    if let Some(times) = times.filter(|times| times.is_finite() && WILD <= *times) {
+        let template = "Bars range {times:1} times as far as usual: stops are reached by chance.";
+        told.extend(sentence("volatility", template, &[("times", json!(times))]));
     }
-    if let Some(spread) = of("spread_bps").filter(|spread| DEAR_SPREAD <= *spread) {
-        told.extend(sentence("liquidity", "The spread is {spread:1} basis points.", &[("spread", json!(spread))]));
+    if let Some(spread) = of("spread_bps") {
+        if DEAR_SPREAD <= spread {
+            told.extend(sentence("liquidity", "The spread is {spread:1} basis points.", &[("spread", json!(spread))]));
+        }
+        match of("slippage_buy_100k").zip(of("slippage_sell_100k")).map(|(buy, sell)| buy.max(sell)) {
+            None => {
+                let text = "A side of the book holds less than 100,000 near the price.";
+                told.extend(sentence("liquidity", text, &[]));
+            }
+            Some(cost) if THIN <= cost => {
+                let template = "A market order of 100,000 costs {cost:1} basis points against the middle of the book.";
+                told.extend(sentence("liquidity", template, &[("cost", json!(cost))]));
+            }
+            Some(_) => {}
+        }
     }
-    let dearest = ["slippage_buy_100k", "slippage_sell_100k"].into_iter().filter_map(of).max_by(f64::total_cmp);
-    if let Some(cost) = dearest.filter(|cost| THIN <= *cost) {
-        let data = [("cost", json!(cost))];
-        let template = "A market order of 100,000 costs {cost:1} basis points against the middle of the book.";
-        told.extend(sentence("liquidity", template, &data));
-    } else if of("spread_bps").is_some() && dearest.is_none() {
-        told.extend(sentence("liquidity", "The book near the price holds less than 100,000.", &[]));
-    }
-    if basis == Some("atr") {
+    if position.is_some_and(|position| position.basis == "atr") {
         let text = "The stop is by the usual range: no swing or order block asks for more, or none is near.";
         told.extend(sentence("structure", text, &[]));
     }
-    if let Some(times) = risk_reward.filter(|times| *times < WORTH) {
+    let times = position.map(|position| position.times(position.targets[0]));
+    if let Some(times) = times.filter(|times| *times < WORTH) {
         let template =
             "The first target pays only {times:1} times the risk: the price has moved since the setup's bar closed.";
         told.extend(sentence("risk_reward", template, &[("times", json!(times))]));
     }
+    told
+}
+
+/// What speaks against relying on a score: what its data lack.
+pub(crate) fn warnings_of_data(confluence: &Row) -> Vec<Sentence> {
+    let mut told = Vec::new();
     if let Some(quality) = text(confluence, "quality").filter(|quality| *quality != "ok") {
         let template = match quality {
             "partial" => "The data are {quality}: trades are missing, or windows reach over a hole.",

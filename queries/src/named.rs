@@ -39,7 +39,7 @@ named! {
     COMPONENTS = "components" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("at", Time), ("from", Time));
     DIMENSIONS = "dimensions" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("ts", Time));
     FOOTPRINT = "footprint" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("at", Time));
-    FRONTIER = "frontier" ();
+    FRONTIER = "frontier" (("run", Text));
     INDICATORS = "indicators" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2], ("timeframe", Text), ("from", Time), ("to", Time), ("limit", Int));
     INSTRUMENTS = "instruments" ();
     LIVE_BARS = "live_bars" (INSTRUMENT[0], INSTRUMENT[1], INSTRUMENT[2]);

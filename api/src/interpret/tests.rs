@@ -100,16 +100,16 @@ fn what_weighs_most_is_told_first_and_what_is_absent_is_not() {
 
 #[test]
 fn a_plan_is_said_in_prices_and_shares() {
-    let plan = |direction, setup| Plan {
+    let plan = |direction, position| Plan {
         direction,
         score: 72.5,
         bullish: 70.0,
         bearish: 30.0,
         hysteresis: 3.0,
-        setup,
+        position,
         size: Some(4.0),
     };
-    let long = Some((100.0, 98.0, "swing_low", [104.0, 107.0]));
+    let long = Some(Position { entry: 100.0, stop: 98.0, basis: "swing_low", targets: [104.0, 107.0] });
     let told: Vec<String> = actionable(&plan("BULLISH", long)).into_iter().map(|one| one.text).collect();
     assert_eq!(
         told,
@@ -130,15 +130,18 @@ fn what_speaks_against_it_is_told() {
     let state = row(
         &json!({"atr_14": 3.0, "atr_50": 1.5, "spread_bps": 7.0, "slippage_buy_100k": 30.0, "slippage_sell_100k": null}),
     );
-    let about = |state, basis, times| -> Vec<&str> {
-        warnings(&confluence(), state, basis, times).into_iter().map(|one| one.about).collect()
-    };
-    assert_eq!(
-        about(Some(&state), Some("atr"), Some(1.5)),
-        ["volatility", "liquidity", "liquidity", "structure", "risk_reward", "data_quality", "coverage", "reliability"]
-    );
-    assert_eq!(about(None, Some("swing_low"), Some(2.0)), ["data_quality", "coverage", "reliability"]);
-    let told = warnings(&confluence(), None, None, None);
+    let about = |told: Vec<Sentence>| -> Vec<&str> { told.into_iter().map(|one| one.about).collect() };
+    let near = Position { entry: 100.0, stop: 98.0, basis: "atr", targets: [103.0, 107.0] };
+    let told = warnings_of_market(Some(&state), Some(&near));
+    assert_eq!(told[2].text, "A side of the book holds less than 100,000 near the price.");
+    assert_eq!(about(told), ["volatility", "liquidity", "liquidity", "structure", "risk_reward"]);
+    let dear = row(&json!({"spread_bps": 1.0, "slippage_buy_100k": 5.0, "slippage_sell_100k": 30.0}));
+    let told = warnings_of_market(Some(&dear), None);
+    assert!(told.len() == 1 && told[0].text.contains("costs 30.0 basis points"), "{told:?}");
+    let whole = Position { targets: [104.0, 107.0], basis: "swing_low", ..near };
+    assert_eq!(warnings_of_market(None, Some(&whole)), []);
+    let told = warnings_of_data(&confluence());
+    assert_eq!(about(told.clone()), ["data_quality", "coverage", "reliability"]);
     assert_eq!(told[1].text, "Only 60 % of the score's weight is present: technical 80 %, sentiment 0 %.");
     assert_eq!(told[2].text, "Reliability is 0.30, held down most by quality (0.50).");
 }

@@ -15,7 +15,7 @@ use crate::advice::{Advice, Basis, advice};
 use crate::error::{ApiError, Problem};
 use crate::extract::{Body, Params, Segment, one_of, time, within};
 use crate::instruments::resolve;
-use crate::interpret::{Sentence, interpret, outcome};
+use crate::interpret::{Position, Sentence, interpret, outcome};
 use crate::shape::{ComponentRow, ConfluenceRow, DimensionRow, EventRow, Row, SignalRow, rows};
 
 /// Symbols of which signals are generated at once.
@@ -222,9 +222,14 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
         (Some(id), Some(at)) => Basis::read(&app.engine, &id, Some(at)).await?,
         _ => None,
     };
-    let setup = || {
+    let position = || {
         let targets = [number("target_1")?, number("target_2")?];
-        Some((number("entry_price")?, number("stop_loss")?, text("stop_basis")?, targets))
+        Some(Position {
+            entry: number("entry_price")?,
+            stop: number("stop_loss")?,
+            basis: text("stop_basis")?,
+            targets,
+        })
     };
     let mut told = OneSignal {
         events,
@@ -232,11 +237,11 @@ pub(crate) async fn one(State(app): State<App>, Segment(signal_id): Segment) -> 
         actionable_insights: match (outcome(&signal), basis.as_ref().zip(number("score"))) {
             (Some(outcome), _) => vec![outcome],
             (None, Some((basis, score))) => {
-                basis.actionable(text("signal").unwrap_or(""), score, setup(), number("position_size_percent"))
+                basis.actionable(text("signal").unwrap_or(""), score, position(), number("position_size_percent"))
             }
             (None, None) => Vec::new(),
         },
-        warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(text("stop_basis"), number("risk_reward"))),
+        warnings: basis.as_ref().map_or(Vec::new(), |basis| basis.warnings(position().as_ref())),
         confluence: None,
         dimensions: Vec::new(),
         components: Vec::new(),

@@ -139,16 +139,23 @@ async fn a_stored_signal_tells_what_happened_and_what_it_rests_on() {
 #[tokio::test]
 async fn a_score_that_is_old_advises_nothing() {
     let f = fixture();
-    let mut later = Version { table: &RUNS, cells: vec![Cell::Null; RUNS.columns.len()] };
-    for (name, cell) in [
-        ("ts", Cell::Ts(ts(NOW))),
-        ("run_id", "other".into()),
-        ("config_hash", "decaf".into()),
-        ("frontier", Cell::Ts(ts(NOW) + HOUR)),
-    ] {
-        later.cells[RUNS.position(name).unwrap()] = cell;
-    }
-    f.tell(&[later]);
+    let run = |name: &str| {
+        let mut run = Version { table: &RUNS, cells: vec![Cell::Null; RUNS.columns.len()] };
+        for (column, cell) in [
+            ("ts", Cell::Ts(ts(NOW) + SECOND)),
+            ("run_id", name.into()),
+            ("config_hash", "decaf".into()),
+            ("frontier", Cell::Ts(ts(NOW) + HOUR)),
+        ] {
+            run.cells[RUNS.position(column).unwrap()] = cell;
+        }
+        run
+    };
+    // How far another run is says nothing of this one.
+    f.tell(&[run("other")]);
+    let (_, answer) = generate(&f, json!({"symbols": ["BTCUSDT"]})).await;
+    assert_eq!(answer["signals"][0]["stop_loss"], 72_000.0);
+    f.tell(&[run("live")]);
     let (_, answer) = generate(&f, json!({"symbols": ["BTCUSDT"]})).await;
     let one = &answer["signals"][0];
     assert_eq!((&one["stop_loss"], &one["actionable_insights"]), (&Value::Null, &json!([])));

@@ -213,22 +213,16 @@ impl Admission {
             Some(Body::Instrument(instrument)) => {
                 records.extend(contract_size(number, event, instrument).map(control));
             }
-            Some(
-                Body::Ticker(_)
-                | Body::OpenInterest(_)
-                | Body::LongShortRatio(_)
-                | Body::RiskLimit(_)
-                | Body::Liquidation(_),
-            ) if market != Market::Spot => {
-                let is_inverse = market == Market::Inverse;
-                records.extend(positions(number, event, before, is_inverse, self.clock.time.max_ahead).map(control));
-            }
             Some(Body::FeedStatus(status)) => {
                 let facts = self.status(status, event, known, records);
                 records.extend(facts.map(control));
             }
             Some(Body::Quarantined(frame)) => records.push(control(quarantined(number, event, frame))),
             None => records.push(control(refused(number, event, "unknown_event", "written by a newer version"))),
+            Some(_) if market != Market::Spot => {
+                let is_inverse = market == Market::Inverse;
+                records.extend(positions(number, event, before, is_inverse, self.clock.time.max_ahead).map(control));
+            }
             Some(_) => {}
         }
     }

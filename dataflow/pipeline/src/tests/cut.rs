@@ -6,7 +6,7 @@ use prism_log::{Options, SegmentLog, SyncPolicy};
 use prism_schemas::{
     event::{LongShortRatio, RiskLimit, risk_limit::Tier},
     store::RowStore,
-    table::{FEED_STATUS, QUARANTINE, TABLES},
+    table::{FEED_STATUS, OPEN_INTEREST, QUARANTINE, TABLES},
 };
 
 use super::*;
@@ -91,12 +91,12 @@ impl Market {
         let number = |mantissa: u64| Some(Decimal::new(mantissa as i64, 2));
         let body = match self.random(9) {
             0 => {
-                let (kind, long, short) = ("account".into(), number(30 + self.random(40)), number(50));
-                Body::LongShortRatio(LongShortRatio { kind, period: "5m".into(), long, short })
+                let (kind, long) = ("account".into(), number(30 + self.random(40)));
+                Body::LongShortRatio(LongShortRatio { kind, long, short: number(50), ..LongShortRatio::default() })
             }
             1 => {
-                let (leverage_max, initial_margin) = (number(1_000 * (1 + self.random(9))), number(5));
-                let tier = Tier { limit: None, leverage_max, maintenance_margin: number(2), initial_margin };
+                let [leverage_max, initial_margin, maintenance_margin] = [100 + self.random(900), 5, 2].map(number);
+                let tier = Tier { limit: None, leverage_max, maintenance_margin, initial_margin };
                 Body::RiskLimit(RiskLimit { tiers: vec![tier] })
             }
             _ => return,
@@ -168,10 +168,8 @@ fn told(store: &MemoryStore) -> Vec<String> {
 }
 
 fn begins(row: &Version) -> Ts {
-    match row.get("ts") {
-        Some(Cell::Ts(ts)) => *ts,
-        _ => panic!("{row:?}"),
-    }
+    let Some(Cell::Ts(ts)) = row.get("ts") else { panic!("{row:?}") };
+    *ts
 }
 
 /// The same log and run twice: one is never stopped, the other goes on after `cut`.
@@ -383,11 +381,10 @@ fn histories_asked_for_again_stay_known_since_they_first_were_and_a_pass_refuses
     let store = MemoryStore::new("live");
     run_to(&log, &store, until).end().unwrap();
     let histories = |store: &MemoryStore| -> Vec<Version> {
-        let rows = store.rows(&prism_schemas::table::OPEN_INTEREST);
-        rows.into_iter().filter(|row| row.get("source") == Some(&Cell::text("history"))).collect()
+        let is_history = |row: &Version| row.get("source") == Some(&Cell::text("history"));
+        store.rows(&OPEN_INTEREST).into_iter().filter(is_history).collect()
     };
     let before = histories(&store);
-    assert_eq!(before.len(), 1);
     log.cut(START + 50 * SECOND);
     let ts = START + until * SECOND;
     market.push(0, START, ts, open());
@@ -395,7 +392,7 @@ fn histories_asked_for_again_stay_known_since_they_first_were_and_a_pass_refuses
     market.seconds(until, to);
     run_to(&log, &store, to).end().unwrap();
     let after = histories(&store);
-    assert_eq!((after.len(), &after[..1]), (2, &before[..]));
+    assert_eq!((before.len(), after.len(), &after[..1]), (1, 2, &before[..]));
     assert!(store.rows(&FEED_STATUS).len() > 2);
     let store: Box<dyn RowStore> = Box::new(store);
     let refused = runs::resume(&*store, &log, &Plan::new(settings(SHORT)).unwrap()).unwrap_err().to_string();
